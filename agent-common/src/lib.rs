@@ -1,1 +1,5 @@
-//! agent-common
+//! The bytes that kernel and user space share; one module per probe; layouts are checked at compile time.
+#![cfg_attr(not(test), no_std)]
+
+pub mod histogram;
+pub mod workload;

@@ -1,1 +1,5 @@
-//! agent
+//! wake-agent: kernel → probe → decode → identity → window → export, every stage a module.
+
+pub mod kernel;
+pub mod probe;
+pub mod window;

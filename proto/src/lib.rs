@@ -4,6 +4,7 @@
 //! sides use. `error` holds the closed `ErrorCode` and its only mapping to gRPC and HTTP.
 
 pub mod error;
+pub mod histogram;
 
 /// Messages and rows of wire version 1, generated from `proto/wake/v1/`.
 #[allow(

@@ -1,0 +1,25 @@
+//! The window: the fixed span of wall time that a row sums up, aligned so that all nodes agree.
+
+pub mod sample;
+
+/// One window, `[start, start + length)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Nanoseconds since the Unix epoch, a multiple of the length.
+    pub start_ns: u64,
+    /// Length in whole seconds, 1 to 60.
+    pub seconds: u32,
+}
+
+impl Window {
+    /// The window that holds this time.
+    pub fn containing(now_ns: u64, seconds: u32) -> Self {
+        let length = u64::from(seconds) * 1_000_000_000;
+        Self { start_ns: now_ns - now_ns % length, seconds }
+    }
+
+    /// The first nanosecond after it.
+    pub fn end_ns(self) -> u64 {
+        self.start_ns + u64::from(self.seconds) * 1_000_000_000
+    }
+}

@@ -1,1 +1,13 @@
-//! daemon
+//! What every long-lived binary needs, and nothing of what either of them does.
+//!
+//! `clock` is the only source of time; `config` reads the one YAML file of a binary and writes its example and its
+//! reference; `log` and `metrics` are the telemetry of the telemetry; `admin` serves `/metrics`, `/healthz` and
+//! `/readyz`; `shutdown` ends everything in order and names who is late.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod clock;
+pub mod config;
+pub mod log;
+pub mod metrics;
+pub mod shutdown;

@@ -1,0 +1,110 @@
+//! The admin endpoint of a process: `/metrics`, `/healthz`, `/readyz`, and what the binary adds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::metrics::Registry;
+use crate::shutdown::Token;
+
+#[cfg(test)]
+mod tests;
+
+/// How long open requests may go on after the stop, before their connections are cut.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Why the process is not ready, by part; clones share it. Ready when nothing is named.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl Health {
+    /// Nothing stands in the way.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// This part is not ready, and why.
+    pub fn not_ready(&self, part: &'static str, why: impl Into<String>) {
+        self.lock().insert(part, why.into());
+    }
+
+    /// This part is ready.
+    pub fn ready(&self, part: &'static str) {
+        self.lock().remove(part);
+    }
+
+    /// What stands in the way, `part: why` each.
+    pub fn reasons(&self) -> Vec<String> {
+        self.lock().iter().map(|(part, why)| format!("{part}: {why}")).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `/metrics`, `/healthz` and `/readyz`, to be merged into a server of one's own.
+pub fn router(registry: Registry, health: Health) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics).with_state(registry))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz).with_state(health))
+}
+
+/// Serves `router` and `extra` until the token's phase begins; then the process is not ready, open requests get half
+/// a second, and the token is dropped.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    extra: Router,
+    health: Health,
+    token: Token,
+) -> std::io::Result<()> {
+    let app = router(registry, health.clone()).merge(extra);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        drop(stopped.await);
+    });
+    let server = std::future::IntoFuture::into_future(server);
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended,
+        () = token.stopped() => {}
+    }
+    health.not_ready("shutdown", "stopping");
+    drop(stop);
+    match tokio::time::timeout(LINGER, server).await {
+        Ok(ended) => ended,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn metrics(State(registry): State<Registry>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("application/openmetrics-text") {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(CONTENT_TYPE, kind)], registry.open_metrics()).into_response()
+    } else {
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], registry.prometheus_text())
+            .into_response()
+    }
+}
+
+async fn readyz(State(health): State<Health>) -> Response {
+    let reasons = health.reasons();
+    if reasons.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
+}

@@ -20,6 +20,8 @@ pub enum Owner {
     Host(String),
     /// A log file that no process of a known cgroup writes.
     File(String),
+    /// A workload that the config names for a glob.
+    Named(String),
 }
 
 /// One row of one signal.

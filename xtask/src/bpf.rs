@@ -10,10 +10,11 @@ mod wrapper;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{out, tree};
+use crate::{out, run, tree};
 pub(crate) use sources::stale;
 pub(crate) use wrapper::run_if_called as rustc_if_called;
 
@@ -30,6 +31,25 @@ pub(crate) struct Args {
     /// Install what is missing: the pinned toolchain, LLVM's development packages, bpf-linker.
     #[arg(long)]
     install: bool,
+}
+
+impl Args {
+    /// As in `cargo xtask bpf --check --install`.
+    pub(crate) const CHECK: Self = Self { programs: Vec::new(), check: true, install: true };
+}
+
+/// Whether the newest commit touched an object or the record of its sources.
+pub(crate) fn just_changed() -> Result<bool> {
+    let mut git = Command::new("git");
+    git.current_dir(tree::root()).args([
+        "show",
+        "--format=",
+        "--name-only",
+        "HEAD",
+        "--",
+        "agent/ebpf-objects",
+    ]);
+    Ok(!run::read(&mut git)?.trim().is_empty())
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {

@@ -6,9 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod bpf;
+mod ci;
+mod codegen;
+mod lint;
 mod out;
 mod run;
 mod sha256;
+mod test;
+mod tidy;
 mod tree;
 
 use std::process::ExitCode;
@@ -25,12 +30,27 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run every test that this machine can run, and say which it could not.
+    Test(test::Args),
+    /// What CI runs: lint, tidy, test.
+    Ci(ci::Args),
+    /// Format, clippy with warnings denied, licences and duplicate dependencies.
+    Lint,
+    /// Layer rules, file sizes, module docs, generated files fresh.
+    Tidy,
+    /// Regenerate the Rust code of the .proto files.
+    Codegen,
     /// Rebuild the committed eBPF objects (agent/ebpf-objects) with the pinned toolchain.
     Bpf(bpf::Args),
 }
 
 fn main() -> ExitCode {
     let result = bpf::rustc_if_called().and_then(|()| match Cli::parse().verb {
+        Verb::Test(args) => test::main(&args),
+        Verb::Ci(args) => ci::main(&args),
+        Verb::Lint => lint::main(),
+        Verb::Tidy => tidy::main(),
+        Verb::Codegen => codegen::main(),
         Verb::Bpf(args) => bpf::main(&args),
     });
     match result {

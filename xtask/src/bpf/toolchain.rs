@@ -24,24 +24,24 @@ pub(super) struct Tools {
 
 /// Finds the tools, or says how to get them; with `install` gets them.
 pub(super) fn find(install: bool) -> Result<Tools> {
-    let channel = channel()?;
-    let sysroot = match sysroot(&channel) {
-        Some(sysroot) => sysroot,
+    let pinned = pinned()?;
+    let (channel, sysroot) = match toolchain(&pinned) {
+        Some(found) => found,
         None if install => {
-            out::step(&format!("rustup toolchain install {channel}"));
+            out::step(&format!("rustup toolchain install {pinned}"));
             run::check(run::clean("rustup").args([
                 "toolchain",
                 "install",
-                &channel,
+                &pinned,
                 "--profile",
                 "minimal",
                 "--component",
                 "rust-src",
             ]))?;
-            sysroot(&channel).context("the toolchain was installed but rust-src is not there")?
+            toolchain(&pinned).context("the toolchain was installed but rust-src is not there")?
         }
         None => bail!(
-            "the pinned toolchain is not installed; get it with: rustup toolchain install {channel} --profile minimal \
+            "the pinned toolchain is not installed; get it with: rustup toolchain install {pinned} --profile minimal \
              --component rust-src (or add --install)"
         ),
     };
@@ -66,7 +66,7 @@ pub(super) fn find(install: bool) -> Result<Tools> {
     Ok(Tools { channel, linker, sysroot, cargo_home })
 }
 
-fn channel() -> Result<String> {
+fn pinned() -> Result<String> {
     let path = tree::root().join("agent-ebpf/rust-toolchain.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     text.lines()
@@ -75,12 +75,20 @@ fn channel() -> Result<String> {
         .context("agent-ebpf/rust-toolchain.toml names no channel")
 }
 
-/// Where the toolchain lies, if it is installed with its sources.
-fn sysroot(channel: &str) -> Option<PathBuf> {
-    let mut rustc = run::clean("rustup");
-    rustc.env("RUSTUP_AUTO_INSTALL", "0").args(["run", channel, "rustc", "--print", "sysroot"]);
-    let sysroot = PathBuf::from(run::read(&mut rustc).ok()?.trim());
-    sysroot.join("lib/rustlib/src/rust/library/core").is_dir().then_some(sysroot)
+/// The channel and root of an installed toolchain that is the pinned version, by that name or as `stable`, with the
+/// sources of `core`.
+fn toolchain(pinned: &str) -> Option<(String, PathBuf)> {
+    [pinned, "stable"].into_iter().find_map(|channel| {
+        let rustc = |args: &[&str]| {
+            let mut rustup = run::clean("rustup");
+            run::read(rustup.env("RUSTUP_AUTO_INSTALL", "0").args(["run", channel, "rustc"]).args(args)).ok()
+        };
+        if rustc(&["--version"])?.split(' ').nth(1) != Some(pinned) {
+            return None;
+        }
+        let sysroot = PathBuf::from(rustc(&["--print", "sysroot"])?.trim());
+        sysroot.join("lib/rustlib/src/rust/library/core").is_dir().then(|| (channel.to_owned(), sysroot))
+    })
 }
 
 fn install_linker() -> Result<()> {

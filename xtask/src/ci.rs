@@ -1,0 +1,52 @@
+//! `cargo xtask ci`: lint, tidy, test, in this order, with the time that each took.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{bpf, lint, out, test, tidy};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Also rebuild and compare the eBPF objects, more kernels, more kill rounds.
+    #[arg(long)]
+    full: bool,
+}
+
+/// Runs every step even if one fails, so that one run shows all that is wrong.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    let mut done: Vec<(&str, Duration, Result<()>)> = Vec::new();
+    let mut step = |name: &'static str, work: &dyn Fn() -> Result<()>| {
+        out::step(&format!("ci: {name}"));
+        let began = now();
+        let result = work();
+        if let Err(error) = &result {
+            out::error(&format!("{name}: {error:#}"));
+        }
+        done.push((name, began.elapsed(), result));
+    };
+    step("lint", &lint::main);
+    step("tidy", &tidy::main);
+    step("test", &|| test::main(&test::Args { full: args.full, cargo: Vec::new() }));
+    if args.full || bpf::just_changed()? {
+        step("bpf --check", &|| bpf::main(&bpf::Args::CHECK));
+    }
+    out::step("ci");
+    let mut failed = Vec::new();
+    for (name, took, result) in &done {
+        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+        out::note(&format!("{name:<12} {verdict:<7} {:>6.0} s", took.as_secs_f64()));
+        if result.is_err() {
+            failed.push(*name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("ci: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "xtask uses no crate of the workspace, so not daemon::clock")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,9 @@
+//! What did a change do, to the workload that changed and to everything around it, and how sure are we?
+//!
+//! ```text
+//! case (changes, pods, calls, samples) ─▶ series ─▶ tests (placebo, arms, silence) ─▶ attribution ─▶ verdict
+//! ```
+//! Pure: no clock, no I/O, no hidden randomness; the same input gives the same bytes out. Times are unix
+//! seconds (UTC), durations seconds. A verdict for time *T* uses samples and facts no later than *T*.
+
+#![forbid(unsafe_code)]

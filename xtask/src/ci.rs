@@ -1,10 +1,10 @@
 //! `cargo xtask ci`: lint, tidy, test, in this order, with the time that each took.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{bpf, lint, out, test, tidy};
+use crate::{bpf, clock, lint, out, test, tidy};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -18,7 +18,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let mut done: Vec<(&str, Duration, Result<()>)> = Vec::new();
     let mut step = |name: &'static str, work: &dyn Fn() -> Result<()>| {
         out::step(&format!("ci: {name}"));
-        let began = now();
+        let began = clock::now();
         let result = work();
         if let Err(error) = &result {
             out::error(&format!("{name}: {error:#}"));
@@ -44,9 +44,4 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         bail!("ci: {}", failed.join(", "));
     }
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "xtask uses no crate of the workspace, so not daemon::clock")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -7,7 +7,9 @@
 
 mod bpf;
 mod ci;
+mod clock;
 mod codegen;
+mod http;
 mod lint;
 mod out;
 mod run;
@@ -15,6 +17,7 @@ mod sha256;
 mod test;
 mod tidy;
 mod tree;
+mod up;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Build Wake and run it on this host until Ctrl-C.
+    Up(up::Args),
     /// Run every test that this machine can run, and say which it could not.
     Test(test::Args),
     /// What CI runs: lint, tidy, test.
@@ -46,6 +51,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = bpf::rustc_if_called().and_then(|()| match Cli::parse().verb {
+        Verb::Up(args) => up::main(&args),
         Verb::Test(args) => test::main(&args),
         Verb::Ci(args) => ci::main(&args),
         Verb::Lint => lint::main(),

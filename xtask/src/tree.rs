@@ -14,11 +14,16 @@ pub(crate) fn root() -> &'static Path {
 
 /// Wake's cache: tools, kernels, and CI's target directory.
 pub(crate) fn cache() -> Result<PathBuf> {
-    if let Some(dir) = env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
+    from_home("XDG_CACHE_HOME", ".cache")
+}
+
+/// `wake` in the directory that `variable` names, or in `fallback` of the home directory.
+pub(crate) fn from_home(variable: &str, fallback: &str) -> Result<PathBuf> {
+    if let Some(dir) = env::var_os(variable).filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir).join("wake"));
     }
-    let home = env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?;
-    Ok(PathBuf::from(home).join(".cache/wake"))
+    let home = env::var_os("HOME").with_context(|| format!("neither {variable} nor HOME is set"))?;
+    Ok(PathBuf::from(home).join(fallback).join("wake"))
 }
 
 /// The target directory that cargo uses for this checkout.

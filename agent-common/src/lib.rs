@@ -1,5 +1,10 @@
 //! The bytes that kernel and user space share; one module per probe; layouts are checked at compile time.
 #![cfg_attr(not(test), no_std)]
 
+pub mod fields;
+pub mod flows;
 pub mod histogram;
+pub mod lost;
+pub mod plain;
+pub mod selfcheck;
 pub mod workload;

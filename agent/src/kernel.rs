@@ -1,6 +1,22 @@
 //! The running kernel: what it can do, where its structs keep their fields, and how objects are loaded.
 //!
+//! Flow: `KernelFeatures::probe` once at start → `Loader` per probe → `Object` (programs attached one by one, each
+//! failure a `missing`) → maps read by `Dump` (hashes, in batches), `Losses` and `HostComms`.
 //! The only place of this crate with `unsafe`.
+
+pub mod batch;
+pub mod btf;
+pub mod clock;
+mod elf;
+pub mod features;
+pub mod hosts;
+pub mod load;
+pub mod losses;
+mod offsets;
+pub mod table;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What was found out about the kernel once, at start, and is passed along.
 #[derive(Debug, Clone, Default)]
@@ -8,13 +24,35 @@ pub struct KernelFeatures {
     /// e.g. `6.12.0`
     pub release: String,
     /// Mount point of the cgroup2 hierarchy, e.g. `/sys/fs/cgroup` or `/sys/fs/cgroup/unified`.
-    pub cgroup2: Option<std::path::PathBuf>,
+    pub cgroup2: Option<PathBuf>,
     /// Inode of that mount's root: the id of the root cgroup.
     pub root_cgroup_id: u64,
     /// Whether `/sys/kernel/btf/vmlinux` can be read.
     pub has_btf: bool,
+    /// Its types; dropped by the composition root once everything is attached (6 MiB).
+    pub btf: Option<Arc<btf::Btf>>,
+    /// Whether the self-check of offsets could be run.
+    pub offsets_checked: bool,
+    /// Why the self-check did not trust the offsets from BTF, if so: no probe may then use them.
+    pub offset_mismatch: Option<String>,
     /// Number of possible CPUs (per-CPU maps have this many values).
     pub possible_cpus: usize,
+    /// Effective capabilities, bit by number.
+    pub capabilities: u64,
+}
+
+impl KernelFeatures {
+    /// Whether the process has a capability, by its number.
+    pub fn capable(&self, number: u32) -> bool {
+        self.capabilities >> number & 1 == 1
+    }
+
+    /// Major and minor version, (0, 0) where the release is not understood.
+    pub fn version(&self) -> (u32, u32) {
+        let mut numbers =
+            self.release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
 }
 
 /// What the config says to every probe.
@@ -27,7 +65,7 @@ pub struct Settings {
     /// Probe names that are switched off.
     pub disabled: Vec<String>,
     /// Attach cgroup programs here instead of at the root (tests).
-    pub attach_cgroup: Option<std::path::PathBuf>,
+    pub attach_cgroup: Option<PathBuf>,
     /// Largest number of live connections.
     pub max_connections: u32,
     /// Let the programs' own debug lines reach the log.

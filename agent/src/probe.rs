@@ -6,6 +6,7 @@
 
 use std::os::fd::RawFd;
 
+use crate::kernel::load::ProgramReport;
 use crate::kernel::{KernelFeatures, Settings};
 use crate::window::Window;
 use crate::window::sample::{CgroupEvent, Loss, Sample};
@@ -23,6 +24,11 @@ pub struct Probe {
 pub trait Running: Send {
     /// What works only in part here, e.g. `drop_reason: kernel < 5.17`.
     fn missing(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Each program of its object, for the table kernel × probe × program.
+    fn programs(&self) -> Vec<ProgramReport> {
         Vec::new()
     }
 

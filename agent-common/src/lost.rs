@@ -1,0 +1,27 @@
+//! What the programs could not keep, counted per CPU in the map `LOST`.
+
+/// Entries of `LOST`: one count per reason.
+pub const REASONS: u32 = 8;
+
+/// A hash map took no new key.
+pub const MAP_FULL: u32 = 0;
+/// A ring had no room.
+pub const RING_FULL: u32 = 1;
+/// Two threads shared a slot; one sample is missing.
+pub const SLOT_COLLISION: u32 = 2;
+/// Beyond the event budget and its folding map.
+pub const BUDGET: u32 = 3;
+/// A read of kernel memory failed.
+pub const READ_FAILED: u32 = 4;
+
+/// The reason's name in the ledger.
+pub const fn name(reason: u32) -> &'static str {
+    match reason {
+        MAP_FULL => "map_full",
+        RING_FULL => "ring_full",
+        SLOT_COLLISION => "slot_collision",
+        BUDGET => "rate_limit",
+        READ_FAILED => "read_failed",
+        _ => "other",
+    }
+}

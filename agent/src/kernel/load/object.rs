@@ -1,0 +1,248 @@
+//! A loaded object: its maps, and its programs attached one by one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use agent_common::plain::Plain;
+use aya::maps::{Map, MapData, RingBuf};
+use aya::programs::{
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, RawTracePoint,
+};
+use aya::{Btf, Ebpf, Endianness};
+
+use super::super::KernelFeatures;
+use super::super::batch::{Dump, MapError};
+use super::super::hosts::HostComms;
+use super::super::losses::Losses;
+use super::super::table::Table;
+use super::error::{Needs, of_program};
+use super::log::ProgramLog;
+use super::open_cgroup;
+use crate::probe::AttachError;
+
+/// What became of one program; a line of the table kernel × probe × program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramReport {
+    /// Its name in the object.
+    pub program: String,
+    /// Where it is attached, e.g. `tp_btf/sched_switch`.
+    pub hook: String,
+    /// `running`, or the code of the error.
+    pub state: String,
+    /// Instructions that the verifier went through (kernel 5.16).
+    pub verified_insns: Option<u32>,
+    /// The error, empty while running.
+    pub reason: String,
+}
+
+/// An object in the kernel. Dropping it detaches everything.
+#[derive(Debug)]
+pub struct Object {
+    probe: &'static str,
+    ebpf: Ebpf,
+    trace_btf: Option<Arc<Vec<u8>>>,
+    parsed_btf: Option<Btf>,
+    capabilities: u64,
+    missing: Vec<String>,
+    programs: Vec<ProgramReport>,
+    log: Option<ProgramLog>,
+}
+
+impl Object {
+    pub(super) fn new(
+        probe: &'static str,
+        mut ebpf: Ebpf,
+        trace_btf: Option<Arc<Vec<u8>>>,
+        capabilities: u64,
+        missing: Vec<String>,
+        log: bool,
+    ) -> Self {
+        let log = if log { ProgramLog::new(probe, &mut ebpf) } else { None };
+        Self { probe, ebpf, trace_btf, parsed_btf: None, capabilities, missing, programs: Vec::new(), log }
+    }
+
+    /// Loads and attaches a raw tracepoint program.
+    pub fn raw_tracepoint(&mut self, program: &str, tracepoint: &str) -> Result<(), AttachError> {
+        let result = self.program::<RawTracePoint>(program).and_then(|raw| {
+            let step = raw.load().and_then(|()| raw.attach(tracepoint).map(|_link| ()));
+            step.map_err(|error| (Needs::Tracing, error))
+        });
+        self.report(program, "raw_tp", tracepoint, result)
+    }
+
+    /// Loads and attaches a BTF tracepoint program.
+    pub fn btf_tracepoint(&mut self, program: &str, tracepoint: &str) -> Result<(), AttachError> {
+        if self.parsed_btf.is_none() {
+            self.parsed_btf =
+                self.trace_btf.take().and_then(|bytes| Btf::parse(&bytes, Endianness::default()).ok());
+        }
+        let Some(btf) = self.parsed_btf.take() else {
+            let detail = "BTF tracepoints need /sys/kernel/btf/vmlinux".to_owned();
+            return Err(AttachError::Unsupported { code: "no_btf", detail });
+        };
+        let result = self.program::<BtfTracePoint>(program).and_then(|traced| {
+            let step = traced.load(tracepoint, &btf).and_then(|()| traced.attach().map(|_link| ()));
+            step.map_err(|error| (Needs::Tracing, error))
+        });
+        self.parsed_btf = Some(btf);
+        self.report(program, "tp_btf", tracepoint, result)
+    }
+
+    /// Loads and attaches a cgroup_skb program beside whatever else is attached there.
+    pub fn cgroup_skb(
+        &mut self,
+        program: &str,
+        cgroup: &Path,
+        kind: CgroupSkbAttachType,
+    ) -> Result<(), AttachError> {
+        let directory = open_cgroup(cgroup)?;
+        let result = self.program::<CgroupSkb>(program).and_then(|skb| {
+            let step = skb
+                .load()
+                .and_then(|()| skb.attach(&directory, kind, CgroupAttachMode::AllowMultiple).map(|_link| ()));
+            step.map_err(|error| (Needs::Cgroup, error))
+        });
+        self.report(program, "cgroup_skb", &format!("{kind:?}").to_lowercase(), result)
+    }
+
+    /// Makes a program's failure something that is missing, not the probe's end.
+    pub fn optional(&mut self, what: &str, attached: Result<(), AttachError>) {
+        if let Err(error) = attached {
+            let mut text = error.to_string();
+            if let Some((first, _log)) = text.split_once('\n') {
+                text = first.to_owned();
+            }
+            self.missing.push(format!("{what}: {text}"));
+        }
+    }
+
+    /// Notes something that does not work here.
+    pub fn note_missing(&mut self, what: String) {
+        self.missing.push(what);
+    }
+
+    /// What works only in part.
+    pub fn missing(&self) -> Vec<String> {
+        self.missing.clone()
+    }
+
+    /// Each program that was tried.
+    pub fn programs(&self) -> Vec<ProgramReport> {
+        self.programs.clone()
+    }
+
+    /// Frees what only attaching needed.
+    pub fn settle(&mut self) {
+        self.parsed_btf = None;
+        self.trace_btf = None;
+    }
+
+    /// Writes the programs' own debug lines to the log, where that is switched on.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+
+    /// Takes a map out of the object.
+    pub fn map(&mut self, name: &str) -> Result<Map, AttachError> {
+        self.ebpf.take_map(name).ok_or_else(|| AttachError::Failed {
+            code: "object",
+            detail: format!("object {} has no map {name}", self.probe),
+        })
+    }
+
+    /// Takes a hash or per-CPU hash.
+    pub fn dump<K: Plain, V: Plain>(
+        &mut self,
+        name: &str,
+        features: &KernelFeatures,
+    ) -> Result<Dump<K, V>, AttachError> {
+        let map = self.map(name)?;
+        self.shaped(name, Dump::new(map, features))
+    }
+
+    /// Takes an array or per-CPU array.
+    pub fn table<V: Plain>(
+        &mut self,
+        name: &str,
+        features: &KernelFeatures,
+    ) -> Result<Table<V>, AttachError> {
+        let map = self.map(name)?;
+        self.shaped(name, Table::new(map, features))
+    }
+
+    /// Takes a ring.
+    pub fn ring(&mut self, name: &str) -> Result<RingBuf<MapData>, AttachError> {
+        let map = self.map(name)?;
+        RingBuf::try_from(map).map_err(|error| AttachError::Failed {
+            code: "object",
+            detail: format!("ring {name} of object {}: {error}", self.probe),
+        })
+    }
+
+    /// Takes `LOST`; what it counts is booked under `signal`.
+    pub fn losses(&mut self, features: &KernelFeatures, signal: &'static str) -> Result<Losses, AttachError> {
+        let map = self.map("LOST")?;
+        self.shaped("LOST", Losses::new(map, features, signal))
+    }
+
+    /// Takes `HOST_COMMS`.
+    pub fn hosts(&mut self, features: &KernelFeatures) -> Result<HostComms, AttachError> {
+        let map = self.map("HOST_COMMS")?;
+        self.shaped("HOST_COMMS", HostComms::new(map, features))
+    }
+
+    /// The program of this name, as loaded by aya.
+    pub(super) fn program<'p, P>(
+        &'p mut self,
+        name: &str,
+    ) -> Result<&'p mut P, (Needs, aya::programs::ProgramError)>
+    where
+        &'p mut P: TryFrom<&'p mut Program, Error = aya::programs::ProgramError>,
+    {
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or((Needs::Tracing, aya::programs::ProgramError::UnexpectedProgramType))?;
+        <&mut P>::try_from(program).map_err(|error| (Needs::Tracing, error))
+    }
+
+    fn shaped<T>(&self, name: &str, map: Result<T, MapError>) -> Result<T, AttachError> {
+        map.map_err(|error| AttachError::Failed {
+            code: "object",
+            detail: format!("map {name} of object {}: {error}", self.probe),
+        })
+    }
+
+    fn report(
+        &mut self,
+        program: &str,
+        kind: &str,
+        hook: &str,
+        result: Result<(), (Needs, aya::programs::ProgramError)>,
+    ) -> Result<(), AttachError> {
+        let result =
+            result.map_err(|(needs, error)| of_program(program, hook, needs, self.capabilities, &error));
+        let verified_insns = self
+            .ebpf
+            .program(program)
+            .and_then(|loaded| loaded.info().ok())
+            .and_then(|info| info.verified_instruction_count());
+        let (state, reason) = match &result {
+            Ok(()) => ("running", String::new()),
+            Err(AttachError::Disabled(why)) => ("disabled", why.clone()),
+            Err(AttachError::Unsupported { code, detail } | AttachError::Failed { code, detail }) => {
+                (*code, detail.clone())
+            }
+        };
+        self.programs.push(ProgramReport {
+            program: program.to_owned(),
+            hook: format!("{kind}/{hook}"),
+            state: state.to_owned(),
+            verified_insns,
+            reason,
+        });
+        result
+    }
+}

@@ -1,0 +1,61 @@
+//! Do the offsets from BTF mean what they say? A program reads this very process; `/proc` knows the answer.
+
+use agent_common::selfcheck::{FIELDS, SelfCheck};
+use aya::TestRun as _;
+use aya::programs::{RawTracePoint, RawTracePointRunOptions};
+
+use super::super::{KernelFeatures, Settings};
+use super::Loader;
+use crate::probe::AttachError;
+
+/// Whether it could be tried, and what does not fit. Where it could not, loading any probe says why.
+pub(in crate::kernel) fn self_check(features: &KernelFeatures) -> (bool, Option<String>) {
+    match read_self(features) {
+        Ok(seen) => (true, compare(&seen, features)),
+        Err(AttachError::Unsupported { code: "field_missing", detail }) => (true, Some(detail)),
+        Err(error) => {
+            tracing::warn!(%error, "offsets not checked");
+            (false, None)
+        }
+    }
+}
+
+fn read_self(features: &KernelFeatures) -> Result<SelfCheck, AttachError> {
+    let settings = Settings::default();
+    let mut object = Loader::new("selfcheck", crate::ebpf_object!("selfcheck"), features, &settings)?
+        .layout(SelfCheck::LAYOUT)?
+        .fields(FIELDS)?
+        .load()?;
+    let failed = |detail: String| AttachError::Failed { code: "object", detail };
+    let program =
+        object.program::<RawTracePoint>("selfcheck").map_err(|(_, error)| failed(error.to_string()))?;
+    program.load().map_err(|error| failed(error.to_string()))?;
+    program.test_run(RawTracePointRunOptions::default()).map_err(|error| failed(error.to_string()))?;
+    let table = object.table::<SelfCheck>("SEEN", features)?;
+    table.get(0).first().copied().ok_or_else(|| failed("map SEEN not read".into()))
+}
+
+fn compare(seen: &SelfCheck, features: &KernelFeatures) -> Option<String> {
+    let pid = std::process::id();
+    if seen.tgid != pid {
+        return Some(format!("task_struct.tgid reads {} in process {pid}", seen.tgid));
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(20)?.parse::<u64>().ok());
+    // the kernel rounds down to ticks of 10 ms
+    if started.is_some_and(|ticks| seen.start_boot_ns / 10_000_000 != ticks) {
+        return Some(format!("start time reads {} ns, /proc says {started:?} ticks", seen.start_boot_ns));
+    }
+    let comm = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
+    let read = super::super::hosts::text(&seen.comm);
+    if read != comm.trim_end() {
+        return Some(format!("task_struct.comm reads {read:?}, /proc says {:?}", comm.trim_end()));
+    }
+    if features.root_cgroup_id != 0 && seen.cgroup_by_field != seen.cgroup_by_helper {
+        return Some(format!(
+            "cgroup id reads {}, the helper says {}",
+            seen.cgroup_by_field, seen.cgroup_by_helper
+        ));
+    }
+    None
+}

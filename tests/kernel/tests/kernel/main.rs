@@ -1,0 +1,18 @@
+//! The real programs on the running kernel against ground truth.
+//!
+//! One binary, so that it can be copied into a VM with another kernel (`cargo xtask kernels`). Programs at cgroups
+//! are attached only to cgroups that a test made; tracepoints see the whole machine, so tests look at their own keys.
+
+mod cgroup;
+mod offsets;
+mod requires;
+
+use std::sync::OnceLock;
+
+use agent::kernel::KernelFeatures;
+
+/// What this kernel can do, found out once.
+pub(crate) fn features() -> &'static KernelFeatures {
+    static FEATURES: OnceLock<KernelFeatures> = OnceLock::new();
+    FEATURES.get_or_init(KernelFeatures::probe)
+}

@@ -1,0 +1,48 @@
+//! What a test needs of the machine; what is not there skips it, with the reason on a line of its own.
+//!
+//! `cargo xtask test` collects the lines `skipped\t<test>\t<reason>`.
+
+use agent::kernel::KernelFeatures;
+
+/// A thing that not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Rights to load programs.
+    Root,
+    /// `/sys/kernel/btf/vmlinux`
+    Btf,
+    /// A mounted cgroup2 hierarchy in which directories can be made.
+    Cgroup2,
+}
+
+impl Need {
+    /// Why it is not there, if so.
+    fn lacking(self, features: &KernelFeatures) -> Option<String> {
+        match self {
+            Self::Root => (!features.capable(21) && !(features.capable(38) && features.capable(39)))
+                .then(|| "needs root (CAP_BPF and CAP_PERFMON)".to_owned()),
+            Self::Btf => (!features.has_btf).then(|| "this kernel has no BTF".to_owned()),
+            Self::Cgroup2 => match &features.cgroup2 {
+                None => Some("no cgroup2 hierarchy is mounted".to_owned()),
+                Some(_) => crate::cgroup::Cgroup::new(features, "requires").err(),
+            },
+        }
+    }
+}
+
+/// Whether the test can run here; if not, says so.
+pub(crate) fn requires(test: &str, needs: &[Need]) -> bool {
+    let features = crate::features();
+    for need in needs {
+        if let Some(reason) = need.lacking(features) {
+            skip(test, &reason);
+            return false;
+        }
+    }
+    true
+}
+
+/// Records that a test did not run, and why.
+pub(crate) fn skip(test: &str, reason: &str) {
+    println!("skipped\t{test}\t{reason}");
+}

@@ -39,4 +39,10 @@
 
 pub mod checkpoint;
 pub mod config;
+mod container;
+mod line;
 pub mod record;
+pub mod redact;
+
+#[cfg(test)]
+mod random;

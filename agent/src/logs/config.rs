@@ -125,7 +125,10 @@ impl LogsConfig {
             }
         }
         if self.max_files == 0 {
-            found.push(ConfigError::new(format!("{path}.max_files"), "must be at least 1; `enabled: false` reads none"));
+            found.push(ConfigError::new(
+                format!("{path}.max_files"),
+                "must be at least 1; `enabled: false` reads none",
+            ));
         }
         found
     }
@@ -136,6 +139,9 @@ fn check_glob(glob: &str, path: &str, found: &mut Vec<ConfigError>) {
         found.push(ConfigError::new(path, format!("'{glob}' is not an absolute path")));
     }
     if glob.contains("**") {
-        found.push(ConfigError::new(path, format!("'{glob}': '**' is not supported, name the depth with '*/*'")));
+        found.push(ConfigError::new(
+            path,
+            format!("'{glob}': '**' is not supported, name the depth with '*/*'"),
+        ));
     }
 }

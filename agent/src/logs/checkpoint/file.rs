@@ -69,7 +69,8 @@ pub(super) fn persist(checkpoints: &Checkpoints, now_ns: u64) -> Result<(), Chec
 
 fn replace(path: &Path, stored: Stored) -> io::Result<()> {
     let Stored { saved_ns, globs, positions } = stored;
-    let marks = positions.into_iter().map(|(source, position)| Mark { source, position: Some(position) }).collect();
+    let marks =
+        positions.into_iter().map(|(source, position)| Mark { source, position: Some(position) }).collect();
     let bytes = serde_json::to_vec(&Document { version: VERSION, saved_ns, globs, marks })?;
     let new = path.with_extension("json.tmp");
     let mut file = File::create(&new)?;

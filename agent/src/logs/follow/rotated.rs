@@ -1,0 +1,115 @@
+//! Rotated files of a log: names that are the log's name and a number or a date, from the oldest to the newest.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::logs::record::SourceKey;
+use crate::logs::tail::key_of;
+
+/// Most rotated files of one log that are looked at, the newest.
+const MAX_SIBLINGS: usize = 64;
+
+/// A rotated file of a log.
+#[derive(Clone, Debug)]
+pub(crate) struct Sibling {
+    pub(crate) path: PathBuf,
+    pub(crate) key: SourceKey,
+    pub(crate) modified_ns: i128,
+    rank: Rank,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rank {
+    /// `app.log.2`: the larger, the older.
+    Number(u32),
+    /// `app.log-20261121`: the larger, the newer.
+    Date(String),
+}
+
+/// The rotated files of `log` beside it, oldest first. Compressed ones are not among them.
+pub(crate) fn siblings(log: &Path) -> Vec<Sibling> {
+    let (Some(directory), Some(base)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut found: Vec<Sibling> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let rank = rank(base, entry.file_name().to_str()?)?;
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            let modified_ns =
+                i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+            Some(Sibling { path: entry.path(), key: key_of(&metadata), modified_ns, rank })
+        })
+        .collect();
+    found.sort_by(older_first);
+    let surplus = found.len().saturating_sub(MAX_SIBLINGS);
+    found.drain(..surplus);
+    found
+}
+
+/// Whether `name` is a rotated file of the log `base` in the same directory.
+pub(crate) fn is_rotated(base: &str, name: &str) -> bool {
+    rank(base, name).is_some()
+}
+
+fn older_first(left: &Sibling, right: &Sibling) -> Ordering {
+    match (&left.rank, &right.rank) {
+        (Rank::Number(left), Rank::Number(right)) => right.cmp(left),
+        (Rank::Date(left), Rank::Date(right)) => left.cmp(right),
+        _ => left.modified_ns.cmp(&right.modified_ns).then_with(|| left.path.cmp(&right.path)),
+    }
+}
+
+fn rank(base: &str, name: &str) -> Option<Rank> {
+    if let Some(suffix) = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(['.', '-', '_'])) {
+        return match suffix {
+            "old" => Some(Rank::Number(1)),
+            _ if suffix.len() <= 5 && suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
+                suffix.parse().ok().map(Rank::Number)
+            }
+            _ => is_date(suffix).then(|| Rank::Date(suffix.to_owned())),
+        };
+    }
+    // app-20261121.log
+    let (stem, extension) = base.rsplit_once('.')?;
+    let middle = name.strip_prefix(stem)?.strip_suffix(extension)?.strip_suffix('.')?;
+    let date = middle.strip_prefix(['.', '-', '_'])?;
+    is_date(date).then(|| Rank::Date(date.to_owned()))
+}
+
+/// At least eight digits and nothing but what dates are written with.
+fn is_date(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 8 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-_.:TZ".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_rotated;
+
+    #[test]
+    fn numbers_and_dates_are_rotated_files_and_other_logs_are_not() {
+        let rotated = [
+            ("app.log", "app.log.1"),
+            ("app.log", "app.log-20261121"),
+            ("app.log", "app.log.2026-11-21-13:00"),
+            ("app.log", "app-20261121.log"),
+            ("0.log", "0.log.20261121-130000"),
+            ("Xorg.0.log", "Xorg.0.log.old"),
+            ("messages", "messages-20261121"),
+        ];
+        let others = [
+            ("app.log", "app.log"),
+            ("app.log", "app.log.1.gz"),
+            ("app.log", "app.log.20261121.tmp"),
+            ("worker.log", "worker-1.log"),
+            ("app.log", "app.logger"),
+            ("0.log", "1.log"),
+        ];
+        assert!(rotated.iter().all(|(base, name)| is_rotated(base, name)));
+        assert!(!others.iter().any(|(base, name)| is_rotated(base, name)));
+    }
+}

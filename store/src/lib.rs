@@ -1,1 +1,42 @@
-//! store
+//! The store: batches become durable, searchable, small, and one day gone.
+//!
+//! ```text
+//! batch ─ admit ─▶ WAL (group fsync) ─▶ head (searchable, then acknowledged) ─ seal ─▶ segments ─ retention ─▶ gone
+//!            └ dedupe on (node, epoch, seq)      └────────── snapshot: scan, logs, histogram ──┘
+//! ```
+//! What is acknowledged survives a power cut and is found by the next query. `format.md` holds every byte on disk.
+//!
+//! Does not: read a clock (time is an argument), speak HTTP or SQL, know what a rule, a price or a user is.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod dedupe;
+mod disk;
+mod error;
+mod head;
+mod limits;
+mod open;
+mod rows;
+mod scan;
+mod search;
+mod segment;
+mod snapshot;
+mod state;
+mod stats;
+mod store;
+mod table;
+mod wal;
+
+pub use batch::{Appended, RejectedRow};
+pub use error::{OpenError, Refused, ScanError, SealError};
+pub use limits::{Limits, Retention};
+pub use open::Recovered;
+pub use scan::{Order, ScanRequest};
+pub use search::{Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest, RequestError};
+pub use snapshot::{RowStream, Snapshot};
+pub use stats::{Counters, StoreStats, TableStats};
+pub use store::Store;
+pub use table::{Table, log_schema};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! Admission: a received batch becomes rows that may be stored, or a refusal.
+//!
+//! In: `proto::v1::Batch` and the time. Out: [`Admitted`], with bad rows named and left out.
+//! Pure: the same batch, time and limits give the same rows, which is what replay relies on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::error::ErrorCode;
+use proto::v1;
+
+use crate::dedupe::BatchKey;
+use crate::rows::{LogRow, LogRows, LogRowsBuilder, TableRows, convert};
+use crate::{Limits, Refused, Table};
+
+/// Bad rows that an answer names; the rest is only counted.
+const NAMED_REJECTIONS: usize = 100;
+const MAX_NODE_BYTES: usize = 1_024;
+const MAX_IDENTITIES: usize = 65_536;
+const MAX_TEXT_BYTES: usize = 65_536;
+const NS: i64 = 1_000_000_000;
+
+/// The batch is on disk and searchable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// It was stored before; nothing was added.
+    pub repeated: bool,
+    /// Rows that were left out, at most 100 of them.
+    pub rejected: Vec<RejectedRow>,
+    /// All rows that were left out.
+    pub rejected_rows: u64,
+    /// Rows that were stored.
+    pub rows: u64,
+}
+
+/// A row that was left out of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// The table that it was meant for.
+    pub table: Table,
+    /// Its position among the batch's rows of this table.
+    pub index: u32,
+    /// `too_old`, `too_new`, `invalid` or `unknown_identity`.
+    pub reason: &'static str,
+}
+
+/// A batch that may be stored.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) key: BatchKey,
+    /// When it was admitted; replay needs the same time to come to the same rows.
+    pub(crate) now_ns: i64,
+    pub(crate) zstd_payload: Bytes,
+    pub(crate) unpacked_bytes: u64,
+    /// Chunks of log rows; lsns are places in the batch.
+    pub(crate) logs: Vec<LogRows>,
+    pub(crate) tables: Vec<(Table, TableRows)>,
+    /// Rows in the payload, admitted or not: each has a place, so that lsns do not depend on what is rejected.
+    pub(crate) places: i64,
+    pub(crate) answer: Appended,
+}
+
+/// The name of a batch, checked.
+pub(crate) fn key(batch: &v1::Batch) -> Result<BatchKey, Refused> {
+    if batch.node.is_empty() || batch.node.len() > MAX_NODE_BYTES {
+        return Err(Refused::invalid(format!("node: {} bytes, not 1 to {MAX_NODE_BYTES}", batch.node.len())));
+    }
+    Ok(BatchKey { node: Arc::from(batch.node.as_str()), epoch: batch.epoch, seq: batch.seq })
+}
+
+/// Unpacks a batch and checks each of its rows.
+///
+/// # Errors
+/// If the batch as a whole cannot be understood; bad rows alone do not sink it.
+pub(crate) fn admit(
+    key: BatchKey,
+    zstd_payload: Bytes,
+    unpacked_bytes: u64,
+    now_ns: i64,
+    limits: &Limits,
+) -> Result<Admitted, Refused> {
+    let payload = unpack(&zstd_payload, unpacked_bytes)?;
+    let payload =
+        v1::Payload::decode(payload).map_err(|error| Refused::invalid(format!("payload: {error}")))?;
+    let v1::Payload {
+        identities,
+        logs,
+        flows,
+        drops,
+        usage,
+        syscalls,
+        syscall_latency,
+        block,
+        processes,
+        losses,
+    } = payload;
+    let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
+    check_identities(&identities)?;
+    let mut gate = Gate {
+        oldest: now_ns
+            .saturating_sub(i64::try_from(limits.max_past_s).unwrap_or(i64::MAX).saturating_mul(NS)),
+        newest: now_ns
+            .saturating_add(i64::try_from(limits.max_future_s).unwrap_or(i64::MAX).saturating_mul(NS)),
+        identities: identities.len(),
+        place: 0,
+        answer: Appended::default(),
+    };
+    let log_rows = admit_logs(&identities, &logs, &mut gate);
+    // the ledger's rows are about the node itself: one more identity, that no row can name
+    identities.push(Arc::new(v1::Identity { node: key.node.to_string(), ..v1::Identity::default() }));
+    let identities: Vec<&v1::Identity> = identities.iter().map(|identity| &**identity).collect();
+    let mut tables = Vec::new();
+    admit_table(&identities, flows, &mut gate, &mut tables)?;
+    admit_table(&identities, drops, &mut gate, &mut tables)?;
+    admit_table(&identities, usage, &mut gate, &mut tables)?;
+    admit_table(&identities, syscalls, &mut gate, &mut tables)?;
+    admit_table(&identities, syscall_latency, &mut gate, &mut tables)?;
+    admit_table(&identities, block, &mut gate, &mut tables)?;
+    admit_table(&identities, processes, &mut gate, &mut tables)?;
+    admit_table(&identities, losses, &mut gate, &mut tables)?;
+    let Gate { place, answer, .. } = gate;
+    Ok(Admitted {
+        key,
+        now_ns,
+        zstd_payload,
+        unpacked_bytes,
+        logs: log_rows,
+        tables,
+        places: place.max(1),
+        answer,
+    })
+}
+
+fn unpack(zstd_payload: &[u8], unpacked_bytes: u64) -> Result<Bytes, Refused> {
+    if unpacked_bytes > proto::MAX_PAYLOAD_BYTES {
+        let detail = format!("unpacked_bytes: {unpacked_bytes}, more than {}", proto::MAX_PAYLOAD_BYTES);
+        return Err(Refused { code: ErrorCode::TooLarge, detail, retry_after_ms: 0 });
+    }
+    let capacity = usize::try_from(unpacked_bytes).unwrap_or(usize::MAX);
+    // never writes more than the capacity, whatever the frame claims
+    let payload = zstd::bulk::decompress(zstd_payload, capacity)
+        .map_err(|error| Refused::invalid(format!("zstd_payload: {error}")))?;
+    if payload.len() != capacity {
+        let found = payload.len();
+        return Err(Refused::invalid(format!("zstd_payload: {found} bytes unpacked, not {unpacked_bytes}")));
+    }
+    Ok(Bytes::from(payload))
+}
+
+fn check_identities(identities: &[Arc<v1::Identity>]) -> Result<(), Refused> {
+    if identities.len() > MAX_IDENTITIES {
+        return Err(Refused::invalid(format!(
+            "identities: {}, more than {MAX_IDENTITIES}",
+            identities.len()
+        )));
+    }
+    match identities.iter().position(|identity| identity.encoded_len() > MAX_TEXT_BYTES) {
+        Some(index) => {
+            Err(Refused::invalid(format!("identities[{index}]: more than {MAX_TEXT_BYTES} bytes")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Lets rows through and remembers those that it did not.
+struct Gate {
+    oldest: i64,
+    newest: i64,
+    identities: usize,
+    place: i64,
+    answer: Appended,
+}
+
+impl Gate {
+    /// The row's place in the batch if it may pass.
+    fn check(
+        &mut self,
+        table: Table,
+        index: usize,
+        ts: u64,
+        identity: Option<u32>,
+        valid: bool,
+    ) -> Option<i64> {
+        let place = self.place;
+        self.place += 1;
+        let time = i64::try_from(ts).unwrap_or(i64::MAX);
+        let known = identity.is_none_or(|identity| (identity as usize) < self.identities);
+        let reason = match () {
+            () if !known => "unknown_identity",
+            () if time < self.oldest => "too_old",
+            () if time > self.newest => "too_new",
+            () if !valid => "invalid",
+            () => {
+                self.answer.rows += 1;
+                return Some(place);
+            }
+        };
+        self.answer.rejected_rows += 1;
+        if self.answer.rejected.len() < NAMED_REJECTIONS {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            self.answer.rejected.push(RejectedRow { table, index, reason });
+        }
+        None
+    }
+}
+
+fn admit_logs(identities: &[Arc<v1::Identity>], logs: &[v1::LogRow], gate: &mut Gate) -> Vec<LogRows> {
+    let mut chunks = Vec::new();
+    for (part, rows) in logs.chunks(crate::rows::CHUNK_ROWS).enumerate() {
+        let bytes = rows.iter().map(|row| row.body.len()).sum();
+        let mut builder = LogRowsBuilder::new(identities, rows.len(), bytes);
+        for (index, row) in rows.iter().enumerate() {
+            let index = part * crate::rows::CHUNK_ROWS + index;
+            let ids = row.trace_id.len() <= 64 && row.span_id.len() <= 64;
+            let words = row.level.len() <= 64 && row.stream.len() <= 64 && row.source.len() <= MAX_TEXT_BYTES;
+            let attributes: usize = row.attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+            let valid = ids
+                && words
+                && attributes <= MAX_TEXT_BYTES
+                && row.body.len() <= proto::MAX_LOG_BODY_BYTES
+                && i64::try_from(row.observed_ts).is_ok();
+            if let Some(place) = gate.check(Table::Log, index, row.ts, Some(row.identity), valid) {
+                builder.push(&borrow(row), place);
+            }
+        }
+        let rows = builder.finish();
+        if rows.len() > 0 {
+            chunks.push(rows);
+        }
+    }
+    chunks
+}
+
+fn borrow(row: &v1::LogRow) -> LogRow<'_> {
+    LogRow {
+        identity: row.identity,
+        ts: i64::try_from(row.ts).unwrap_or(i64::MAX),
+        observed_ts: i64::try_from(row.observed_ts).unwrap_or(i64::MAX),
+        body: &row.body,
+        level: &row.level,
+        source: &row.source,
+        stream: &row.stream,
+        truncated: row.truncated,
+        trace_id: &row.trace_id,
+        span_id: &row.span_id,
+        attributes: row.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+    }
+}
+
+/// What admission asks of a row.
+trait Checked {
+    fn ts(&self) -> u64;
+    fn identity(&self) -> Option<u32>;
+    fn histogram(&self) -> &[u32] {
+        &[]
+    }
+}
+
+macro_rules! checked {
+    ($($row:ident $(, $histogram:ident)?;)*) => {$(
+        impl Checked for v1::$row {
+            fn ts(&self) -> u64 {
+                self.ts
+            }
+            fn identity(&self) -> Option<u32> {
+                Some(self.identity)
+            }
+            $(fn histogram(&self) -> &[u32] {
+                &self.$histogram
+            })?
+        }
+    )*};
+}
+checked! {
+    FlowRow, rtt_hist;
+    DropRow;
+    UsageRow, run_queue_hist;
+    SyscallRow;
+    SyscallLatencyRow, latency_hist;
+    BlockRow, latency_hist;
+    ProcessRow;
+}
+impl Checked for v1::LossRow {
+    fn ts(&self) -> u64 {
+        self.ts
+    }
+    fn identity(&self) -> Option<u32> {
+        None
+    }
+}
+
+fn admit_table<R: Checked + prost::Message + crate::rows::Convert>(
+    identities: &[&v1::Identity],
+    rows: Vec<R>,
+    gate: &mut Gate,
+    tables: &mut Vec<(Table, TableRows)>,
+) -> Result<(), Refused> {
+    let mut admitted = Vec::with_capacity(rows.len());
+    for (index, row) in rows.into_iter().enumerate() {
+        let counts = row.histogram().len();
+        let valid =
+            (counts == 0 || counts == proto::histogram::BUCKETS) && row.encoded_len() <= MAX_TEXT_BYTES;
+        if let Some(place) = gate.check(R::TABLE, index, row.ts(), row.identity(), valid) {
+            admitted.push((place, row));
+        }
+    }
+    if admitted.is_empty() {
+        return Ok(());
+    }
+    let rows = convert(&admitted, identities).map_err(|error| Refused {
+        code: ErrorCode::Internal,
+        detail: format!("columns of {}: {error}", R::TABLE.name()),
+        retry_after_ms: 0,
+    })?;
+    tables.push((R::TABLE, rows));
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Scanning a table: time range, equality, projection, order, limit; over head chunks and segments alike.
+
+mod filter;
+mod order;
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+
+pub(crate) use filter::{Filter, Test, mask};
+
+use crate::rows::Chunk;
+use crate::snapshot::{Emit, Snapshot};
+use crate::{ScanError, Table};
+
+/// What to read of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRequest {
+    /// Rows at or after this time, ns.
+    pub from_ns: i64,
+    /// Rows before this time, ns.
+    pub to_ns: i64,
+    /// The columns to yield, in this order; all if `None`.
+    pub columns: Option<Vec<String>>,
+    /// Columns that must equal a value, given as text; '' is absent. `attributes.KEY` looks into the map.
+    pub equals: Vec<(String, String)>,
+    /// The most rows to yield.
+    pub limit: Option<usize>,
+    /// The order of rows.
+    pub order: Order,
+}
+
+/// The order of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As they lie; the cheapest.
+    #[default]
+    Any,
+    /// By `ts` descending, then `lsn` descending. Without a limit every row is held in memory.
+    NewestFirst,
+    /// By `ts` ascending, then `lsn` ascending. Without a limit every row is held in memory.
+    OldestFirst,
+}
+
+impl Default for ScanRequest {
+    fn default() -> Self {
+        Self {
+            from_ns: i64::MIN,
+            to_ns: i64::MAX,
+            columns: None,
+            equals: Vec::new(),
+            limit: None,
+            order: Order::Any,
+        }
+    }
+}
+
+/// A request that was understood.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) table: Table,
+    pub(crate) from_ns: i64,
+    pub(crate) to_ns: i64,
+    pub(crate) filters: Vec<Filter>,
+    limit: usize,
+    order: Order,
+    /// What is read: what is yielded, and what conditions and order need.
+    pub(crate) read: SchemaRef,
+    /// Positions in `read` of what is yielded.
+    yielded: Vec<usize>,
+}
+
+impl Plan {
+    pub(crate) fn new(table: Table, request: ScanRequest) -> Result<Self, ScanError> {
+        let schema = table.schema();
+        let find = |name: &str| {
+            schema
+                .index_of(name)
+                .map_err(|_error| ScanError::UnknownColumn(format!("{}.{name}", table.name())))
+        };
+        let yielded: Vec<usize> = match &request.columns {
+            Some(columns) => columns.iter().map(|name| find(name)).collect::<Result<_, _>>()?,
+            None => (0..schema.fields().len()).collect(),
+        };
+        let mut filters = Vec::new();
+        for (column, value) in &request.equals {
+            filters.push(Filter::new(&schema, column, value)?);
+        }
+        let timed = request.from_ns != i64::MIN || request.to_ns != i64::MAX || request.order != Order::Any;
+        let mut read: Vec<usize> = yielded.clone();
+        read.extend(filters.iter().map(|filter| filter.column));
+        if timed {
+            read.push(find("ts")?);
+        }
+        if request.order != Order::Any {
+            read.push(find("lsn")?);
+        }
+        read.sort_unstable();
+        read.dedup();
+        let at = |column: &usize| read.binary_search(column).unwrap_or(0);
+        let yielded = yielded.iter().map(at).collect();
+        for filter in &mut filters {
+            filter.column = at(&filter.column);
+        }
+        let read = Arc::new(schema.project(&read)?);
+        Ok(Self {
+            table,
+            from_ns: request.from_ns,
+            to_ns: request.to_ns,
+            filters,
+            limit: request.limit.unwrap_or(usize::MAX),
+            order: request.order,
+            read,
+            yielded,
+        })
+    }
+
+    /// Whether rows between these times can match.
+    pub(crate) fn overlaps(&self, (oldest, newest): (i64, i64)) -> bool {
+        newest >= self.from_ns && oldest < self.to_ns
+    }
+
+    fn keep(&self, batch: &RecordBatch) -> Result<RecordBatch, ScanError> {
+        match mask(batch, self.from_ns, self.to_ns, &self.filters) {
+            Some(mask) => Ok(filter_record_batch(batch, &mask)?),
+            None => Ok(batch.clone()),
+        }
+    }
+
+    fn project(&self, batch: &RecordBatch) -> Result<RecordBatch, ScanError> {
+        Ok(batch.project(&self.yielded)?)
+    }
+}
+
+/// Reads, filters, orders, and hands over.
+pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
+    if plan.limit == 0 {
+        return;
+    }
+    if plan.order == Order::Any {
+        let mut left = plan.limit;
+        each_batch(snapshot, plan, &mut |item| match item {
+            Ok(batch) if batch.num_rows() == 0 => true,
+            Ok(batch) => {
+                let batch = if batch.num_rows() > left { batch.slice(0, left) } else { batch };
+                left -= batch.num_rows();
+                emit(plan.project(&batch)) && left > 0
+            }
+            Err(error) => emit(Err(error)),
+        });
+        return;
+    }
+    let mut top = order::Top::new(plan.order, plan.limit);
+    let mut wanted = true;
+    each_batch(snapshot, plan, &mut |item| match item.and_then(|batch| top.push(batch)) {
+        Ok(()) => true,
+        Err(error) => {
+            wanted = emit(Err(error));
+            wanted
+        }
+    });
+    if !wanted {
+        return;
+    }
+    match top.finish() {
+        Ok(Some(rows)) => {
+            let mut at = 0;
+            while at < rows.num_rows() {
+                let len = (rows.num_rows() - at).min(8_192);
+                if !emit(plan.project(&rows.slice(at, len))) {
+                    return;
+                }
+                at += len;
+            }
+        }
+        Ok(None) => {}
+        Err(error) => {
+            emit(Err(error));
+        }
+    }
+}
+
+/// Hands over the rows that match, source by source, as they lie.
+fn each_batch(snapshot: &Snapshot, plan: &Plan, take: Emit<'_>) {
+    for segment in snapshot.segments(plan.table) {
+        if !plan.overlaps(segment.times()) {
+            continue;
+        }
+        let mut going = true;
+        let read = snapshot.reader.scan(segment, plan, &mut |batch| {
+            going = take(plan.keep(&batch));
+            going
+        });
+        if let Err(error) = read {
+            going = take(Err(error));
+        }
+        if !going {
+            return;
+        }
+    }
+    for chunk in snapshot.chunks(plan.table) {
+        if !chunk.times().is_some_and(|times| plan.overlaps(times)) {
+            continue;
+        }
+        let batch = chunk_columns(chunk, &plan.read).and_then(|batch| plan.keep(&batch));
+        if !take(batch) {
+            return;
+        }
+    }
+}
+
+fn chunk_columns(chunk: &Chunk, read: &SchemaRef) -> Result<RecordBatch, ScanError> {
+    match chunk {
+        Chunk::Log(rows) => Ok(rows.columns(read, None)?),
+        Chunk::Rows(batch) => project_by_name(batch, read),
+    }
+}
+
+/// The columns of `schema`, by name.
+pub(crate) fn project_by_name(batch: &RecordBatch, schema: &Schema) -> Result<RecordBatch, ScanError> {
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let column = batch.column_by_name(field.name());
+        columns.push(Arc::clone(column.ok_or_else(|| ScanError::UnknownColumn(field.name().clone()))?));
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(schema.clone()), columns, &options)?)
+}

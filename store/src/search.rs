@@ -1,0 +1,165 @@
+//! Searching log lines: exact by bytes, newest first, ties by position.
+//!
+//! In: a request and a snapshot. Out: rows, or counts by time. Every path (bloom, prefilter, index) only ever leaves
+//! out what cannot match; what is left is verified by [`Matcher::matches`], which defines what a match is.
+
+mod count;
+mod literals;
+mod matcher;
+mod run;
+mod token;
+
+use arrow::datatypes::SchemaRef;
+
+pub use count::{Histogram, HistogramBucket, HistogramBy, HistogramRequest};
+pub(crate) use count::{HistogramPlan, histogram};
+pub(crate) use matcher::Matcher;
+pub(crate) use run::run;
+pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
+
+use crate::scan::Filter;
+use crate::table::log_schema;
+use crate::{ScanError, Table};
+
+/// What to look for in log lines. All conditions must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Rows at or after this time, ns.
+    pub from_ns: i64,
+    /// Rows before this time, ns.
+    pub to_ns: i64,
+    /// Byte strings that the body must contain.
+    pub contains: Vec<Vec<u8>>,
+    /// Byte strings that the body must contain as whole words: no letter, digit, `_` or non-ASCII byte beside a word's
+    /// own such end.
+    pub words: Vec<Vec<u8>>,
+    /// Regexes that must match somewhere in the body.
+    pub regexes: Vec<String>,
+    /// Byte strings that the body must not contain.
+    pub excludes: Vec<Vec<u8>>,
+    /// Whether `contains`, `words`, `regexes` and `excludes` ignore case (Unicode simple folding).
+    pub ignore_case: bool,
+    /// Columns that must equal a value given as text; what is no column is a key of `attributes`. '' is absent.
+    pub equals: Vec<(String, String)>,
+    /// The most rows to yield. Without it rows come segment by segment, in no promised order.
+    pub limit: Option<usize>,
+    /// With a limit: the newest rows, newest first; else the oldest, oldest first.
+    pub newest_first: bool,
+    /// Only rows after this position: what came since the last answer.
+    pub after_lsn: Option<i64>,
+}
+
+impl Default for LogRequest {
+    fn default() -> Self {
+        Self {
+            from_ns: i64::MIN,
+            to_ns: i64::MAX,
+            contains: Vec::new(),
+            words: Vec::new(),
+            regexes: Vec::new(),
+            excludes: Vec::new(),
+            ignore_case: false,
+            equals: Vec::new(),
+            limit: None,
+            newest_first: true,
+            after_lsn: None,
+        }
+    }
+}
+
+/// A log request that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// A regex does not parse, or is too large when compiled.
+    #[error("regex {index}: {detail}")]
+    Regex {
+        /// Which one of the request's.
+        index: usize,
+        /// Where in it, bytes, if known.
+        position: Option<usize>,
+        /// Why.
+        detail: String,
+    },
+    /// A condition cannot hold for its column.
+    #[error(transparent)]
+    Condition(ScanError),
+    /// A histogram needs a positive step, and at most 100,000 of them.
+    #[error("step: {0}")]
+    Step(String),
+    /// The counting task ended early.
+    #[error("counting ended early: {0}")]
+    Task(String),
+}
+
+/// A request that was understood.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) from_ns: i64,
+    pub(crate) to_ns: i64,
+    pub(crate) matcher: Matcher,
+    /// Conditions; `column` counts in [`Self::keys`].
+    pub(crate) filters: Vec<Filter>,
+    /// The columns that decide: `ts`, `lsn`, then those of the conditions.
+    pub(crate) keys: SchemaRef,
+    pub(crate) limit: Option<usize>,
+    pub(crate) newest_first: bool,
+    pub(crate) after_lsn: i64,
+}
+
+impl Plan {
+    pub(crate) fn new(request: LogRequest) -> Result<Self, RequestError> {
+        let matcher = Matcher::new(&request)?;
+        Self::with_columns(request, matcher, &[])
+    }
+
+    /// The same, reading further columns with the keys.
+    pub(crate) fn with_columns(
+        request: LogRequest,
+        matcher: Matcher,
+        more: &[&str],
+    ) -> Result<Self, RequestError> {
+        let schema = log_schema();
+        let mut filters = Vec::new();
+        for (name, value) in &request.equals {
+            let attribute = format!("attributes.{name}");
+            let name = if schema.index_of(name).is_ok() { name } else { &attribute };
+            filters.push(Filter::new(&schema, name, value).map_err(RequestError::Condition)?);
+        }
+        let find = |name: &str| schema.index_of(name).unwrap_or(0);
+        let mut keys = vec![find("ts"), find("lsn")];
+        keys.extend(filters.iter().map(|filter| filter.column));
+        keys.extend(more.iter().map(|name| find(name)));
+        keys.sort_unstable();
+        keys.dedup();
+        for filter in &mut filters {
+            filter.column = keys.binary_search(&filter.column).unwrap_or(0);
+        }
+        let keys =
+            schema.project(&keys).map_err(|error| RequestError::Condition(ScanError::Arrange(error)))?;
+        Ok(Self {
+            from_ns: request.from_ns,
+            to_ns: request.to_ns,
+            matcher,
+            filters,
+            keys: std::sync::Arc::new(keys),
+            limit: request.limit,
+            newest_first: request.newest_first,
+            after_lsn: request.after_lsn.unwrap_or(i64::MIN),
+        })
+    }
+
+    /// The value that a dictionary column must have, if a condition says so.
+    pub(crate) fn must_be(&self, column: &str) -> Option<&str> {
+        self.filters.iter().find_map(|filter| match &filter.test {
+            crate::scan::Test::Text(value) if filter.name == column => Some(value.as_str()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn overlaps(&self, (oldest, newest): (i64, i64)) -> bool {
+        newest >= self.from_ns && oldest < self.to_ns
+    }
+}
+
+/// The table that is searched.
+pub(crate) const TABLE: Table = Table::Log;

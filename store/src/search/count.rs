@@ -1,0 +1,250 @@
+//! Counting log lines by time and by level or workload: from sketches where they are exact, else from the rows.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::Int32Type;
+
+use super::run::{chunk_keys, passing};
+use super::{LogRequest, Matcher, Plan, RequestError, TABLE};
+use crate::ScanError;
+use crate::rows::Chunk;
+use crate::snapshot::Snapshot;
+
+const MINUTE_NS: i64 = 60_000_000_000;
+/// The most steps that an answer may have.
+const MAX_STEPS: i64 = 100_000;
+
+/// What to count by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HistogramBy {
+    /// Time alone.
+    #[default]
+    Time,
+    /// Level.
+    Level,
+    /// Workload.
+    Workload,
+    /// Namespace.
+    Namespace,
+}
+
+/// What to count. `limit`, `newest_first` and `after_lsn` of the request do not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistogramRequest {
+    /// Which lines.
+    pub logs: LogRequest,
+    /// The width of a bucket, ns; buckets start at its multiples. `None`: one bucket for everything, at 0.
+    pub step_ns: Option<i64>,
+    /// Counted apart.
+    pub by: HistogramBy,
+}
+
+/// Counts, and what could not be counted.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// Buckets with lines, by time, then by key.
+    pub buckets: Vec<HistogramBucket>,
+    /// Parts that could not be read.
+    pub errors: Vec<ScanError>,
+}
+
+/// The lines of one bucket and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistogramBucket {
+    /// Where the bucket starts, ns.
+    pub start_ns: i64,
+    /// The level, workload or namespace; '' where absent or not asked for.
+    pub key: String,
+    /// Lines.
+    pub count: u64,
+}
+
+/// A histogram request that was understood.
+#[derive(Debug)]
+pub(crate) struct HistogramPlan {
+    pub(crate) logs: Plan,
+    step_ns: Option<i64>,
+    by: HistogramBy,
+    /// Whether sketches know all that the conditions ask about.
+    sketchable: bool,
+}
+
+impl HistogramBy {
+    fn column(self) -> Option<&'static str> {
+        match self {
+            Self::Time => None,
+            Self::Level => Some("level"),
+            Self::Workload => Some("workload"),
+            Self::Namespace => Some("namespace"),
+        }
+    }
+}
+
+impl HistogramPlan {
+    pub(crate) fn new(request: HistogramRequest) -> Result<Self, RequestError> {
+        let HistogramRequest { logs, step_ns, by } = request;
+        if let Some(step) = step_ns {
+            if step <= 0 {
+                return Err(RequestError::Step("must be positive".to_owned()));
+            }
+            let bounded = logs.from_ns != i64::MIN && logs.to_ns != i64::MAX;
+            let steps = logs.to_ns.saturating_sub(logs.from_ns) / step;
+            if bounded && steps > MAX_STEPS {
+                return Err(RequestError::Step(format!("{steps} buckets, more than {MAX_STEPS}")));
+            }
+        }
+        let matcher = Matcher::new(&logs)?;
+        let more: Vec<&str> = by.column().into_iter().collect();
+        let minutes = step_ns.is_none_or(|step| step % MINUTE_NS == 0);
+        let asks = |name: &str| logs.equals.iter().filter(|(column, _)| column == name).count();
+        let at_most_once = asks("namespace") <= 1 && asks("workload") <= 1 && asks("level") <= 1;
+        let known = at_most_once
+            && logs
+                .equals
+                .iter()
+                .all(|(name, _)| matches!(name.as_str(), "namespace" | "workload" | "level"));
+        let sketchable = matcher.is_empty() && minutes && known;
+        let mut logs = Plan::with_columns(logs, matcher, &more)?;
+        logs.after_lsn = i64::MIN;
+        Ok(Self { logs, step_ns, by, sketchable })
+    }
+
+    fn bucket(&self, ts: i64) -> i64 {
+        self.step_ns.map_or(0, |step| ts.div_euclid(step).saturating_mul(step))
+    }
+}
+
+/// Counts as they come together; a key costs its string only once.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    by_key: BTreeMap<String, BTreeMap<i64, u64>>,
+}
+
+impl Counts {
+    fn add(&mut self, key: &str, bucket: i64, count: u64) {
+        if let Some(buckets) = self.by_key.get_mut(key) {
+            *buckets.entry(bucket).or_default() += count;
+        } else {
+            self.by_key.insert(key.to_owned(), BTreeMap::from([(bucket, count)]));
+        }
+    }
+}
+
+/// Counts the lines of a snapshot.
+pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram {
+    let mut counts = Counts::default();
+    let mut errors = Vec::new();
+    for segment in snapshot.segments(TABLE) {
+        if !plan.logs.overlaps(segment.times()) {
+            continue;
+        }
+        let counted = match plan.sketchable && minute_exact(plan, segment.times()) {
+            true => count_sketch(snapshot, plan, segment, &mut counts),
+            false => Ok(false),
+        };
+        let counted = counted.and_then(|counted| match counted {
+            true => Ok(()),
+            false => snapshot.reader.log_keys(segment, &plan.logs).map(|keys| {
+                keys.iter().for_each(|(_, keys)| count_rows(plan, keys, &mut counts));
+            }),
+        });
+        if let Err(error) = counted {
+            errors.push(error);
+        }
+    }
+    for chunk in snapshot.chunks(TABLE) {
+        let Chunk::Log(rows) = &**chunk else { continue };
+        if !chunk.times().is_some_and(|times| plan.logs.overlaps(times)) {
+            continue;
+        }
+        match chunk_keys(&plan.logs, rows) {
+            Ok((_, keys)) => count_rows(plan, &keys, &mut counts),
+            Err(error) => errors.push(error),
+        }
+    }
+    let buckets = counts.by_key.into_iter().flat_map(|(key, buckets)| {
+        buckets.into_iter().map(move |(start_ns, count)| HistogramBucket {
+            start_ns,
+            key: key.clone(),
+            count,
+        })
+    });
+    let mut buckets: Vec<HistogramBucket> = buckets.collect();
+    buckets.sort_by(|a, b| (a.start_ns, &a.key).cmp(&(b.start_ns, &b.key)));
+    Histogram { buckets, errors }
+}
+
+/// Whether the range cuts no minute of a segment with these times.
+fn minute_exact(plan: &HistogramPlan, (oldest, newest): (i64, i64)) -> bool {
+    let from = plan.logs.from_ns <= oldest || plan.logs.from_ns.rem_euclid(MINUTE_NS) == 0;
+    let to = plan.logs.to_ns > newest || plan.logs.to_ns.rem_euclid(MINUTE_NS) == 0;
+    from && to
+}
+
+/// Counts from a segment's sketch; false if it has none.
+fn count_sketch(
+    snapshot: &Snapshot,
+    plan: &HistogramPlan,
+    segment: &crate::segment::Segment,
+    counts: &mut Counts,
+) -> Result<bool, ScanError> {
+    let Some(sketch) = snapshot.reader.sketch(segment)? else { return Ok(false) };
+    let (namespace, workload, level) =
+        (plan.logs.must_be("namespace"), plan.logs.must_be("workload"), plan.logs.must_be("level"));
+    for (group, minutes) in sketch.groups() {
+        let wanted = namespace.is_none_or(|value| value == group.namespace)
+            && workload.is_none_or(|value| value == group.workload)
+            && level.is_none_or(|value| value == group.level);
+        if !wanted {
+            continue;
+        }
+        let key = match plan.by {
+            HistogramBy::Time => "",
+            HistogramBy::Level => &group.level,
+            HistogramBy::Workload => &group.workload,
+            HistogramBy::Namespace => &group.namespace,
+        };
+        for minute in minutes {
+            if minute.start_ns.saturating_add(MINUTE_NS) > plan.logs.from_ns
+                && minute.start_ns < plan.logs.to_ns
+            {
+                counts.add(key, plan.bucket(minute.start_ns), minute.rows);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn count_rows(plan: &HistogramPlan, keys: &RecordBatch, counts: &mut Counts) {
+    let column = plan.by.column().and_then(|name| keys.column_by_name(name));
+    let column = column.and_then(|column| column.as_dictionary_opt::<Int32Type>());
+    // counted by dictionary key first: a string per row would be the dearest part
+    let mut local: BTreeMap<(i32, i64), u64> = BTreeMap::new();
+    let mut last: Option<((i32, i64), u64)> = None;
+    passing(&plan.logs, keys, |at, ts, _| {
+        let key = column.map_or(-1, |column| match column.keys().is_valid(at) {
+            true => column.keys().value(at),
+            false => -1,
+        });
+        let place = (key, plan.bucket(ts));
+        match &mut last {
+            Some((before, count)) if *before == place => *count += 1,
+            _ => {
+                if let Some((before, count)) = last.replace((place, 1)) {
+                    *local.entry(before).or_default() += count;
+                }
+            }
+        }
+    });
+    if let Some((place, count)) = last {
+        *local.entry(place).or_default() += count;
+    }
+    for ((key, bucket), count) in local {
+        let text = match (column, usize::try_from(key)) {
+            (Some(column), Ok(key)) => column.values().as_string::<i32>().value(key),
+            _ => "",
+        };
+        counts.add(text, bucket, count);
+    }
+}

@@ -1,0 +1,226 @@
+//! Runs a log request: find the rows, keep the best by (ts, lsn), then read their columns and bodies.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use arrow::array::{AsArray as _, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Int64Type, TimestampNanosecondType};
+
+use super::{Plan, TABLE};
+use crate::ScanError;
+use crate::rows::{Chunk, LogRows};
+use crate::scan::mask;
+use crate::snapshot::{Emit, Snapshot};
+use crate::table::log_schema;
+
+/// Rows of one answer batch.
+const ANSWER_ROWS: usize = 1_024;
+
+/// Where rows lie: a head chunk, or a segment, of the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Chunk(usize),
+    Segment(usize),
+}
+
+/// A row that was found. Ordered by what comes first in the answer: the greatest is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    /// (ts, lsn), both negated when the oldest come first.
+    rank: (i64, i64),
+    source: Source,
+    row: u32,
+}
+
+/// Finds, orders and hands over.
+pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
+    if plan.limit == Some(0) {
+        return;
+    }
+    let mut best: BinaryHeap<Reverse<Found>> = BinaryHeap::new();
+    for (source, times) in sources(snapshot, plan) {
+        if let (Some(limit), Some(Reverse(worst))) = (plan.limit, best.peek())
+            && best.len() >= limit
+            && worst.rank.0 > rank_of(plan, if plan.newest_first { times.1 } else { times.0 }, 0).0
+        {
+            // sources come best first: none of the rest can have a better row
+            break;
+        }
+        let keys = match keys_of(snapshot, plan, source) {
+            Ok(keys) => keys,
+            Err(error) => {
+                if !emit(Err(error)) {
+                    return;
+                }
+                continue;
+            }
+        };
+        for (rows, keys) in keys {
+            offer(plan, source, &rows, &keys, &mut best);
+        }
+        if plan.limit.is_none() {
+            let found = std::mem::take(&mut best);
+            if !answer(snapshot, plan, found, emit) {
+                return;
+            }
+        }
+    }
+    answer(snapshot, plan, best, emit);
+}
+
+fn rank_of(plan: &Plan, ts: i64, lsn: i64) -> (i64, i64) {
+    if plan.newest_first { (ts, lsn) } else { (!ts, !lsn) }
+}
+
+/// Every source that can have rows, the best first.
+fn sources(snapshot: &Snapshot, plan: &Plan) -> Vec<(Source, (i64, i64))> {
+    let segments = snapshot.segments(TABLE).iter().enumerate();
+    let segments = segments
+        .filter(|(_, segment)| segment.last_lsn() > plan.after_lsn)
+        .map(|(index, segment)| (Source::Segment(index), segment.times()));
+    let chunks = snapshot.chunks(TABLE).iter().enumerate();
+    let chunks = chunks
+        .filter(|(_, chunk)| chunk.last_lsn().is_some_and(|lsn| lsn > plan.after_lsn))
+        .filter_map(|(index, chunk)| Some((Source::Chunk(index), chunk.times()?)));
+    let mut sources: Vec<_> = segments.chain(chunks).filter(|(_, times)| plan.overlaps(*times)).collect();
+    match plan.newest_first {
+        true => sources.sort_by_key(|(source, (_, newest))| (Reverse(*newest), *source)),
+        false => sources.sort_by_key(|(source, (oldest, _))| (*oldest, *source)),
+    }
+    sources
+}
+
+/// The rows of a source whose body matches, with the columns that decide the rest.
+fn keys_of(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    source: Source,
+) -> Result<Vec<(Vec<u32>, RecordBatch)>, ScanError> {
+    match source {
+        Source::Chunk(index) => match &*snapshot.chunks(TABLE)[index] {
+            Chunk::Log(rows) => Ok(vec![chunk_keys(plan, rows)?]),
+            Chunk::Rows(_) => Ok(Vec::new()),
+        },
+        Source::Segment(index) => snapshot.reader.log_keys(&snapshot.segments(TABLE)[index], plan),
+    }
+}
+
+/// The rows of a head chunk that match, with their key columns.
+pub(super) fn chunk_keys(plan: &Plan, rows: &LogRows) -> Result<(Vec<u32>, RecordBatch), ScanError> {
+    let mut found = Vec::new();
+    if plan.matcher.is_empty() {
+        found.extend((0..rows.len()).map(|row| u32::try_from(row).unwrap_or(u32::MAX)));
+    } else {
+        plan.matcher.matching(&rows.bodies, 0..rows.len(), &mut found);
+    }
+    let keys = rows.columns(&plan.keys, Some(&found))?;
+    Ok((found, keys))
+}
+
+/// Calls `take` with the position in `keys`, `ts` and `lsn` of each row that passes all conditions.
+pub(super) fn passing(plan: &Plan, keys: &RecordBatch, mut take: impl FnMut(usize, i64, i64)) {
+    let mask = mask(keys, plan.from_ns, plan.to_ns, &plan.filters);
+    let (Some(ts), Some(lsn)) = (keys.column_by_name("ts"), keys.column_by_name("lsn")) else { return };
+    let ts = ts.as_primitive::<TimestampNanosecondType>().values();
+    let lsn = lsn.as_primitive::<Int64Type>().values();
+    for at in 0..keys.num_rows() {
+        if lsn[at] > plan.after_lsn && mask.as_ref().is_none_or(|mask| mask.value(at)) {
+            take(at, ts[at], lsn[at]);
+        }
+    }
+}
+
+fn offer(
+    plan: &Plan,
+    source: Source,
+    rows: &[u32],
+    keys: &RecordBatch,
+    best: &mut BinaryHeap<Reverse<Found>>,
+) {
+    passing(plan, keys, |at, ts, lsn| {
+        let found = Found { rank: rank_of(plan, ts, lsn), source, row: rows[at] };
+        match plan.limit {
+            Some(limit) if best.len() >= limit => {
+                if let Some(mut worst) = best.peek_mut()
+                    && found > worst.0
+                {
+                    *worst = Reverse(found);
+                }
+            }
+            _ => best.push(Reverse(found)),
+        }
+    });
+}
+
+/// Reads and hands over what was found; false when nobody wants more.
+fn answer(snapshot: &Snapshot, plan: &Plan, found: BinaryHeap<Reverse<Found>>, emit: Emit<'_>) -> bool {
+    // ascending order of `Reverse` is the answer's order
+    let found: Vec<Found> = found.into_sorted_vec().into_iter().map(|Reverse(found)| found).collect();
+    let slices = if plan.limit.is_some() { ANSWER_ROWS.max(found.len()) } else { 8 * ANSWER_ROWS };
+    for slice in found.chunks(slices) {
+        match materialise(snapshot, slice) {
+            (Some(rows), errors) => {
+                let mut at = 0;
+                while at < rows.num_rows() {
+                    let len = (rows.num_rows() - at).min(ANSWER_ROWS);
+                    if !emit(Ok(rows.slice(at, len))) {
+                        return false;
+                    }
+                    at += len;
+                }
+                if !errors.into_iter().all(|error| emit(Err(error))) {
+                    return false;
+                }
+            }
+            (None, errors) => {
+                if !errors.into_iter().all(|error| emit(Err(error))) {
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}
+
+/// All columns of the rows, in their order; a source that cannot be read is left out and named.
+fn materialise(snapshot: &Snapshot, found: &[Found]) -> (Option<RecordBatch>, Vec<ScanError>) {
+    let mut by_source: Vec<(Source, u32, usize)> =
+        found.iter().enumerate().map(|(position, found)| (found.source, found.row, position)).collect();
+    by_source.sort_unstable();
+    let (mut batches, mut errors) = (Vec::new(), Vec::new());
+    // the place of each answer row among the rows as they are read
+    let mut places: Vec<(usize, u32)> = Vec::new();
+    let mut read = 0;
+    for group in by_source.chunk_by(|a, b| a.0 == b.0) {
+        let rows: Vec<u32> = group.iter().map(|(_, row, _)| *row).collect();
+        let batch = match group[0].0 {
+            Source::Chunk(index) => match &*snapshot.chunks(TABLE)[index] {
+                Chunk::Log(log) => log.columns(&log_schema(), Some(&rows)).map_err(ScanError::from),
+                Chunk::Rows(_) => continue,
+            },
+            Source::Segment(index) => snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows),
+        };
+        match batch {
+            Ok(batch) => {
+                places.extend(group.iter().map(|(_, _, position)| *position).zip(read..));
+                read += u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                batches.push(batch);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if batches.is_empty() {
+        return (None, errors);
+    }
+    places.sort_unstable();
+    let order: UInt32Array = places.into_iter().map(|(_, place)| place).collect::<Vec<u32>>().into();
+    let rows = concat_batches(&log_schema(), &batches).and_then(|all| take_record_batch(&all, &order));
+    match rows {
+        Ok(rows) => (Some(rows), errors),
+        Err(error) => {
+            errors.push(error.into());
+            (None, errors)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One consistent view: the head's chunks and the segments of one catalog version. A sealed row is in it once.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::Stream;
+use tokio::sync::mpsc;
+
+use crate::rows::Chunk;
+use crate::scan::{self, ScanRequest};
+use crate::search::{self, Histogram, HistogramRequest, LogRequest, RequestError};
+use crate::segment::{Reader, Segment};
+use crate::{ScanError, Table};
+
+/// Batches of rows. An error that [`is_partial`](ScanError::is_partial) is followed by the rest.
+pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ScanError>> + Send>>;
+
+/// Batches that may wait for a slow reader.
+const QUEUE: usize = 4;
+
+/// Rows of one moment. Cheap to take and to clone; segments that left the catalog stay readable while it lives.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(crate) version: u64,
+    pub(crate) last_lsn: i64,
+    pub(crate) chunks: [Arc<Vec<Arc<Chunk>>>; Table::COUNT],
+    pub(crate) segments: [Arc<Vec<Arc<Segment>>>; Table::COUNT],
+    pub(crate) reader: Arc<Reader>,
+}
+
+impl Snapshot {
+    /// The catalog version.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The position up to which this view is complete.
+    pub fn last_lsn(&self) -> i64 {
+        self.last_lsn
+    }
+
+    /// Rows of a table. Must be called within a tokio runtime; reading happens on its blocking threads.
+    ///
+    /// # Errors
+    /// If the request names what the table does not have.
+    pub fn scan(&self, table: Table, request: ScanRequest) -> Result<RowStream, ScanError> {
+        let plan = scan::Plan::new(table, request)?;
+        let snapshot = self.clone();
+        Ok(stream(move |emit| scan::run(&snapshot, &plan, emit)))
+    }
+
+    /// Log rows, newest first by default, with `body` as Binary: see [`log_schema`](crate::log_schema).
+    ///
+    /// # Errors
+    /// If a regex or a condition cannot be understood.
+    pub fn logs(&self, request: LogRequest) -> Result<RowStream, RequestError> {
+        let plan = search::Plan::new(request)?;
+        let snapshot = self.clone();
+        Ok(stream(move |emit| search::run(&snapshot, &plan, emit)))
+    }
+
+    /// How many log lines match, by time and by level or workload.
+    ///
+    /// # Errors
+    /// If a regex, a condition or the step cannot be understood.
+    pub async fn log_histogram(&self, request: HistogramRequest) -> Result<Histogram, RequestError> {
+        let plan = search::HistogramPlan::new(request)?;
+        let snapshot = self.clone();
+        let task = tokio::task::spawn_blocking(move || search::histogram(&snapshot, &plan));
+        task.await.map_err(|error| RequestError::Task(error.to_string()))
+    }
+
+    pub(crate) fn chunks(&self, table: Table) -> &[Arc<Chunk>] {
+        &self.chunks[table.index()]
+    }
+
+    pub(crate) fn segments(&self, table: Table) -> &[Arc<Segment>] {
+        &self.segments[table.index()]
+    }
+}
+
+/// What takes rows; false when nobody wants more.
+pub(crate) type Emit<'a> = &'a mut dyn FnMut(Result<RecordBatch, ScanError>) -> bool;
+
+fn stream(work: impl FnOnce(Emit<'_>) + Send + 'static) -> RowStream {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    // ends by itself when the receiver goes; nothing waits for it
+    drop(tokio::task::spawn_blocking(move || work(&mut |item| sender.blocking_send(item).is_ok())));
+    Box::pin(futures::stream::unfold(receiver, |mut receiver| async move {
+        let item = receiver.recv().await?;
+        Some((item, receiver))
+    }))
+}

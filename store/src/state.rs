@@ -1,0 +1,314 @@
+//! What the parts of the store share: the head, the list of segments, what is stored, and how full everything is.
+//!
+//! Invariant: a row is in the head or in a listed segment, and moves under one lock.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use proto::error::ErrorCode;
+use tokio::sync::{Notify, watch};
+
+use crate::batch::Admitted;
+use crate::dedupe::{BatchKey, Dedupe};
+use crate::disk::Disk;
+use crate::head::Head;
+use crate::rows::{CHUNK_ROWS, Chunk, TableRows};
+use crate::segment::{Reader, Segment};
+use crate::stats::Counts;
+use crate::wal::Sink;
+use crate::{Appended, Limits, Refused, Snapshot, Table};
+
+/// How long a sender should wait when something is full, ms.
+const RETRY_FULL_MS: u64 = 500;
+const RETRY_DISK_MS: u64 = 5_000;
+
+pub(crate) type Answer = Result<Appended, Refused>;
+
+/// Shared by the API, the WAL's thread and the seal.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) limits: Limits,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) counts: Counts,
+    /// The last position that is searchable.
+    pub(crate) rows: watch::Sender<i64>,
+    /// Something reached its size and wants `maintain`.
+    pub(crate) due: Notify,
+    state: Mutex<State>,
+}
+
+/// Behind the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    pub(crate) segments: [Arc<Vec<Arc<Segment>>>; Table::COUNT],
+    pub(crate) version: u64,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) in_flight: HashMap<BatchKey, watch::Sender<Option<Answer>>>,
+    pub(crate) last_lsn: i64,
+    pub(crate) wal: Vec<WalFile>,
+    pub(crate) stopped: Option<String>,
+    pub(crate) disk_full: bool,
+}
+
+/// One WAL file and what pins it.
+#[derive(Clone, Debug)]
+pub(crate) struct WalFile {
+    pub(crate) first_lsn: i64,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    /// The lsn of the last record's last place.
+    pub(crate) last_lsn: i64,
+    /// The last lsn of each table's rows; -1 without any.
+    pub(crate) tables: [i64; Table::COUNT],
+}
+
+/// What became of a batch that was just received.
+pub(crate) enum Begun {
+    Repeated,
+    /// Another copy is on its way.
+    InFlight(watch::Receiver<Option<Answer>>),
+    New(watch::Receiver<Option<Answer>>),
+}
+
+impl Shared {
+    pub(crate) fn new(
+        root: PathBuf,
+        disk: Arc<dyn Disk>,
+        limits: Limits,
+        reader: Arc<Reader>,
+        state: State,
+    ) -> Self {
+        let rows = watch::Sender::new(state.last_lsn);
+        Self {
+            root,
+            disk,
+            limits,
+            reader,
+            counts: Counts::default(),
+            rows,
+            due: Notify::new(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The state. A thread that panicked while it held the lock left nothing half done: every change is one step.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let state = self.state();
+        Snapshot {
+            version: state.version,
+            last_lsn: state.last_lsn,
+            chunks: Table::ALL.map(|table| Arc::new(state.head.table(table).chunks())),
+            segments: state.segments.clone(),
+            reader: Arc::clone(&self.reader),
+        }
+    }
+
+    /// Takes a batch in, unless it is here already or there is no room.
+    pub(crate) fn begin(&self, key: &BatchKey) -> Result<Begun, Refused> {
+        let mut state = self.state();
+        if let Some(why) = &state.stopped {
+            return Err(Refused::later(
+                ErrorCode::Unavailable,
+                format!("the store has stopped: {why}"),
+                RETRY_DISK_MS,
+            ));
+        }
+        if state.dedupe.contains(key) {
+            return Ok(Begun::Repeated);
+        }
+        if let Some(other) = state.in_flight.get(key) {
+            return Ok(Begun::InFlight(other.subscribe()));
+        }
+        if let Some(refused) = self.full(&state) {
+            self.due.notify_one();
+            return Err(refused);
+        }
+        let (sender, receiver) = watch::channel(None);
+        state.in_flight.insert(key.clone(), sender);
+        Ok(Begun::New(receiver))
+    }
+
+    fn full(&self, state: &State) -> Option<Refused> {
+        let Limits { wal_hard_bytes, head_bytes, .. } = self.limits;
+        let wal = state.wal.iter().map(|file| file.bytes).sum::<u64>();
+        if state.disk_full {
+            let detail = format!("{} has no room left", self.root.display());
+            return Some(Refused::later(ErrorCode::DiskFull, detail, RETRY_DISK_MS));
+        }
+        if wal >= wal_hard_bytes {
+            let detail = format!("{wal} of {wal_hard_bytes} bytes wait to be sealed");
+            return Some(Refused::later(ErrorCode::WalFull, detail, RETRY_FULL_MS));
+        }
+        let head = state.head.bytes();
+        if head >= head_bytes {
+            let detail = format!("{head} of {head_bytes} bytes wait to be sealed");
+            return Some(Refused::later(ErrorCode::HeadFull, detail, RETRY_FULL_MS));
+        }
+        None
+    }
+
+    /// Answers everybody who waits for this batch.
+    pub(crate) fn complete(&self, key: &BatchKey, answer: Answer) {
+        match &answer {
+            Ok(appended) => {
+                Counts::add(&self.counts.batches, 1);
+                Counts::add(&self.counts.rows, appended.rows);
+                Counts::add(&self.counts.rejected_rows, appended.rejected_rows);
+            }
+            Err(_) => Counts::add(&self.counts.refused, 1),
+        }
+        let sender = self.state().in_flight.remove(key);
+        if let Some(sender) = sender {
+            sender.send_replace(Some(answer));
+        }
+    }
+
+    /// Stops acknowledging for good.
+    pub(crate) fn stop(&self, why: String) {
+        tracing::error!(error = %why, "store stopped: what is on disk is unknown, restart to recover");
+        let mut state = self.state();
+        state.stopped.get_or_insert(why);
+        self.due.notify_one();
+    }
+
+    /// Whether a table has reached a size at which it is sealed.
+    pub(crate) fn is_large(&self, state: &State, table: Table) -> bool {
+        let head = state.head.table(table);
+        match table {
+            Table::Log => {
+                head.body_bytes >= self.limits.seal_log_bytes || head.rows >= self.limits.seal_log_rows
+            }
+            _ => head.bytes >= self.limits.seal_table_bytes,
+        }
+    }
+}
+
+impl State {
+    /// Puts a batch's rows into the head, leaving out tables that are sealed past it.
+    pub(crate) fn publish(
+        &mut self,
+        admitted: Admitted,
+        lsn: i64,
+        sealed_through: &[i64; Table::COUNT],
+    ) -> Result<[i64; Table::COUNT], arrow::error::ArrowError> {
+        let Admitted { now_ns, logs, tables, places, .. } = admitted;
+        let last = lsn + places - 1;
+        let mut touched = [-1; Table::COUNT];
+        if lsn > sealed_through[Table::Log.index()] {
+            for mut rows in logs {
+                rows.rebase(lsn);
+                touched[Table::Log.index()] = last;
+                self.head.table_mut(Table::Log).push(Chunk::Log(rows), now_ns);
+            }
+        }
+        for (table, rows) in tables {
+            if lsn > sealed_through[table.index()] {
+                touched[table.index()] = last;
+                for chunk in table_chunks(table, rows, lsn)? {
+                    self.head.table_mut(table).push(chunk, now_ns);
+                }
+            }
+        }
+        self.last_lsn = self.last_lsn.max(last);
+        Ok(touched)
+    }
+
+    /// Notes what a WAL file holds.
+    pub(crate) fn note_wal(&mut self, file: WalFile) {
+        match self.wal.iter_mut().find(|known| known.first_lsn == file.first_lsn) {
+            Some(known) => {
+                known.bytes += file.bytes;
+                known.last_lsn = known.last_lsn.max(file.last_lsn);
+                known.tables.iter_mut().zip(file.tables).for_each(|(known, lsn)| *known = (*known).max(lsn));
+            }
+            None => self.wal.push(file),
+        }
+    }
+}
+
+fn table_chunks(table: Table, rows: TableRows, lsn: i64) -> Result<Vec<Chunk>, arrow::error::ArrowError> {
+    let TableRows { mut columns, places } = rows;
+    let lsns: arrow::array::Int64Array = places.into_iter().map(|place| Some(lsn + place)).collect();
+    columns.push(Arc::new(lsns));
+    let batch = arrow::array::RecordBatch::try_new(table.schema(), columns)?;
+    let mut chunks = Vec::new();
+    let mut at = 0;
+    while at < batch.num_rows() {
+        let len = (batch.num_rows() - at).min(CHUNK_ROWS);
+        chunks.push(Chunk::Rows(batch.slice(at, len)));
+        at += len;
+    }
+    Ok(chunks)
+}
+
+/// Where the WAL's thread hands over what is durable.
+pub(crate) struct WalSink(pub(crate) Arc<Shared>);
+
+impl Sink for WalSink {
+    fn written(&mut self, mut admitted: Admitted, lsn: i64, file_lsn: i64, record_bytes: u64) {
+        let shared = &self.0;
+        let key = admitted.key.clone();
+        let answer = std::mem::take(&mut admitted.answer);
+        let (now_ns, last) = (admitted.now_ns, lsn + admitted.places - 1);
+        let published = {
+            let mut state = shared.state();
+            let published = state.publish(admitted, lsn, &[-1; Table::COUNT]);
+            if let Ok(touched) = &published {
+                state.dedupe.insert(&key, now_ns);
+                let path = crate::wal::file_path(&shared.root.join("wal"), file_lsn);
+                state.note_wal(WalFile {
+                    first_lsn: file_lsn,
+                    path,
+                    bytes: record_bytes,
+                    last_lsn: last,
+                    tables: *touched,
+                });
+                if Table::ALL.iter().any(|table| shared.is_large(&state, *table)) {
+                    shared.due.notify_one();
+                }
+            }
+            published
+        };
+        match published {
+            Ok(_) => {
+                shared.complete(&key, Ok(answer));
+                shared.rows.send_replace(last);
+            }
+            // the columns were made by us and checked; if they do not fit, searching on would be a lie
+            Err(error) => {
+                shared.stop(format!("rows of a batch do not fit their table: {error}"));
+                shared.complete(&key, Err(Refused::later(ErrorCode::Internal, error.to_string(), 0)));
+            }
+        }
+    }
+
+    fn refused(&mut self, admitted: Admitted, error: &io::Error) {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let code = if full { ErrorCode::DiskFull } else { ErrorCode::Unavailable };
+        let refused = Refused::later(code, format!("write the log: {error}"), RETRY_DISK_MS);
+        self.0.complete(&admitted.key, Err(refused));
+    }
+
+    fn failed(&mut self, operation: &'static str, error: &io::Error, unanswered: Vec<Admitted>) {
+        self.0.stop(format!("{operation} the log: {error}"));
+        for admitted in unanswered {
+            let detail = format!("the store has stopped: {operation} the log: {error}");
+            let refused = Refused::later(ErrorCode::Unavailable, detail, RETRY_DISK_MS);
+            self.0.complete(&admitted.key, Err(refused));
+        }
+    }
+
+    fn synced(&mut self, _batches: usize, bytes: u64) {
+        Counts::add(&self.0.counts.syncs, 1);
+        Counts::add(&self.0.counts.wal_bytes, bytes);
+    }
+}

@@ -1,0 +1,200 @@
+//! The store's API: append, snapshot, seal, maintain, close.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use proto::error::ErrorCode;
+use proto::v1;
+use tokio::sync::{Semaphore, watch};
+
+use crate::batch;
+use crate::dedupe::BatchKey;
+use crate::disk::{Disk, RealDisk};
+use crate::open::{self, Recovered};
+use crate::state::{Answer, Begun, Shared, WalSink};
+use crate::stats::{Counts, TableStats};
+use crate::wal::{Job, Writer, WriterLimits};
+use crate::{Appended, Limits, OpenError, Refused, Snapshot, StoreStats, Table};
+
+/// A store that is open: the only one on its folder.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    in_flight: Arc<Semaphore>,
+    /// Held while something is sealed or removed.
+    pub(crate) maintaining: tokio::sync::Mutex<()>,
+    /// The lock on the folder; it goes with the process, however that ends.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store in `dir`, making it if there is none, and recovers what was acknowledged.
+    /// Blocks while it reads the WAL.
+    ///
+    /// # Errors
+    /// If the folder is locked, was written by a newer release, or cannot be read or written.
+    pub fn open(dir: &Path, limits: Limits, now_ns: i64) -> Result<(Arc<Self>, Recovered), OpenError> {
+        Self::open_on(Arc::new(RealDisk), dir, limits, now_ns)
+    }
+
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        limits: Limits,
+        now_ns: i64,
+    ) -> Result<(Arc<Self>, Recovered), OpenError> {
+        let opened = open::open(Arc::clone(&disk), dir, limits, now_ns)?;
+        let shared = Arc::new(opened.shared);
+        let writer_limits =
+            WriterLimits { file_bytes: limits.wal_file_bytes, group_bytes: limits.group_commit_bytes };
+        let (jobs, queue) = sync_channel(limits.batches_in_flight.max(1));
+        let sink = WalSink(Arc::clone(&shared));
+        let writer = Writer::new(disk, dir.join("wal"), writer_limits, opened.next_lsn, sink);
+        let thread =
+            std::thread::Builder::new().name("wake-wal".to_owned()).spawn(move || writer.run(&queue));
+        let thread = thread.map_err(|source| OpenError::Io {
+            operation: "start the log's thread for",
+            path: dir.to_owned(),
+            source,
+        })?;
+        let store = Self {
+            shared,
+            jobs: Mutex::new(Some(jobs)),
+            writer: Mutex::new(Some(thread)),
+            in_flight: Arc::new(Semaphore::new(limits.batches_in_flight.max(1))),
+            maintaining: tokio::sync::Mutex::new(()),
+            _lock: opened.lock,
+        };
+        Ok((Arc::new(store), opened.recovered))
+    }
+
+    /// Stores a batch. Returns once it would survive a power cut and the next snapshot has it.
+    /// Dropping the future does not undo it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing of the batch is searchable; after `Unavailable` it may be on disk, so the sender repeats it.
+    pub async fn append(&self, batch: &v1::Batch, now_ns: i64) -> Result<Appended, Refused> {
+        let key = batch::key(batch).inspect_err(|_| Counts::add(&self.shared.counts.refused, 1))?;
+        let begun = self.shared.begin(&key).inspect_err(|_| Counts::add(&self.shared.counts.refused, 1))?;
+        let (repeated, receiver) = match begun {
+            Begun::Repeated => {
+                Counts::add(&self.shared.counts.repeated, 1);
+                return Ok(Appended { repeated: true, ..Appended::default() });
+            }
+            Begun::InFlight(receiver) => (true, receiver),
+            Begun::New(receiver) => {
+                self.admit_and_queue(key, batch, now_ns);
+                (false, receiver)
+            }
+        };
+        let mut appended = answer(receiver).await?;
+        if repeated {
+            Counts::add(&self.shared.counts.repeated, 1);
+            appended.repeated = true;
+        }
+        Ok(appended)
+    }
+
+    fn admit_and_queue(&self, key: BatchKey, batch: &v1::Batch, now_ns: i64) {
+        let (payload, unpacked) = (batch.zstd_payload.clone(), batch.unpacked_bytes);
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shared = Arc::clone(&self.shared);
+        let permits = Arc::clone(&self.in_flight);
+        let limits = self.shared.limits;
+        // in a task of its own, so that a caller who goes away leaves nothing half done
+        drop(tokio::spawn(async move {
+            let permit = permits.acquire_owned().await;
+            let unavailable = |detail: &str| Refused::later(ErrorCode::Unavailable, detail, 1_000);
+            let task_key = key.clone();
+            let task_shared = Arc::clone(&shared);
+            let work = move || {
+                let _permit = permit;
+                match batch::admit(task_key.clone(), payload, unpacked, now_ns, &limits) {
+                    Err(refused) => task_shared.complete(&task_key, Err(refused)),
+                    Ok(admitted) => {
+                        let sent = jobs.map(|jobs| jobs.send(Job(Box::new(admitted))).is_ok());
+                        if sent != Some(true) {
+                            task_shared.complete(&task_key, Err(unavailable("the store is closed")));
+                        }
+                    }
+                }
+            };
+            if tokio::task::spawn_blocking(work).await.is_err() {
+                shared.complete(&key, Err(unavailable("admission ended early")));
+            }
+        }));
+    }
+
+    /// One consistent view of all rows.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    /// Changes whenever rows become searchable; its value is the last position.
+    pub fn watch_rows(&self) -> watch::Receiver<i64> {
+        self.shared.rows.subscribe()
+    }
+
+    /// Returns when a table has grown large enough to be sealed, or the store stopped: time to call `maintain`.
+    pub async fn due(&self) {
+        self.shared.due.notified().await;
+    }
+
+    /// How the store stands.
+    pub fn stats(&self) -> StoreStats {
+        let state = self.shared.state();
+        let tables = Table::ALL.map(|table| {
+            let head = state.head.table(table);
+            let segments = &state.segments[table.index()];
+            TableStats {
+                table,
+                head_rows: head.rows,
+                head_bytes: head.bytes,
+                segments: segments.len(),
+                segment_rows: segments.iter().map(|segment| segment.rows()).sum(),
+                segment_bytes: segments.iter().map(|segment| segment.file_bytes()).sum(),
+                oldest_ns: segments.iter().map(|segment| segment.times().0).min(),
+            }
+        });
+        StoreStats {
+            stopped: state.stopped.clone(),
+            wal_bytes: state.wal.iter().map(|file| file.bytes).sum(),
+            wal_files: state.wal.len(),
+            head_bytes: state.head.bytes(),
+            cache_bytes: self.shared.reader.cache_bytes(),
+            last_lsn: state.last_lsn,
+            catalog_version: state.version,
+            dedupe_entries: state.dedupe.len(),
+            dedupe_closed_gaps: state.dedupe.closed_gaps,
+            disk_full: state.disk_full,
+            tables: tables.to_vec(),
+            counters: self.shared.counts.copy(),
+        }
+    }
+
+    /// Waits for what is on its way to the disk and lets go of the folder. Nothing is sealed: the WAL has it.
+    /// Batches that come after it are refused.
+    pub async fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let _maintaining = self.maintaining.lock().await;
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await
+        {
+            tracing::error!("the log's thread ended early");
+        }
+    }
+}
+
+async fn answer(mut receiver: watch::Receiver<Option<Answer>>) -> Answer {
+    let unavailable = || Refused::later(ErrorCode::Unavailable, "the store is closing", 1_000);
+    match receiver.wait_for(Option::is_some).await {
+        Ok(answer) => answer.clone().unwrap_or_else(|| Err(unavailable())),
+        Err(_) => Err(unavailable()),
+    }
+}

@@ -1,0 +1,250 @@
+//! The columns of each table. A field id, once given, names that column for ever (it becomes the Iceberg field id).
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+
+use super::Table;
+
+/// The type of a column. No unsigned integers: Iceberg has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Time,
+    I64,
+    I32,
+    F64,
+    Bool,
+    /// A string of few values; '' is stored as null, except for `namespace`.
+    Dictionary,
+    /// A string of many values; '' is stored as null.
+    Text,
+    /// A log body as received.
+    BodyBytes,
+    /// A log body with U+FFFD for what is not UTF-8.
+    BodyText,
+    /// 106 counts, or null.
+    Counts,
+    Strings,
+    StringMap,
+    CountMap,
+}
+
+/// One column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    /// Parquet field id; nested fields take `id * 100 + 1, 2`.
+    pub(crate) id: i32,
+    pub(crate) kind: Kind,
+    pub(crate) nullable: bool,
+}
+
+const fn column(name: &'static str, id: i32, kind: Kind) -> Column {
+    Column { name, id, kind, nullable: true }
+}
+
+const fn required(name: &'static str, id: i32, kind: Kind) -> Column {
+    Column { name, id, kind, nullable: false }
+}
+
+const TS: Column = required("ts", 1, Kind::Time);
+const WINDOW: Column = required("window_s", 2, Kind::I32);
+const LSN: Column = required("lsn", 15, Kind::I64);
+
+/// Who a row is about; the same on every table.
+pub(crate) const IDENTITY: [Column; 11] = [
+    column("cluster", 3, Kind::Dictionary),
+    column("node", 4, Kind::Dictionary),
+    column("zone", 5, Kind::Dictionary),
+    required("namespace", 6, Kind::Dictionary),
+    column("workload", 7, Kind::Dictionary),
+    column("workload_kind", 8, Kind::Dictionary),
+    column("pod", 9, Kind::Dictionary),
+    column("pod_uid", 10, Kind::Dictionary),
+    column("container", 11, Kind::Dictionary),
+    column("cgroup_id", 12, Kind::I64),
+    column("boot_id", 13, Kind::Dictionary),
+];
+
+const LOG: [Column; 9] = [
+    required("observed_ts", 20, Kind::Time),
+    column("level", 21, Kind::Dictionary),
+    required("body", 22, Kind::BodyText),
+    column("source", 23, Kind::Dictionary),
+    column("stream", 24, Kind::Dictionary),
+    required("truncated", 25, Kind::Bool),
+    column("trace_id", 26, Kind::Text),
+    column("span_id", 27, Kind::Text),
+    required("attributes", 28, Kind::StringMap),
+];
+
+const FLOW: [Column; 22] = [
+    column("role", 20, Kind::Dictionary),
+    column("protocol", 21, Kind::Dictionary),
+    column("peer_address", 22, Kind::Text),
+    column("peer_namespace", 23, Kind::Dictionary),
+    column("peer_workload", 24, Kind::Dictionary),
+    required("server_port", 25, Kind::I32),
+    column("client_port", 26, Kind::I32),
+    required("bytes_sent", 27, Kind::I64),
+    required("bytes_received", 28, Kind::I64),
+    required("packets_sent", 29, Kind::I64),
+    required("packets_received", 30, Kind::I64),
+    required("connects", 31, Kind::I64),
+    required("accepts", 32, Kind::I64),
+    required("failures", 33, Kind::I64),
+    required("resets", 34, Kind::I64),
+    required("retransmits", 35, Kind::I64),
+    column("srtt_us", 36, Kind::I64),
+    column("rtt_hist", 37, Kind::Counts),
+    column("connect_us_sum", 38, Kind::I64),
+    required("closes", 39, Kind::I64),
+    column("opened_ts", 40, Kind::Time),
+    column("closed_ts", 41, Kind::Time),
+];
+
+const DROP: [Column; 4] = [
+    column("reason", 20, Kind::Dictionary),
+    column("protocol", 21, Kind::Dictionary),
+    required("packets", 22, Kind::I64),
+    required("bytes", 23, Kind::I64),
+];
+
+const USAGE: [Column; 28] = [
+    column("cpu_usage_ns", 20, Kind::I64),
+    column("cpu_user_ns", 21, Kind::I64),
+    column("cpu_system_ns", 22, Kind::I64),
+    column("cpu_periods", 23, Kind::I64),
+    column("cpu_throttled_periods", 24, Kind::I64),
+    column("cpu_throttled_ns", 25, Kind::I64),
+    column("cpu_limit_cores", 26, Kind::F64),
+    column("memory_current", 27, Kind::I64),
+    column("memory_working_set", 28, Kind::I64),
+    column("memory_peak", 29, Kind::I64),
+    column("memory_limit", 30, Kind::I64),
+    column("memory_events_max", 31, Kind::I64),
+    column("memory_events_oom", 32, Kind::I64),
+    column("memory_events_oom_kill", 33, Kind::I64),
+    column("pids_current", 34, Kind::I64),
+    column("pids_limit", 35, Kind::I64),
+    column("io_read_bytes", 36, Kind::I64),
+    column("io_write_bytes", 37, Kind::I64),
+    column("io_read_ops", 38, Kind::I64),
+    column("io_write_ops", 39, Kind::I64),
+    column("psi_cpu_some_us", 40, Kind::I64),
+    column("psi_memory_some_us", 41, Kind::I64),
+    column("psi_memory_full_us", 42, Kind::I64),
+    column("psi_io_some_us", 43, Kind::I64),
+    column("psi_io_full_us", 44, Kind::I64),
+    column("switches_voluntary", 45, Kind::I64),
+    column("switches_involuntary", 46, Kind::I64),
+    column("run_queue_hist", 47, Kind::Counts),
+];
+
+const SYSCALL: [Column; 6] = [
+    column("syscall", 20, Kind::Dictionary),
+    column("class", 21, Kind::Dictionary),
+    column("abi", 22, Kind::Dictionary),
+    required("count", 23, Kind::I64),
+    required("errors", 24, Kind::I64),
+    required("errnos", 25, Kind::CountMap),
+];
+
+const SYSCALL_LATENCY: [Column; 3] = [
+    column("class", 20, Kind::Dictionary),
+    required("sample_every", 21, Kind::I32),
+    column("latency_hist", 22, Kind::Counts),
+];
+
+const BLOCK: [Column; 5] = [
+    column("device", 20, Kind::Dictionary),
+    column("operation", 21, Kind::Dictionary),
+    required("operations", 22, Kind::I64),
+    required("bytes", 23, Kind::I64),
+    column("latency_hist", 24, Kind::Counts),
+];
+
+const PROCESS: [Column; 14] = [
+    column("event", 20, Kind::Dictionary),
+    required("pid", 21, Kind::I64),
+    required("parent_pid", 22, Kind::I64),
+    column("started_ts", 23, Kind::Time),
+    column("executable", 24, Kind::Dictionary),
+    required("arguments", 25, Kind::Strings),
+    column("exit_code", 26, Kind::I32),
+    column("exit_signal", 27, Kind::I32),
+    column("lifetime_ns", 28, Kind::I64),
+    column("cpu_ns", 29, Kind::I64),
+    column("memory_peak", 30, Kind::I64),
+    column("sender_pid", 31, Kind::I64),
+    column("sender_executable", 32, Kind::Dictionary),
+    required("count", 33, Kind::I64),
+];
+
+const LOSS: [Column; 4] = [
+    column("signal", 20, Kind::Dictionary),
+    column("stage", 21, Kind::Dictionary),
+    column("reason", 22, Kind::Dictionary),
+    required("count", 23, Kind::I64),
+];
+
+/// Every column of a table: `ts`, `window_s` where it has windows, identity, its own, `lsn`.
+pub(super) fn of(table: Table) -> Vec<Column> {
+    let own: &[Column] = match table {
+        Table::Log => &LOG,
+        Table::Flow => &FLOW,
+        Table::Drop => &DROP,
+        Table::Usage => &USAGE,
+        Table::Syscall => &SYSCALL,
+        Table::SyscallLatency => &SYSCALL_LATENCY,
+        Table::Block => &BLOCK,
+        Table::Process => &PROCESS,
+        Table::Loss => &LOSS,
+    };
+    let mut columns = vec![TS];
+    if !matches!(table, Table::Log | Table::Process) {
+        columns.push(WINDOW);
+    }
+    columns.extend(IDENTITY);
+    columns.extend_from_slice(own);
+    columns.push(LSN);
+    columns
+}
+
+impl Column {
+    /// The Arrow field, with its Parquet field id.
+    pub(crate) fn field(&self) -> Field {
+        with_id(Field::new(self.name, arrow_type(self.kind, self.id), self.nullable), self.id)
+    }
+}
+
+fn with_id(field: Field, id: i32) -> Field {
+    field.with_metadata([("PARQUET:field_id".to_owned(), id.to_string())].into())
+}
+
+/// The Arrow type of a column of this kind; nested fields take their ids from `id`.
+fn arrow_type(kind: Kind, id: i32) -> DataType {
+    let nested = |part: i32, name: &str, data_type: DataType, nullable: bool| {
+        Arc::new(with_id(Field::new(name, data_type, nullable), id * 100 + part))
+    };
+    let map = |value: DataType| {
+        let entries =
+            Fields::from(vec![nested(1, "key", DataType::Utf8, false), nested(2, "value", value, true)]);
+        // the repeated group itself has no id, in Iceberg neither
+        DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false)
+    };
+    match kind {
+        Kind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+        Kind::I64 => DataType::Int64,
+        Kind::I32 => DataType::Int32,
+        Kind::F64 => DataType::Float64,
+        Kind::Bool => DataType::Boolean,
+        Kind::Dictionary => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+        Kind::Text | Kind::BodyText => DataType::Utf8,
+        Kind::BodyBytes => DataType::Binary,
+        Kind::Counts => DataType::List(nested(1, "element", DataType::Int64, false)),
+        Kind::Strings => DataType::List(nested(1, "element", DataType::Utf8, false)),
+        Kind::StringMap => map(DataType::Utf8),
+        Kind::CountMap => map(DataType::Int64),
+    }
+}

@@ -1,0 +1,172 @@
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
+use proto::error::ErrorCode;
+use proto::v1;
+
+use super::fixture::{NOW, SECOND, batch, bodies, collect, identity, line, lines, newest, open};
+use crate::{HistogramBy, HistogramRequest, LogRequest, ScanRequest, Table};
+
+#[tokio::test]
+async fn what_is_acknowledged_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let appended =
+        store.append(&batch("n", 1, 1, &lines(NOW, &["hello world", "good bye"])), NOW).await.unwrap();
+    assert_eq!((appended.rows, appended.repeated), (2, false));
+    assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["good bye", "hello world"]);
+    let world = LogRequest { words: vec![b"world".to_vec()], ..newest(10) };
+    assert_eq!(bodies(&store.snapshot(), world).await, ["hello world"]);
+}
+
+#[tokio::test]
+async fn a_repeat_is_acknowledged_and_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let batch = batch("n", 1, 1, &lines(NOW, &["once"]));
+    let (first, second) = tokio::join!(store.append(&batch, NOW), store.append(&batch, NOW));
+    assert_eq!([first.unwrap().repeated, second.unwrap().repeated], [false, true]);
+    assert!(store.append(&batch, NOW).await.unwrap().repeated);
+    assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["once"]);
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let first = batch("n", 1, 1, &lines(NOW, &["before"]));
+    store.append(&first, NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    assert!(store.append(&first, NOW).await.unwrap().repeated);
+    store.append(&batch("n", 1, 2, &lines(NOW + SECOND, &["after"])), NOW).await.unwrap();
+    assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn bad_rows_are_named_and_the_rest_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut payload = lines(NOW, &["good"]);
+    payload.logs.push(line(0, NOW - 25 * 3_600 * SECOND, "info", b"old"));
+    payload.logs.push(line(0, NOW + 3_600 * SECOND, "info", b"new"));
+    payload.logs.push(line(9, NOW, "info", b"whose"));
+    payload.usage.push(v1::UsageRow {
+        ts: NOW.cast_unsigned(),
+        run_queue_hist: vec![1],
+        ..v1::UsageRow::default()
+    });
+    let appended = store.append(&batch("n", 1, 1, &payload), NOW).await.unwrap();
+    let named: Vec<_> = appended.rejected.iter().map(|row| (row.table, row.index, row.reason)).collect();
+    let expected = [
+        (Table::Log, 1, "too_old"),
+        (Table::Log, 2, "too_new"),
+        (Table::Log, 3, "unknown_identity"),
+        (Table::Usage, 0, "invalid"),
+    ];
+    assert_eq!(named, expected);
+    assert_eq!((appended.rows, appended.rejected_rows), (1, 4));
+    assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["good"]);
+}
+
+#[tokio::test]
+async fn a_batch_that_lies_about_its_size_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let honest = batch("n", 1, 1, &lines(NOW, &["x"]));
+    let bomb = v1::Batch {
+        zstd_payload: zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap().into(),
+        ..honest.clone()
+    };
+    let refused = store.append(&bomb, NOW).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_ms), (ErrorCode::Invalid, 0));
+    let huge = v1::Batch { unpacked_bytes: 1 << 40, ..honest.clone() };
+    assert_eq!(store.append(&huge, NOW).await.unwrap_err().code, ErrorCode::TooLarge);
+    let garbage = v1::Batch { zstd_payload: b"garbage".to_vec().into(), ..honest.clone() };
+    assert_eq!(store.append(&garbage, NOW).await.unwrap_err().code, ErrorCode::Invalid);
+    assert!(!store.append(&honest, NOW).await.unwrap().repeated);
+}
+
+#[tokio::test]
+async fn every_table_yields_its_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &everything(NOW)), NOW).await.unwrap();
+    for table in Table::ALL {
+        let batches = collect(store.snapshot().scan(table, ScanRequest::default()).unwrap()).await;
+        assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1, "{}", table.name());
+        assert_eq!(batches[0].schema(), table.schema(), "{}", table.name());
+    }
+    let count = ScanRequest { columns: Some(Vec::new()), ..ScanRequest::default() };
+    let batches = collect(store.snapshot().scan(Table::Flow, count).unwrap()).await;
+    assert_eq!((batches[0].num_rows(), batches[0].num_columns()), (1, 0));
+    let request = ScanRequest {
+        columns: Some(vec!["bytes_sent".to_owned()]),
+        equals: vec![
+            ("workload".to_owned(), "cart".to_owned()),
+            ("server_port".to_owned(), "443".to_owned()),
+        ],
+        ..ScanRequest::default()
+    };
+    let batches = collect(store.snapshot().scan(Table::Flow, request).unwrap()).await;
+    assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().values(), &[5]);
+}
+
+#[tokio::test]
+async fn lines_are_counted_by_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut payload = lines(NOW, &["a", "b"]);
+    payload.logs.push(line(0, NOW + 61 * SECOND, "error", b"c"));
+    store.append(&batch("n", 1, 1, &payload), NOW).await.unwrap();
+    let request =
+        HistogramRequest { logs: LogRequest::default(), step_ns: Some(60 * SECOND), by: HistogramBy::Level };
+    let histogram = store.snapshot().log_histogram(request).await.unwrap();
+    let counts: Vec<_> =
+        histogram.buckets.iter().map(|bucket| (bucket.start_ns, bucket.key.as_str(), bucket.count)).collect();
+    assert_eq!(counts, [(NOW, "info", 2), (NOW + 60 * SECOND, "error", 1)]);
+}
+
+/// One row of each table.
+pub(crate) fn everything(now: i64) -> v1::Payload {
+    let ts = now.cast_unsigned();
+    v1::Payload {
+        identities: vec![identity("", "cart")],
+        logs: vec![v1::LogRow {
+            attributes: [("k".to_owned(), "v".to_owned())].into(),
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+            ..line(0, now, "warn", b"caf\xc3\xa9 \xff")
+        }],
+        flows: vec![v1::FlowRow {
+            ts,
+            window_s: 10,
+            role: "client".to_owned(),
+            server_port: 443,
+            bytes_sent: 5,
+            rtt_hist: vec![1; 106],
+            ..v1::FlowRow::default()
+        }],
+        drops: vec![v1::DropRow { ts, reason: "NETFILTER_DROP".to_owned(), ..v1::DropRow::default() }],
+        usage: vec![v1::UsageRow { ts, cpu_usage_ns: Some(3), ..v1::UsageRow::default() }],
+        syscalls: vec![v1::SyscallRow {
+            ts,
+            syscall: "openat".to_owned(),
+            count: 2,
+            errnos: [("ENOENT".to_owned(), 1)].into(),
+            ..v1::SyscallRow::default()
+        }],
+        syscall_latency: vec![v1::SyscallLatencyRow {
+            ts,
+            sample_every: 16,
+            ..v1::SyscallLatencyRow::default()
+        }],
+        block: vec![v1::BlockRow { ts, device: "vda".to_owned(), ..v1::BlockRow::default() }],
+        processes: vec![v1::ProcessRow {
+            ts,
+            event: "exec".to_owned(),
+            arguments: vec!["ls".to_owned(), "-l".to_owned()],
+            ..v1::ProcessRow::default()
+        }],
+        losses: vec![v1::LossRow { ts, signal: "log".to_owned(), count: 1, ..v1::LossRow::default() }],
+    }
+}

@@ -1,0 +1,29 @@
+//! Write-ahead log: a batch becomes durable here, and only then may it be acknowledged.
+//!
+//! In: admitted batches. Out: positions (lsn). Format: `format.md`; every released version stays readable.
+//! Invariants: a record is whole or absent; lsns only grow; no file goes before what it holds is in the catalog.
+//! Does not: know what a column means, decide retention, read a clock.
+
+mod record;
+mod recover;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use record::BatchRecord;
+pub(crate) use recover::{Damage, read_files};
+pub(crate) use writer::{Job, Sink, Writer, WriterLimits};
+
+/// What a WAL file starts with.
+pub(crate) const MAGIC: &[u8; 8] = b"WAKEWAL1";
+
+/// The file whose first record has this lsn.
+pub(crate) fn file_path(folder: &Path, first_lsn: i64) -> PathBuf {
+    folder.join(format!("{first_lsn:016x}.wal"))
+}
+
+/// The first lsn of a WAL file, from its name.
+pub(crate) fn first_lsn(path: &Path) -> Option<i64> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".wal")?;
+    i64::from_str_radix(name, 16).ok()
+}

@@ -1,0 +1,160 @@
+//! The one thread that writes the WAL: what queued while the last fdatasync ran goes into the next.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use super::record::BatchRecord;
+use super::{MAGIC, file_path};
+use crate::batch::Admitted;
+use crate::disk::{Disk, DiskFile};
+
+/// Bounds of the writer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriterLimits {
+    pub(crate) file_bytes: u64,
+    pub(crate) group_bytes: usize,
+}
+
+/// An admitted batch on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Job(pub(crate) Box<Admitted>);
+
+/// Where written batches go; called by the writer thread alone.
+pub(crate) trait Sink: Send {
+    /// The batch with this first lsn is durable, in the file of this first lsn.
+    fn written(&mut self, admitted: Admitted, lsn: i64, file_lsn: i64, record_bytes: u64);
+    /// The batch was not written; nothing of it is on disk.
+    fn refused(&mut self, admitted: Admitted, error: &io::Error);
+    /// Nobody knows what is on disk: the store must stop.
+    fn failed(&mut self, operation: &'static str, error: &io::Error, unanswered: Vec<Admitted>);
+    /// How long the sync took is for others to measure; this counts groups.
+    fn synced(&mut self, batches: usize, bytes: u64);
+}
+
+/// The writer's state.
+pub(crate) struct Writer<S> {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    limits: WriterLimits,
+    next_lsn: i64,
+    file: Option<OpenFile>,
+    sink: S,
+}
+
+struct OpenFile {
+    file: Box<dyn DiskFile>,
+    first_lsn: i64,
+    bytes: u64,
+}
+
+/// Why there is no file to write to: without room one waits, after a failed sync one stops.
+enum OpenFileError {
+    Write(io::Error),
+    Sync(io::Error),
+}
+
+impl<S: Sink> Writer<S> {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        limits: WriterLimits,
+        next_lsn: i64,
+        sink: S,
+    ) -> Self {
+        Self { disk, folder, limits, next_lsn, file: None, sink }
+    }
+
+    /// Writes until every sender is gone or an fsync fails.
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut buffer = Vec::new();
+        while let Ok(Job(first)) = jobs.recv() {
+            let mut group = vec![*first];
+            let mut bytes = group[0].zstd_payload.len();
+            while bytes < self.limits.group_bytes {
+                match jobs.try_recv() {
+                    Ok(Job(next)) => {
+                        bytes += next.zstd_payload.len();
+                        group.push(*next);
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            if !self.write(group, &mut buffer) {
+                // what is still queued must not wait for an answer that cannot come
+                let late = jobs.try_iter().map(|Job(admitted)| *admitted).collect();
+                self.sink.failed("sync", &io::Error::other("the log has stopped"), late);
+                return;
+            }
+        }
+    }
+
+    /// Writes one group; false if the store must stop.
+    fn write(&mut self, group: Vec<Admitted>, buffer: &mut Vec<u8>) -> bool {
+        match self.ensure_file() {
+            Ok(()) => {}
+            Err(OpenFileError::Write(error)) => {
+                group.into_iter().for_each(|admitted| self.sink.refused(admitted, &error));
+                return true;
+            }
+            Err(OpenFileError::Sync(error)) => {
+                self.sink.failed("sync", &error, group);
+                return false;
+            }
+        }
+        let Some(open) = self.file.as_mut() else { return true };
+        buffer.clear();
+        let mut lsn = self.next_lsn;
+        let mut ends = Vec::with_capacity(group.len());
+        for admitted in &group {
+            let record = BatchRecord {
+                lsn,
+                key: admitted.key.clone(),
+                now_ns: admitted.now_ns,
+                unpacked_bytes: admitted.unpacked_bytes,
+                zstd_payload: admitted.zstd_payload.clone(),
+            };
+            record.encode(buffer);
+            ends.push((lsn, record.len() as u64));
+            lsn += admitted.places;
+        }
+        if let Err(error) = open.file.write_all(buffer) {
+            // a part may be on disk: cut it off, or the next record would follow garbage
+            if let Err(cut) = open.file.truncate(open.bytes) {
+                self.sink.failed("cut", &cut, group);
+                return false;
+            }
+            group.into_iter().for_each(|admitted| self.sink.refused(admitted, &error));
+            return true;
+        }
+        if let Err(error) = open.file.sync() {
+            self.sink.failed("sync", &error, group);
+            return false;
+        }
+        open.bytes += buffer.len() as u64;
+        let (file_lsn, full) = (open.first_lsn, open.bytes >= self.limits.file_bytes);
+        self.next_lsn = lsn;
+        self.sink.synced(group.len(), buffer.len() as u64);
+        for (admitted, (lsn, bytes)) in group.into_iter().zip(ends) {
+            self.sink.written(admitted, lsn, file_lsn, bytes);
+        }
+        if full {
+            self.file = None;
+        }
+        true
+    }
+
+    fn ensure_file(&mut self) -> Result<(), OpenFileError> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let path = file_path(&self.folder, self.next_lsn);
+        let mut file = self.disk.create(&path).map_err(OpenFileError::Write)?;
+        file.write_all(MAGIC).map_err(OpenFileError::Write)?;
+        file.sync().map_err(OpenFileError::Sync)?;
+        self.disk.sync_dir(&self.folder).map_err(OpenFileError::Sync)?;
+        self.file = Some(OpenFile { file, first_lsn: self.next_lsn, bytes: MAGIC.len() as u64 });
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What every workload does: logs, flows, CPU, memory, syscalls, processes.
+#[derive(Debug, Parser)]
+#[command(name = "wake", version, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 answered (even if nothing was found), 1 failed, 2 wrong usage.")]
+pub(crate) struct Cli {
+    /// Address of wake-aggregator
+    #[arg(
+        long,
+        env = "WAKE_SERVER",
+        default_value = "http://127.0.0.1:9401",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+    /// Tables for people, or one JSON object per line for programs
+    #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Whether Wake works: agents, probes, what was lost
+    Status,
+    /// Find log lines
+    Logs(Logs),
+    /// Who talks to whom, how much and how well
+    Flows(Flows),
+    /// CPU, memory, I/O, network and run-queue delay of every workload, live on a terminal
+    Top(Top),
+    /// Which syscalls a workload makes, their errors and latency
+    Syscalls(Syscalls),
+    /// Processes that started, ended or were killed
+    Events(Events),
+    /// Ask in SQL
+    Sql(Sql),
+    /// Print a completion script
+    Completion {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print this program's reference in Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// From when to when, and of which rows.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Scope {
+    /// How far back to look: 30s, 15m, 2h, 7d
+    #[arg(long, value_name = "DURATION", conflicts_with = "from")]
+    pub(crate) since: Option<String>,
+    /// First time: RFC 3339, Unix seconds, or relative as -15m
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Time after the last: as --from
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+}
+
+impl Scope {
+    /// The parameters `from` and `to`; without any, `back` from now.
+    pub(crate) fn params(&self, back: &str) -> Vec<(&'static str, String)> {
+        let from = match (&self.from, &self.since) {
+            (Some(from), _) => from.clone(),
+            (None, Some(since)) => format!("-{}", since.trim_start_matches('-')),
+            (None, None) => format!("-{back}"),
+        };
+        let mut params = vec![("from", from)];
+        params.extend(self.to.clone().map(|to| ("to", to)));
+        params
+    }
+
+    /// The span in words, for "nothing found".
+    pub(crate) fn words(&self, back: &str) -> String {
+        match (&self.from, &self.to, &self.since) {
+            (Some(from), Some(to), _) => format!("from {from} to {to}"),
+            (Some(from), None, _) => format!("since {from}"),
+            (None, _, since) => format!("in the last {}", since.as_deref().unwrap_or(back)),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wake logs 'connection refused'                lines with this text, newest last
+  wake logs -i error -v healthz workload=nginx  any case, without healthz, of one workload
+  wake logs -e 'took [0-9]{4,} ms' --since 2h   by regular expression
+  wake logs --follow level=error                as they arrive
+  wake logs timeout --histogram level           how many, when")]
+pub(crate) struct Logs {
+    /// Text that the line contains, exactly as given, or KEY=VALUE on a column or attribute; all must match
+    #[arg(value_name = "TEXT|KEY=VALUE")]
+    pub(crate) terms: Vec<String>,
+    /// Text that the line contains, even if it looks like KEY=VALUE
+    #[arg(short = 't', long = "text", value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
+    /// Word that the line contains: not a part of a longer word
+    #[arg(short, long = "word", value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+    /// Regular expression that the line matches
+    #[arg(short = 'e', long = "regex", value_name = "REGEX")]
+    pub(crate) regexes: Vec<String>,
+    /// Text that the line must not contain
+    #[arg(short = 'v', long = "exclude", value_name = "TEXT")]
+    pub(crate) excludes: Vec<String>,
+    /// Upper and lower case are the same
+    #[arg(short, long)]
+    pub(crate) ignore_case: bool,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// The newest N lines
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: u32,
+    /// Go on with lines as they arrive, until Ctrl-C
+    #[arg(short, long, conflicts_with = "histogram")]
+    pub(crate) follow: bool,
+    /// Counts over time instead of lines
+    #[arg(long, value_enum, value_name = "BY", num_args = 0..=1, default_missing_value = "level")]
+    pub(crate) histogram: Option<By>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    Level,
+    Workload,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Flows {
+    /// Only rows where a column has this value, e.g. workload=nginx or peer_address=10.0.0.7
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = FlowSort::Bytes)]
+    pub(crate) sort: FlowSort,
+    /// At most N rows
+    #[arg(short = 'n', long, default_value_t = 30, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FlowSort {
+    Bytes,
+    Retransmits,
+    Rtt,
+    Failures,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Only rows where a column has this value, e.g. namespace=shop
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = TopSort::Cpu)]
+    pub(crate) sort: TopSort,
+    /// At most N rows (default: what fits the terminal)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Seconds between two looks
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) interval: u32,
+    /// Show it once and end; so it is without a terminal and with -o json
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopSort {
+    Cpu,
+    Memory,
+    Io,
+    Net,
+    Delay,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Syscalls {
+    /// Only rows where a column has this value, e.g. workload=nginx or syscall=openat
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// At most N rows
+    #[arg(short = 'n', long, default_value_t = 40, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only rows where a column has this value, e.g. event=oom_kill or executable=/usr/bin/curl
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// The newest N events
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wake sql 'show tables'
+  wake sql 'select workload, count(*) from log group by workload order by 2 desc'
+  echo 'select 1' | wake sql -")]
+pub(crate) struct Sql {
+    /// The query, or - to read it from standard input
+    pub(crate) query: String,
+    /// At most N rows
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) max_rows: Option<u64>,
+}

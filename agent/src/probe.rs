@@ -4,6 +4,8 @@
 //! Flow: `Probe::attach` → `Box<dyn Running>` → `poll` (rings, when they wake or each 100 ms) and `drain`
 //! (maps, at the end of each window) → `Sink` → identity, window, export.
 
+pub mod flows;
+
 use std::os::fd::RawFd;
 
 use crate::kernel::load::ProgramReport;

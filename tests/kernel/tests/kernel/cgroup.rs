@@ -29,6 +29,14 @@ impl Cgroup {
         Ok(Self { directory, id })
     }
 
+    /// Makes one inside it; it must be dropped first.
+    pub(crate) fn child(&self, name: &str) -> Result<Self, String> {
+        let directory = self.directory.join(name);
+        fs::create_dir(&directory).map_err(|error| format!("make {}: {error}", directory.display()))?;
+        let id = fs::metadata(&directory).map_err(|error| error.to_string())?.ino();
+        Ok(Self { directory, id })
+    }
+
     /// Its id: the directory's inode.
     pub(crate) fn id(&self) -> u64 {
         self.id

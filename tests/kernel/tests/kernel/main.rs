@@ -4,6 +4,8 @@
 //! are attached only to cgroups that a test made; tracepoints see the whole machine, so tests look at their own keys.
 
 mod cgroup;
+mod flows;
+mod netns;
 mod offsets;
 mod requires;
 

@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Btf,
     /// A mounted cgroup2 hierarchy in which directories can be made.
     Cgroup2,
+    /// A program to make namespaces and rules with.
+    Tool(&'static str),
 }
 
 impl Need {
@@ -26,6 +28,13 @@ impl Need {
                 None => Some("no cgroup2 hierarchy is mounted".to_owned()),
                 Some(_) => crate::cgroup::Cgroup::new(features, "requires").err(),
             },
+            Self::Tool(name) => std::process::Command::new(name)
+                .arg("-V")
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .and_then(|mut child| child.wait())
+                .err()
+                .map(|error| format!("needs the program {name}: {error}")),
         }
     }
 }

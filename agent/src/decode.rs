@@ -1,0 +1,3 @@
+//! Kernel bytes to rows: pure, never panics, one module per probe.
+
+pub mod flows;

@@ -1,0 +1,154 @@
+//! Flows against what nftables and the kernel count in the test's own namespaces.
+
+mod fixture;
+mod traffic;
+
+use crate::netns::Host;
+use fixture::Fixture;
+
+/// Most packets of a connection and direction that no socket hook sees: those in TIME_WAIT.
+const UNSEEN_PACKETS: u64 = 2;
+
+#[test]
+fn udp_packets_and_bytes_are_exact() {
+    let Some(mut fixture) = Fixture::new("udp_packets_and_bytes_are_exact") else { return };
+    for (server, bind) in [("10.77.2.2", "0.0.0.0"), ("[fd77:2::2]", "[::]")] {
+        let port = fixture.server.ask(&format!("udp-serve {bind}:4053"));
+        assert_eq!(port, "4053");
+        fixture.client.ask(&format!("udp {server}:4053 100 700"));
+        let peer = server.trim_matches(['[', ']']);
+        let flows = fixture.drain();
+        let row = flows.sum(&fixture.client_cgroup, |row| row.protocol == "udp" && row.peer_address == peer);
+        let (sent, received) =
+            (fixture.since(Host::Client, "udp_out"), fixture.since(Host::Client, "udp_in"));
+        assert_eq!((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), "{server}");
+        assert_eq!((row.packets_received, row.bytes_received), (received.packets, received.bytes), "{server}");
+        assert_eq!((row.packets_sent, row.packets_received), (100, 100));
+        assert_eq!((row.role.as_str(), row.server_port, row.client_port), ("client", 4053, None));
+        let row = flows.sum(&fixture.server_cgroup, |row| row.protocol == "udp");
+        let (sent, received) =
+            (fixture.since(Host::Server, "udp_out"), fixture.since(Host::Server, "udp_in"));
+        assert_eq!((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), "{server}");
+        assert_eq!((row.packets_received, row.bytes_received), (received.packets, received.bytes), "{server}");
+        assert_eq!((row.role.as_str(), row.server_port), ("server", 4053));
+        fixture.mark();
+        fixture.restart_server();
+    }
+}
+
+#[test]
+fn tcp_bytes_are_those_of_the_socket() {
+    let Some(mut fixture) = Fixture::new("tcp_bytes_are_those_of_the_socket") else { return };
+    for (server, bind) in [("10.77.2.2", "0.0.0.0"), ("[fd77:2::2]", "[::]")] {
+        fixture.server.ask(&format!("tcp-serve {bind}:8080"));
+        fixture.client.ask(&format!("tcp {server}:8080 3 2000000 1500000"));
+        let peer = server.trim_matches(['[', ']']);
+        let flows = fixture.drain_until(|flows| flows.closes() == 6);
+        for (cgroup, host, role) in [
+            (&fixture.client_cgroup, Host::Client, "client"),
+            (&fixture.server_cgroup, Host::Server, "server"),
+        ] {
+            let row = flows.sum(cgroup, |row| row.protocol == "tcp");
+            assert_eq!((row.role.as_str(), row.server_port), (role, 8080), "{server}");
+            if role == "client" {
+                assert_eq!((row.connects, row.accepts, row.peer_address.as_str()), (3, 0, peer));
+                assert!(row.connect_us_sum.is_some());
+            } else {
+                assert_eq!((row.connects, row.accepts), (0, 3));
+            }
+            assert_eq!((row.closes, row.failures, row.resets), (3, 0, 0), "{server} {role}");
+            assert!(!row.rtt_hist.is_empty());
+            let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
+            near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 3);
+            near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 3);
+            assert!(row.bytes_sent > 4_000_000 && row.bytes_received > 4_000_000);
+        }
+        fixture.mark();
+        fixture.restart_server();
+    }
+}
+
+#[track_caller]
+fn near(seen: (u64, u64), truth: (u64, u64), connections: u64) {
+    assert!(truth.0.abs_diff(seen.0) <= UNSEEN_PACKETS * connections, "packets {seen:?}, truth {truth:?}");
+    assert!(truth.1.abs_diff(seen.1) * 1000 <= truth.1, "bytes {seen:?}, truth {truth:?}");
+}
+
+#[test]
+fn what_the_router_drops_is_seen_as_drops_and_retransmits() {
+    let Some(mut fixture) = Fixture::new("what_the_router_drops_is_seen_as_drops_and_retransmits") else { return };
+    fixture.network.rules(
+        Host::Router,
+        "table inet wake {
+            counter lost {}
+            chain forward {
+                type filter hook forward priority 0; policy accept;
+                tcp dport 8080 numgen inc mod 23 7 counter name lost drop
+            }
+        }",
+    );
+    fixture.server.ask("tcp-serve 0.0.0.0:8080");
+    fixture.client.ask("tcp 10.77.2.2:8080 4 3000000 1000");
+    let flows = fixture.drain_until(|flows| flows.closes() == 8);
+    let lost = fixture.network.counter(Host::Router, "lost");
+    assert!(lost.packets > 0, "nothing was dropped");
+    assert_eq!(flows.drops("NETFILTER_DROP", "tcp"), (lost.packets, lost.bytes));
+    for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
+        let row = flows.sum(cgroup, |row| row.protocol == "tcp");
+        assert_eq!(row.retransmits, fixture.network.snmp(host, "Tcp", "RetransSegs"), "{host:?}");
+    }
+    assert!(fixture.network.snmp(Host::Client, "Tcp", "RetransSegs") > 0);
+}
+
+#[test]
+fn a_refused_connection_is_a_failure_of_the_client() {
+    let Some(mut fixture) = Fixture::new("a_refused_connection_is_a_failure_of_the_client") else { return };
+    for server in ["10.77.2.2", "[fd77:2::2]"] {
+        for _ in 0..5 {
+            fixture.client.ask(&format!("refused {server}:9"));
+        }
+        let peer = server.trim_matches(['[', ']']);
+        let flows = fixture.drain();
+        let row = flows.sum(&fixture.client_cgroup, |row| row.peer_address == peer);
+        assert_eq!((row.failures, row.connects, row.closes, row.server_port), (5, 0, 0, 9), "{server}");
+        assert_eq!((row.role.as_str(), row.resets), ("client", 5), "{server}");
+        // the first SYN or its answer may be lost while addresses are resolved
+        let sent = fixture.since(Host::Client, "tcp_out");
+        assert_eq!((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), "{server}");
+        assert_eq!(row.retransmits, sent.packets - 5);
+        fixture.mark();
+    }
+}
+
+#[test]
+fn a_connection_that_outlives_a_window_has_its_port_and_each_byte_once() {
+    let Some(mut fixture) = Fixture::new("a_connection_that_outlives_a_window") else { return };
+    fixture.server.ask("tcp-serve 0.0.0.0:8080");
+    let port = fixture.client.ask("open long 10.77.2.2:8080").parse().unwrap();
+    let mut all = fixture.drain();
+    let row = all.sum(&fixture.client_cgroup, |row| row.client_port.is_some());
+    assert_eq!((row.client_port, row.server_port, row.role.as_str()), (Some(port), 8080, "client"));
+    assert!(row.opened_ts.is_some() && row.closed_ts.is_none());
+    for round in 0..4 {
+        fixture.client.ask("talk long 300000 200000");
+        // a short one beside it
+        fixture.client.ask("tcp 10.77.2.2:8080 1 1000 1000");
+        let flows = fixture.drain_until(|flows| flows.closes() == 2);
+        let row = flows.sum(&fixture.client_cgroup, |row| row.client_port == Some(port));
+        assert!((300_000..400_000).contains(&row.bytes_sent), "round {round}: {row:?}");
+        assert!(flows.ports(&fixture.server_cgroup).contains(&port), "the server's rows name the same port");
+        all.extend(flows);
+    }
+    fixture.client.ask("close long");
+    let last = fixture.drain_until(|flows| flows.closes() == 2);
+    let row = last.sum(&fixture.client_cgroup, |row| row.client_port == Some(port));
+    assert!(row.closed_ts.is_some(), "{row:?}");
+    all.extend(last);
+    for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
+        let row = all.sum(cgroup, |row| row.protocol == "tcp");
+        let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
+        near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 5);
+        near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 5);
+        assert_eq!(row.closes, 5);
+    }
+}

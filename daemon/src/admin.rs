@@ -23,7 +23,12 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// Why the process is not ready, by part; clones share it. Ready when nothing is named.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<&'static str, String>>>);
+pub struct Health {
+    not_ready: Arc<Mutex<Parts>>,
+    notes: Arc<Mutex<Parts>>,
+}
+
+type Parts = BTreeMap<&'static str, String>;
 
 impl Health {
     /// Nothing stands in the way.
@@ -41,14 +46,28 @@ impl Health {
         self.lock().remove(part);
     }
 
-    /// What stands in the way, `part: why` each.
-    pub fn reasons(&self) -> Vec<String> {
-        self.lock().iter().map(|(part, why)| format!("{part}: {why}")).collect()
+    /// What people should know although the process is ready, such as data that was lost; `/readyz` shows it.
+    pub fn note(&self, part: &'static str, what: impl Into<String>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(part, what.into());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What stands in the way, `part: why` each.
+    pub fn reasons(&self) -> Vec<String> {
+        lines(&self.lock())
     }
+
+    /// What was noted, `part: what` each.
+    pub fn notes(&self) -> Vec<String> {
+        lines(&self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Parts> {
+        self.not_ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lines(parts: &Parts) -> Vec<String> {
+    parts.iter().map(|(part, text)| format!("{part}: {text}")).collect()
 }
 
 /// `/metrics`, `/healthz` and `/readyz`, to be merged into a server of one's own.
@@ -102,9 +121,11 @@ async fn metrics(State(registry): State<Registry>, headers: HeaderMap) -> Respon
 }
 
 async fn readyz(State(health): State<Health>) -> Response {
-    let reasons = health.reasons();
+    let (reasons, notes) = (health.reasons(), health.notes());
     if reasons.is_empty() {
-        return "ready\n".into_response();
+        let lines = [String::from("ready")].into_iter().chain(notes);
+        return format!("{}\n", lines.collect::<Vec<_>>().join("\n")).into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
+    let lines: Vec<String> = reasons.into_iter().chain(notes).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", lines.join("\n"))).into_response()
 }

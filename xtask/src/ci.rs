@@ -1,10 +1,10 @@
-//! `cargo xtask ci`: lint, tidy, test, in this order, with the time that each took.
+//! `cargo xtask ci`: lint, tidy, test, kernels, in this order, with the time that each took.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{bpf, clock, lint, out, test, tidy};
+use crate::{bpf, clock, kernels, lint, out, test, tidy};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     step("lint", &lint::main);
     step("tidy", &tidy::main);
     step("test", &|| test::main(&test::Args { full: args.full, cargo: Vec::new() }));
+    step("kernels", &|| kernels::main(&kernels::Args::in_ci(args.full)));
     if args.full || bpf::just_changed()? {
         step("bpf --check", &|| bpf::main(&bpf::Args::CHECK));
     }

@@ -10,6 +10,7 @@ mod ci;
 mod clock;
 mod codegen;
 mod http;
+mod kernels;
 mod lint;
 mod out;
 mod run;
@@ -37,7 +38,7 @@ enum Verb {
     Up(up::Args),
     /// Run every test that this machine can run, and say which it could not.
     Test(test::Args),
-    /// What CI runs: lint, tidy, test.
+    /// What CI runs: lint, tidy, test, kernels.
     Ci(ci::Args),
     /// Format, clippy with warnings denied, licences and duplicate dependencies.
     Lint,
@@ -45,6 +46,8 @@ enum Verb {
     Tidy,
     /// Regenerate the Rust code of the .proto files.
     Codegen,
+    /// Load every probe and run its tests on other kernels, in emulated machines.
+    Kernels(kernels::Args),
     /// Rebuild the committed eBPF objects (agent/ebpf-objects) with the pinned toolchain.
     Bpf(bpf::Args),
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::main(),
         Verb::Tidy => tidy::main(),
         Verb::Codegen => codegen::main(),
+        Verb::Kernels(args) => kernels::main(&args),
         Verb::Bpf(args) => bpf::main(&args),
     });
     match result {

@@ -1,5 +1,6 @@
 //! Running programs: inherited output, checked exit.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -49,6 +50,29 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
         bail!("{shown}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim_end());
     }
     String::from_utf8(output.stdout).with_context(|| format!("{shown}: output is not UTF-8"))
+}
+
+/// As `read`, but returns standard error, which is shown as it comes: cargo tells there what it does.
+pub(crate) fn read_progress(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {shown}"))?;
+    let mut told = String::new();
+    for line in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+        let line = line.with_context(|| format!("{shown}: read its output"))?;
+        crate::out::note(&line);
+        told.push_str(&line);
+        told.push('\n');
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(told)
 }
 
 /// The command as a person would type it.

@@ -1,0 +1,117 @@
+//! `cargo xtask kernels`: every probe and its ground-truth tests on other kernels, in emulated machines.
+//!
+//! Flow: the kernel test binary → Debian's cloud kernels → an initramfs of both → qemu without KVM → one table.
+//! What cannot be downloaded is said and is no failure; a probe test that fails is.
+
+mod image;
+mod packages;
+mod table;
+mod vm;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{clock, out, run, tree};
+
+/// Debian's suites by the kernel that they carry; the last only with `--full`.
+const SUITES: [(&str, &str); 4] =
+    [("bullseye", "5.10"), ("bookworm", "6.1"), ("trixie", "6.12"), ("sid", "7.2")];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Also the newest kernel, from sid.
+    #[arg(long)]
+    full: bool,
+    /// Only these kernels, e.g. 5.10.
+    kernels: Vec<String>,
+    /// Only tests whose name holds this.
+    #[arg(long)]
+    test: Option<String>,
+    /// Show what the machines print.
+    #[arg(long)]
+    verbose: bool,
+    /// Build with the features of the whole workspace, as `cargo xtask test` has done just before.
+    #[arg(long, hide = true)]
+    workspace: bool,
+}
+
+impl Args {
+    /// As `ci` calls it.
+    pub(crate) fn in_ci(full: bool) -> Self {
+        Self { full, kernels: Vec::new(), test: None, verbose: false, workspace: true }
+    }
+
+    fn wants(&self, suite: &str, version: &str) -> bool {
+        if self.kernels.is_empty() {
+            self.full || suite != "sid"
+        } else {
+            self.kernels.iter().any(|k| k == version)
+        }
+    }
+}
+
+pub(crate) fn main(args: &Args) -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        out::note("the kernels that are booted here are of x86_64 only");
+        return Ok(());
+    }
+    let tools = image::Tools::find()?;
+    let binary = build(args.workspace)?;
+    let mut runs = Vec::new();
+    let mut absent = Vec::new();
+    for (suite, version) in SUITES.iter().filter(|(suite, version)| args.wants(suite, version)) {
+        out::step(&format!("kernel {version} ({suite})"));
+        match packages::kernel(suite) {
+            Ok(kernel) => {
+                let began = clock::now();
+                let image = image::build(&tools, &kernel, &binary, args.test.as_deref())?;
+                let run = vm::boot(&tools, &kernel, image.path(), args.verbose)?;
+                out::note(&format!(
+                    "{}: {} passed, {} failed, {} skipped in {:.0} s",
+                    kernel.release,
+                    run.passed(),
+                    run.failed().len(),
+                    run.skipped.len(),
+                    began.elapsed().as_secs_f64()
+                ));
+                runs.push(run);
+            }
+            Err(error) => {
+                out::note(&format!("not run: {error:#}"));
+                absent.push(*version);
+            }
+        }
+    }
+    if runs.is_empty() {
+        bail!("no kernel could be downloaded: {}", absent.join(", "));
+    }
+    table::print(&runs);
+    if !absent.is_empty() {
+        out::step(&format!("not run, for want of a download: {}", absent.join(", ")));
+    }
+    let failed: Vec<String> = runs.iter().flat_map(vm::Run::complaints).collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n  "));
+    }
+    Ok(())
+}
+
+/// The test binary of `tests/kernel`, without its debug information.
+fn build(workspace: bool) -> Result<PathBuf> {
+    out::step("building the kernel tests");
+    let mut cargo = run::clean("cargo");
+    cargo.current_dir(tree::root()).args(["test", "--locked", "--no-run"]);
+    cargo.args(if workspace { ["--workspace", "--all-targets"] } else { ["--package", "kernel-tests"] });
+    let told = run::read_progress(&mut cargo)?;
+    let path = told
+        .lines()
+        .filter_map(|line| {
+            line.trim_start().strip_prefix("Executable tests/kernel/main.rs (")?.strip_suffix(')')
+        })
+        .next_back()
+        .context("cargo names no executable of tests/kernel/main.rs")?;
+    let stripped = tree::target().join("kernel-tests-stripped");
+    run::check(std::process::Command::new("strip").arg("-o").arg(&stripped).arg(tree::root().join(path)))?;
+    Ok(stripped)
+}

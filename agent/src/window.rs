@@ -1,5 +1,6 @@
 //! The window: the fixed span of wall time that a row sums up, aligned so that all nodes agree.
 
+pub mod assemble;
 pub mod sample;
 
 /// One window, `[start, start + length)`.

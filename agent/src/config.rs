@@ -1,0 +1,303 @@
+//! `agent.yaml`: what every key means, its unit, its default and its cost. The reference is generated from here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use daemon::config::{Config, ConfigError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Settings;
+use crate::logs::config::LogsConfig;
+
+#[cfg(test)]
+mod tests;
+
+/// Configuration of wake-agent. Every key is optional but `version`; what is shown are the defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    /// Version of this file's format.
+    pub version: u32,
+    /// How this host is named in every row.
+    pub node: NodeConfig,
+    /// Where the agent keeps its spool and its places in the logs. Without it nothing is sent twice or lost only as
+    /// long as the agent runs.
+    pub state_dir: PathBuf,
+    /// The span of time that a row sums up.
+    pub window: WindowConfig,
+    /// Where rows go.
+    pub export: ExportConfig,
+    /// Batches on disk until they are acknowledged.
+    pub spool: SpoolConfig,
+    /// What is captured from the kernel.
+    pub probes: ProbesConfig,
+    /// Which logs are followed.
+    pub logs: LogsConfig,
+    /// The HTTP endpoint with `/metrics`, `/probes`, `/healthz` and `/readyz`.
+    pub admin: AdminConfig,
+    /// Workload metrics on `/metrics`.
+    pub metrics: MetricsConfig,
+    /// Let the eBPF programs' own debug lines reach the agent's log. Costs a ring buffer and time per event.
+    pub ebpf_log: bool,
+}
+
+/// How this host is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The host's name; the kernel's hostname when empty.
+    pub name: String,
+    /// The cluster's name; empty outside a cluster.
+    pub cluster: String,
+    /// The zone's name; empty where there is none.
+    pub zone: String,
+}
+
+/// The window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WindowConfig {
+    /// Length in seconds, 1 to 60. Shorter windows cost more rows and more map reads.
+    #[schemars(range(min = 1, max = 60))]
+    pub seconds: u32,
+    /// Most rows of one signal in one window. Rows beyond are folded into one `other` row per workload where they can be
+    /// added up, and counted.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub max_rows: usize,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExportConfig {
+    /// To a wake-aggregator, or nowhere.
+    pub kind: ExportKind,
+    /// The aggregator's ingest address.
+    pub endpoint: String,
+    /// Most batches that are sent and not yet acknowledged; each is at most 1 MiB unpacked.
+    #[schemars(range(min = 1, max = 64))]
+    pub in_flight: usize,
+}
+
+/// Where rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportKind {
+    /// Over gRPC to `endpoint`, acknowledged batch by batch, through the spool.
+    Wake,
+    /// Nowhere: only `/metrics` is served, nothing is written to disk, logs are not read.
+    None,
+}
+
+/// Batches on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Most bytes of batches on disk. From 80 % on log lines wait in their files; at the limit new rows are dropped and
+    /// counted as `spool_full`. At least 16 MiB.
+    #[schemars(range(min = 16_777_216))]
+    pub max_bytes: u64,
+}
+
+/// What is captured from the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbesConfig {
+    /// TCP and UDP per workload and peer: bytes, retransmits, failures, drops.
+    pub flows: FlowsConfig,
+    /// Syscall counts, errors and latency per workload.
+    pub syscalls: SyscallsConfig,
+    /// Run-queue delay and context switches per workload.
+    pub sched: ProbeConfig,
+    /// Block I/O latency per workload and device.
+    pub block: ProbeConfig,
+    /// Processes: exec, exit, signals, OOM kills.
+    pub process: ProbeConfig,
+    /// Birth and death of cgroups, which name everything else; without it the cgroup tree is scanned each second.
+    pub cgroups: ProbeConfig,
+    /// CPU, memory, I/O and pressure from cgroup files.
+    pub usage: ProbeConfig,
+}
+
+/// One probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeConfig {
+    /// Whether it runs.
+    pub enabled: bool,
+}
+
+/// Flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlowsConfig {
+    /// Whether the probe runs.
+    pub enabled: bool,
+    /// Most connections that are told apart at one time; the kernel's memory for them is taken at start.
+    #[schemars(range(min = 1024, max = 1_048_576))]
+    pub max_connections: u32,
+    /// Watch only the sockets below this cgroup2 directory instead of the whole host.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// Syscalls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyscallsConfig {
+    /// Whether the probe runs.
+    pub enabled: bool,
+    /// How often a call's latency is taken. Counts and errors are exact either way.
+    pub latency: Latency,
+}
+
+/// How often a call's latency is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Latency {
+    /// One call of 16 on each CPU.
+    Sampled,
+    /// Every call; costs two to three times as much per call.
+    Full,
+}
+
+/// The admin endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Address and port to listen on.
+    pub listen: String,
+}
+
+/// Workload metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Most workloads with series of their own; the rest is `other`.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_workloads: usize,
+    /// Most peers of one workload with series of their own; the rest is `other`.
+    #[schemars(range(min = 1, max = 256))]
+    pub max_peers: usize,
+    /// Seconds after which the series of a workload that has gone disappear.
+    #[schemars(range(min = 60))]
+    pub idle_seconds: u64,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            node: NodeConfig::default(),
+            state_dir: PathBuf::from("/var/lib/wake/agent"),
+            window: WindowConfig::default(),
+            export: ExportConfig::default(),
+            spool: SpoolConfig::default(),
+            probes: ProbesConfig::default(),
+            logs: LogsConfig::default(),
+            admin: AdminConfig::default(),
+            metrics: MetricsConfig::default(),
+            ebpf_log: false,
+        }
+    }
+}
+
+impl Default for WindowConfig {
+    fn default() -> Self {
+        Self { seconds: 10, max_rows: 50_000 }
+    }
+}
+
+impl Default for ExportConfig {
+    fn default() -> Self {
+        Self { kind: ExportKind::Wake, endpoint: String::from("http://127.0.0.1:9400"), in_flight: 8 }
+    }
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30 }
+    }
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Default for FlowsConfig {
+    fn default() -> Self {
+        Self { enabled: true, max_connections: 65_536, cgroup: None }
+    }
+}
+
+impl Default for SyscallsConfig {
+    fn default() -> Self {
+        Self { enabled: true, latency: Latency::Sampled }
+    }
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: String::from("127.0.0.1:9402") }
+    }
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { max_workloads: 1000, max_peers: 256, idle_seconds: 900 }
+    }
+}
+
+impl Config for AgentConfig {
+    const ENV_PREFIX: &'static str = "WAKE_AGENT";
+
+    fn problems(&self) -> Vec<ConfigError> {
+        let mut found = self.logs.problems("logs");
+        if self.admin.listen.parse::<SocketAddr>().is_err() {
+            found.push(ConfigError::new(
+                "admin.listen",
+                format!("'{}' is not address:port", self.admin.listen),
+            ));
+        }
+        if self.export.endpoint.parse::<tonic::transport::Endpoint>().is_err()
+            || !self.export.endpoint.starts_with("http://")
+        {
+            let message = format!("'{}' is not of the form http://host:port", self.export.endpoint);
+            found.push(ConfigError::new("export.endpoint", message));
+        }
+        if !self.state_dir.is_absolute() {
+            found.push(ConfigError::new("state_dir", "must be an absolute path"));
+        }
+        found
+    }
+}
+
+impl AgentConfig {
+    /// What every probe is told.
+    pub fn settings(&self) -> Settings {
+        let ProbesConfig { flows, syscalls, sched, block, process, cgroups, usage } = &self.probes;
+        let switches = [
+            ("flows", flows.enabled),
+            ("syscalls", syscalls.enabled),
+            ("sched", sched.enabled),
+            ("block", block.enabled),
+            ("process", process.enabled),
+            ("cgroups", cgroups.enabled),
+            ("usage", usage.enabled),
+        ];
+        Settings {
+            window_seconds: self.window.seconds,
+            syscall_latency_full: syscalls.latency == Latency::Full,
+            disabled: switches
+                .iter()
+                .filter(|(_, enabled)| !enabled)
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
+            attach_cgroup: flows.cgroup.clone(),
+            max_connections: flows.max_connections,
+            ebpf_log: self.ebpf_log,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use std::collections::BTreeMap;
+
+use daemon::config::{example, parse};
+
+use super::AgentConfig;
+
+#[test]
+fn the_example_is_the_default() {
+    let text = example::<AgentConfig>();
+    let read: AgentConfig = parse(&text, "example", &BTreeMap::new()).unwrap();
+    assert_eq!(read, AgentConfig::default(), "{text}");
+}
+
+#[test]
+fn mistakes_the_schema_cannot_see_are_found() {
+    let text = "version: 1\nadmin: {listen: here}\nexport: {endpoint: 'ftp://x'}\nstate_dir: a\nlogs: {globs: [b]}\n";
+    let errors = parse::<AgentConfig>(text, "agent.yaml", &BTreeMap::new()).expect_err("four mistakes");
+    let mut paths: Vec<_> = errors.0.iter().map(|error| error.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["admin.listen", "export.endpoint", "logs.globs[0]", "state_dir"]);
+}
+
+#[test]
+fn a_switched_off_probe_is_named_in_the_settings() {
+    let text = "version: 1\nprobes: {block: {enabled: false}, syscalls: {latency: full}}\n";
+    let config: AgentConfig = parse(text, "agent.yaml", &BTreeMap::new()).unwrap();
+    assert_eq!(config.settings().disabled, ["block"]);
+    assert!(config.settings().syscall_latency_full);
+}

@@ -1,0 +1,40 @@
+//! Export: rows become batches, batches are spooled, spooled batches are sent until they are acknowledged.
+//!
+//! Flow: `Item` → `batch` (one for logs, one for everything else) → `spool` (on disk, synced) → `client` (gRPC) → ack →
+//! removed. `writer` moves them; `ledger` books what is lost on the way.
+//! Invariants: nothing is sent before it is on disk; log checkpoints are committed only then, so that a kill at any
+//! point neither loses nor doubles a line; memory holds two open batches and a bounded queue, never a backlog.
+
+pub mod batch;
+pub mod client;
+pub mod ledger;
+pub mod spool;
+pub mod writer;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::export::spool::Spool;
+
+/// The spool as the writer and the client share it.
+#[derive(Clone, Debug)]
+pub struct SharedSpool {
+    spool: Arc<Mutex<Spool>>,
+    /// Something may be sent.
+    pub ready: Arc<Notify>,
+    /// Something was acknowledged.
+    pub acked: Arc<Notify>,
+}
+
+impl SharedSpool {
+    /// Shares it.
+    pub fn new(spool: Spool) -> Self {
+        Self { spool: Arc::new(Mutex::new(spool)), ready: Arc::default(), acked: Arc::default() }
+    }
+
+    /// Exclusive access; never held over an await, nor while syncing.
+    pub fn lock(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

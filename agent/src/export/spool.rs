@@ -1,0 +1,346 @@
+//! The spool: every batch is on disk before it is sent, and stays until it is acknowledged.
+//!
+//! In: packed batches. Out: numbered batches, oldest first; fresh ones alternate with the backlog of an outage, so that
+//! neither starves. Format: `segment`.
+//! Invariants: a batch is sent only after `sync`, so what was sent is on disk; a sequence number never names two
+//! contents, since numbers go on from the last record of a clean file and any damage begins a new epoch; files go
+//! oldest first, and only once the caller has made the log checkpoints durable; bytes on disk stay within the limit.
+//! Does not: read a clock, compress, talk to anybody.
+
+mod open;
+mod segment;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use proto::v1;
+
+use crate::export::batch::Packed;
+use crate::logs::checkpoint::Mark;
+use segment::{HEADER, Record};
+
+#[cfg(test)]
+mod tests;
+
+/// A segment is closed at this size, or a sixteenth of the spool if that is less.
+const SEGMENT_BYTES: u64 = 8 << 20;
+/// From this share of the limit on, logs wait in their files.
+const LOG_SHARE: f64 = 0.8;
+
+/// (epoch, sequence number)
+pub type BatchId = (u64, u64);
+
+/// Why a batch was not spooled.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The spool has reached its limit.
+    #[error("spool is full: {bytes} of {max_bytes} bytes")]
+    Full {
+        /// On disk now.
+        bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// The directory cannot be made, listed or written.
+    #[error("open spool {path}")]
+    Open {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A record was not written; nothing of it is left.
+    #[error("append to spool {path}")]
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What the last process left behind.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Batches that were not known to be acknowledged.
+    pub batches: u64,
+    /// Their marks, oldest first: to be committed before the logs are read.
+    pub marks: Vec<Vec<Mark>>,
+    /// Batches that could not be read again.
+    pub lost_batches: u64,
+    /// Whether sequence numbers begin anew.
+    pub is_new_epoch: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    bytes: u64,
+    unacked: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    segment: u64,
+    offset: u64,
+    length: u32,
+}
+
+/// The spool of one agent.
+#[derive(Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    max_bytes: u64,
+    epoch: u64,
+    next_seq: u64,
+    /// Oldest first by number; the last one is written to.
+    segments: BTreeMap<u64, Segment>,
+    active: File,
+    places: BTreeMap<BatchId, Place>,
+    /// Left from before the connection; oldest first.
+    backlog: VecDeque<BatchId>,
+    /// Spooled since.
+    fresh: VecDeque<BatchId>,
+    /// Written and not yet synced; not to be sent.
+    unsynced: Vec<BatchId>,
+    fresh_is_next: bool,
+}
+
+impl Spool {
+    /// Appends a batch and numbers it. It may be sent once `synced` was told that the file is on disk.
+    ///
+    /// # Errors
+    /// `Full`, or what the disk says; then nothing was written.
+    pub fn append(&mut self, packed: &Packed) -> Result<BatchId, SpoolError> {
+        let id = (self.epoch, self.next_seq);
+        let record = Record {
+            epoch: id.0,
+            seq: id.1,
+            unpacked_bytes: packed.unpacked_bytes,
+            zstd_payload: Bytes::clone(&packed.zstd_payload),
+            rows: packed.rows.clone(),
+            marks: encode_marks(&packed.marks),
+        };
+        let frame = segment::frame(&record);
+        let bytes = self.bytes() + frame.len() as u64;
+        if bytes > self.max_bytes {
+            return Err(SpoolError::Full { bytes: self.bytes(), max_bytes: self.max_bytes });
+        }
+        if self.active_bytes() > HEADER as u64
+            && self.active_bytes() + frame.len() as u64 > self.segment_bytes()
+        {
+            self.rotate()?;
+        }
+        let number = self.active_number();
+        let Some(segment) = self.segments.get_mut(&number) else {
+            return Err(SpoolError::Append {
+                path: self.dir.clone(),
+                source: io::ErrorKind::NotFound.into(),
+            });
+        };
+        let offset = segment.bytes;
+        if let Err(source) = self.active.write_all(&frame) {
+            let path = segment.path.clone();
+            // cut off what was written of it, so that the next record is found
+            if self.active.set_len(offset).is_err() {
+                self.begin_epoch()?;
+            }
+            return Err(SpoolError::Append { path, source });
+        }
+        segment.bytes += frame.len() as u64;
+        segment.unacked += 1;
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        self.places.insert(id, Place { segment: number, offset, length });
+        self.unsynced.push(id);
+        self.next_seq += 1;
+        Ok(id)
+    }
+
+    /// A handle to call `sync_data` on without holding the spool, and what it will make durable.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be duplicated.
+    pub fn unsynced(&mut self) -> io::Result<(File, Vec<BatchId>)> {
+        Ok((self.active.try_clone()?, std::mem::take(&mut self.unsynced)))
+    }
+
+    /// These batches are durable and may be sent.
+    pub fn synced(&mut self, ids: Vec<BatchId>) {
+        self.fresh.extend(ids);
+    }
+
+    /// The sync failed: these go with the next one.
+    pub fn not_synced(&mut self, mut ids: Vec<BatchId>) {
+        ids.append(&mut self.unsynced);
+        self.unsynced = ids;
+    }
+
+    /// The next batch to send, alternating between what is fresh and the backlog. It is in flight until `acked`,
+    /// `dropped` or `disconnected`.
+    pub fn next(&mut self, node: &str) -> Option<v1::Batch> {
+        loop {
+            let is_fresh = (self.fresh_is_next && !self.fresh.is_empty()) || self.backlog.is_empty();
+            let id = if is_fresh { self.fresh.pop_front()? } else { self.backlog.pop_front()? };
+            self.fresh_is_next = !is_fresh;
+            if let Some(record) = self.places.get(&id).and_then(|place| self.read(*place)) {
+                return Some(v1::Batch {
+                    node: node.to_owned(),
+                    epoch: record.epoch,
+                    seq: record.seq,
+                    zstd_payload: record.zstd_payload,
+                    unpacked_bytes: record.unpacked_bytes,
+                });
+            }
+            if self.places.contains_key(&id) {
+                tracing::error!(epoch = id.0, seq = id.1, "batch cannot be read from the spool again");
+                self.acked(id);
+            }
+        }
+    }
+
+    /// Whether `next` has anything to give.
+    pub fn has_next(&self) -> bool {
+        !self.fresh.is_empty() || !self.backlog.is_empty()
+    }
+
+    /// The batch is stored at the other side (or was dropped): it is not sent again. Answers whether it was known.
+    pub fn acked(&mut self, id: BatchId) -> bool {
+        let Some(place) = self.places.remove(&id) else { return false };
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.unacked = segment.unacked.saturating_sub(1);
+        }
+        true
+    }
+
+    /// Rows per signal and loss rows of a batch that is about to be dropped.
+    pub fn content(&self, id: BatchId) -> Option<(BTreeMap<String, u64>, Vec<v1::LossRow>)> {
+        let record = self.read(*self.places.get(&id)?)?;
+        let payload = crate::export::batch::unpack(&record.zstd_payload, record.unpacked_bytes);
+        Some((record.rows, payload.map(|payload| payload.losses).unwrap_or_default()))
+    }
+
+    /// This batch is to be sent again, before anything else of the backlog.
+    pub fn refused(&mut self, id: BatchId) {
+        if self.places.contains_key(&id) {
+            self.backlog.push_front(id);
+        }
+    }
+
+    /// The connection broke: everything that was not acknowledged is the backlog, oldest first.
+    pub fn disconnected(&mut self) {
+        self.fresh.clear();
+        self.backlog = self.places.keys().copied().filter(|id| !self.unsynced.contains(id)).collect();
+    }
+
+    /// Files that hold nothing unacknowledged, oldest first, up to the first that does.
+    pub fn removable(&self) -> usize {
+        let active = self.active_number();
+        self.segments
+            .iter()
+            .take_while(|(number, segment)| **number != active && segment.unacked == 0)
+            .count()
+    }
+
+    /// Removes the oldest files, as many as `removable` said before the checkpoints were made durable.
+    ///
+    /// # Errors
+    /// When a file cannot be removed; it stays known.
+    pub fn remove(&mut self, count: usize) -> io::Result<()> {
+        for _ in 0..count.min(self.removable()) {
+            let Some(entry) = self.segments.first_entry() else { break };
+            match std::fs::remove_file(&entry.get().path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => drop(entry.remove()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the active file if it holds only acknowledged batches, so that it can go.
+    ///
+    /// # Errors
+    /// When the next file cannot be made.
+    pub fn rotate_if_settled(&mut self) -> Result<(), SpoolError> {
+        let is_settled = self.segments.get(&self.active_number()).is_some_and(|active| active.unacked == 0);
+        if is_settled && self.active_bytes() > HEADER as u64 && self.unsynced.is_empty() {
+            self.rotate()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.bytes).sum()
+    }
+
+    /// Batches that are not acknowledged.
+    pub fn batches(&self) -> u64 {
+        self.places.len() as u64
+    }
+
+    /// Whether logs may be taken in; otherwise they wait in their files.
+    pub fn has_room_for_logs(&self) -> bool {
+        (self.bytes() as f64) < self.max_bytes as f64 * LOG_SHARE
+    }
+
+    fn read(&self, place: Place) -> Option<Record> {
+        let segment = self.segments.get(&place.segment)?;
+        let mut frame = vec![0; place.length as usize];
+        let file = File::open(&segment.path).ok()?;
+        file.read_exact_at(&mut frame, place.offset).ok()?;
+        segment::read_frame(&Bytes::from(frame)).map(|(record, _)| record)
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        SEGMENT_BYTES.min(self.max_bytes / 16)
+    }
+
+    fn active_number(&self) -> u64 {
+        self.segments.keys().next_back().copied().unwrap_or(0)
+    }
+
+    fn active_bytes(&self) -> u64 {
+        self.segments.values().next_back().map_or(0, |segment| segment.bytes)
+    }
+
+    fn begin_epoch(&mut self) -> Result<(), SpoolError> {
+        self.epoch += 1;
+        self.next_seq = 1;
+        self.rotate()
+    }
+
+    fn rotate(&mut self) -> Result<(), SpoolError> {
+        // what was written must be on disk before the file is out of reach of `unsynced`
+        let path = self.dir.clone();
+        self.active.sync_data().map_err(|source| SpoolError::Append { path, source })?;
+        let number = self.active_number() + 1;
+        let (file, segment) = create(&self.dir, number, self.epoch, self.next_seq)?;
+        self.active = file;
+        self.segments.insert(number, segment);
+        Ok(())
+    }
+}
+
+fn create(dir: &Path, number: u64, epoch: u64, first_seq: u64) -> Result<(File, Segment), SpoolError> {
+    let path = dir.join(format!("{number:020}.spool"));
+    let write = || -> io::Result<File> {
+        let mut file = OpenOptions::new().create_new(true).append(true).read(true).open(&path)?;
+        file.write_all(&segment::header(epoch, first_seq))?;
+        file.sync_all()?;
+        File::open(dir)?.sync_all()?;
+        Ok(file)
+    };
+    let file = write().map_err(|source| SpoolError::Append { path: path.clone(), source })?;
+    Ok((file, Segment { path, bytes: HEADER as u64, unacked: 0 }))
+}
+
+fn encode_marks(marks: &[Mark]) -> Bytes {
+    if marks.is_empty() {
+        return Bytes::new();
+    }
+    serde_json::to_vec(marks).map(Bytes::from).unwrap_or_default()
+}

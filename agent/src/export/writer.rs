@@ -1,0 +1,337 @@
+//! Writes batches to the spool: rows at window ends, log chunks as they come, one `sync` for what came together.
+//!
+//! In: a bounded queue of `Item`s and the log reader. Out: durable batches, for `client`.
+//! When full: rows that the spool refuses are counted per signal as `spool_full`; logs wait in their files. The order
+//! for logs is: spool record with marks → sync → `Checkpoints::commit`; the checkpoint file is made durable before a
+//! spool file goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::Clock;
+use daemon::log::Repeated;
+use daemon::shutdown::Token;
+use proto::v1;
+use tokio::sync::mpsc::Receiver;
+
+use crate::export::SharedSpool;
+use crate::export::batch::{Batcher, Unpacked};
+use crate::export::ledger::Ledger;
+use crate::export::spool::SpoolError;
+use crate::logs::checkpoint::Checkpoints;
+use crate::logs::record::Chunk;
+use crate::metrics::ExportMetrics;
+use crate::window::assemble::Named;
+use crate::window::sample::{Loss, Row};
+
+#[cfg(test)]
+mod tests;
+
+/// How many items wait for the writer; beyond, rows are counted as `queue_full`.
+pub const QUEUE_ITEMS: usize = 128;
+/// Rows of one item at most.
+pub const ITEM_ROWS: usize = 1_000;
+/// How often spool files and checkpoints are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often a spool file whose batches are all acknowledged is closed, so that a restart repeats little.
+const ROTATE: Duration = Duration::from_secs(60);
+
+/// What the driver hands over.
+#[derive(Debug)]
+pub enum Item {
+    /// Rows of one or several signals.
+    Rows(Vec<Named>),
+    /// Entries of the loss ledger.
+    Losses(Vec<v1::LossRow>),
+}
+
+/// Where log chunks come from; the log reader, or nothing.
+pub trait ChunkSource: Send {
+    /// The next chunk; `None` when there will be no more. Must be safe to cancel.
+    fn next(&mut self) -> impl Future<Output = Option<Chunk>> + Send;
+    /// Ends reading; `next` then yields what is left.
+    fn stop(&mut self);
+}
+
+/// Names the owner of a log line; shared with the driver.
+pub type NameOwner = Arc<dyn Fn(&crate::window::sample::Owner) -> Arc<v1::Identity> + Send + Sync>;
+
+/// What the writer works with.
+pub struct Writer<S> {
+    /// Rows and losses.
+    pub items: Receiver<Item>,
+    /// Log chunks.
+    pub logs: S,
+    /// Names of log lines' owners.
+    pub name: NameOwner,
+    /// Where batches go.
+    pub spool: SharedSpool,
+    /// Where the logs are read on.
+    pub checkpoints: Option<Checkpoints>,
+    /// What is lost.
+    pub ledger: Ledger,
+    /// Counters.
+    pub metrics: ExportMetrics,
+    /// Told once the last batch is spooled.
+    pub flushed: tokio::sync::watch::Sender<bool>,
+    /// Time.
+    pub clock: Clock,
+}
+
+impl<S> std::fmt::Debug for Writer<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+struct Open {
+    rows: Batcher,
+    logs: Batcher,
+    /// A batch of logs for which there was no room: it is tried again, and no more logs are taken until it is in.
+    held: Option<Unpacked>,
+    has_logs: bool,
+    refusals: Repeated,
+    housekeeping_at: Duration,
+    rotate_at: Duration,
+}
+
+impl<S: ChunkSource> Writer<S> {
+    /// Runs until the token's phase begins and the queue is closed; then everything that is left is spooled.
+    pub async fn run(mut self, token: Token) {
+        let now = self.clock.monotonic();
+        let mut open = Open {
+            rows: Batcher::default(),
+            logs: Batcher::default(),
+            held: None,
+            has_logs: true,
+            refusals: Repeated::new(self.clock.clone(), Duration::from_secs(30)),
+            housekeeping_at: now + HOUSEKEEPING,
+            rotate_at: now + ROTATE,
+        };
+        loop {
+            let takes_logs = open.has_logs && open.held.is_none() && self.spool.lock().has_room_for_logs();
+            let wait = self.wait(&open);
+            tokio::select! {
+                item = self.items.recv() => match item {
+                    Some(item) => self.take(&mut open, item),
+                    None => break,
+                },
+                chunk = self.logs.next(), if takes_logs => match chunk {
+                    Some(chunk) => self.take_chunk(&mut open, chunk),
+                    None => open.has_logs = false,
+                },
+                () = tokio::time::sleep(wait) => {}
+                () = token.stopped() => break,
+            }
+            self.flush(&mut open, false).await;
+            self.housekeep(&mut open).await;
+        }
+        self.finish(open).await;
+    }
+
+    /// The intake has stopped: takes what is queued, spools it, and leaves the checkpoints durable.
+    async fn finish(mut self, mut open: Open) {
+        self.logs.stop();
+        self.items.close();
+        while let Some(item) = self.items.recv().await {
+            self.take(&mut open, item);
+            self.flush(&mut open, false).await;
+        }
+        while open.has_logs && open.held.is_none() && self.spool.lock().has_room_for_logs() {
+            match tokio::time::timeout(Duration::from_millis(300), self.logs.next()).await {
+                Ok(Some(chunk)) => self.take_chunk(&mut open, chunk),
+                Ok(None) | Err(_) => break,
+            }
+            self.flush(&mut open, false).await;
+        }
+        self.flush(&mut open, true).await;
+        self.persist().await;
+        self.flushed.send_replace(true);
+    }
+
+    /// How long nothing is due.
+    fn wait(&self, open: &Open) -> Duration {
+        let due = [open.rows.due_at(), open.logs.due_at(), Some(open.housekeeping_at)];
+        let next = due.into_iter().flatten().min().unwrap_or(open.housekeeping_at);
+        next.saturating_sub(self.clock.monotonic()).max(Duration::from_millis(1))
+    }
+
+    fn take(&self, open: &mut Open, item: Item) {
+        let now = self.clock.monotonic();
+        match item {
+            Item::Rows(rows) => rows.into_iter().for_each(|row| open.rows.push(row, now)),
+            Item::Losses(rows) => open.rows.push_losses(rows, now),
+        }
+    }
+
+    fn take_chunk(&self, open: &mut Open, chunk: Chunk) {
+        let now = self.clock.monotonic();
+        let Chunk { records, marks } = chunk;
+        for record in records {
+            let identity = (self.name)(&record.owner);
+            open.logs.push(Named { identity, row: Row::Log(Box::new(record.row)) }, now);
+        }
+        open.logs.push_marks(marks, now);
+    }
+
+    async fn flush(&self, open: &mut Open, all: bool) {
+        let now = self.clock.monotonic();
+        if all || open.rows.is_due(now) {
+            if let Some(batch) = open.rows.take() {
+                let rows = batch.rows();
+                if let Err((error, batch)) = self.write(batch).await {
+                    self.drop_rows(&error, rows, batch.payload.losses, open);
+                }
+            }
+        }
+        if open.held.is_none() && (all || open.logs.is_due(now)) {
+            open.held = open.logs.take();
+        }
+        if let Some(batch) = open.held.take()
+            && let Err((error, batch)) = self.write(batch).await
+        {
+            if let Some(held_back) = open.refusals.permit() {
+                tracing::warn!(%error, held_back, "logs wait, the spool takes nothing");
+            }
+            open.held = Some(batch);
+        }
+    }
+
+    /// Packs, appends, syncs, commits; off the runtime, since it compresses and waits for the disk.
+    async fn write(&self, batch: Unpacked) -> Result<(), (SpoolError, Unpacked)> {
+        let spool = self.spool.clone();
+        let checkpoints = self.checkpoints.clone();
+        let metrics = self.metrics.clone();
+        let clock = self.clock.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let started = clock.monotonic();
+            let written = append(&spool, checkpoints.as_ref(), &batch, &metrics);
+            metrics.spool_seconds.observe((clock.monotonic() - started).as_secs_f64());
+            written.map_err(|error| (error, batch))
+        });
+        match work.await {
+            Ok(written) => written,
+            Err(error) => {
+                tracing::error!(%error, "spool writer ended badly; one batch is lost");
+                Ok(())
+            }
+        }
+    }
+
+    fn drop_rows(
+        &self,
+        error: &SpoolError,
+        rows: std::collections::BTreeMap<&'static str, u64>,
+        losses: Vec<v1::LossRow>,
+        open: &Open,
+    ) {
+        if let Some(held_back) = open.refusals.permit() {
+            tracing::warn!(%error, held_back, "rows dropped, the spool takes nothing");
+        }
+        let reason = if matches!(error, SpoolError::Full { .. }) { "spool_full" } else { "spool_error" };
+        for (signal, count) in rows {
+            self.ledger.add(&Loss { signal, stage: "spool", reason, count });
+        }
+        self.ledger.put_back(&losses);
+    }
+
+    async fn housekeep(&self, open: &mut Open) {
+        let now = self.clock.monotonic();
+        if now < open.housekeeping_at {
+            return;
+        }
+        open.housekeeping_at = now + HOUSEKEEPING;
+        {
+            let mut spool = self.spool.lock();
+            if now >= open.rotate_at {
+                open.rotate_at = now + ROTATE;
+                if let Err(error) = spool.rotate_if_settled() {
+                    tracing::warn!(%error, "spool file not closed");
+                }
+            }
+            self.metrics.spool_bytes.set(i64::try_from(spool.bytes()).unwrap_or(i64::MAX));
+            self.metrics.spool_batches.set(i64::try_from(spool.batches()).unwrap_or(i64::MAX));
+        }
+        // the number is taken before the checkpoints are made durable: what is settled later waits for the next round
+        let removable = self.spool.lock().removable();
+        if self.persist().await
+            && removable > 0
+            && let Err(error) = self.spool.lock().remove(removable)
+        {
+            tracing::warn!(%error, "spool file not removed");
+        }
+    }
+
+    async fn persist(&self) -> bool {
+        let Some(checkpoints) = self.checkpoints.clone() else { return true };
+        let now_ns = self.clock.now_unix_ns();
+        match tokio::task::spawn_blocking(move || checkpoints.persist(now_ns)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+fn append(
+    spool: &SharedSpool,
+    checkpoints: Option<&Checkpoints>,
+    batch: &Unpacked,
+    metrics: &ExportMetrics,
+) -> Result<(), SpoolError> {
+    let packed = batch.pack().map_err(|error| SpoolError::Append {
+        path: std::path::PathBuf::new(),
+        source: std::io::Error::other(error),
+    })?;
+    spool.lock().append(&packed)?;
+    let is_synced = sync(spool);
+    if let Some(checkpoints) = checkpoints.filter(|_| is_synced && !packed.marks.is_empty()) {
+        checkpoints.commit(&packed.marks);
+    }
+    metrics.batches.inc();
+    metrics.batch_bytes.inc_by(packed.unpacked_bytes);
+    metrics.compressed_bytes.inc_by(packed.zstd_payload.len() as u64);
+    for (signal, count) in &packed.rows {
+        metrics.rows(signal).inc_by(*count);
+    }
+    spool.ready.notify_one();
+    Ok(())
+}
+
+/// Syncs without holding the spool, so that the client goes on sending meanwhile.
+fn sync(spool: &SharedSpool) -> bool {
+    let (file, ids) = match spool.lock().unsynced() {
+        Ok(unsynced) => unsynced,
+        Err(error) => {
+            tracing::error!(%error, "spool not synced");
+            return false;
+        }
+    };
+    match file.sync_data() {
+        Ok(()) => {
+            spool.lock().synced(ids);
+            true
+        }
+        Err(error) => {
+            // the records stay unsent until a later sync succeeds
+            tracing::error!(%error, "spool not synced");
+            spool.lock().not_synced(ids);
+            false
+        }
+    }
+}
+
+/// No logs at all.
+#[derive(Debug)]
+pub struct NoLogs;
+
+impl ChunkSource for NoLogs {
+    async fn next(&mut self) -> Option<Chunk> {
+        None
+    }
+
+    fn stop(&mut self) {}
+}

@@ -1,0 +1,125 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::Clock;
+use daemon::metrics::Registry;
+use daemon::shutdown::{Phase, Shutdown};
+use proto::v1;
+use tokio::sync::{mpsc, watch};
+
+use super::{ChunkSource, Item, Writer};
+use crate::export::SharedSpool;
+use crate::export::batch::unpack;
+use crate::export::ledger::Ledger;
+use crate::export::spool::Spool;
+use crate::logs::checkpoint::{Checkpoints, Mark, Position};
+use crate::logs::record::{Chunk, LogRecord, Origin, SourceKey};
+use crate::metrics::ExportMetrics;
+use crate::window::Window;
+use crate::window::assemble::Named;
+use crate::window::sample::{Owner, Row};
+
+const SOURCE: SourceKey = SourceKey::Journal;
+
+struct Chunks(VecDeque<Chunk>);
+
+impl ChunkSource for Chunks {
+    async fn next(&mut self) -> Option<Chunk> {
+        self.0.pop_front()
+    }
+
+    fn stop(&mut self) {}
+}
+
+fn chunk(line: u64) -> Chunk {
+    let row = v1::LogRow { body: format!("line {line}").into_bytes().into(), ..Default::default() };
+    let origin = Origin { source: SOURCE, start: line, end: line + 1 };
+    let records = vec![LogRecord { owner: Owner::File("/a".into()), row, origin }];
+    Chunk {
+        records,
+        marks: vec![Mark { source: SOURCE, position: Some(Position::Journal(line.to_string())) }],
+    }
+}
+
+fn rows(count: usize) -> Item {
+    let identity = Arc::new(v1::Identity::default());
+    let row = || Named { identity: Arc::clone(&identity), row: Row::Drop(v1::DropRow::default()) };
+    Item::Rows((0..count).map(|_| row()).collect())
+}
+
+async fn run(
+    spool: Spool,
+    checkpoints: Checkpoints,
+    ledger: Ledger,
+    chunks: u64,
+    items: Vec<Item>,
+) -> SharedSpool {
+    let spool = SharedSpool::new(spool);
+    let (queue, items_queue) = mpsc::channel(64);
+    let shutdown = Shutdown::new(Duration::from_secs(5));
+    let writer = Writer {
+        items: items_queue,
+        logs: Chunks((0..chunks).map(chunk).collect()),
+        name: Arc::new(|_| Arc::new(v1::Identity { workload: "w".into(), ..Default::default() })),
+        spool: spool.clone(),
+        checkpoints: Some(checkpoints),
+        ledger,
+        metrics: ExportMetrics::register(&Registry::new()),
+        flushed: watch::Sender::new(false),
+        clock: Clock::system(),
+    };
+    let task = tokio::spawn(writer.run(shutdown.register(Phase::Buffers, "writer")));
+    for item in items {
+        queue.send(item).await.unwrap();
+    }
+    drop(queue);
+    assert!(shutdown.run().await.is_empty());
+    task.await.unwrap();
+    spool
+}
+
+#[tokio::test]
+async fn logs_and_their_places_are_durable_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&dir.path().join("spool"), 1 << 24, 1).unwrap();
+    let checkpoints = Checkpoints::open(&dir.path().join("checkpoints")).unwrap();
+    let spool = run(spool, checkpoints, Ledger::default(), 5, vec![rows(3)]).await;
+    let mut lines = Vec::new();
+    let mut drops = 0;
+    while let Some(batch) = spool.lock().next("n") {
+        let payload = unpack(&batch.zstd_payload, batch.unpacked_bytes).unwrap();
+        drops += payload.drops.len();
+        lines.extend(payload.logs.iter().map(|row| String::from_utf8_lossy(&row.body).into_owned()));
+    }
+    assert_eq!((lines.len(), drops), (5, 3));
+    drop(spool);
+    // a kill before the checkpoint file was written: the spool's marks say where to go on
+    let (_, recovered) = Spool::open(&dir.path().join("spool"), 1 << 24, 2).unwrap();
+    let last = recovered.marks.last().and_then(|marks| marks.last()).cloned().unwrap();
+    assert_eq!(last.position, Some(Position::Journal("4".into())));
+}
+
+#[tokio::test]
+async fn rows_that_find_no_room_are_booked_and_their_loss_rows_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&dir.path().join("spool"), 50, 1).unwrap();
+    let checkpoints = Checkpoints::open(&dir.path().join("checkpoints")).unwrap();
+    let ledger = Ledger::default();
+    let loss = v1::LossRow {
+        signal: "flow".into(),
+        stage: "kernel".into(),
+        reason: "map_full".into(),
+        count: 9,
+        ..Default::default()
+    };
+    let spool = run(spool, checkpoints, ledger.clone(), 0, vec![rows(20), Item::Losses(vec![loss])]).await;
+    assert_eq!(spool.lock().batches(), 0);
+    let mut booked: Vec<_> = ledger
+        .take(Window { start_ns: 0, seconds: 10 })
+        .into_iter()
+        .map(|row| (row.reason, row.count))
+        .collect();
+    booked.sort();
+    assert_eq!(booked, [("map_full".to_owned(), 9), ("spool_full".to_owned(), 20)]);
+}

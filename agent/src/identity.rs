@@ -1,0 +1,239 @@
+//! Identity: whose a row is. Keyed by cgroup id, learned when the cgroup appears, kept after it has gone.
+//!
+//! In: cgroup events in the kernel's order, walks of the tree. Out: an `Identity` per owner key.
+//! Invariants: bounded (live cgroups by the kernel, the dead by `MAX_TOMBSTONES` and `TOMBSTONE_TTL`, host executables
+//! by `MAX_HOST_COMMS`); an id keeps its first path, since ids are not used again within a boot.
+
+pub mod name;
+pub mod walk;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_common::workload::{HOST_BIT, MAX_HOST_COMMS};
+use proto::v1;
+
+use crate::window::sample::{CgroupEvent, Owner};
+
+#[cfg(test)]
+mod tests;
+
+/// How long the name of a removed cgroup is kept.
+pub const TOMBSTONE_TTL: Duration = Duration::from_secs(15 * 60);
+/// Most names of removed cgroups that are kept.
+pub const MAX_TOMBSTONES: usize = 16_384;
+/// Most log files and configured names whose identity is kept in memory; more are made anew.
+const MAX_NAMED: usize = 4_096;
+
+/// What is the same in every identity of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeName {
+    /// `''` outside a cluster.
+    pub cluster: String,
+    /// host.name
+    pub node: String,
+    /// `''` where there is none.
+    pub zone: String,
+    /// `/proc/sys/kernel/random/boot_id`
+    pub boot_id: String,
+}
+
+/// The table of names.
+#[derive(Debug)]
+pub struct Identities {
+    node: NodeName,
+    root_id: u64,
+    cgroups: HashMap<u64, Entry>,
+    tombstones: VecDeque<(Duration, u64)>,
+    host_comms: HashMap<u64, String>,
+    hosts: HashMap<String, Arc<v1::Identity>>,
+    named: HashMap<(&'static str, String), Arc<v1::Identity>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: String,
+    identity: Arc<v1::Identity>,
+    is_removed: bool,
+}
+
+impl Identities {
+    /// An empty table; `root_id` is the id of the root cgroup, whose tasks are named by executable.
+    pub fn new(node: NodeName, root_id: u64) -> Self {
+        Self {
+            node,
+            root_id,
+            cgroups: HashMap::new(),
+            tombstones: VecDeque::new(),
+            host_comms: HashMap::new(),
+            hosts: HashMap::new(),
+            named: HashMap::new(),
+        }
+    }
+
+    /// Takes in one event; `now` is monotonic.
+    pub fn apply(&mut self, event: &CgroupEvent, now: Duration) {
+        match event {
+            CgroupEvent::Made { id, path } => self.made(*id, path),
+            CgroupEvent::Removed { id } => self.removed(*id, now),
+            CgroupEvent::HostComm { key, comm } => {
+                if self.host_comms.len() < MAX_HOST_COMMS as usize || self.host_comms.contains_key(key) {
+                    self.host_comms.insert(*key, comm.clone());
+                }
+            }
+            // whoever drives the table walks the tree
+            CgroupEvent::Lost => {}
+        }
+    }
+
+    fn made(&mut self, id: u64, path: &str) {
+        if self.cgroups.get(&id).is_some_and(|entry| !entry.is_removed) {
+            return;
+        }
+        let name = name::name(path);
+        let identity = v1::Identity {
+            workload: name.workload,
+            workload_kind: name.kind.to_owned(),
+            pod_uid: name.pod_uid,
+            container: name.container,
+            cgroup_id: id,
+            ..self.blank()
+        };
+        let path = path.to_owned();
+        self.cgroups.insert(id, Entry { path, identity: Arc::new(identity), is_removed: false });
+    }
+
+    fn removed(&mut self, id: u64, now: Duration) {
+        let Some(entry) = self.cgroups.get_mut(&id) else { return };
+        if !entry.is_removed {
+            entry.is_removed = true;
+            self.tombstones.push_back((now, id));
+        }
+        self.expire(now);
+    }
+
+    /// Drops tombstones that are too old or too many.
+    pub fn expire(&mut self, now: Duration) {
+        while let Some(&(at, id)) = self.tombstones.front() {
+            if self.tombstones.len() <= MAX_TOMBSTONES && now.saturating_sub(at) < TOMBSTONE_TTL {
+                return;
+            }
+            self.tombstones.pop_front();
+            if self.cgroups.get(&id).is_some_and(|entry| entry.is_removed) {
+                self.cgroups.remove(&id);
+            }
+        }
+    }
+
+    /// Brings the table in line with a walk: what it found is there, what it did not find is removed.
+    /// Returns the events that this amounts to, already applied.
+    pub fn reconcile(&mut self, found: &[walk::Found], now: Duration) -> Vec<CgroupEvent> {
+        let mut events = Vec::new();
+        let alive: std::collections::HashSet<u64> = found.iter().map(|found| found.id).collect();
+        for walk::Found { id, path } in found {
+            if self.cgroups.get(id).is_none_or(|entry| entry.is_removed) {
+                events.push(CgroupEvent::Made { id: *id, path: path.clone() });
+            }
+        }
+        let gone = self.cgroups.iter().filter(|(id, entry)| !entry.is_removed && !alive.contains(id));
+        events.extend(gone.map(|(id, _)| CgroupEvent::Removed { id: *id }));
+        for event in &events {
+            self.apply(event, now);
+        }
+        events
+    }
+
+    /// The identity of an owner; `None` for a cgroup that is not known (yet).
+    pub fn resolve(&mut self, owner: &Owner) -> Option<Arc<v1::Identity>> {
+        match owner {
+            Owner::Workload(key) if key & HOST_BIT != 0 => {
+                let comm = self.host_comms.get(key).cloned();
+                if comm.is_none() && *key != HOST_BIT {
+                    return None;
+                }
+                Some(self.host(comm.as_deref().unwrap_or("other")))
+            }
+            Owner::Workload(id) if *id == self.root_id || *id == 0 => Some(self.host("other")),
+            Owner::Workload(id) => self.cgroups.get(id).map(|entry| Arc::clone(&entry.identity)),
+            Owner::Host(comm) => Some(self.host(comm)),
+            Owner::File(path) => {
+                Some(self.kept(path, "file", &format!("file/{}", path.trim_start_matches('/'))))
+            }
+            Owner::Named(name) => Some(self.kept(name, "named", name)),
+        }
+    }
+
+    /// What an owner is called that nobody ever named: its id.
+    pub fn unnamed(&self, owner: &Owner) -> Arc<v1::Identity> {
+        let (key, kind) = match owner {
+            Owner::Workload(key) if key & HOST_BIT != 0 => (0, "host_process"),
+            Owner::Workload(key) => (*key, "cgroup"),
+            Owner::Host(_) | Owner::File(_) | Owner::Named(_) => (0, "cgroup"),
+        };
+        let workload = if kind == "cgroup" { format!("cgroup/{key}") } else { String::from("host/other") };
+        Arc::new(v1::Identity { workload, workload_kind: kind.to_owned(), cgroup_id: key, ..self.blank() })
+    }
+
+    /// The path of a cgroup, alive or dead.
+    pub fn path(&self, id: u64) -> Option<&str> {
+        self.cgroups.get(&id).map(|entry| entry.path.as_str())
+    }
+
+    /// Ids and paths of the cgroups that are alive, without the root.
+    pub fn live(&self) -> impl Iterator<Item = (u64, &str)> {
+        let alive = self.cgroups.iter().filter(|(id, entry)| !entry.is_removed && **id != self.root_id);
+        alive.map(|(id, entry)| (*id, entry.path.as_str()))
+    }
+
+    /// How many names are kept: cgroups alive, removed ones, executables of the root cgroup.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let removed = self.tombstones.len();
+        (self.cgroups.len().saturating_sub(removed), removed, self.host_comms.len())
+    }
+
+    /// This node's name.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    fn host(&mut self, comm: &str) -> Arc<v1::Identity> {
+        // kworker/0:1 and its siblings are one workload
+        let comm = comm.split('/').next().filter(|name| !name.is_empty()).unwrap_or("other");
+        let is_full = self.hosts.len() >= MAX_HOST_COMMS as usize;
+        let comm = if is_full && !self.hosts.contains_key(comm) { "other" } else { comm };
+        if let Some(identity) = self.hosts.get(comm) {
+            return Arc::clone(identity);
+        }
+        let identity = Arc::new(v1::Identity {
+            workload: format!("host/{comm}"),
+            workload_kind: String::from("host_process"),
+            cgroup_id: self.root_id,
+            ..self.blank()
+        });
+        self.hosts.insert(comm.to_owned(), Arc::clone(&identity));
+        identity
+    }
+
+    /// The one identity of a file, or of a name given in the config.
+    fn kept(&mut self, key: &str, kind: &'static str, workload: &str) -> Arc<v1::Identity> {
+        if let Some(identity) = self.named.get(&(kind, key.to_owned())) {
+            return Arc::clone(identity);
+        }
+        let identity = Arc::new(v1::Identity {
+            workload: workload.to_owned(),
+            workload_kind: kind.to_owned(),
+            ..self.blank()
+        });
+        if self.named.len() >= MAX_NAMED {
+            self.named.clear();
+        }
+        self.named.insert((kind, key.to_owned()), Arc::clone(&identity));
+        identity
+    }
+
+    fn blank(&self) -> v1::Identity {
+        let NodeName { cluster, node, zone, boot_id } = self.node.clone();
+        v1::Identity { cluster, node, zone, boot_id, ..v1::Identity::default() }
+    }
+}

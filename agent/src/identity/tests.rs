@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use agent_common::workload::{HOST_BIT, host_key};
+
+use super::walk::Found;
+use super::{Identities, MAX_TOMBSTONES, NodeName, TOMBSTONE_TTL};
+use crate::window::sample::{CgroupEvent, Owner};
+
+const ROOT: u64 = 1;
+
+fn table() -> Identities {
+    let node = NodeName { node: "host-a".into(), boot_id: "boot".into(), ..NodeName::default() };
+    Identities::new(node, ROOT)
+}
+
+fn made(id: u64, path: &str) -> CgroupEvent {
+    CgroupEvent::Made { id, path: path.into() }
+}
+
+fn workload(table: &mut Identities, owner: &Owner) -> Option<String> {
+    table.resolve(owner).map(|identity| identity.workload.clone())
+}
+
+#[test]
+fn a_cgroup_is_named_from_birth_until_long_after_its_end() {
+    let mut table = table();
+    table.apply(&made(7, "/system.slice/a.service"), Duration::ZERO);
+    table.apply(&CgroupEvent::Removed { id: 7 }, Duration::from_millis(100));
+    let owner = Owner::Workload(7);
+    assert_eq!(workload(&mut table, &owner).as_deref(), Some("a.service"));
+    table.expire(TOMBSTONE_TTL);
+    assert_eq!(workload(&mut table, &owner).as_deref(), Some("a.service"));
+    table.expire(TOMBSTONE_TTL + Duration::from_millis(100));
+    assert_eq!(workload(&mut table, &owner), None);
+    assert_eq!(table.unnamed(&owner).workload, "cgroup/7");
+}
+
+#[test]
+fn tombstones_are_bounded() {
+    let mut table = table();
+    for id in 10..(10 + MAX_TOMBSTONES as u64 + 5) {
+        table.apply(&made(id, "/x"), Duration::ZERO);
+        table.apply(&CgroupEvent::Removed { id }, Duration::ZERO);
+    }
+    assert_eq!(table.sizes(), (0, MAX_TOMBSTONES, 0));
+    assert!(table.resolve(&Owner::Workload(10)).is_none());
+    assert!(table.resolve(&Owner::Workload(15)).is_some());
+}
+
+#[test]
+fn root_tasks_are_named_by_executable_and_bounded() {
+    let mut table = table();
+    let mut comm = [0; 16];
+    comm[..4].copy_from_slice(b"sshd");
+    let key = host_key(&comm);
+    assert_eq!(workload(&mut table, &Owner::Workload(key)), None);
+    table.apply(&CgroupEvent::HostComm { key, comm: "sshd".into() }, Duration::ZERO);
+    assert_eq!(workload(&mut table, &Owner::Workload(key)).as_deref(), Some("host/sshd"));
+    assert_eq!(workload(&mut table, &Owner::Workload(HOST_BIT)).as_deref(), Some("host/other"));
+    assert_eq!(workload(&mut table, &Owner::Workload(ROOT)).as_deref(), Some("host/other"));
+    assert_eq!(
+        workload(&mut table, &Owner::Host("kworker/0:1-events".into())).as_deref(),
+        Some("host/kworker")
+    );
+    for index in 0..300 {
+        table.resolve(&Owner::Host(format!("p{index}")));
+    }
+    assert_eq!(workload(&mut table, &Owner::Host("late".into())).as_deref(), Some("host/other"));
+    assert_eq!(workload(&mut table, &Owner::Host("sshd".into())).as_deref(), Some("host/sshd"));
+}
+
+#[test]
+fn a_walk_names_what_was_missed_and_buries_what_is_gone() {
+    let mut table = table();
+    table.apply(&made(7, "/a"), Duration::ZERO);
+    let found = [Found { id: ROOT, path: "/".into() }, Found { id: 8, path: "/b".into() }];
+    let events = table.reconcile(&found, Duration::ZERO);
+    assert!(events.contains(&made(8, "/b")) && events.contains(&CgroupEvent::Removed { id: 7 }));
+    assert_eq!(table.live().collect::<Vec<_>>(), [(8, "/b")]);
+    assert_eq!(workload(&mut table, &Owner::Workload(7)).as_deref(), Some("/a"));
+    assert!(table.reconcile(&found, Duration::ZERO).is_empty());
+}
+
+#[test]
+fn a_file_without_writer_is_its_own_workload() {
+    let mut table = table();
+    let identity = table.resolve(&Owner::File("/var/log/a.log".into())).unwrap();
+    assert_eq!((identity.workload.as_str(), identity.workload_kind.as_str()), ("file/var/log/a.log", "file"));
+    assert_eq!(identity.node, "host-a");
+}

@@ -1,0 +1,282 @@
+//! Assembles rows: fills in the window, merges what several probes know of one owner, names the owner, keeps the budget.
+//!
+//! In: samples by owner key. Out: `Named` rows.
+//! Invariants: a row whose owner is not yet known waits at most `PATIENCE`, at most `MAX_WAITING` of them, then goes out
+//! under its id; beyond the budget, flows and syscalls fold into `other` rows that conserve their sums, and what cannot
+//! be summed is dropped and counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::v1;
+
+use super::Window;
+use crate::identity::Identities;
+use crate::window::sample::{Loss, Owner, Row, Sample};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a row waits for its owner's name.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// Most rows that wait.
+pub const MAX_WAITING: usize = 20_000;
+
+/// A row and whose it is.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Whose.
+    pub identity: Arc<v1::Identity>,
+    /// Complete but for the `identity` index; never `RunQueue`.
+    pub row: Row,
+}
+
+/// The window stage.
+#[derive(Debug)]
+pub struct Assembler {
+    max_rows: usize,
+    waiting: VecDeque<(Duration, Sample)>,
+}
+
+impl Assembler {
+    /// At most `max_rows` rows of one signal in one window.
+    pub fn new(max_rows: usize) -> Self {
+        Self { max_rows, waiting: VecDeque::new() }
+    }
+
+    /// At a window's end: everything that the probes and the usage reader summed up in it.
+    pub fn close(
+        &mut self,
+        window: Window,
+        samples: Vec<Sample>,
+        usage: Vec<(Owner, v1::UsageRow)>,
+        identities: &mut Identities,
+        now: Duration,
+        losses: &mut Vec<Loss>,
+    ) -> Vec<Named> {
+        let mut samples = merge_usage(samples, usage);
+        for sample in &mut samples {
+            stamp(&mut sample.row, window);
+        }
+        let mut rows = self.pass(samples, identities, now, losses);
+        self.keep_budget(&mut rows, losses);
+        rows
+    }
+
+    /// Names rows; those whose owner is unknown wait for `retry`.
+    pub fn pass(
+        &mut self,
+        samples: Vec<Sample>,
+        identities: &mut Identities,
+        now: Duration,
+        losses: &mut Vec<Loss>,
+    ) -> Vec<Named> {
+        let mut rows = Vec::with_capacity(samples.len());
+        for sample in samples {
+            match identities.resolve(&sample.owner) {
+                Some(identity) => rows.push(Named { identity, row: sample.row }),
+                None if self.waiting.len() < MAX_WAITING => self.waiting.push_back((now + PATIENCE, sample)),
+                None => {
+                    let loss = Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 };
+                    losses.push(loss);
+                    rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
+                }
+            }
+        }
+        rows
+    }
+
+    /// Names what has waited; what waited too long goes out under its id.
+    pub fn retry(
+        &mut self,
+        identities: &mut Identities,
+        now: Duration,
+        losses: &mut Vec<Loss>,
+    ) -> Vec<Named> {
+        let mut rows = Vec::new();
+        for (until, sample) in std::mem::take(&mut self.waiting) {
+            match identities.resolve(&sample.owner) {
+                Some(identity) => rows.push(Named { identity, row: sample.row }),
+                None if now < until => self.waiting.push_back((until, sample)),
+                None => {
+                    losses.push(Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 });
+                    rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
+                }
+            }
+        }
+        rows
+    }
+
+    /// Whether a row waits for a name: a walk of the tree may know it.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn keep_budget(&self, rows: &mut Vec<Named>, losses: &mut Vec<Loss>) {
+        if rows.len() <= self.max_rows {
+            return;
+        }
+        let mut by_signal: HashMap<&'static str, Vec<Named>> = HashMap::new();
+        for named in rows.drain(..) {
+            by_signal.entry(table(&named.row)).or_default().push(named);
+        }
+        for mut of_signal in by_signal.into_values() {
+            if of_signal.len() > self.max_rows {
+                of_signal.sort_by_key(|named| std::cmp::Reverse(weight(&named.row)));
+                let rest = of_signal.split_off(self.max_rows);
+                of_signal.extend(fold(rest, losses));
+            }
+            rows.append(&mut of_signal);
+        }
+    }
+}
+
+/// Run-queue figures join the usage row of the same owner, and bring one into being where there is none.
+fn merge_usage(samples: Vec<Sample>, usage: Vec<(Owner, v1::UsageRow)>) -> Vec<Sample> {
+    let mut merged: HashMap<Owner, v1::UsageRow> = usage.into_iter().collect();
+    let mut rest = Vec::with_capacity(samples.len() + merged.len());
+    for sample in samples {
+        let Row::RunQueue(queue) = sample.row else {
+            rest.push(sample);
+            continue;
+        };
+        let row = merged.entry(sample.owner).or_default();
+        row.switches_voluntary = Some(row.switches_voluntary.unwrap_or(0) + queue.voluntary);
+        row.switches_involuntary = Some(row.switches_involuntary.unwrap_or(0) + queue.involuntary);
+        add_hist(&mut row.run_queue_hist, &queue.hist);
+    }
+    rest.extend(merged.into_iter().map(|(owner, row)| Sample { owner, row: Row::Usage(Box::new(row)) }));
+    rest
+}
+
+fn add_hist(into: &mut Vec<u32>, from: &[u32]) {
+    if into.len() < from.len() {
+        into.resize(from.len(), 0);
+    }
+    for (slot, count) in into.iter_mut().zip(from) {
+        *slot = slot.saturating_add(*count);
+    }
+}
+
+/// Window rows carry their window; events carry their own time.
+fn stamp(row: &mut Row, window: Window) {
+    let (ts, window_s) = match row {
+        Row::Flow(row) => (&mut row.ts, &mut row.window_s),
+        Row::Drop(row) => (&mut row.ts, &mut row.window_s),
+        Row::Usage(row) => (&mut row.ts, &mut row.window_s),
+        Row::Syscall(row) => (&mut row.ts, &mut row.window_s),
+        Row::SyscallLatency(row) => (&mut row.ts, &mut row.window_s),
+        Row::Block(row) => (&mut row.ts, &mut row.window_s),
+        Row::RunQueue(_) | Row::Process(_) | Row::Log(_) => return,
+    };
+    *ts = window.start_ns;
+    *window_s = window.seconds;
+}
+
+/// The table that a row belongs to.
+pub(crate) fn table(row: &Row) -> &'static str {
+    match row {
+        Row::Flow(_) => "flow",
+        Row::Drop(_) => "drop",
+        Row::Usage(_) | Row::RunQueue(_) => "usage",
+        Row::Syscall(_) => "syscall",
+        Row::SyscallLatency(_) => "syscall_latency",
+        Row::Block(_) => "block",
+        Row::Process(_) => "process",
+        Row::Log(_) => "log",
+    }
+}
+
+/// The signal under which the loss ledger books a row.
+pub(crate) fn signal(table: &'static str) -> &'static str {
+    match table {
+        "drop" => "flow",
+        "syscall_latency" => "syscall",
+        other => other,
+    }
+}
+
+/// What matters most stays a row of its own.
+fn weight(row: &Row) -> u64 {
+    match row {
+        Row::Flow(row) => row.bytes_sent.saturating_add(row.bytes_received),
+        Row::Drop(row) => row.packets,
+        Row::Usage(row) => row.cpu_usage_ns.unwrap_or(0),
+        Row::Syscall(row) => row.count,
+        Row::Block(row) => row.bytes,
+        Row::SyscallLatency(_) | Row::RunQueue(_) | Row::Process(_) | Row::Log(_) => 0,
+    }
+}
+
+/// Rows beyond the budget: flows and syscalls become one `other` row per workload, the rest is counted lost.
+fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
+    let mut flows: HashMap<(usize, String, String), (Arc<v1::Identity>, v1::FlowRow)> = HashMap::new();
+    let mut syscalls: HashMap<(usize, String), (Arc<v1::Identity>, v1::SyscallRow)> = HashMap::new();
+    let mut lost: HashMap<&'static str, u64> = HashMap::new();
+    for Named { identity, row } in rest {
+        let owner = Arc::as_ptr(&identity) as usize;
+        match row {
+            Row::Flow(row) => {
+                let key = (owner, row.role.clone(), row.protocol.clone());
+                let (_, into) = flows.entry(key).or_insert_with(|| (identity, other_flow(&row)));
+                add_flow(into, &row);
+            }
+            Row::Syscall(row) => {
+                let (_, into) = syscalls
+                    .entry((owner, row.abi.clone()))
+                    .or_insert_with(|| (identity, other_syscall(&row)));
+                into.count += row.count;
+                into.errors += row.errors;
+                for (errno, count) in row.errnos {
+                    *into.errnos.entry(errno).or_default() += count;
+                }
+            }
+            row => *lost.entry(signal(table(&row))).or_default() += 1,
+        }
+    }
+    let budget = |(signal, count)| Loss { signal, stage: "window", reason: "row_budget", count };
+    losses.extend(lost.into_iter().map(budget));
+    let flows = flows.into_values().map(|(identity, row)| Named { identity, row: Row::Flow(row) });
+    let syscalls = syscalls.into_values().map(|(identity, row)| Named { identity, row: Row::Syscall(row) });
+    flows.chain(syscalls).collect()
+}
+
+fn other_flow(like: &v1::FlowRow) -> v1::FlowRow {
+    v1::FlowRow {
+        ts: like.ts,
+        window_s: like.window_s,
+        role: like.role.clone(),
+        protocol: like.protocol.clone(),
+        peer_workload: String::from("other"),
+        ..v1::FlowRow::default()
+    }
+}
+
+fn other_syscall(like: &v1::SyscallRow) -> v1::SyscallRow {
+    v1::SyscallRow {
+        ts: like.ts,
+        window_s: like.window_s,
+        syscall: String::from("other"),
+        class: String::from("other"),
+        abi: like.abi.clone(),
+        ..v1::SyscallRow::default()
+    }
+}
+
+fn add_flow(into: &mut v1::FlowRow, row: &v1::FlowRow) {
+    into.bytes_sent += row.bytes_sent;
+    into.bytes_received += row.bytes_received;
+    into.packets_sent += row.packets_sent;
+    into.packets_received += row.packets_received;
+    into.connects += row.connects;
+    into.accepts += row.accepts;
+    into.failures += row.failures;
+    into.resets += row.resets;
+    into.retransmits += row.retransmits;
+    into.closes += row.closes;
+    add_hist(&mut into.rtt_hist, &row.rtt_hist);
+    if let Some(micros) = row.connect_us_sum {
+        into.connect_us_sum = Some(into.connect_us_sum.unwrap_or(0) + micros);
+    }
+}

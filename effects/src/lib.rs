@@ -7,3 +7,17 @@
 //! seconds (UTC), durations seconds. A verdict for time *T* uses samples and facts no later than *T*.
 
 #![forbid(unsafe_code)]
+
+pub mod arms;
+pub mod case;
+pub mod finding;
+pub mod grid;
+pub mod judge;
+pub mod line;
+pub mod probe;
+pub mod samples;
+pub mod silence;
+pub mod stats;
+pub mod track;
+pub mod watch;
+pub mod working;

@@ -1,0 +1,104 @@
+//! The change itself, run through the same views as its placebos.
+
+use super::frame::{Frame, Plan};
+use super::placebo::Reference;
+use super::views::{BACK, Trace};
+use crate::grid::Grid;
+
+/// How unusual a series has been since the change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio {
+    /// Largest ratio so far; 1 is the .95 quantile of the placebos' largest. Never falls.
+    pub largest: f64,
+    /// Ratio at the latest look; 1 is the .95 quantile of the placebos at that look. Falls when an effect passes.
+    pub now: f64,
+    /// Probability that a placebo reaches `largest`, valid at every look.
+    pub p: f64,
+    /// Placebos it rests on.
+    pub placebos: usize,
+}
+
+/// One series since one change. Its size is fixed by the horizon: three numbers per cell.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    frame: Frame,
+    trace: Trace,
+    reference: Reference,
+    next: usize,
+    largest: f64,
+    now: f64,
+    seen: usize,
+}
+
+impl Tracker {
+    /// `None` if the series has nothing before cell `last` to compare with.
+    #[must_use]
+    pub fn open(grid: &Grid, plan: &Plan, last: i64, reference: Reference) -> Option<Self> {
+        let frame = Frame::at(grid, plan, last)?;
+        let trace = Trace::begin(grid, last, BACK);
+        Some(Self { frame, trace, reference, next: 0, largest: 0.0, now: 0.0, seen: 0 })
+    }
+
+    /// Takes the value of the next cell (NaN for a gap); `history` is the grid up to the change or later.
+    pub fn push(&mut self, history: &Grid, y: f64) {
+        let k = self.trace.seasonal.len() as i64 + 1;
+        self.trace.push(history, &self.frame, k, y);
+        self.seen += usize::from(!y.is_nan());
+        let n = self.trace.seasonal.len();
+        let Some(look) = self.reference.looks.get(self.next).filter(|l| l.cells <= n) else { return };
+        if let Some(views) = self.trace.views(n, self.reference.side) {
+            self.now = look.ratio(&views);
+            self.largest = self.largest.max(self.now);
+        }
+        self.next += 1;
+    }
+
+    /// Cells taken so far.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.trace.seasonal.len()
+    }
+
+    /// Samples among them.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.seen
+    }
+
+    /// How unusual it has been; `None` before the first sample.
+    #[must_use]
+    pub fn ratio(&self) -> Option<Ratio> {
+        if self.seen == 0 {
+            return None;
+        }
+        let largest = self.largest / self.reference.largest;
+        // below the .95 quantile the tail says nothing: linear towards 1
+        let p = if largest >= 1.0 {
+            (0.05 * largest.powf(-1.0 / self.reference.tail)).max(LEAST_P)
+        } else {
+            1.0 - 0.95 * largest
+        };
+        Some(Ratio { largest, now: self.now, p, placebos: self.reference.placebos })
+    }
+
+    /// Residuals against the seasonal expectation so far; NaN for gaps.
+    #[must_use]
+    pub fn residuals(&self) -> &[f64] {
+        &self.trace.seasonal
+    }
+
+    /// The level the change started from.
+    #[must_use]
+    pub fn level(&self) -> f64 {
+        self.frame.short()
+    }
+
+    /// What the mean residual of a whole window does when nothing changes: its .025 and .975 quantile.
+    #[must_use]
+    pub fn band(&self) -> (f64, f64) {
+        self.reference.band
+    }
+}
+
+/// An extrapolated tail is not to be believed further out than this.
+const LEAST_P: f64 = 1e-6;

@@ -1,0 +1,55 @@
+//! The stepwise form: facts, then samples in order of time, and looks between them.
+//!
+//! A finished case is judged by the same steps ([`crate::judge`]), so the two cannot differ, and a look cannot
+//! know what was observed after it.
+
+mod open;
+mod weigh;
+
+pub use weigh::{Judgement, Verdict};
+
+use crate::case::{Case, Entity, Signal};
+use crate::samples::Samples;
+use open::Open;
+
+/// Changes being watched.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    facts: Case,
+    samples: Samples,
+    open: Vec<Open>,
+}
+
+impl Watch {
+    /// Watches the changes of `facts`; its series are not read.
+    #[must_use]
+    pub fn new(mut facts: Case) -> Self {
+        facts.series.clear();
+        let open = (0..facts.changes.len()).map(Open::new).collect();
+        Self { facts, samples: Samples::default(), open }
+    }
+
+    /// Takes a sample; `false` if it cannot be or is older than one taken before for the same series.
+    pub fn observe(&mut self, entity: &Entity, signal: Signal, time: i64, value: f64) -> bool {
+        self.samples.add(&self.facts, entity, signal, time, value)
+    }
+
+    /// Looks at every change that has begun and may still be decided at `now`.
+    pub fn look(&mut self, now: i64) {
+        for open in &mut self.open {
+            open.advance(&self.facts, &self.samples, now);
+        }
+        let evidence: Vec<_> =
+            self.open.iter().map(|o| o.weighs().then(|| o.evidence(&self.facts, &self.samples))).collect();
+        let judged = weigh::weigh(&self.facts, &evidence);
+        for (open, verdict) in self.open.iter_mut().zip(judged) {
+            open.decide(&self.facts, verdict, now);
+        }
+    }
+
+    /// The standing judgement of every change, in the order of the facts.
+    #[must_use]
+    pub fn judgements(&self) -> Vec<Judgement> {
+        weigh::rank(&self.facts, self.open.iter().map(|o| o.judgement(&self.facts)).collect())
+    }
+}

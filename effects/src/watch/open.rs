@@ -1,0 +1,199 @@
+//! One change under watch: its tests, and the verdict that stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::weigh::{Evidence, Judgement, Verdict, Weighed, verdict};
+use crate::arms::Arms;
+use crate::case::{Case, Change, Entity, Signal};
+use crate::finding::Finding;
+use crate::line::{Source, line};
+use crate::probe::{Probe, Untestable};
+use crate::samples::Samples;
+use crate::silence::silence;
+use crate::stats::robust::median;
+
+/// Neighbours in the call graph that are tested: callers to see who else is hurt, callees to see who hurt us.
+const MOST_AROUND: usize = 200;
+/// What is tested of neighbours: what one workload can do to another through a call.
+const AROUND: [Signal; 2] = [Signal::SuccessRatio, Signal::Latency];
+
+/// A change under watch.
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    change: usize,
+    started: bool,
+    own: Vec<Probe>,
+    untestable: Vec<(Signal, Untestable)>,
+    arms: Option<Arms>,
+    around: Vec<Probe>,
+    cut: usize,
+    silence: Option<Finding>,
+    rates: BTreeMap<String, f64>,
+    standing: Option<Weighed>,
+    since: Option<(Verdict, i64)>,
+    looked: i64,
+}
+
+impl Open {
+    pub(super) fn new(change: usize) -> Self {
+        Self {
+            change,
+            started: false,
+            own: Vec::new(),
+            untestable: Vec::new(),
+            arms: None,
+            around: Vec::new(),
+            cut: 0,
+            silence: None,
+            rates: BTreeMap::new(),
+            standing: None,
+            since: None,
+            looked: i64::MIN,
+        }
+    }
+
+    fn facts<'a>(&self, facts: &'a Case) -> &'a Change {
+        &facts.changes[self.change]
+    }
+
+    /// Whether a look at `now` may still move this change's verdict.
+    fn undecided(&self, facts: &Case, now: i64) -> bool {
+        let change = self.facts(facts);
+        now > change.start && now <= change.observe_until
+    }
+
+    pub(super) fn advance(&mut self, facts: &Case, samples: &Samples, now: i64) {
+        if !self.undecided(facts, now) {
+            return;
+        }
+        let change = self.facts(facts);
+        if !self.started {
+            self.begin(facts, samples, change);
+        }
+        for probe in self.own.iter_mut().chain(&mut self.around) {
+            probe.advance(facts, samples, now);
+        }
+        if let Some(arms) = &mut self.arms {
+            arms.advance(facts, samples, now);
+        }
+        self.silence = silence(facts, samples, change, now);
+        self.looked = now;
+    }
+
+    fn begin(&mut self, facts: &Case, samples: &Samples, change: &Change) {
+        self.started = true;
+        let window = (change.start, change.observe_until);
+        self.arms = Arms::open(facts, samples, change);
+        for signal in Signal::ALL {
+            // a new pod is a new draw: where the change names them, a line put together from pods moves with
+            // their number and age, and only pods can be compared with pods
+            let source = Source::of(samples, &change.workload, signal, change.start);
+            if change.pods_new.is_some() && matches!(source, Some(Source::Pods | Source::Calls)) {
+                continue;
+            }
+            match Probe::open(facts, samples, (&change.workload, signal), window) {
+                Ok(probe) => self.own.push(probe),
+                Err(Untestable::NoHistory) => {}
+                Err(why) => self.untestable.push((signal, why)),
+            }
+        }
+        let around = around(facts, &change.workload);
+        self.cut = around.len().saturating_sub(MOST_AROUND);
+        for workload in around.iter().take(MOST_AROUND) {
+            for signal in AROUND {
+                self.around.extend(Probe::open(facts, samples, (workload, signal), window).ok());
+            }
+        }
+        for workload in around.into_iter().chain([change.workload.as_str()]) {
+            if let Some(rate) = usual_rate(facts, samples, workload, change.start) {
+                self.rates.insert(workload.to_owned(), rate);
+            }
+        }
+    }
+
+    pub(super) fn weighs(&self) -> bool {
+        self.started
+    }
+
+    pub(super) fn evidence(&self, facts: &Case, samples: &Samples) -> Evidence {
+        let change = self.facts(facts);
+        let own = self.own.iter().flat_map(Probe::findings);
+        let own = own.chain(self.arms.as_ref().and_then(Arms::finding)).chain(self.silence.clone());
+        Evidence {
+            own: own.collect(),
+            around: self.around.iter().flat_map(Probe::findings).collect(),
+            shared: self.arms.as_ref().map_or(0.0, Arms::shared),
+            passed_on: passed_on(facts, samples, change, self.looked),
+            rates: self.rates.clone(),
+        }
+    }
+
+    /// Lets the weighed evidence of a look at `now` stand.
+    pub(super) fn decide(&mut self, facts: &Case, weighed: Option<Weighed>, now: i64) {
+        if let Some(weighed) = weighed.filter(|_| self.undecided(facts, now)) {
+            let verdict = verdict(&weighed);
+            if self.since.is_none_or(|(standing, _)| standing != verdict) {
+                self.since = Some((verdict, now));
+            }
+            self.standing = Some(weighed);
+        }
+    }
+
+    pub(super) fn judgement(&self, facts: &Case) -> Judgement {
+        let (verdict, since) = match self.since {
+            Some((verdict, at)) => (verdict, Some(at)),
+            None => (Verdict::Inconclusive, None),
+        };
+        Judgement {
+            change: self.facts(facts).id.clone(),
+            verdict,
+            since,
+            rank: 0,
+            weighed: self.standing.clone(),
+            untestable: self.untestable.iter().map(|(s, why)| (s.name(), why.why())).collect(),
+            cut: self.cut,
+        }
+    }
+}
+
+/// Callers and callees, one hop, in a fixed order.
+fn around<'a>(facts: &'a Case, workload: &str) -> Vec<&'a str> {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for (from, to) in &facts.edges {
+        if to == workload {
+            names.insert(from);
+        }
+        if from == workload {
+            names.insert(to);
+        }
+    }
+    names.remove(workload);
+    names.into_iter().collect()
+}
+
+fn usual_rate(facts: &Case, samples: &Samples, workload: &str, start: i64) -> Option<f64> {
+    let source = Source::of(samples, workload, Signal::RequestRate, start)?;
+    let past = line(facts, samples, (workload, Signal::RequestRate, source), start, (i64::MIN, start));
+    median(&mut past.iter().map(|s| s.1).collect::<Vec<f64>>())
+}
+
+/// Largest mean failure, over callees, of the calls that the changed workload made since the change.
+fn passed_on(facts: &Case, samples: &Samples, change: &Change, now: i64) -> f64 {
+    let mut most = 0.0_f64;
+    for (_, callee) in facts.edges.iter().filter(|(from, _)| *from == change.workload) {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for kept in samples.of_workload(callee).filter(|k| k.signal == Signal::SuccessRatio) {
+            let Entity::Edge(from, _) = &kept.entity else { continue };
+            let ours = from == &change.workload
+                || facts.pods.iter().any(|p| &p.id == from && p.workload == change.workload);
+            for &(_, value) in kept.between(change.start, now).iter().filter(|_| ours) {
+                sum += 1.0 - value;
+                n += 1.0;
+            }
+        }
+        if n > 0.0 {
+            most = most.max(sum / n);
+        }
+    }
+    most
+}

@@ -1,1 +1,39 @@
-fn main() {}
+//! Benchmarks: what Wake costs and how fast it is, measured on the real programs and the real server.
+//!
+//! `store` (generate or read data → batches → a real wake-aggregator → queries), `agent` (the kernel's own
+//! statistics per program, a load with and without the agent). Figures go to the screen and, with `--json`, to a
+//! file together with the machine's facts. Nothing here is a test: figures differ between machines.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+mod agent;
+mod machine;
+mod process;
+mod report;
+mod store;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser, Debug)]
+#[command(name = "bench", about = "Benchmarks of Wake; run by `cargo xtask bench`")]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Log lines, flows and usage into a real aggregator, and questions to it.
+    Store(store::StoreArgs),
+    /// Cost of each eBPF program and of the whole agent.
+    Agent(agent::AgentArgs),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Args::parse().what {
+        What::Store(args) => store::run(args).await,
+        What::Agent(args) => agent::run(args).await,
+    }
+}

@@ -10,14 +10,17 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod catalog;
 mod dedupe;
 mod disk;
 mod error;
 mod head;
 mod limits;
+mod maintain;
 mod open;
 mod rows;
 mod scan;
+mod seal;
 mod search;
 mod segment;
 mod snapshot;
@@ -30,8 +33,10 @@ mod wal;
 pub use batch::{Appended, RejectedRow};
 pub use error::{OpenError, Refused, ScanError, SealError};
 pub use limits::{Limits, Retention};
+pub use maintain::Maintained;
 pub use open::Recovered;
 pub use scan::{Order, ScanRequest};
+pub use seal::Sealed;
 pub use search::{Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest, RequestError};
 pub use snapshot::{RowStream, Snapshot};
 pub use stats::{Counters, StoreStats, TableStats};

@@ -1,28 +1,33 @@
 //! Opening a store: lock, format, catalog, WAL.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch;
+use crate::catalog::{self, Contents, Loaded, Manifest};
 use crate::dedupe::Dedupe;
 use crate::disk::{Disk, write_whole};
 use crate::head::Head;
-use crate::segment::Reader;
+use crate::seal;
+use crate::segment::{Reader, Segment};
 use crate::state::{Shared, State, WalFile};
 use crate::wal;
 use crate::{Limits, OpenError, Table};
 
 /// The format of this release, and the oldest that it reads.
 const FORMAT: u32 = 1;
+/// A segment that no catalog names is removed when it is older.
+const ORPHAN_NS: i128 = 3_600_000_000_000;
 
 /// What was found when the store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Batches read from the WAL.
     pub batches: u64,
-    /// Rows that came back into the head.
+    /// Rows that are in the head again; more may have been sealed while the WAL was read.
     pub rows: u64,
     /// Bytes of a torn record at the WAL's end, which was never acknowledged.
     pub torn_bytes: u64,
@@ -42,7 +47,7 @@ pub(crate) fn open(
     disk: Arc<dyn Disk>,
     dir: &Path,
     limits: Limits,
-    _now_ns: i64,
+    now_ns: i64,
 ) -> Result<Opened, OpenError> {
     for folder in ["", "wal", "catalog", "seg", "tmp"] {
         let folder = dir.join(folder);
@@ -50,25 +55,93 @@ pub(crate) fn open(
     }
     let lock = lock(&dir.join("LOCK"))?;
     check_format(&*disk, dir)?;
-    let state = State {
-        head: Head::default(),
-        segments: std::array::from_fn(|_| Arc::default()),
-        version: 0,
-        dedupe: Dedupe::default(),
-        in_flight: std::collections::HashMap::new(),
-        last_lsn: 0,
-        wal: Vec::new(),
-        stopped: None,
-        disk_full: false,
-    };
-    let shared = Shared::new(dir.to_owned(), Arc::clone(&disk), limits, Arc::new(Reader::default()), state);
-    let recovered = replay(&shared, [-1; Table::COUNT])?;
+    let loaded = catalog::load(&dir.join("catalog"))?;
+    let state = state(dir, &loaded)?;
+    let manifest = Manifest::start(Arc::clone(&disk), dir.join("catalog"), loaded)?;
+    clear(&*disk, dir, manifest.contents(), now_ns)?;
+    let reader = Arc::new(Reader::new(limits.cache_bytes));
+    let shared = Shared::new(dir.to_owned(), disk, limits, reader, manifest, state);
+    let recovered = replay(&shared, now_ns)?;
     let next_lsn = shared.state().last_lsn + 1;
     Ok(Opened { shared, next_lsn, lock, recovered })
 }
 
+/// What the catalog says, before the WAL adds to it.
+fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
+    let contents = &loaded.contents;
+    let mut segments: [Vec<Arc<Segment>>; Table::COUNT] = Default::default();
+    for entry in &contents.segments {
+        let damaged = |detail: &str| OpenError::Catalog {
+            path: dir.join("catalog"),
+            detail: format!("segment {}: {detail}", entry.path),
+        };
+        let table = entry.table().ok_or_else(|| damaged("of an unknown table"))?;
+        let segment = Segment::new(entry.clone(), dir).ok_or_else(|| damaged("lies outside the store"))?;
+        segments[table.index()].push(Arc::new(segment));
+    }
+    let sealed = |table: Table| contents.sealed_through.get(table.name()).copied().unwrap_or(-1);
+    Ok(State {
+        head: Head::default(),
+        segments: segments.map(Arc::new),
+        version: contents.version,
+        dedupe: Dedupe::from_entries(contents.dedupe.clone()),
+        in_flight: std::collections::HashMap::new(),
+        last_lsn: contents.next_lsn - 1,
+        wal: Vec::new(),
+        stopped: None,
+        disk_full: false,
+        sealed_through: Table::ALL.map(sealed),
+        doomed: Vec::new(),
+    })
+}
+
+/// Removes what a stop left behind: drafts, and segments older than an hour that no catalog names.
+fn clear(disk: &dyn Disk, dir: &Path, contents: &Contents, now_ns: i64) -> Result<(), OpenError> {
+    let tmp = dir.join("tmp");
+    for path in children(&tmp)? {
+        disk.remove_dir_all(&path).map_err(io("clear", &path))?;
+    }
+    let known: HashSet<PathBuf> = contents.segments.iter().map(|entry| dir.join(&entry.path)).collect();
+    // seg / tenant / table / date / hour / id
+    let mut level = vec![dir.join("seg")];
+    for _ in 0..5 {
+        let mut below = Vec::new();
+        for folder in &level {
+            below.extend(children(folder)?);
+        }
+        level = below;
+    }
+    for folder in level.into_iter().filter(|folder| !known.contains(folder)) {
+        let changed =
+            fs::metadata(&folder).and_then(|metadata| metadata.modified()).map_err(io("look at", &folder))?;
+        let age = i128::from(now_ns) - nanos(changed);
+        if age > ORPHAN_NS {
+            tracing::info!(folder = %folder.display(), "uncommitted segment removed");
+            disk.remove_dir_all(&folder).map_err(io("clear", &folder))?;
+        }
+    }
+    Ok(())
+}
+
+fn nanos(time: std::time::SystemTime) -> i128 {
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    i128::try_from(since).unwrap_or(i128::MAX)
+}
+
+/// What lies in a folder; nothing if it is a file.
+fn children(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(io("list", folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        Err(error) => Err(io("list", folder)(error)),
+    }
+}
+
 /// Puts back into the head what the WAL has and no segment does.
-fn replay(shared: &Shared, sealed_through: [i64; Table::COUNT]) -> Result<Recovered, OpenError> {
+fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
     let mut recovered = Recovered::default();
     let folder = shared.root.join("wal");
     let mut seen = Dedupe::default();
@@ -79,9 +152,9 @@ fn replay(shared: &Shared, sealed_through: [i64; Table::COUNT]) -> Result<Recove
             return Ok(());
         }
         seen.insert(&record.key, record.now_ns);
-        let (lsn, now_ns, key) = (record.lsn, record.now_ns, record.key.clone());
+        let (lsn, admitted_ns, key) = (record.lsn, record.now_ns, record.key.clone());
         let admitted =
-            batch::admit(record.key, record.zstd_payload, record.unpacked_bytes, now_ns, &shared.limits);
+            batch::admit(record.key, record.zstd_payload, record.unpacked_bytes, admitted_ns, &shared.limits);
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(refused) => {
@@ -91,14 +164,16 @@ fn replay(shared: &Shared, sealed_through: [i64; Table::COUNT]) -> Result<Recove
                 return Ok(());
             }
         };
-        let (rows, last_lsn) = (admitted.answer.rows, lsn + admitted.places - 1);
-        let mut state = shared.state();
-        let tables = state
-            .publish(admitted, lsn, &sealed_through)
-            .map_err(|source| OpenError::Replay(crate::SealError::Arrange { table: "a batch", source }))?;
-        state.dedupe.insert(&key, now_ns);
+        let last_lsn = lsn + admitted.places - 1;
+        let tables = {
+            let mut state = shared.state();
+            let tables = state.publish(admitted, lsn).map_err(|source| {
+                OpenError::Replay(crate::SealError::Arrange { table: "a batch", source })
+            })?;
+            state.dedupe.insert(&key, admitted_ns);
+            tables
+        };
         recovered.batches += 1;
-        recovered.rows += rows;
         while files.len() <= index {
             files.push(WalFile {
                 first_lsn: lsn,
@@ -111,6 +186,11 @@ fn replay(shared: &Shared, sealed_through: [i64; Table::COUNT]) -> Result<Recove
         let file = &mut files[index];
         file.last_lsn = file.last_lsn.max(last_lsn);
         file.tables.iter_mut().zip(tables).for_each(|(known, lsn)| *known = (*known).max(lsn));
+        // in the same memory as when the rows came: what is too much is sealed on the way
+        let full = shared.state().head.bytes() >= shared.limits.head_bytes / 2;
+        if full {
+            seal::seal(shared, &Table::ALL, now_ns).map_err(OpenError::Replay)?;
+        }
         Ok(())
     });
     let (read, damages, torn) = read?;
@@ -119,6 +199,7 @@ fn replay(shared: &Shared, sealed_through: [i64; Table::COUNT]) -> Result<Recove
         format!("{} at {}: {} bytes: {}", damage.file.display(), damage.offset, damage.bytes, damage.detail)
     }));
     let mut state = shared.state();
+    recovered.rows = Table::ALL.iter().map(|table| state.head.table(*table).rows as u64).sum();
     for (mut file, read) in files.into_iter().zip(read) {
         file.first_lsn = wal::first_lsn(&read.path).unwrap_or(file.first_lsn);
         file.path = read.path;

@@ -12,7 +12,7 @@ mod texts;
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 
-pub(crate) use log::{LogRow, LogRows, LogRowsBuilder, OriginMap};
+pub(crate) use log::{LogRow, LogRows, LogRowsBuilder, Origin, OriginMap};
 pub(crate) use tables::{Convert, TableRows, convert};
 pub(crate) use texts::Texts;
 

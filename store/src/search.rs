@@ -13,9 +13,10 @@ use arrow::datatypes::SchemaRef;
 
 pub use count::{Histogram, HistogramBucket, HistogramBy, HistogramRequest};
 pub(crate) use count::{HistogramPlan, histogram};
+pub(crate) use literals::Required;
 pub(crate) use matcher::Matcher;
 pub(crate) use run::run;
-pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
+pub(crate) use token::{MIN_TOKEN, tokens};
 
 use crate::scan::Filter;
 use crate::table::log_schema;

@@ -11,6 +11,7 @@ use proto::error::ErrorCode;
 use tokio::sync::{Notify, watch};
 
 use crate::batch::Admitted;
+use crate::catalog::Manifest;
 use crate::dedupe::{BatchKey, Dedupe};
 use crate::disk::Disk;
 use crate::head::Head;
@@ -38,7 +39,17 @@ pub(crate) struct Shared {
     pub(crate) rows: watch::Sender<i64>,
     /// Something reached its size and wants `maintain`.
     pub(crate) due: Notify,
+    /// Held by the thread that seals or removes.
+    pub(crate) running: Mutex<()>,
+    manifest: Mutex<Manifest>,
     state: Mutex<State>,
+}
+
+/// A segment that left the catalog and waits for its files to be removed.
+#[derive(Debug)]
+pub(crate) struct Doomed {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) since_ns: i64,
 }
 
 /// Behind the lock.
@@ -53,6 +64,9 @@ pub(crate) struct State {
     pub(crate) wal: Vec<WalFile>,
     pub(crate) stopped: Option<String>,
     pub(crate) disk_full: bool,
+    /// Up to where each table's rows are in segments.
+    pub(crate) sealed_through: [i64; Table::COUNT],
+    pub(crate) doomed: Vec<Doomed>,
 }
 
 /// One WAL file and what pins it.
@@ -81,6 +95,7 @@ impl Shared {
         disk: Arc<dyn Disk>,
         limits: Limits,
         reader: Arc<Reader>,
+        manifest: Manifest,
         state: State,
     ) -> Self {
         let rows = watch::Sender::new(state.last_lsn);
@@ -92,6 +107,8 @@ impl Shared {
             counts: Counts::default(),
             rows,
             due: Notify::new(),
+            running: Mutex::new(()),
+            manifest: Mutex::new(manifest),
             state: Mutex::new(state),
         }
     }
@@ -99,6 +116,10 @@ impl Shared {
     /// The state. A thread that panicked while it held the lock left nothing half done: every change is one step.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn manifest(&self) -> MutexGuard<'_, Manifest> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -193,16 +214,16 @@ impl Shared {
 }
 
 impl State {
-    /// Puts a batch's rows into the head, leaving out tables that are sealed past it.
+    /// Puts a batch's rows into the head, leaving out tables that are sealed past it (after a restart).
     pub(crate) fn publish(
         &mut self,
         admitted: Admitted,
         lsn: i64,
-        sealed_through: &[i64; Table::COUNT],
     ) -> Result<[i64; Table::COUNT], arrow::error::ArrowError> {
         let Admitted { now_ns, logs, tables, places, .. } = admitted;
         let last = lsn + places - 1;
         let mut touched = [-1; Table::COUNT];
+        let sealed_through = self.sealed_through;
         if lsn > sealed_through[Table::Log.index()] {
             for mut rows in logs {
                 rows.rebase(lsn);
@@ -261,7 +282,7 @@ impl Sink for WalSink {
         let (now_ns, last) = (admitted.now_ns, lsn + admitted.places - 1);
         let published = {
             let mut state = shared.state();
-            let published = state.publish(admitted, lsn, &[-1; Table::COUNT]);
+            let published = state.publish(admitted, lsn);
             if let Ok(touched) = &published {
                 state.dedupe.insert(&key, now_ns);
                 let path = crate::wal::file_path(&shared.root.join("wal"), file_lsn);

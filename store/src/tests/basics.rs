@@ -3,7 +3,7 @@ use arrow::datatypes::Int64Type;
 use proto::error::ErrorCode;
 use proto::v1;
 
-use super::fixture::{NOW, SECOND, batch, bodies, collect, identity, line, lines, newest, open};
+use super::fixture::{NOW, SECOND, batch, bodies, collect, identity, line, lines, newest, open, render};
 use crate::{HistogramBy, HistogramRequest, LogRequest, ScanRequest, Table};
 
 #[tokio::test]
@@ -169,4 +169,46 @@ pub(crate) fn everything(now: i64) -> v1::Payload {
         }],
         losses: vec![v1::LossRow { ts, signal: "log".to_owned(), count: 1, ..v1::LossRow::default() }],
     }
+}
+
+#[tokio::test]
+async fn a_seal_changes_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut payload = everything(NOW);
+    payload.logs.push(line(0, NOW - 3_600 * SECOND, "info", b"an hour before"));
+    store.append(&batch("n", 1, 1, &payload), NOW).await.unwrap();
+    store.append(&batch("m", 1, 1, &lines(NOW + SECOND, &["alpha beta", "beta gamma"])), NOW).await.unwrap();
+    let requests = [
+        newest(10),
+        LogRequest { contains: vec![b"bet".to_vec()], ..newest(10) },
+        LogRequest { words: vec![b"alpha".to_vec()], ..newest(10) },
+        LogRequest { equals: vec![("k".to_owned(), "v".to_owned())], ..newest(10) },
+    ];
+    let mut before = Vec::new();
+    for request in &requests {
+        before.push(collect(store.snapshot().logs(request.clone()).unwrap()).await);
+    }
+    let sealed = store.seal(NOW).await.unwrap();
+    assert_eq!(sealed.len(), Table::COUNT);
+    assert_eq!(store.stats().head_bytes, 0);
+    for again in 0..2 {
+        let store = if again == 0 { std::sync::Arc::clone(&store) } else { reopen(&store, dir.path()).await };
+        for (request, before) in requests.iter().zip(&before) {
+            let after = collect(store.snapshot().logs(request.clone()).unwrap()).await;
+            assert_eq!(render(before), render(&after), "{request:?}");
+        }
+        for table in Table::ALL {
+            let batches = collect(store.snapshot().scan(table, ScanRequest::default()).unwrap()).await;
+            let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+            assert_eq!(rows, if table == Table::Log { 4 } else { 1 }, "{}", table.name());
+            assert_eq!(batches[0].schema(), table.schema(), "{}", table.name());
+        }
+        store.close().await;
+    }
+}
+
+async fn reopen(store: &std::sync::Arc<crate::Store>, dir: &std::path::Path) -> std::sync::Arc<crate::Store> {
+    store.close().await;
+    open(dir)
 }

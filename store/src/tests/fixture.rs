@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::DataType;
 use futures::StreamExt as _;
 use prost::Message as _;
 use proto::v1;
@@ -78,4 +79,16 @@ pub(crate) async fn bodies(snapshot: &Snapshot, request: LogRequest) -> Vec<Stri
 
 pub(crate) fn newest(limit: usize) -> LogRequest {
     LogRequest { limit: Some(limit), ..LogRequest::default() }
+}
+
+/// Rows as text, whatever dictionaries they came with.
+pub(crate) fn render(batches: &[RecordBatch]) -> String {
+    let plain = |column: &arrow::array::ArrayRef| match column.data_type() {
+        DataType::Dictionary(_, value) => arrow::compute::cast(column, value).unwrap(),
+        _ => std::sync::Arc::clone(column),
+    };
+    batches
+        .iter()
+        .map(|batch| format!("{:?}\n", batch.columns().iter().map(plain).collect::<Vec<_>>()))
+        .collect()
 }

@@ -1,0 +1,11 @@
+//! The catalog: which segments there are, up to where each table is sealed, which batches are stored.
+//!
+//! An append-only manifest of edits with a checksum each, that begins with a snapshot; `CURRENT` names it. Until a
+//! manifest record is durable, nothing that it speaks of exists. Format: `format.md`.
+//! Does not: touch segment files.
+
+mod manifest;
+mod record;
+
+pub(crate) use manifest::{Loaded, Manifest, load};
+pub(crate) use record::{CommitError, Contents, Edit};

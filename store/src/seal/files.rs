@@ -1,0 +1,112 @@
+//! The files of one segment: written in `tmp/`, checksummed on the way, moved into place whole.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::io as seal_io;
+use crate::SealError;
+use crate::disk::{Disk, DiskFile, create_dirs};
+use crate::segment::{Entry, FileEntry, META};
+use crate::state::Shared;
+
+/// Bytes that are handed to the disk at once.
+const BUFFER: usize = 256 << 10;
+
+/// A file that counts and checksums what is written to it.
+pub(super) struct Checked {
+    file: Box<dyn DiskFile>,
+    buffer: Vec<u8>,
+    bytes: u64,
+    crc: u32,
+}
+
+impl Checked {
+    pub(super) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        Ok(Self { file: disk.create(path)?, buffer: Vec::with_capacity(BUFFER), bytes: 0, crc: 0 })
+    }
+
+    /// Makes it durable and says what it is.
+    pub(super) fn finish(mut self, name: &str) -> io::Result<FileEntry> {
+        self.flush()?;
+        self.file.sync()?;
+        Ok(FileEntry { name: name.to_owned(), bytes: self.bytes, crc32c: self.crc })
+    }
+}
+
+impl Write for Checked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.bytes += bytes.len() as u64;
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER {
+            self.file.write_all(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// A segment being written.
+pub(super) struct Draft<'a> {
+    shared: &'a Shared,
+    pub(super) folder: PathBuf,
+    id: String,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(shared: &'a Shared, id: String) -> Result<Self, SealError> {
+        let folder = shared.root.join("tmp").join(&id);
+        // left by a seal that failed: nothing refers to it
+        match shared.disk.remove_dir_all(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(seal_io("clear", &folder)(error)),
+        }
+        shared.disk.create_dir_all(&folder).map_err(seal_io("make", &folder))?;
+        Ok(Self { shared, folder, id })
+    }
+
+    pub(super) fn create(&self, name: &str) -> Result<Checked, SealError> {
+        let path = self.folder.join(name);
+        Checked::create(&*self.shared.disk, &path).map_err(seal_io("make", &path))
+    }
+
+    /// Writes `meta.json` and moves the folder to where the entry says.
+    pub(super) fn place(self, entry: &Entry) -> Result<(), SealError> {
+        let Self { shared, folder, id } = self;
+        let meta = folder.join(META);
+        let text = serde_json::to_vec_pretty(entry).map_err(io::Error::other);
+        let mut file = shared.disk.create(&meta).map_err(seal_io("make", &meta))?;
+        text.and_then(|text| file.write_all(&text)).map_err(seal_io("write", &meta))?;
+        file.sync().map_err(seal_io("sync", &meta))?;
+        shared.disk.sync_dir(&folder).map_err(seal_io("sync", &folder))?;
+        let place = shared.root.join(&entry.path);
+        let hour = place.parent().unwrap_or(&shared.root);
+        create_dirs(&*shared.disk, &shared.root, hour).map_err(seal_io("make", hour))?;
+        match shared.disk.rename(&folder, &place) {
+            Ok(()) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                // an earlier attempt came this far and was never committed
+                tracing::debug!(segment = %id, "uncommitted segment replaced");
+                shared.disk.remove_dir_all(&place).map_err(seal_io("clear", &place))?;
+                shared.disk.rename(&folder, &place).map_err(seal_io("move", &place))?;
+            }
+            Err(error) => return Err(seal_io("move", &place)(error)),
+        }
+        shared.disk.sync_dir(hour).map_err(seal_io("sync", hour))
+    }
+}

@@ -1,0 +1,191 @@
+//! Sealing log rows: sorted by namespace, workload, time; bodies to `body.bin`, the rest to `data.parquet`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parquet::arrow::ArrowWriter;
+
+use super::files::Draft;
+use super::io;
+use crate::rows::{Chunk, LogRows, OriginMap};
+use crate::segment::{
+    BODY, BodyWriter, DATA, Entry, NamespaceRows, Run, SKETCH, SketchBuilder, TENANT, hour_folder,
+    writer_properties,
+};
+use crate::state::Shared;
+use crate::{SealError, Table};
+
+const HOUR_NS: i64 = 3_600_000_000_000;
+/// Rows whose columns are made at once.
+const SLICE: usize = 16_384;
+
+/// A row on its way: its stream, time, position, and where it lies.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    stream: u32,
+    ts: i64,
+    lsn: i64,
+    chunk: u32,
+    row: u32,
+}
+
+/// Writes one segment per hour that the rows fall into.
+pub(super) fn write(
+    shared: &Shared,
+    chunks: &[Arc<Chunk>],
+    through: i64,
+    now_ns: i64,
+) -> Result<Vec<Entry>, SealError> {
+    let chunks: Vec<&LogRows> = chunks
+        .iter()
+        .filter_map(|chunk| match &**chunk {
+            Chunk::Log(rows) => Some(rows),
+            Chunk::Rows(_) => None,
+        })
+        .collect();
+    let origins = OriginMap::new(&chunks);
+    let streams = Streams::new(&origins);
+    let mut hours: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
+    for (chunk, rows) in (0..).zip(&chunks) {
+        for row in 0..u32::try_from(rows.len()).unwrap_or(u32::MAX) {
+            let (ts, lsn) = (rows.ts[row as usize], rows.lsn[row as usize]);
+            let stream = streams.of_origin[origins.origin(&chunks, (chunk, row)) as usize];
+            hours.entry(ts.div_euclid(HOUR_NS)).or_default().push(Row { stream, ts, lsn, chunk, row });
+        }
+    }
+    let mut entries = Vec::new();
+    for (hour, mut rows) in hours {
+        // rows come nearly in time order per stream, which this sort makes use of
+        rows.sort_by_key(|row| (row.stream, row.ts, row.lsn));
+        let id = format!("{through:012x}-{:x}", now_ns.max(0));
+        let job = Job { shared, chunks: &chunks, origins: &origins, streams: &streams };
+        entries.push(job.write(id, hour, &rows)?);
+    }
+    Ok(entries)
+}
+
+/// (namespace, workload) pairs in order, and which of them each origin belongs to.
+struct Streams {
+    names: Vec<(String, String)>,
+    of_origin: Vec<u32>,
+}
+
+impl Streams {
+    fn new(origins: &OriginMap) -> Self {
+        let name = |identity: &proto::v1::Identity| (identity.namespace.clone(), identity.workload.clone());
+        let mut names: Vec<_> = origins.origins.iter().map(|origin| name(&origin.identity)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let ranks: HashMap<&(String, String), u32> = names.iter().zip(0..).collect();
+        let of_origin = origins.origins.iter().map(|origin| ranks[&name(&origin.identity)]).collect();
+        Self { of_origin, names }
+    }
+}
+
+struct Job<'a> {
+    shared: &'a Shared,
+    chunks: &'a [&'a LogRows],
+    origins: &'a OriginMap,
+    streams: &'a Streams,
+}
+
+impl Job<'_> {
+    fn write(&self, id: String, hour: i64, rows: &[Row]) -> Result<Entry, SealError> {
+        let path = hour_folder(Table::Log, hour.saturating_mul(HOUR_NS)).join(&id);
+        let draft = Draft::new(self.shared, format!("log-{hour}-{id}"))?;
+        let mut files = vec![self.columns(&draft, rows)?];
+        let (body, runs, text_bytes) = self.bodies(&draft, rows)?;
+        files.push(body);
+        files.push(self.sketch(&draft, rows)?);
+        let entry = Entry {
+            version: crate::segment::VERSION,
+            id,
+            table: Table::Log.name().to_owned(),
+            tenant: TENANT.to_owned(),
+            level: 0,
+            path: path.to_string_lossy().into_owned(),
+            files,
+            rows: rows.len() as u64,
+            text_bytes,
+            min_ts: rows.iter().map(|row| row.ts).min().unwrap_or(0),
+            max_ts: rows.iter().map(|row| row.ts).max().unwrap_or(0),
+            min_lsn: rows.iter().map(|row| row.lsn).min().unwrap_or(0),
+            max_lsn: rows.iter().map(|row| row.lsn).max().unwrap_or(0),
+            namespaces: namespaces(&runs),
+        };
+        draft.place(&entry)?;
+        Ok(entry)
+    }
+
+    fn columns(&self, draft: &Draft<'_>, rows: &[Row]) -> Result<crate::segment::FileEntry, SealError> {
+        let path = draft.folder.join(DATA);
+        let schema = Table::Log.file_schema();
+        let failed = |source| SealError::Columns { path: path.clone(), source };
+        let file = draft.create(DATA)?;
+        let properties = writer_properties(Table::Log, rows.len());
+        let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(failed)?;
+        let mut order = Vec::with_capacity(SLICE);
+        for slice in rows.chunks(SLICE) {
+            order.clear();
+            order.extend(slice.iter().map(|row| (row.chunk, row.row)));
+            let gathered = self.origins.gather(self.chunks, &order);
+            let batch = gathered.columns(&schema, None);
+            let batch = batch.map_err(|source| SealError::Arrange { table: Table::Log.name(), source })?;
+            writer.write(&batch).map_err(failed)?;
+        }
+        let file = writer.into_inner().map_err(failed)?;
+        file.finish(DATA).map_err(io("sync", &path))
+    }
+
+    fn bodies(
+        &self,
+        draft: &Draft<'_>,
+        rows: &[Row],
+    ) -> Result<(crate::segment::FileEntry, Vec<Run>, u64), SealError> {
+        let path = draft.folder.join(BODY);
+        let failed = || io("write", &path);
+        let mut writer = BodyWriter::new(draft.create(BODY)?).map_err(failed())?;
+        let mut stream = None;
+        for row in rows {
+            if stream != Some(row.stream) {
+                stream = Some(row.stream);
+                let (namespace, workload) = &self.streams.names[row.stream as usize];
+                writer.start_run(namespace, workload).map_err(failed())?;
+            }
+            let body = self.chunks[row.chunk as usize].bodies.get(row.row as usize);
+            writer.push(body).map_err(failed())?;
+        }
+        let text_bytes = writer.text_bytes;
+        let (file, runs) = writer.finish().map_err(failed())?;
+        Ok((file.finish(BODY).map_err(io("sync", &path))?, runs, text_bytes))
+    }
+
+    fn sketch(&self, draft: &Draft<'_>, rows: &[Row]) -> Result<crate::segment::FileEntry, SealError> {
+        let path = draft.folder.join(SKETCH);
+        let mut sketch = SketchBuilder::default();
+        for row in rows {
+            let origin = self.origins.origin(self.chunks, (row.chunk, row.row));
+            let bytes = self.chunks[row.chunk as usize].bodies.range(row.row as usize).len();
+            sketch.add(origin, row.ts, bytes);
+        }
+        let mut file = draft.create(SKETCH)?;
+        let written = sketch.write(&self.origins.origins, &mut file);
+        written.map_err(|source| SealError::Columns { path: path.clone(), source })?;
+        file.finish(SKETCH).map_err(io("sync", &path))
+    }
+}
+
+fn namespaces(runs: &[Run]) -> Vec<NamespaceRows> {
+    let mut namespaces: Vec<NamespaceRows> = Vec::new();
+    for run in runs {
+        match namespaces.last_mut() {
+            Some(last) if last.namespace == run.namespace => last.rows += u64::from(run.rows),
+            _ => namespaces.push(NamespaceRows {
+                namespace: run.namespace.clone(),
+                first_row: u64::from(run.first_row),
+                rows: u64::from(run.rows),
+            }),
+        }
+    }
+    namespaces
+}

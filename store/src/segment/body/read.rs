@@ -1,0 +1,228 @@
+//! Reading `body.bin`: footer once, then single blocks of blooms and single pages.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use memchr::memmem;
+
+use super::bloom::{self, BLOCK};
+use super::format::{Footer, LONG_TOKEN, MAGIC, Page, Run, TAIL, VERSION};
+use crate::rows::Texts;
+use crate::search::Required;
+
+/// An open body file. What it cannot read it names; it never answers from damaged bytes.
+#[derive(Debug)]
+pub(crate) struct BodyFile {
+    file: File,
+    footer: Footer,
+}
+
+/// Tokens to look for, hashed once.
+#[derive(Debug)]
+pub(crate) struct Candidates<'a> {
+    whole: Vec<u64>,
+    part: Vec<(u64, &'a [u8])>,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(required: &'a Required) -> Self {
+        let whole = required.whole.iter().map(|token| bloom::hash(token).max(1)).collect();
+        let part = required.part.iter().map(|token| (bloom::hash(token).max(1), token.as_slice())).collect();
+        Self { whole, part }
+    }
+}
+
+impl BodyFile {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        let tail_at = len.checked_sub(TAIL as u64).ok_or_else(|| bad("short file"))?;
+        let mut tail = [0; TAIL];
+        file.read_exact_at(&mut tail, tail_at)?;
+        let number = |at: usize| u32::from_le_bytes([tail[at], tail[at + 1], tail[at + 2], tail[at + 3]]);
+        if &tail[16..] != MAGIC {
+            return Err(bad("wrong magic"));
+        }
+        if number(12) != VERSION {
+            return Err(bad("written by a newer release"));
+        }
+        let footer_at =
+            tail_at.checked_sub(u64::from(number(0))).ok_or_else(|| bad("footer beyond the file"))?;
+        let mut footer = vec![0; number(0) as usize];
+        file.read_exact_at(&mut footer, footer_at)?;
+        if crc32c::crc32c(&footer) != number(4) {
+            return Err(bad("wrong checksum of the footer"));
+        }
+        let footer = Footer::decode(&footer, footer_at).map_err(bad)?;
+        // a damaged bloom would hide lines: it is checked before it is believed
+        if crc_of(&file, footer.blooms)? != number(8) {
+            return Err(bad("wrong checksum of the blooms"));
+        }
+        Ok(Self { file, footer })
+    }
+
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.footer.runs
+    }
+
+    pub(crate) fn rows(&self) -> u32 {
+        self.footer.pages.last().map_or(0, |page| page.first_row + page.rows)
+    }
+
+    /// Memory, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let names: usize =
+            self.footer.runs.iter().map(|run| run.namespace.len() + run.workload.len() + 80).sum();
+        names + self.footer.pages.len() * size_of::<Page>() + 256
+    }
+
+    /// Pages with rows in `rows` that may hold what is required, as row ranges.
+    pub(crate) fn candidates(
+        &self,
+        rows: &[Range<u32>],
+        wanted: &Candidates<'_>,
+    ) -> io::Result<Vec<(usize, Range<u32>)>> {
+        let mut pages = Vec::new();
+        for range in rows {
+            let first = self.footer.pages.partition_point(|page| page.first_row + page.rows <= range.start);
+            for (at, page) in self.footer.pages.iter().enumerate().skip(first) {
+                if page.first_row >= range.end {
+                    break;
+                }
+                if self.may_hold(page, wanted)? {
+                    let start = page.first_row.max(range.start);
+                    pages.push((at, start..(page.first_row + page.rows).min(range.end)));
+                }
+            }
+        }
+        Ok(pages)
+    }
+
+    fn may_hold(&self, page: &Page, wanted: &Candidates<'_>) -> io::Result<bool> {
+        for hash in &wanted.whole {
+            if !self.in_bloom(page, *hash)? {
+                return Ok(false);
+            }
+        }
+        for (hash, token) in &wanted.part {
+            if !self.may_hold_part(page, *hash, token)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a token of the page may be `token` or contain it.
+    fn may_hold_part(&self, page: &Page, hash: u64, token: &[u8]) -> io::Result<bool> {
+        let longest = page.longest as usize;
+        if token.len() > longest {
+            return Ok(false);
+        }
+        if token.len() == longest {
+            return self.in_bloom(page, hash);
+        }
+        if token.len() < LONG_TOKEN || !page.long_complete {
+            return Ok(true);
+        }
+        if self.in_bloom(page, hash)? {
+            return Ok(true);
+        }
+        // whatever contains it is longer than it, so it is in the list of long tokens
+        let mut long = vec![0; page.long_bytes as usize];
+        self.file.read_exact_at(&mut long, page.bloom_offset)?;
+        Ok(memmem::find(&long, token).is_some())
+    }
+
+    fn in_bloom(&self, page: &Page, hash: u64) -> io::Result<bool> {
+        if page.blocks == 0 {
+            return Ok(true);
+        }
+        let block = bloom::block_of(hash, page.salt, page.blocks as usize);
+        let at = page.bloom_offset + u64::from(page.long_bytes) + (block * BLOCK) as u64;
+        let mut bytes = [0; BLOCK];
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(bloom::has(&bytes, hash, page.salt))
+    }
+
+    /// A page's bodies, and its first row.
+    pub(crate) fn page(&self, at: usize) -> io::Result<(u32, Texts)> {
+        let page = self.footer.pages.get(at).ok_or_else(|| bad("no such page"))?;
+        let mut packed = vec![0; page.bytes as usize];
+        self.file.read_exact_at(&mut packed, page.offset)?;
+        if crc32c::crc32c(&packed) != page.crc {
+            return Err(bad("wrong checksum of a page"));
+        }
+        let mut unpacked = zstd::bulk::decompress(&packed, page.unpacked as usize)?;
+        if unpacked.len() != page.unpacked as usize {
+            return Err(bad("wrong size of a page"));
+        }
+        let ends = ends(&unpacked[..page.lens_bytes as usize], page.rows)
+            .ok_or_else(|| bad("wrong lengths in a page"))?;
+        unpacked.drain(..page.lens_bytes as usize);
+        let texts =
+            Texts::from_parts(ends, unpacked).ok_or_else(|| bad("lengths and text of a page differ"))?;
+        Ok((page.first_row, texts))
+    }
+
+    /// Bodies of these rows, which ascend.
+    pub(crate) fn read(&self, rows: &[u32]) -> io::Result<Texts> {
+        let mut texts = Texts::default();
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            let at = self.footer.pages.partition_point(|page| page.first_row + page.rows <= *first);
+            let (first_row, page) = self.page(at)?;
+            let end = first_row + u32::try_from(page.len()).unwrap_or(u32::MAX);
+            let here = rest.partition_point(|row| *row < end);
+            if here == 0 {
+                return Err(bad("rows out of order"));
+            }
+            rest[..here].iter().for_each(|row| texts.push(page.get((row - first_row) as usize)));
+            rest = &rest[here..];
+        }
+        Ok(texts)
+    }
+}
+
+fn ends(mut lens: &[u8], rows: u32) -> Option<Vec<u32>> {
+    // each length takes a byte, so a wrong number of rows cannot ask for memory that is not there
+    let mut ends = Vec::with_capacity((rows as usize).min(lens.len()));
+    let mut end = 0_u32;
+    for _ in 0..rows {
+        let (mut len, mut shift) = (0_u32, 0);
+        loop {
+            let (byte, rest) = lens.split_first()?;
+            lens = rest;
+            len |= u32::from(byte & 0x7f).checked_shl(shift)?;
+            if byte & 0x80 == 0 {
+                break;
+            }
+            shift += 7;
+            if shift > 28 {
+                return None;
+            }
+        }
+        end = end.checked_add(len)?;
+        ends.push(end);
+    }
+    lens.is_empty().then_some(ends)
+}
+
+fn crc_of(file: &File, (mut at, bytes): (u64, u64)) -> io::Result<u32> {
+    let end = at + bytes;
+    let mut crc = 0;
+    let mut buffer = vec![0; 64 << 10];
+    while at < end {
+        let len = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut buffer[..len], at)?;
+        crc = crc32c::crc32c_append(crc, &buffer[..len]);
+        at += len as u64;
+    }
+    Ok(crc)
+}
+
+fn bad(detail: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, detail)
+}

@@ -1,0 +1,90 @@
+//! Footers, page indexes and sketches in memory, within a budget; the least recently used go first.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{BodyFile, ColumnsFile, Sketch};
+
+/// What is kept of a segment.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    Columns(Arc<ColumnsFile>),
+    Body(Arc<BodyFile>),
+    Sketch(Arc<Sketch>),
+}
+
+/// Which part of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    Columns,
+    Body,
+    Sketch,
+}
+
+#[derive(Debug)]
+struct Slot {
+    kept: Kept,
+    bytes: usize,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    slots: HashMap<(u64, Part), Slot>,
+    bytes: usize,
+    clock: u64,
+}
+
+/// A cache by segment and part.
+#[derive(Debug)]
+pub(super) struct Cache {
+    budget: usize,
+    slots: Mutex<Slots>,
+}
+
+impl Cache {
+    pub(super) fn new(budget: usize) -> Self {
+        Self { budget, slots: Mutex::default() }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// What is kept, or what `load` gives, which is kept then.
+    pub(super) fn get(
+        &self,
+        segment: u64,
+        part: Part,
+        load: impl FnOnce() -> io::Result<(Kept, usize)>,
+    ) -> io::Result<Kept> {
+        {
+            let mut slots = self.lock();
+            slots.clock += 1;
+            let clock = slots.clock;
+            if let Some(slot) = slots.slots.get_mut(&(segment, part)) {
+                slot.used = clock;
+                return Ok(slot.kept.clone());
+            }
+        }
+        let (kept, bytes) = load()?;
+        let mut slots = self.lock();
+        let used = slots.clock;
+        let slot = Slot { kept: kept.clone(), bytes, used };
+        slots.bytes += bytes;
+        if let Some(before) = slots.slots.insert((segment, part), slot) {
+            slots.bytes -= before.bytes;
+        }
+        while slots.bytes > self.budget {
+            let oldest = slots.slots.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| *key);
+            let Some(slot) = oldest.and_then(|key| slots.slots.remove(&key)) else { break };
+            slots.bytes -= slot.bytes;
+        }
+        Ok(kept)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,110 @@
+//! What the catalog knows of a segment; `meta.json` beside it says the same.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Table;
+
+/// The last file of a segment to be written.
+pub(crate) const META: &str = "meta.json";
+/// The only tenant so far.
+pub(crate) const TENANT: &str = "default";
+/// Version of `meta.json` and of entries.
+pub(crate) const VERSION: u32 = 1;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// A segment's description. Fields are only added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) version: u32,
+    pub(crate) id: String,
+    pub(crate) table: String,
+    pub(crate) tenant: String,
+    /// 0: as sealed; 1: compacted within its hour.
+    pub(crate) level: u32,
+    /// The folder, relative to the store.
+    pub(crate) path: String,
+    pub(crate) files: Vec<FileEntry>,
+    pub(crate) rows: u64,
+    /// Text of log bodies, bytes.
+    pub(crate) text_bytes: u64,
+    pub(crate) min_ts: i64,
+    pub(crate) max_ts: i64,
+    pub(crate) min_lsn: i64,
+    pub(crate) max_lsn: i64,
+    /// For tables sorted by namespace, where each one's rows lie.
+    pub(crate) namespaces: Vec<NamespaceRows>,
+}
+
+/// One file of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: u32,
+}
+
+/// The rows of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamespaceRows {
+    pub(crate) namespace: String,
+    pub(crate) first_row: u64,
+    pub(crate) rows: u64,
+}
+
+impl Entry {
+    pub(crate) fn table(&self) -> Option<Table> {
+        Table::from_name(&self.table)
+    }
+
+    /// All files, bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The folder, if its name cannot lead out of the store.
+    pub(crate) fn folder(&self, root: &Path) -> Option<PathBuf> {
+        let path = Path::new(&self.path);
+        let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        (plain && path.starts_with("seg")).then(|| root.join(path))
+    }
+}
+
+/// `seg/<tenant>/<table>/<date>/<hour>` for rows of this hour.
+pub(crate) fn hour_folder(table: Table, ts: i64) -> PathBuf {
+    let hours = ts.div_euclid(HOUR_NS);
+    let (year, month, day) = date(hours.div_euclid(24));
+    let hour = hours.rem_euclid(24);
+    PathBuf::from("seg")
+        .join(TENANT)
+        .join(table.name())
+        .join(format!("{year:04}-{month:02}-{day:02}"))
+        .join(format!("{hour:02}"))
+}
+
+/// The civil date of a day since 1970 (Hinnant's algorithm).
+fn date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{date, hour_folder};
+    use crate::Table;
+
+    #[test]
+    fn an_hour_has_its_folder() {
+        let folder = hour_folder(Table::Log, 1_795_262_400_000_000_000);
+        assert_eq!(folder.to_str(), Some("seg/default/log/2026-11-21/12"));
+        assert_eq!((date(0), date(-1), date(11_016)), ((1970, 1, 1), (1969, 12, 31), (2000, 2, 29)));
+    }
+}

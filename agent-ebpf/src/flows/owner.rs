@@ -4,8 +4,8 @@ use agent_common::flows::{PortKey, PortOwner, TCP};
 use agent_common::workload::HOST_BIT;
 use agent_ebpf::memory::read;
 use agent_ebpf::workload::{ROOT_CGROUP, task_host};
-use aya_ebpf::bindings::BPF_NOEXIST;
-use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_skb_cgroup_id};
 
 use super::maps::{CGROUP_NODE, NODE_ID, PORTS, SENDERS, SK_CGROUP, add};
 
@@ -87,10 +87,14 @@ pub fn of_tcp(cgroup: u64, local_port: u16, connecting: bool) -> u64 {
 /// The owner of a socket without connection. What is received runs in whatever task was interrupted, so it is
 /// booked to who sent on the socket first, else to who held the port when the agent started.
 #[inline(always)]
-pub fn of_datagram(cgroup: u64, cookie: u64, protocol: u8, local_port: u16, egress: bool) -> u64 {
+pub fn of_datagram(skb: *mut __sk_buff, protocol: u8, local_port: u16, egress: bool) -> u64 {
+    // SAFETY: the program's own context.
+    let cgroup = unsafe { bpf_skb_cgroup_id(skb) };
     if cgroup != ROOT_CGROUP.load() {
         return cgroup;
     }
+    // SAFETY: as above.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
     if let Some(owner) = SENDERS.get_ptr(&cookie) {
         // SAFETY: a map's value.
         return unsafe { *owner };

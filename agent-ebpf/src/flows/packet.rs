@@ -54,22 +54,18 @@ pub fn packet(skb: *mut __sk_buff, egress: bool) {
     } else {
         return;
     };
-    // SAFETY: the context is this program's own.
-    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    if protocol == TCP
-        && let Some(conn) = CONNS.get_ptr_mut(&cookie)
-    {
-        on_conn(skb, conn, egress, bytes);
+    if protocol == TCP {
+        // SAFETY: the context is this program's own.
+        let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+        if let Some(conn) = CONNS.get_ptr_mut(&cookie) {
+            on_conn(skb, conn, egress, bytes);
+        } else if let Some(headers) = headers(skb, data, end, version, protocol, egress) {
+            without_conn(skb, cookie, &headers, egress, bytes);
+        }
         return;
     }
     let Some(headers) = headers(skb, data, end, version, protocol, egress) else { return };
-    // SAFETY: the context.
-    let cgroup = unsafe { bpf_skb_cgroup_id(skb) };
-    if protocol == TCP {
-        without_conn(skb, cookie, cgroup, &headers, egress, bytes);
-        return;
-    }
-    let owner = owner::of_datagram(cgroup, cookie, protocol, headers.local_port, egress);
+    let owner = owner::of_datagram(skb, protocol, headers.local_port, egress);
     let role = if protocol == UDP { role_by_ports(&headers) } else { ROLE_UNKNOWN };
     if let Some(edge) = edge(&key(owner, &headers, role)) {
         count_packet(edge, egress, bytes);
@@ -122,7 +118,6 @@ unsafe fn refresh(skb: *mut __sk_buff, conn: *mut Conn) {
 fn without_conn(
     skb: *mut __sk_buff,
     cookie: u64,
-    cgroup: u64,
     headers: &Headers,
     egress: bool,
     bytes: u64,
@@ -144,6 +139,8 @@ fn without_conn(
         _ => role_by_ports(headers),
     };
     let connecting = state == SYN_SENT && egress;
+    // SAFETY: the context.
+    let cgroup = unsafe { bpf_skb_cgroup_id(skb) };
     let owner = owner::of_tcp(cgroup, headers.local_port, connecting);
     let key = key(owner, headers, role);
     if state != LISTEN && state != CLOSE && state != TIME_WAIT && state != NEW_SYN_RECV {
@@ -244,7 +241,13 @@ fn headers(
         (peer, V6_HEADER)
     };
     let mut ports = [0_u16; 2];
-    if protocol == TCP || protocol == UDP {
+    if (protocol == TCP || protocol == UDP) && transport == V4_HEADER && data + V4_HEADER + 4 <= end {
+        // SAFETY: checked in the line above.
+        ports = unsafe { *((data + V4_HEADER) as *const [u16; 2]) };
+    } else if (protocol == TCP || protocol == UDP) && version == 6 && data + V6_HEADER + 4 <= end {
+        // SAFETY: checked in the line above.
+        ports = unsafe { *((data + V6_HEADER) as *const [u16; 2]) };
+    } else if protocol == TCP || protocol == UDP {
         // SAFETY: the helper checks the range and fails on a packet that is too short.
         let failed = unsafe { bpf_skb_load_bytes(skb.cast(), transport as u32, ports.as_mut_ptr().cast(), 4) };
         if failed != 0 {

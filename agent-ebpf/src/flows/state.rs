@@ -1,6 +1,6 @@
 //! The life of a connection: who began it, how long that took, how it ended; and what its socket counted itself.
 
-use agent_common::flows::{Conn, Edge, ROLE_CLIENT, ROLE_SERVER, role_of_ports};
+use agent_common::flows::{Conn, Edge, EdgeKey, ROLE_CLIENT, ROLE_SERVER, role_of_ports};
 use agent_ebpf::memory::read;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
@@ -23,25 +23,24 @@ const NEW_SYN_RECV: u8 = 12;
 /// `inet_sock_set_state`
 #[inline(always)]
 pub fn changed(socket: u64, old: u32, new: u32) {
-    if !socket::is_tcp(socket) {
+    // most changes are steps of closing that tell nothing
+    if (new != LISTEN && new != SYN_SENT && new != ESTABLISHED && new != CLOSE) || !socket::is_tcp(socket) {
         return;
     }
     if new == LISTEN {
         owner::listen_begins(owner::socket_cgroup(socket), socket::local_port(socket));
-    } else if old == LISTEN {
-        if new == CLOSE {
-            owner::listen_ends(socket::local_port(socket));
-        }
     } else if new == SYN_SENT {
         connecting(socket);
-    } else if new == ESTABLISHED && old == SYN_SENT {
-        connected(socket);
-    } else if new == ESTABLISHED && old == SYN_RECV {
-        accepted(socket);
     } else if new == CLOSE {
-        closed(socket, old);
-    } else if old == ESTABLISHED {
-        sample(socket);
+        if old == LISTEN {
+            owner::listen_ends(socket::local_port(socket));
+        } else {
+            closed(socket, old);
+        }
+    } else if old == SYN_SENT {
+        connected(socket);
+    } else if old == SYN_RECV {
+        accepted(socket);
     }
 }
 
@@ -53,12 +52,12 @@ fn connecting(socket: u64) {
         return; // the SYN's packet program makes the entry
     }
     let Some(ends) = ends(socket) else { return };
-    make(socket, cookie, &ends, ROLE_CLIENT);
+    let Some(edge) = edge_key(socket, &ends, ROLE_CLIENT, true) else { return };
+    make(cookie, &ends, edge);
 }
 
 #[inline(always)]
-fn make(socket: u64, cookie: u64, ends: &Ends, role: u8) {
-    let Some(edge) = edge_key(socket, ends, role, role == ROLE_CLIENT) else { return };
+fn make(cookie: u64, ends: &Ends, edge: EdgeKey) {
     let conn = Conn {
         edge,
         bytes_sent: 0,
@@ -107,35 +106,41 @@ fn connected(socket: u64) {
 /// The handshake's last ACK, in whatever task was interrupted.
 #[inline(always)]
 fn accepted(socket: u64) {
-    let Some(edge) = edge_of(socket, ROLE_SERVER) else { return };
-    // SAFETY: a map's value.
-    add(unsafe { &raw mut (*edge).accepts }, 1);
-    let cookie = cookie(socket);
-    if cookie == 0 {
-        return; // the next packet's program makes the entry
-    }
     let Some(ends) = ends(socket) else { return };
-    make(socket, cookie, &ends, ROLE_SERVER);
+    let Some(key) = edge_key(socket, &ends, ROLE_SERVER, false) else { return };
+    if let Some(edge) = edge(&key) {
+        // SAFETY: a map's value.
+        add(unsafe { &raw mut (*edge).accepts }, 1);
+    }
+    let cookie = cookie(socket);
+    if cookie != 0 {
+        make(cookie, &ends, key);
+    } // else the next packet's program makes the entry
 }
 
 #[inline(always)]
 fn closed(socket: u64, old: u32) {
-    if old == ESTABLISHED {
-        sample(socket);
-    }
     let cookie = cookie(socket);
     let Some(conn) = CONNS.get_ptr_mut(&cookie) else {
         without_conn(socket, old);
         return;
     };
+    let srtt_us = read::<u32>(socket, &TCP_SRTT).unwrap_or(0) >> 3;
+    let retransmits = read::<u32>(socket, &TCP_RETRANSMITS);
     // SAFETY: maps' values.
     unsafe {
-        if let Some(total) = read::<u32>(socket, &TCP_RETRANSMITS) {
+        if let Some(total) = retransmits {
             (*conn).retransmits = total;
+        }
+        if srtt_us != 0 {
+            (*conn).srtt_us = srtt_us;
         }
         let edge = edge(&raw const (*conn).edge);
         if let Some(edge) = edge {
             count_end(edge, old);
+            if srtt_us != 0 {
+                sample_rtt(edge, srtt_us);
+            }
         }
         if (*conn).epoch == epoch() {
             if let Some(edge) = edge {
@@ -167,23 +172,6 @@ fn count_end(edge: *mut Edge, old: u32) {
             add(&raw mut (*edge).failures, 1);
         } else {
             add(&raw mut (*edge).closes, 1);
-        }
-    }
-}
-
-/// The round trip when the connection begins to end.
-#[inline(always)]
-fn sample(socket: u64) {
-    let Some(srtt) = read::<u32>(socket, &TCP_SRTT) else { return };
-    let Some(conn) = conn_of(socket) else { return };
-    if srtt >> 3 == 0 {
-        return;
-    }
-    // SAFETY: a map's value.
-    unsafe {
-        (*conn).srtt_us = srtt >> 3;
-        if let Some(edge) = edge(&raw const (*conn).edge) {
-            sample_rtt(edge, srtt >> 3);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{AttachError, Probe, Running, Sink};
 use crate::decode::flows::{self, DropReasons};
 use crate::kernel::batch::MapError;
 use crate::kernel::hosts::HostComms;
-use crate::kernel::load::{Loader, Object};
+use crate::kernel::load::{Loader, Object, ProgramReport};
 use crate::kernel::losses::Losses;
 use crate::kernel::{KernelFeatures, Settings, clock};
 use crate::window::Window;
@@ -118,6 +118,10 @@ fn hook(object: &mut Object, features: &KernelFeatures, settings: &Settings) -> 
 impl Running for Flows {
     fn missing(&self) -> Vec<String> {
         self.object.missing()
+    }
+
+    fn programs(&self) -> Vec<ProgramReport> {
+        self.object.programs()
     }
 
     fn drain(&mut self, _window: Window, sink: &mut Sink) {

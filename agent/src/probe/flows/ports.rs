@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use agent_common::flows::{PortKey, PortOwner, TCP, UDP};
-use agent_common::workload::{COMM_LEN, host_key};
+use agent_common::workload::{COMM_LEN, NAME_END, host_key};
 
 use crate::kernel::batch::Dump;
 use crate::window::sample::CgroupEvent;
@@ -118,7 +118,8 @@ fn claim(process: &Path, owners: &mut HashMap<u64, u64>, names: &mut HashMap<u64
         let Ok(inode) = inode.parse() else { continue };
         let key = *key.get_or_insert_with(|| {
             let comm = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            let comm = comm.trim_end_matches('\n');
+            // cut as the programs cut it
+            let comm = comm.trim_end_matches('\n').split(char::from(NAME_END)).next().unwrap_or_default();
             let key = host_key(&padded(comm.as_bytes()));
             names.insert(key, comm.to_owned());
             key

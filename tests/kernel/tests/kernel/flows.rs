@@ -15,7 +15,7 @@ fn udp_packets_and_bytes_are_exact() {
     for (server, bind) in [("10.77.2.2", "0.0.0.0"), ("[fd77:2::2]", "[::]")] {
         let port = fixture.server.ask(&format!("udp-serve {bind}:4053"));
         assert_eq!(port, "4053");
-        fixture.client.ask(&format!("udp {server}:4053 100 700"));
+        fixture.client().ask(&format!("udp {server}:4053 100 700"));
         let peer = server.trim_matches(['[', ']']);
         let flows = fixture.drain();
         let row = flows.sum(&fixture.client_cgroup, |row| row.protocol == "udp" && row.peer_address == peer);
@@ -41,7 +41,7 @@ fn tcp_bytes_are_those_of_the_socket() {
     let Some(mut fixture) = Fixture::new("tcp_bytes_are_those_of_the_socket") else { return };
     for (server, bind) in [("10.77.2.2", "0.0.0.0"), ("[fd77:2::2]", "[::]")] {
         fixture.server.ask(&format!("tcp-serve {bind}:8080"));
-        fixture.client.ask(&format!("tcp {server}:8080 3 2000000 1500000"));
+        fixture.client().ask(&format!("tcp {server}:8080 3 2000000 1500000"));
         let peer = server.trim_matches(['[', ']']);
         let flows = fixture.drain_until(|flows| flows.closes() == 6);
         for (cgroup, host, role) in [
@@ -88,11 +88,11 @@ fn what_the_router_drops_is_seen_as_drops_and_retransmits() {
         }",
     );
     fixture.server.ask("tcp-serve 0.0.0.0:8080");
-    fixture.client.ask("tcp 10.77.2.2:8080 4 3000000 1000");
+    fixture.client().ask("tcp 10.77.2.2:8080 4 3000000 1000");
     let flows = fixture.drain_until(|flows| flows.closes() == 8);
     let lost = fixture.network.counter(Host::Router, "lost");
     assert!(lost.packets > 0, "nothing was dropped");
-    assert_eq!(flows.drops("NETFILTER_DROP", "tcp"), (lost.packets, lost.bytes));
+    assert_eq!(flows.drops(None, "NETFILTER_DROP", "tcp"), (lost.packets, lost.bytes));
     for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
         let row = flows.sum(cgroup, |row| row.protocol == "tcp");
         assert_eq!(row.retransmits, fixture.network.snmp(host, "Tcp", "RetransSegs"), "{host:?}");
@@ -105,7 +105,7 @@ fn a_refused_connection_is_a_failure_of_the_client() {
     let Some(mut fixture) = Fixture::new("a_refused_connection_is_a_failure_of_the_client") else { return };
     for server in ["10.77.2.2", "[fd77:2::2]"] {
         for _ in 0..5 {
-            fixture.client.ask(&format!("refused {server}:9"));
+            fixture.client().ask(&format!("refused {server}:9"));
         }
         let peer = server.trim_matches(['[', ']']);
         let flows = fixture.drain();
@@ -124,22 +124,22 @@ fn a_refused_connection_is_a_failure_of_the_client() {
 fn a_connection_that_outlives_a_window_has_its_port_and_each_byte_once() {
     let Some(mut fixture) = Fixture::new("a_connection_that_outlives_a_window") else { return };
     fixture.server.ask("tcp-serve 0.0.0.0:8080");
-    let port = fixture.client.ask("open long 10.77.2.2:8080").parse().unwrap();
+    let port = fixture.client().ask("open long 10.77.2.2:8080").parse().unwrap();
     let mut all = fixture.drain();
     let row = all.sum(&fixture.client_cgroup, |row| row.client_port.is_some());
     assert_eq!((row.client_port, row.server_port, row.role.as_str()), (Some(port), 8080, "client"));
     assert!(row.opened_ts.is_some() && row.closed_ts.is_none());
     for round in 0..4 {
-        fixture.client.ask("talk long 300000 200000");
+        fixture.client().ask("talk long 300000 200000");
         // a short one beside it
-        fixture.client.ask("tcp 10.77.2.2:8080 1 1000 1000");
+        fixture.client().ask("tcp 10.77.2.2:8080 1 1000 1000");
         let flows = fixture.drain_until(|flows| flows.closes() == 2);
         let row = flows.sum(&fixture.client_cgroup, |row| row.client_port == Some(port));
         assert!((300_000..400_000).contains(&row.bytes_sent), "round {round}: {row:?}");
         assert!(flows.ports(&fixture.server_cgroup).contains(&port), "the server's rows name the same port");
         all.extend(flows);
     }
-    fixture.client.ask("close long");
+    fixture.client().ask("close long");
     let last = fixture.drain_until(|flows| flows.closes() == 2);
     let row = last.sum(&fixture.client_cgroup, |row| row.client_port == Some(port));
     assert!(row.closed_ts.is_some(), "{row:?}");
@@ -150,5 +150,97 @@ fn a_connection_that_outlives_a_window_has_its_port_and_each_byte_once() {
         near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 5);
         near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 5);
         assert_eq!(row.closes, 5);
+    }
+}
+
+#[test]
+fn what_a_rule_drops_before_it_leaves_is_booked_to_its_sender() {
+    let Some(mut fixture) = Fixture::new("what_a_rule_drops_before_it_leaves_is_booked_to_its_sender") else { return };
+    fixture.network.rules(
+        Host::Client,
+        "table inet drops {
+            counter refused {}
+            chain out { type filter hook output priority 10; udp dport 4999 counter name refused drop; }
+        }",
+    );
+    assert_eq!(fixture.client().ask("udp-send 10.77.2.2:4999 30 200"), "0");
+    let flows = fixture.drain();
+    assert_eq!(flows.drops(Some(&fixture.client_cgroup), "NETFILTER_DROP", "udp"), (30, 30 * 228));
+}
+
+#[test]
+fn connections_older_than_the_agent_are_told_with_their_role() {
+    let Some(mut fixture) = Fixture::new("connections_older_than_the_agent") else { return };
+    // both ports are ephemeral, so only who listens tells the sides apart
+    let server_port = fixture.server.ask("tcp-serve 0.0.0.0:0");
+    let port = fixture.client().ask(&format!("open old 10.77.2.2:{server_port}")).parse().unwrap();
+    fixture.client().ask("talk old 5000 5000");
+    fixture.reattach();
+    fixture.mark();
+    fixture.client().ask("talk old 100000 200000");
+    let flows = fixture.drain();
+    for (cgroup, host, role) in [
+        (&fixture.client_cgroup, Host::Client, "client"),
+        (&fixture.server_cgroup, Host::Server, "server"),
+    ] {
+        let row = flows.sum(cgroup, |row| row.protocol == "tcp");
+        assert_eq!((row.role.as_str(), row.server_port.to_string()), (role, server_port.clone()));
+        assert_eq!((row.client_port, row.opened_ts, row.retransmits), (Some(port), None, 0));
+        let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
+        near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 1);
+        near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 1);
+    }
+}
+
+#[test]
+fn in_the_root_cgroup_the_owner_is_the_executable() {
+    let Some(mut fixture) = Fixture::with_client_in_root("in_the_root_cgroup_the_owner_is_the_executable") else {
+        return;
+    };
+    let executable = std::fs::read_to_string("/proc/self/comm").unwrap().trim_end().to_owned();
+    fixture.server.ask("udp-serve 0.0.0.0:4053");
+    fixture.server.ask("tcp-serve 0.0.0.0:8080");
+    fixture.client().ask("tcp-serve 0.0.0.0:8081");
+    fixture.client().ask("udp 10.77.2.2:4053 20 100");
+    fixture.client().ask("tcp 10.77.2.2:8080 1 1000 100000");
+    fixture.server.ask("tcp 10.77.1.2:8081 1 1000 100000");
+    let flows = fixture.drain_until(|flows| flows.closes() == 4);
+    let row = flows.sum_of_host(&executable, |row| row.protocol == "udp" && row.server_port == 4053);
+    assert_eq!((row.packets_sent, row.packets_received), (20, 20));
+    let row = flows.sum_of_host(&executable, |row| row.server_port == 8080);
+    assert_eq!((row.role.as_str(), row.connects, row.closes), ("client", 1, 1));
+    assert!(row.bytes_received > 100_000);
+    let row = flows.sum_of_host(&executable, |row| row.server_port == 8081);
+    assert_eq!((row.role.as_str(), row.accepts, row.closes), ("server", 1, 1));
+    assert!(row.bytes_sent > 100_000);
+}
+
+#[test]
+fn each_packet_is_counted_once_while_windows_end_at_any_moment() {
+    let Some(mut fixture) = Fixture::new("each_packet_is_counted_once") else { return };
+    fixture.server.ask("tcp-serve 0.0.0.0:8080");
+    let mut all = fixture.drain();
+    let mut client = fixture.take_client();
+    let worker = std::thread::spawn(move || {
+        client.ask("tcp 10.77.2.2:8080 1500 3000 5000");
+        client
+    });
+    let mut windows = 0;
+    while !worker.is_finished() {
+        all.extend(fixture.drain());
+        windows += 1;
+    }
+    drop(worker.join().unwrap());
+    while all.closes() < 3000 {
+        all.extend(fixture.drain());
+    }
+    assert!(windows > 5, "{windows} windows");
+    for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
+        let row = all.sum(cgroup, |row| row.protocol == "tcp");
+        let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
+        println!("{windows} windows, {host:?}: {row:?} {sent:?} {received:?}");
+        assert_eq!((row.closes, row.connects + row.accepts), (1500, 1500));
+        near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 1);
+        near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 1);
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use agent::kernel::Settings;
+use agent::kernel::{KernelFeatures, Settings};
 use agent::probe::{Running, Sink, flows::PROBE};
 use agent::window::Window;
-use agent::window::sample::{Loss, Owner, Row};
+use agent::window::sample::{CgroupEvent, Loss, Owner, Row};
+use agent_common::workload::HOST_BIT;
 use daemon::clock::Clock;
 use proto::v1::{DropRow, FlowRow};
 
@@ -19,49 +20,73 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Dropped in this order: processes, namespaces, programs, cgroups.
 pub(super) struct Fixture {
-    pub(super) client: Traffic,
+    client: Option<Traffic>,
     pub(super) server: Traffic,
     pub(super) network: Network,
     probe: Box<dyn Running>,
+    features: KernelFeatures,
     pub(super) client_cgroup: Cgroup,
     pub(super) server_cgroup: Cgroup,
     /// Removed last: the others lie in it.
-    _parent: Cgroup,
+    parent: Cgroup,
     marked: HashMap<(String, &'static str), Count>,
 }
 
 impl Fixture {
     /// `None`: this machine cannot, and the reason is recorded.
     pub(super) fn new(test: &str) -> Option<Self> {
+        Self::with(test, |features, _client| features.clone())
+    }
+
+    /// The client's cgroup is taken for the root, whose owners are known by their executable's name.
+    pub(super) fn with_client_in_root(test: &str) -> Option<Self> {
+        Self::with(test, |features, client| KernelFeatures { root_cgroup_id: client.id(), ..features.clone() })
+    }
+
+    fn with(test: &str, adjust: impl Fn(&KernelFeatures, &Cgroup) -> KernelFeatures) -> Option<Self> {
         if !requires(test, &[Need::Root, Need::Btf, Need::Cgroup2, Need::Tool("ip"), Need::Tool("nft")]) {
             return None;
         }
-        let features = crate::features();
-        let parent = Cgroup::new(features, "flows").unwrap();
+        let parent = Cgroup::new(crate::features(), "flows").unwrap();
         let (client_cgroup, server_cgroup) = (parent.child("client").unwrap(), parent.child("server").unwrap());
-        let settings = Settings { attach_cgroup: Some(parent.directory().to_owned()), ..Settings::default() };
-        let probe = (PROBE.attach)(features, &settings).unwrap();
-        assert_eq!(probe.missing(), expected_missing(features.version()), "{:#?}", probe.programs());
+        let features = adjust(crate::features(), &client_cgroup);
+        let probe = attach(&features, &parent);
         let network = Network::new();
         let client = Traffic::start(&network, Host::Client, &client_cgroup);
         let server = Traffic::start(&network, Host::Server, &server_cgroup);
         let mut fixture = Self {
-            client,
+            client: Some(client),
             server,
             network,
             probe,
+            features,
             client_cgroup,
             server_cgroup,
-            _parent: parent,
+            parent,
             marked: HashMap::new(),
         };
         fixture.drain();
         Some(fixture)
     }
 
+    /// The client's process.
+    pub(super) fn client(&mut self) -> &mut Traffic {
+        self.client.as_mut().unwrap()
+    }
+
+    /// Takes it away, for a thread of its own.
+    pub(super) fn take_client(&mut self) -> Traffic {
+        self.client.take().unwrap()
+    }
+
     /// Ends the server's process and starts another.
     pub(super) fn restart_server(&mut self) {
         self.server = Traffic::start(&self.network, Host::Server, &self.server_cgroup);
+    }
+
+    /// The agent starts again: what was counted until now is gone.
+    pub(super) fn reattach(&mut self) {
+        self.probe = attach(&self.features, &self.parent);
     }
 
     /// One window.
@@ -72,12 +97,17 @@ impl Fixture {
         for sample in sink.samples {
             match (sample.owner, sample.row) {
                 (Owner::Workload(owner), Row::Flow(row)) => flows.rows.push((owner, row)),
-                (_, Row::Drop(row)) => flows.drops.push(row),
+                (owner, Row::Drop(row)) => flows.drops.push((owner, row)),
                 (owner, row) => panic!("a row of another probe: {owner:?} {row:?}"),
             }
         }
+        for event in sink.cgroups {
+            if let CgroupEvent::HostComm { key, comm } = event {
+                flows.hosts.insert(key, comm);
+            }
+        }
         let own = [self.client_cgroup.id(), self.server_cgroup.id()];
-        flows.rows.retain(|(owner, _)| own.contains(owner));
+        flows.rows.retain(|(owner, _)| own.contains(owner) || owner & HOST_BIT != 0);
         assert_eq!(flows.losses, Vec::new());
         flows
     }
@@ -113,6 +143,13 @@ impl Fixture {
     }
 }
 
+fn attach(features: &KernelFeatures, cgroup: &Cgroup) -> Box<dyn Running> {
+    let settings = Settings { attach_cgroup: Some(cgroup.directory().to_owned()), ..Settings::default() };
+    let probe = (PROBE.attach)(features, &settings).unwrap();
+    assert_eq!(probe.missing(), expected_missing(features.version()), "{:#?}", probe.programs());
+    probe
+}
+
 /// What a kernel of this version is known to lack.
 fn expected_missing(version: (u32, u32)) -> Vec<String> {
     if version < (5, 17) { vec!["drop_reason: kernel < 5.17".into()] } else { Vec::new() }
@@ -122,7 +159,8 @@ fn expected_missing(version: (u32, u32)) -> Vec<String> {
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     rows: Vec<(u64, FlowRow)>,
-    drops: Vec<DropRow>,
+    drops: Vec<(Owner, DropRow)>,
+    hosts: HashMap<u64, String>,
     losses: Vec<Loss>,
 }
 
@@ -131,12 +169,26 @@ impl Flows {
         self.rows.extend(more.rows);
         self.drops.extend(more.drops);
         self.losses.extend(more.losses);
+        self.hosts.extend(more.hosts);
     }
 
     /// All rows of a cgroup that fit, in one; the names are those of the last.
     #[track_caller]
     pub(super) fn sum(&self, cgroup: &Cgroup, fits: impl Fn(&FlowRow) -> bool) -> FlowRow {
-        let rows = self.rows.iter().filter(|(owner, row)| *owner == cgroup.id() && fits(row)).map(|(_, row)| row);
+        self.sum_of(cgroup.id(), fits)
+    }
+
+    /// As `sum`, for an executable of the root cgroup.
+    #[track_caller]
+    pub(super) fn sum_of_host(&self, comm: &str, fits: impl Fn(&FlowRow) -> bool) -> FlowRow {
+        let named = self.hosts.iter().find(|(_, name)| *name == comm);
+        let key = named.map(|(key, _)| *key).unwrap_or_else(|| panic!("{comm} in {:?}", self.hosts));
+        self.sum_of(key, fits)
+    }
+
+    #[track_caller]
+    fn sum_of(&self, owner: u64, fits: impl Fn(&FlowRow) -> bool) -> FlowRow {
+        let rows = self.rows.iter().filter(|(have, row)| *have == owner && fits(row)).map(|(_, row)| row);
         let mut sum: Option<FlowRow> = None;
         for row in rows {
             let before = sum.take().unwrap_or_default();
@@ -164,10 +216,12 @@ impl Flows {
         self.rows.iter().map(|(_, row)| row.closes).sum()
     }
 
-    /// Packets and bytes dropped for a reason, on the whole machine.
-    pub(super) fn drops(&self, reason: &str, protocol: &str) -> (u64, u64) {
-        let rows = self.drops.iter().filter(|row| row.reason == reason && row.protocol == protocol);
-        rows.fold((0, 0), |(packets, bytes), row| (packets + row.packets, bytes + row.bytes))
+    /// Packets and bytes dropped for a reason, on the whole machine: of packets with this owner, `None` without.
+    pub(super) fn drops(&self, cgroup: Option<&Cgroup>, reason: &str, protocol: &str) -> (u64, u64) {
+        let owner = cgroup.map_or(Owner::Host("kernel".into()), |cgroup| Owner::Workload(cgroup.id()));
+        let fits = |row: &&(Owner, DropRow)| row.0 == owner && row.1.reason == reason && row.1.protocol == protocol;
+        let rows = self.drops.iter().filter(fits);
+        rows.fold((0, 0), |(packets, bytes), (_, row)| (packets + row.packets, bytes + row.bytes))
     }
 
     /// The client ports that a cgroup's rows show, each once.

@@ -84,6 +84,12 @@ fn obey(words: &[&str], open: &mut HashMap<String, TcpStream>) -> std::io::Resul
         ["tcp-serve", address] => tcp_serve(address),
         ["udp-serve", address] => udp_serve(address),
         ["udp", address, count, size] => udp(address, number(count), number(size)),
+        ["udp-send", address, count, size] => {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            // a rule that drops on output is an error of sending
+            let sent = (0..number(count)).filter(|_| socket.send_to(&vec![b'u'; number(size)], address).is_ok());
+            Ok(sent.count().to_string())
+        }
         ["tcp", address, count, send, receive] => {
             for _ in 0..number(count) {
                 let mut stream = connect(address)?;
@@ -100,6 +106,13 @@ fn obey(words: &[&str], open: &mut HashMap<String, TcpStream>) -> std::io::Resul
         ["talk", name, send, receive] => {
             let stream = open.get_mut(*name).ok_or(std::io::ErrorKind::NotFound)?;
             talk(stream, number(send), number(receive))?;
+            Ok("done".into())
+        }
+        ["loop", name, count, send, receive] => {
+            let stream = open.get_mut(*name).ok_or(std::io::ErrorKind::NotFound)?;
+            for _ in 0..number(count) {
+                talk(stream, number(send), number(receive))?;
+            }
             Ok("done".into())
         }
         ["close", name] => {

@@ -9,7 +9,7 @@ pub struct Field {
     pub places: &'static [(&'static str, &'static str)],
     /// Size that the program reads; another size counts as absent. 0: any (an embedded struct).
     pub size: u32,
-    /// What does not work without it; `None`: the probe cannot run without it.
+    /// What does not work without it, empty where another field stands in; `None`: the probe cannot run without it.
     pub missing: Option<&'static str>,
 }
 

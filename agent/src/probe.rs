@@ -5,6 +5,9 @@
 //! (maps, at the end of each window) → `Sink` → identity, window, export.
 
 pub mod flows;
+mod growing;
+pub mod sched;
+pub mod syscalls;
 
 use std::os::fd::RawFd;
 

@@ -1,20 +1,212 @@
-//! probe
+//! Syscalls: counts and errors exact per owner and number, latency per owner and class of the calls that are timed.
+//!
+//! Hooks: `sys_enter`, `sys_exit` (BTF tracepoints, whose `pt_regs` are the user ABI and need no offset).
+//! Sampling saves the clock, not the dispatch. Kernel: 5.10 with BTF.
 #![no_std]
 #![no_main]
-use aya_ebpf::{macros::{raw_tracepoint, map}, programs::RawTracePointContext, maps::PerCpuArray};
+
+use agent_common::histogram::bucket;
+use agent_common::lost;
+use agent_common::syscalls::{
+    CLASS_NEVER, CLASS_NUMBERS, COMPAT, Count, CountKey, ErrorKey, LAYOUT, Latency, LatencyKey, MAX_COUNTS, MAX_ERRORS,
+    MAX_LATENCIES, SAMPLE_EVERY, STARTS, Start, failure,
+};
+use agent_ebpf::lost::lose;
+use agent_ebpf::memory::{add, add32};
+use agent_ebpf::workload::current_workload;
+use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::macros::{btf_tracepoint, map};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
+use aya_ebpf::programs::BtfTracePointContext;
+use core::ptr::{read_volatile, write_volatile};
+
+/// One in `SAMPLE_MASK + 1` calls is timed.
+#[unsafe(no_mangle)]
+static SAMPLE_MASK: Global<u32> = Global::new(SAMPLE_EVERY - 1);
+/// The agent itself: its calls are counted, not timed.
+#[unsafe(no_mangle)]
+static OWN_TGID: Global<u32> = Global::new(0);
 
 #[map]
-static COUNT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static COUNTS: PerCpuHashMap<CountKey, Count> = PerCpuHashMap::with_max_entries(MAX_COUNTS, 0);
+#[map]
+static ERRORS: HashMap<ErrorKey, u64> = HashMap::with_max_entries(MAX_ERRORS, 0);
+#[map]
+static LATENCIES: HashMap<LatencyKey, Latency> = HashMap::with_max_entries(MAX_LATENCIES, 0);
+/// Class of each number; native ones, then compat ones. Written by the agent.
+#[map]
+static CLASSES: Array<u8> = Array::with_max_entries(CLASS_NUMBERS * 2, 0);
+#[map]
+static STARTS_BY_TID: Array<Start> = Array::with_max_entries(STARTS, 0);
+/// Calls since the last timed one.
+#[map]
+static TICKS: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+/// Never written: a latency of zeros to begin one with, too large for the stack.
+#[map]
+static ZERO: Array<Latency> = Array::with_max_entries(1, 0);
 
-#[raw_tracepoint(tracepoint = "sys_exit")]
-fn sys_exit(_ctx: RawTracePointContext) -> i32 {
-    if let Some(n) = COUNT.get_ptr_mut(0) { unsafe { *n += 1 }; }
+#[btf_tracepoint(function = "sys_enter")]
+fn syscalls_enter(context: BtfTracePointContext) -> i32 {
+    let Some(ticks) = TICKS.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own value.
+    let tick = unsafe {
+        *ticks = (*ticks).wrapping_add(1);
+        *ticks
+    };
+    if tick & SAMPLE_MASK.load() == 0 {
+        begin(context.arg(0), context.arg::<u64>(1) as u32);
+    }
     0
 }
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+#[inline(always)]
+fn begin(registers: *const u8, number: u32) {
+    let ids = bpf_get_current_pid_tgid();
+    if (ids >> 32) as u32 == OWN_TGID.load() || class(marked(registers, number)) == CLASS_NEVER {
+        return;
+    }
+    let tid = ids as u32;
+    let Some(start) = STARTS_BY_TID.get_ptr_mut(tid & (STARTS - 1)) else { return };
+    // SAFETY: an array's value; only this thread writes a start that carries its tid.
+    unsafe {
+        let before = read_volatile(&raw const (*start).tid);
+        if before != 0 && before != tid {
+            lose(lost::SLOT_COLLISION, 1);
+        }
+        write_volatile(&raw mut (*start).tid, 0);
+        write_volatile(&raw mut (*start).at_ns, bpf_ktime_get_ns());
+        write_volatile(&raw mut (*start).tid, tid);
+    }
+}
 
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"GPL\0";
+#[btf_tracepoint(function = "sys_exit")]
+fn syscalls_exit(context: BtfTracePointContext) -> i32 {
+    let registers: *const u8 = context.arg(0);
+    let number = marked(registers, number(registers));
+    let workload = current_workload();
+    let failed = failure(context.arg::<i64>(1));
+    count(workload, number, failed);
+    let tid = bpf_get_current_pid_tgid() as u32;
+    let Some(start) = STARTS_BY_TID.get_ptr_mut(tid & (STARTS - 1)) else { return 0 };
+    // SAFETY: an array's value.
+    if unsafe { read_volatile(&raw const (*start).tid) } == tid {
+        // SAFETY: as above; the start is this thread's own.
+        let began = unsafe {
+            let began = read_volatile(&raw const (*start).at_ns);
+            write_volatile(&raw mut (*start).tid, 0);
+            began
+        };
+        // SAFETY: a helper without arguments.
+        time(workload, number, unsafe { bpf_ktime_get_ns() }.wrapping_sub(began));
+    }
+    0
+}
+
+#[inline(always)]
+fn count(workload: u64, number: u32, failed: Option<u32>) {
+    let key = CountKey { workload, number, _pad: 0 };
+    if let Some(count) = count_of(&key) {
+        // SAFETY: this CPU's own value.
+        unsafe {
+            (*count).calls += 1;
+            if failed.is_some() {
+                (*count).errors += 1;
+            }
+        }
+    } else {
+        lose(lost::MAP_FULL, 1);
+    }
+    if let Some(errno) = failed {
+        error(workload, number, errno);
+    }
+}
+
+#[inline(always)]
+fn count_of(key: &CountKey) -> Option<*mut Count> {
+    if let Some(count) = COUNTS.get_ptr_mut(key) {
+        return Some(count);
+    }
+    // another CPU may insert it first: then the lookup finds that one
+    _ = COUNTS.insert(key, Count { calls: 0, errors: 0 }, u64::from(BPF_NOEXIST));
+    COUNTS.get_ptr_mut(key)
+}
+
+#[inline(always)]
+fn error(workload: u64, number: u32, errno: u32) {
+    let key = ErrorKey { workload, number, errno };
+    let mut found = ERRORS.get_ptr_mut(&key);
+    if found.is_none() {
+        // as in `count_of`
+        _ = ERRORS.insert(&key, 0_u64, u64::from(BPF_NOEXIST));
+        found = ERRORS.get_ptr_mut(&key);
+    }
+    match found {
+        // SAFETY: a map's value.
+        Some(count) => unsafe { add(count, 1) },
+        None => lose(lost::MAP_FULL, 1),
+    }
+}
+
+#[inline(always)]
+fn time(workload: u64, number: u32, nanos: u64) {
+    let key = LatencyKey { workload, class: u32::from(class(number)), _pad: 0 };
+    let mut found = LATENCIES.get_ptr_mut(&key);
+    if found.is_none() {
+        let Some(zero) = ZERO.get(0) else { return };
+        // as in `count_of`
+        _ = LATENCIES.insert(&key, zero, u64::from(BPF_NOEXIST));
+        found = LATENCIES.get_ptr_mut(&key);
+    }
+    let Some(latency) = found else {
+        lose(lost::MAP_FULL, 1);
+        return;
+    };
+    let index = bucket(nanos) as usize;
+    if index < agent_common::histogram::BUCKETS {
+        // SAFETY: a map's value, and the index is inside it.
+        unsafe { add32(latency.cast::<u32>().add(index), 1) };
+    }
+}
+
+/// The number with `COMPAT` for a 32-bit caller.
+#[inline(always)]
+fn marked(registers: *const u8, number: u32) -> u32 {
+    if is_compat(registers) { (number & !COMPAT) | COMPAT } else { number & !COMPAT }
+}
+
+#[inline(always)]
+fn class(marked: u32) -> u8 {
+    let number = marked & !COMPAT;
+    if number >= CLASS_NUMBERS {
+        return 0;
+    }
+    let index = if marked & COMPAT != 0 { number + CLASS_NUMBERS } else { number };
+    match CLASSES.get(index) {
+        Some(class) => *class,
+        None => 0,
+    }
+}
+
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+fn number(registers: *const u8) -> u32 {
+    const ORIG_AX: usize = 120;
+    // SAFETY: a `pt_regs` by the verifier's own type; the layout is ptrace's ABI.
+    unsafe { read_volatile(registers.add(ORIG_AX).cast::<u64>()) as u32 }
+}
+
+/// 32-bit code runs in a code segment of its own.
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+fn is_compat(registers: *const u8) -> bool {
+    const CS: usize = 136;
+    const USER32_CS: u64 = 0x23;
+    // SAFETY: as in `number`.
+    unsafe { read_volatile(registers.add(CS).cast::<u64>()) & 0xffff == USER32_CS }
+}
+
+agent_ebpf::forget_programs!(syscalls_rename, syscalls_gone);
+agent_ebpf::object!(LAYOUT);

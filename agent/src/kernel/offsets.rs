@@ -43,7 +43,9 @@ pub(super) fn globals(
         let offset = match (resolve(btf, field), field.missing) {
             (Ok(offset), _) => offset,
             (Err(_), Some(what)) => {
-                missing.push(what.to_owned());
+                if !what.is_empty() {
+                    missing.push(what.to_owned());
+                }
                 u32::MAX
             }
             (Err(error), None) => {

@@ -4,10 +4,14 @@
 //! are attached only to cgroups that a test made; tracepoints see the whole machine, so tests look at their own keys.
 
 mod cgroup;
+mod child;
 mod flows;
 mod netns;
 mod offsets;
+mod probes;
 mod requires;
+mod sched;
+mod syscalls;
 
 use std::sync::OnceLock;
 

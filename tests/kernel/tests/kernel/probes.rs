@@ -1,0 +1,51 @@
+//! Driving one probe as the agent does: attach, poll, drain, and look at the rows of one owner.
+
+use std::time::{Duration, Instant};
+
+use agent::kernel::Settings;
+use agent::probe::{Probe, Running, Sink};
+use agent::window::Window;
+use agent::window::sample::{Owner, Row};
+
+/// An attached probe, and all that it gave so far.
+pub(crate) struct Attached {
+    running: Box<dyn Running>,
+    pub(crate) sink: Sink,
+}
+
+impl Attached {
+    /// Attaches, or fails the test with the reason.
+    #[track_caller]
+    pub(crate) fn new(probe: &Probe, settings: &Settings) -> Self {
+        match (probe.attach)(crate::features(), settings) {
+            Ok(running) => Self { running, sink: Sink::default() },
+            Err(error) => panic!("probe {}: {error}", probe.name),
+        }
+    }
+
+    /// Empties rings, once.
+    pub(crate) fn poll(&mut self) {
+        self.running.poll(&mut self.sink);
+    }
+
+    /// Ends a window: rings first, then maps.
+    pub(crate) fn drain(&mut self) {
+        self.poll();
+        self.running.drain(Window { start_ns: 0, seconds: 10 }, &mut self.sink);
+    }
+
+    /// The rows of one owner so far.
+    pub(crate) fn rows(&self, workload: u64) -> impl Iterator<Item = &Row> {
+        self.sink.samples.iter().filter(move |sample| sample.owner == Owner::Workload(workload)).map(|sample| &sample.row)
+    }
+}
+
+/// Tries until it holds, for at most ten seconds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

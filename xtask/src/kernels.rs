@@ -8,7 +8,9 @@ mod packages;
 mod table;
 mod vm;
 
+use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -28,6 +30,9 @@ pub(crate) struct Args {
     /// Only tests whose name holds this.
     #[arg(long)]
     test: Option<String>,
+    /// Run this test binary instead of building it.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Show what the machines print.
     #[arg(long)]
     verbose: bool,
@@ -39,7 +44,7 @@ pub(crate) struct Args {
 impl Args {
     /// As `ci` calls it.
     pub(crate) fn in_ci(full: bool) -> Self {
-        Self { full, kernels: Vec::new(), test: None, verbose: false, workspace: true }
+        Self { full, kernels: Vec::new(), test: None, binary: None, verbose: false, workspace: true }
     }
 
     fn wants(&self, suite: &str, version: &str) -> bool {
@@ -57,7 +62,13 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         return Ok(());
     }
     let tools = image::Tools::find()?;
-    let binary = build(args.workspace)?;
+    let built = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => build(args.workspace)?,
+    };
+    let binary = tree::target().join("kernels").join("kernel-tests");
+    fs::create_dir_all(tree::target().join("kernels"))?;
+    run::check(Command::new("strip").arg("-o").arg(&binary).arg(built))?;
     let mut runs = Vec::new();
     let mut absent = Vec::new();
     for (suite, version) in SUITES.iter().filter(|(suite, version)| args.wants(suite, version)) {
@@ -97,21 +108,18 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The test binary of `tests/kernel`, without its debug information.
+/// The test binary of `tests/kernel`.
 fn build(workspace: bool) -> Result<PathBuf> {
     out::step("building the kernel tests");
     let mut cargo = run::clean("cargo");
     cargo.current_dir(tree::root()).args(["test", "--locked", "--no-run"]);
     cargo.args(if workspace { ["--workspace", "--all-targets"] } else { ["--package", "kernel-tests"] });
     let told = run::read_progress(&mut cargo)?;
-    let path = told
-        .lines()
+    told.lines()
         .filter_map(|line| {
             line.trim_start().strip_prefix("Executable tests/kernel/main.rs (")?.strip_suffix(')')
         })
         .next_back()
-        .context("cargo names no executable of tests/kernel/main.rs")?;
-    let stripped = tree::target().join("kernel-tests-stripped");
-    run::check(std::process::Command::new("strip").arg("-o").arg(&stripped).arg(tree::root().join(path)))?;
-    Ok(stripped)
+        .map(|path| tree::root().join(path))
+        .context("cargo names no executable of tests/kernel/main.rs")
 }

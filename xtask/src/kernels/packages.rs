@@ -57,9 +57,10 @@ fn extracted(root: &Path) -> Option<Kernel> {
     let modules =
         ["lib/modules", "usr/lib/modules"].iter().map(|dir| root.join(dir)).find(|dir| dir.is_dir())?;
     let release = fs::read_dir(&modules).ok()?.flatten().next()?.file_name().to_string_lossy().into_owned();
-    let image = root.join("boot").join(format!("vmlinuz-{release}"));
     let modules = modules.join(&release);
-    image.is_file().then_some(Kernel { release, image, modules })
+    let images = [root.join("boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")];
+    let image = images.into_iter().find(|image| image.is_file())?;
+    Some(Kernel { release, image, modules })
 }
 
 fn download(suite: &str, dir: &Path) -> Result<()> {
@@ -73,8 +74,9 @@ fn download(suite: &str, dir: &Path) -> Result<()> {
     let depends = run::read(apt("apt-cache", dir).args(["depends", META]))?;
     let image = named(&depends, "linux-image-").with_context(|| format!("{suite} has no {META}"))?;
     let mut packages = vec![image.clone()];
-    // newer kernels have their modules in a package of their own
-    packages.extend(named(&run::read(apt("apt-cache", dir).args(["depends", &image]))?, "linux-modules-"));
+    // newer kernels have their image and their modules in packages of their own
+    let depends = run::read(apt("apt-cache", dir).args(["depends", &image]))?;
+    packages.extend(["linux-modules-", "linux-binary-"].iter().filter_map(|prefix| named(&depends, prefix)));
     let debs = dir.join("debs");
     fs::remove_dir_all(&debs)?;
     fs::create_dir_all(&debs)?;

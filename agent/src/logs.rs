@@ -9,7 +9,7 @@
 //! let rules = Rules::build(&config.logs.redact)?;                 // also for process arguments
 //! let checkpoints = Checkpoints::open(&state_dir.join("checkpoints"))?;
 //! for record in spool.records() { checkpoints.commit(&record.marks); }   // before the reader starts
-//! let mut reader = Logs::build(config.logs, Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id })?.spawn()?;
+//! let mut reader = Logs::build(config.logs, Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id }).spawn()?;
 //! while let Some(chunk) = reader.next().await { .. }              // or `reader.try_next()`
 //! ```
 //!
@@ -22,7 +22,7 @@
 //!    a crash the same rows go out under the same (epoch, seq), and reading goes on behind them.
 //! 3. After the spool write, `checkpoints.commit(&marks)`: memory only, in the order of the batches. Rows that are shed
 //!    on purpose (spool full) are counted in the ledger and their marks committed as well.
-//! 4. `checkpoints.persist()` writes the file (tmp, fsync, rename, fsync of the directory). It must have returned
+//! 4. `checkpoints.persist(now_ns)` writes the file (tmp, fsync, rename, fsync of the directory). It must have returned
 //!    **before a spool record whose marks were committed is removed**; call it then, else about once a second, and at
 //!    shutdown. Calls without news cost nothing.
 //! 5. After a crash the checkpoint file may be older than the spool, so the spool's marks are committed again before
@@ -31,7 +31,7 @@
 //! # Backpressure and losses
 //! The channel holds `CHANNEL_CHUNKS` chunks. While it is full nothing is read: files wait on disk. `LogStatus` has the
 //! counters for metrics; `reader.take_losses()` yields what was lost since the last call (rate limits, files deleted
-//! before they were read), and `reader.state()` what `/probes` shows for `logs`.
+//! before they were read), and `reader.status().missing()` what `/probes` shows as missing for `logs`.
 //!
 //! # Shutdown
 //! `reader.stop()` ends reading; then `next()` yields what is in the channel and `None`. Chunks that are not taken are
@@ -40,9 +40,19 @@
 pub mod checkpoint;
 pub mod config;
 mod container;
+mod follow;
+mod glob;
+mod journal;
 mod line;
+mod outbox;
+mod owner;
+pub mod reader;
 pub mod record;
 pub mod redact;
+pub mod status;
+mod stop;
+mod tail;
+mod watch;
 
 #[cfg(test)]
 mod random;

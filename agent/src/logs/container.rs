@@ -4,12 +4,14 @@
 //! a text without line end is a part. A line that is neither is kept whole, with a mark.
 
 mod docker;
+mod join;
 mod path;
 
 use std::borrow::Cow;
 
 use crate::logs::line::time;
 
+pub(crate) use join::Join;
 pub(crate) use path::{Container, of_path};
 
 /// Which output of a process a line was written to.

@@ -119,7 +119,16 @@ impl Tail {
         let key = key_of(&file.metadata()?);
         let head = if offset == 0 { Fingerprint::default() } else { fingerprint(&head_of(&file)?) };
         let last = last_before(&file, offset, TAIL_BYTES as u64)?;
-        Ok(Self { file, key, head, last, line_start: offset, partial: Vec::new(), over: 0, prefix: Vec::new() })
+        Ok(Self {
+            file,
+            key,
+            head,
+            last,
+            line_start: offset,
+            partial: Vec::new(),
+            over: 0,
+            prefix: Vec::new(),
+        })
     }
 
     /// Starts at the file's end; in the middle of a line, behind that line's end.
@@ -197,7 +206,9 @@ impl Tail {
     /// Whether the file still begins with what was read, and is at least as long.
     pub(crate) fn is_same(&self) -> io::Result<bool> {
         Ok(self.metadata()?.len() >= self.read_to()
-            && head_of(&self.file)?.get(..self.head.length as usize).is_some_and(|head| fingerprint(head) == self.head))
+            && head_of(&self.file)?
+                .get(..self.head.length as usize)
+                .is_some_and(|head| fingerprint(head) == self.head))
     }
 
     /// Reads once and hands out the lines that end in it.

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use crate::logs::record::SourceKey;
 use crate::logs::tail::key_of;
@@ -16,6 +17,7 @@ const MAX_SIBLINGS: usize = 64;
 pub(crate) struct Sibling {
     pub(crate) path: PathBuf,
     pub(crate) key: SourceKey,
+    born_ns: u64,
     pub(crate) modified_ns: i128,
     rank: Rank,
 }
@@ -26,6 +28,25 @@ enum Rank {
     Number(u32),
     /// `app.log-20261121`: the larger, the newer.
     Date(String),
+}
+
+impl Sibling {
+    /// Names the file among all that ever have its inode.
+    pub(crate) fn identity(&self) -> (SourceKey, u64) {
+        (self.key, self.born_ns)
+    }
+}
+
+/// The same of an open file.
+pub(crate) fn identity(metadata: &fs::Metadata) -> (SourceKey, u64) {
+    (key_of(metadata), born_ns(metadata))
+}
+
+/// Inodes are used again: with its time of birth one names a file for good. Where there is none, its last change.
+fn born_ns(metadata: &fs::Metadata) -> u64 {
+    let time = metadata.created().or_else(|_| metadata.modified()).ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
 /// The rotated files of `log` beside it, oldest first. Compressed ones are not among them.
@@ -41,7 +62,8 @@ pub(crate) fn siblings(log: &Path) -> Vec<Sibling> {
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             let modified_ns =
                 i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-            Some(Sibling { path: entry.path(), key: key_of(&metadata), modified_ns, rank })
+            let (key, born_ns) = identity(&metadata);
+            Some(Sibling { path: entry.path(), key, born_ns, modified_ns, rank })
         })
         .collect();
     found.sort_by(older_first);

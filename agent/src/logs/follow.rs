@@ -1,0 +1,358 @@
+//! Which files are followed, and in which order they are read.
+//!
+//! `start` takes up what the checkpoints say, `scan` finds new and rotated files, `expire` closes old ones, `read` goes
+//! round all logs with something to read. Everything is driven by the caller; nothing here waits.
+
+mod followed;
+mod log;
+mod reconcile;
+mod rotated;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use daemon::clock::Clock;
+
+use crate::logs::checkpoint::{Checkpoints, FilePosition, Mark, Position, Resume};
+use crate::logs::config::{From, LogsConfig};
+use crate::logs::container;
+use crate::logs::glob::Glob;
+use crate::logs::journal;
+use crate::logs::outbox::{Outbox, RateLimit};
+use crate::logs::owner::Owners;
+use crate::logs::record::{Chunk, SourceKey};
+use crate::logs::redact::Rules;
+use crate::logs::status::LogStatus;
+use crate::logs::tail::{READ_BYTES, Tail, key_of};
+use log::{Kind, Log, Progress};
+
+/// Rounds of one log before the next has its turn.
+const TURN: usize = 8;
+/// Memory for unfinished lines, all logs together.
+const MAX_PARTIAL_BYTES: usize = 16 << 20;
+
+/// Follows the files of the globs.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    patterns: Vec<Pattern>,
+    exclude: Vec<Glob>,
+    from: From,
+    max_files: usize,
+    /// Noted with the globs, so that a journal that is read for the first time is known as such.
+    reads_journal: bool,
+    limit: RateLimit,
+    checkpoints: Checkpoints,
+    clock: Clock,
+    owners: Owners,
+    out: Outbox,
+    logs: BTreeMap<PathBuf, Log>,
+    directories: BTreeSet<PathBuf>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    text: String,
+    glob: Glob,
+    class: Class,
+}
+
+#[derive(Clone, Debug)]
+enum Class {
+    Plain,
+    Named(String),
+    Container,
+}
+
+impl Pattern {
+    fn kind(&self, path: &Path) -> Kind {
+        match &self.class {
+            Class::Plain => Kind::Plain,
+            Class::Named(name) => Kind::Named(name.clone()),
+            Class::Container => Kind::Container(container::of_path(path)),
+        }
+    }
+}
+
+/// What the follower needs from outside.
+#[derive(Debug)]
+pub(crate) struct FollowerDeps {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) clock: Clock,
+    pub(crate) owners: Owners,
+    pub(crate) status: Arc<LogStatus>,
+}
+
+impl Follower {
+    pub(crate) fn new(config: &LogsConfig, deps: FollowerDeps) -> Self {
+        let FollowerDeps { rules, checkpoints, clock, owners, status } = deps;
+        let pattern =
+            |text: &String, class: Class| Pattern { text: text.clone(), glob: Glob::new(text), class };
+        // the first pattern that finds a file decides: containers' files and named workloads before the rest
+        let containers = config.containers.iter().map(|text| pattern(text, Class::Container));
+        let named =
+            config.workloads.iter().map(|named| pattern(&named.glob, Class::Named(named.workload.clone())));
+        let plain = config.globs.iter().map(|text| pattern(text, Class::Plain));
+        Self {
+            patterns: containers.chain(named).chain(plain).collect(),
+            exclude: config.exclude.iter().map(|text| Glob::new(text)).collect(),
+            from: config.from,
+            max_files: config.max_files,
+            reads_journal: config.journal.enabled,
+            limit: RateLimit::new(config.max_lines_per_second),
+            checkpoints,
+            out: Outbox::new(rules, clock.clone(), status),
+            clock,
+            owners,
+            logs: BTreeMap::new(),
+            directories: BTreeSet::new(),
+            buffer: vec![0; READ_BYTES],
+        }
+    }
+
+    /// Takes up the files of the checkpoints, then those that are there now.
+    pub(crate) fn start(&mut self) {
+        let is_first = self.checkpoints.is_fresh();
+        let Resume { saved_ns, globs, positions } = self.checkpoints.resume();
+        let mut by_log: BTreeMap<PathBuf, Vec<(SourceKey, FilePosition)>> = BTreeMap::new();
+        for (source, position) in positions {
+            if let Position::File(position) = position {
+                by_log.entry(position.log.clone()).or_default().push((source, position));
+            }
+        }
+        for (path, entries) in by_log {
+            self.resume(&path, entries, saved_ns);
+        }
+        let old: BTreeSet<String> = if is_first { BTreeSet::new() } else { globs.into_iter().collect() };
+        let found = self.find();
+        let mut marks = Vec::new();
+        for (path, pattern) in found {
+            let is_new_glob = !old.contains(&self.patterns[pattern].text);
+            let at_end = is_new_glob && self.from == From::End;
+            if let Some(log) = self.admit(&path, pattern, at_end) {
+                let files = log.files.iter_mut();
+                let positions = files.map(|file| Mark {
+                    source: file.key(),
+                    position: file.position(&path, [false; 3], &log.ignored),
+                });
+                marks.extend(positions);
+            }
+        }
+        // what is skipped now is skipped after a restart as well
+        self.checkpoints.commit(&marks);
+        let globs = self.patterns.iter().map(|pattern| pattern.text.clone());
+        self.checkpoints
+            .set_globs(globs.chain(self.reads_journal.then(|| journal::PATTERN.to_owned())).collect());
+        if let Err(error) = self.checkpoints.persist(self.clock.now_unix_ns()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
+        }
+        self.reconcile();
+    }
+
+    fn resume(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
+        let gone: Vec<SourceKey> = entries.iter().map(|(key, _)| *key).collect();
+        let pattern = self.patterns.iter().find(|pattern| pattern.glob.matches(path));
+        let Some(kind) = pattern.filter(|_| !self.is_excluded(path)).map(|pattern| pattern.kind(path)) else {
+            // no longer wanted
+            self.checkpoints
+                .commit(&gone.iter().map(|&source| Mark { source, position: None }).collect::<Vec<_>>());
+            return;
+        };
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
+        match log.resume(entries, saved_ns, self.clock.monotonic()) {
+            Ok(missing) => self.out.status.lose("rotated_away", missing as u64),
+            Err(error) => {
+                self.cannot_read(path, &error);
+                return;
+            }
+        }
+        let present: BTreeSet<SourceKey> = log.all().map(followed::Followed::key).collect();
+        for key in gone.into_iter().filter(|key| !present.contains(key)) {
+            self.out.mark(key, None);
+        }
+        log.mark_all(&mut self.out);
+        if log.all().next().is_some() {
+            self.logs.insert(path.to_owned(), log);
+        }
+    }
+
+    /// Finds new files, and what became of those that are followed.
+    pub(crate) fn scan(&mut self) {
+        for (path, pattern) in self.find() {
+            self.admit(&path, pattern, false);
+        }
+        self.reconcile();
+    }
+
+    /// Directories in which files may appear; to be watched.
+    pub(crate) fn directories(&self) -> &BTreeSet<PathBuf> {
+        &self.directories
+    }
+
+    /// Files that match, each with the first pattern that finds it; a log's name before those of its rotated files.
+    fn find(&mut self) -> Vec<(PathBuf, usize)> {
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        self.directories.clear();
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let mut found = Vec::new();
+            pattern.glob.expand(&mut found, &mut self.directories);
+            found.sort_by(|left, right| {
+                left.as_os_str().len().cmp(&right.as_os_str().len()).then_with(|| left.cmp(right))
+            });
+            all.extend(found.into_iter().filter(|path| seen.insert(path.clone())).map(|path| (path, index)));
+        }
+        all.retain(|(path, _)| !self.exclude.iter().any(|glob| glob.matches(path)));
+        self.out.status.unfollowed_files.set(0);
+        all
+    }
+
+    fn is_excluded(&self, path: &Path) -> bool {
+        self.exclude.iter().any(|glob| glob.matches(path))
+    }
+
+    /// Begins to follow the file, unless it is followed already or is another log's rotated one.
+    fn admit(&mut self, path: &Path, pattern: usize, at_end: bool) -> Option<&mut Log> {
+        if self.logs.contains_key(path) || path.to_str().is_none() {
+            return None;
+        }
+        let real = fs::canonicalize(path).ok()?;
+        let metadata = fs::metadata(&real).ok().filter(fs::Metadata::is_file)?;
+        let key = key_of(&metadata);
+        let is_known = |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real, &log.real);
+        if self.logs.values().any(is_known) {
+            return None;
+        }
+        if self.logs.values().map(|log| log.all().count()).sum::<usize>() >= self.max_files {
+            self.out.status.unfollowed_files.add(1);
+            self.out.status.miss(format!(
+                "more files match than max_files ({}) allows: the rest is not read",
+                self.max_files
+            ));
+            return None;
+        }
+        let kind = self.patterns[pattern].kind(path);
+        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
+        let open = |file| if at_end { Tail::at_end(file) } else { Tail::new(file, 0) };
+        if let Err(error) = log.begin(self.clock.monotonic(), open) {
+            self.cannot_read(path, &error);
+            return None;
+        }
+        Some(self.logs.entry(path.to_owned()).or_insert(log))
+    }
+
+    fn reconcile(&mut self) {
+        let known: BTreeSet<SourceKey> =
+            self.logs.values().flat_map(Log::all).map(followed::Followed::key).collect();
+        let now = self.clock.monotonic();
+        let mut failed = Vec::new();
+        for log in self.logs.values_mut() {
+            if let Err(error) = log.reconcile(&known, now, &mut self.out) {
+                failed.push((log.path.clone(), error));
+            }
+            self.directories.extend(log.real.parent().map(Path::to_owned));
+        }
+        for (path, error) in failed {
+            self.cannot_read(&path, &error);
+        }
+    }
+
+    /// Once a second: closes files that are over, and looks at all of them again.
+    pub(crate) fn expire(&mut self) {
+        let now = self.clock.monotonic();
+        let (mut open, mut lag) = (0, 0);
+        for log in self.logs.values_mut() {
+            log.expire(&mut self.out, now);
+            log.is_hot = true;
+            open += log.all().count() as u64;
+            lag += log.all().map(followed::Followed::unread).sum::<u64>();
+        }
+        self.logs.retain(|_, log| log.all().next().is_some());
+        self.out.status.open_files.set(open);
+        self.out.status.lag_bytes.set(lag);
+    }
+
+    /// Something may have been written to this path.
+    pub(crate) fn touch(&mut self, path: &Path) {
+        if let Some(log) = self.logs.get_mut(path) {
+            log.is_hot = true;
+            return;
+        }
+        for log in self.logs.values_mut().filter(|log| log.real == path) {
+            log.is_hot = true;
+        }
+    }
+
+    /// One turn of each log with something to read. Whether there is more. `emit` says whether to go on.
+    pub(crate) fn read(&mut self, emit: &mut dyn FnMut(Chunk) -> bool) -> bool {
+        let mut more = false;
+        let mut replaced = false;
+        let mut failed = Vec::new();
+        for log in self.logs.values_mut().filter(|log| log.is_hot) {
+            for _ in 0..TURN {
+                match log.round(&mut self.out, &mut self.owners, self.clock.monotonic(), &mut self.buffer) {
+                    Ok(Progress::Read) => {}
+                    Ok(Progress::Idle) => log.is_hot = false,
+                    Ok(Progress::Replaced) => {
+                        replaced = true;
+                        log.is_hot = false;
+                    }
+                    Err(error) => {
+                        failed.push((log.path.clone(), error));
+                        log.is_hot = false;
+                    }
+                }
+                if self.out.is_full()
+                    && let Some(chunk) = self.out.take()
+                    && !emit(chunk)
+                {
+                    return false;
+                }
+                if !log.is_hot {
+                    break;
+                }
+            }
+            more |= log.is_hot;
+        }
+        for (path, error) in failed {
+            self.cannot_read(&path, &error);
+        }
+        if replaced {
+            self.reconcile();
+            more |= self.logs.values().any(|log| log.is_hot);
+        }
+        self.bound_memory();
+        self.out.take().is_none_or(emit) && more
+    }
+
+    /// Unfinished lines are read again later if there are too many of them.
+    fn bound_memory(&mut self) {
+        let held: usize = self.logs.values().flat_map(Log::all).map(|file| file.tail.held()).sum();
+        if held > MAX_PARTIAL_BYTES {
+            for log in self.logs.values_mut() {
+                log.lingering.iter_mut().chain(&mut log.files).for_each(|file| file.tail.forget_partial());
+            }
+        }
+    }
+
+    fn cannot_read(&self, path: &Path, error: &io::Error) {
+        if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) {
+            self.out.status.miss(format!("cannot read {}: {error}", path.display()));
+        }
+    }
+}
+
+fn is_rotated_of(path: &Path, log: &Path) -> bool {
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    path != log
+        && path.parent() == log.parent()
+        && name(log).zip(name(path)).is_some_and(|(base, name)| rotated::is_rotated(&base, &name))
+}
+
+#[cfg(test)]
+mod tests;

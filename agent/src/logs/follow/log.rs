@@ -1,0 +1,385 @@
+//! One log: the file that has its name now, and those rotated away from it that are not yet read to their end.
+//!
+//! Files are read one after the other, oldest first, so that a line which begins in one and ends in the next can be
+//! joined. A file that was read to its end stays open for a while, since its writer may still have it open.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::logs::container::{self, Container, Join, Stream};
+use crate::logs::follow::followed::Followed;
+use crate::logs::follow::rotated::identity;
+use crate::logs::line::{Source, Text};
+use crate::logs::outbox::{Outbox, RateLimit};
+use crate::logs::owner::Owners;
+use crate::logs::record::{Origin, SourceKey};
+use crate::logs::tail::{Line, Round};
+use crate::window::sample::Owner;
+
+/// A deleted file is read on for so long.
+const DRAIN_DELETED: Duration = Duration::from_secs(30);
+/// A rotated file that is still there stays open for so long after it last grew.
+const DRAIN_ROTATED: Duration = Duration::from_secs(300);
+
+/// What is known of a log from where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Lines as the writer wrote them.
+    Plain,
+    /// The lines of a workload that the config names.
+    Named(String),
+    /// Lines framed by a container runtime.
+    Container(Container),
+}
+
+/// A log and its files.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// The path that the glob found.
+    pub(crate) path: PathBuf,
+    /// The same without symbolic links: rotation happens there.
+    pub(crate) real: PathBuf,
+    /// Oldest first; the last one is live unless it `is_rotated`.
+    pub(crate) files: VecDeque<Followed>,
+    /// Read to their end, and still open.
+    pub(crate) lingering: Vec<Followed>,
+    /// Rotated files that are none of ours.
+    pub(crate) ignored: BTreeSet<(SourceKey, u64)>,
+    /// There may be something to read.
+    pub(crate) is_hot: bool,
+    lines: Framing,
+}
+
+/// What turns lines into rows.
+#[derive(Debug)]
+struct Framing {
+    kind: Kind,
+    source: Source,
+    owner: Owner,
+    joins: [Join; 3],
+    in_key: [bool; 3],
+    limit: RateLimit,
+    /// Streams whose unfinished line ended in this round.
+    closed: [bool; 3],
+}
+
+/// What a look at a log came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something was read; there may be more.
+    Read,
+    /// Nothing to read now.
+    Idle,
+    /// The live file holds another text than before: its rotation must be looked at.
+    Replaced,
+}
+
+impl Log {
+    pub(crate) fn new(path: PathBuf, real: PathBuf, kind: Kind, limit: RateLimit) -> Self {
+        let attributes = match &kind {
+            Kind::Container(container) => container.attributes.clone(),
+            Kind::Plain | Kind::Named(_) => Vec::new(),
+        };
+        let source = Source { name: path.display().to_string(), attributes };
+        let owner = Owner::File(source.name.clone());
+        let (joins, in_key, closed) = (Default::default(), [false; 3], [false; 3]);
+        Self {
+            path,
+            real,
+            files: VecDeque::new(),
+            lingering: Vec::new(),
+            ignored: BTreeSet::new(),
+            is_hot: true,
+            lines: Framing { kind, source, owner, joins, in_key, limit, closed },
+        }
+    }
+
+    /// Every file that is open for this log.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Followed> {
+        self.lingering.iter().chain(&self.files)
+    }
+
+    /// Streams that a checkpoint says are inside a private key.
+    pub(crate) fn resume_keys(&mut self, streams: &[String]) {
+        for stream in Stream::ALL {
+            self.lines.in_key[stream.index()] |= streams.iter().any(|name| name == stream.name());
+        }
+    }
+
+    /// Reads each lingering file and the oldest other one once.
+    ///
+    /// # Errors
+    /// When a file cannot be read; the others may have been.
+    pub(crate) fn round(
+        &mut self,
+        out: &mut Outbox,
+        owners: &mut Owners,
+        now: Duration,
+        buffer: &mut [u8],
+    ) -> io::Result<Progress> {
+        let mut progress = Progress::Idle;
+        if self.all().any(|file| file.unread() > 0) {
+            self.lines.find_owner(&self.path, &self.real, owners);
+        }
+        for index in 0..self.lingering.len() {
+            if self.read_one(Which::Lingering(index), out, now, buffer)? == Round::Read {
+                progress = Progress::Read;
+            }
+        }
+        if self.files.is_empty() {
+            return Ok(progress);
+        }
+        match self.read_one(Which::Front, out, now, buffer)? {
+            Round::Read => Ok(Progress::Read),
+            Round::AtEnd if self.has_successor_with_text() => {
+                // the writer went on in the next file: what it wrote here before is there by now
+                if self.read_one(Which::Front, out, now, buffer)? == Round::AtEnd {
+                    self.retire_front(out, now);
+                }
+                Ok(Progress::Read)
+            }
+            Round::AtEnd => Ok(progress),
+            Round::Replaced if self.files.len() == 1 && !self.files[0].is_rotated => Ok(Progress::Replaced),
+            Round::Replaced => {
+                // a rotated file that was emptied: there is nothing more to have from it
+                if let Some(gone) = self.files.pop_front() {
+                    out.mark(gone.key(), None);
+                    self.ignored.extend(gone.tail.metadata().ok().as_ref().map(identity));
+                }
+                Ok(Progress::Read)
+            }
+        }
+    }
+
+    fn read_one(
+        &mut self,
+        which: Which,
+        out: &mut Outbox,
+        now: Duration,
+        buffer: &mut [u8],
+    ) -> io::Result<Round> {
+        let Self { path, files, lingering, lines, ignored, .. } = self;
+        let file = match which {
+            Which::Front => files.front_mut(),
+            Which::Lingering(index) => lingering.get_mut(index),
+        };
+        let Some(file) = file else { return Ok(Round::AtEnd) };
+        let before = file.tail.line_start();
+        let key = file.key();
+        let mut place = std::mem::take(&mut file.pending);
+        // the tail is borrowed by the closure's caller, so the rest of the file is looked at through copies
+        let seen = file.handed_on();
+        let round = file.tail.round(buffer, |line| lines.take(line, key, &mut place, &seen, out));
+        file.pending = place;
+        let round = round?;
+        if round == Round::Read {
+            file.grew_at = now;
+        }
+        if file.tail.line_start() > before {
+            let closed = std::mem::take(&mut lines.closed);
+            if let Some(position) = file.position(path, lines.in_key, ignored) {
+                out.mark(key, Some(position));
+            }
+            let began_elsewhere = before == 0 && file.continues;
+            self.settle(closed, began_elsewhere, key, out);
+        }
+        Ok(round)
+    }
+
+    /// After lines were handed on: parts of them in other files are no longer needed.
+    fn settle(&mut self, closed: [bool; 3], first_line_ended: bool, by: SourceKey, out: &mut Outbox) {
+        let Self { path, lingering, lines, ignored, .. } = self;
+        if first_line_ended {
+            lingering.retain(|file| {
+                if file.is_carried {
+                    out.mark(file.key(), None);
+                    ignored.extend(file.tail.metadata().ok().as_ref().map(identity));
+                }
+                !file.is_carried
+            });
+        }
+        for file in lingering.iter_mut().filter(|file| file.key() != by) {
+            let mut changed = false;
+            for (pending, closed) in file.pending.iter_mut().zip(closed) {
+                changed |= closed && pending.take().is_some();
+            }
+            if changed && let Some(position) = file.position(path, lines.in_key, ignored) {
+                out.mark(file.key(), Some(position));
+            }
+        }
+    }
+
+    fn has_successor_with_text(&self) -> bool {
+        let next = self.files.get(1);
+        next.is_some_and(|next| {
+            next.is_rotated || next.tail.metadata().is_ok_and(|metadata| metadata.len() > 0)
+        })
+    }
+
+    /// The oldest file is read to its end and the next one has begun.
+    fn retire_front(&mut self, out: &mut Outbox, now: Duration) {
+        let Some(mut front) = self.files.pop_front() else { return };
+        if let Some(next) = self.files.front_mut()
+            && next.continues
+            && next.tail.line_start() == 0
+            && front.tail.read_to() > front.tail.line_start()
+        {
+            next.tail.set_prefix(front.tail.partial());
+            front.is_carried = true;
+        }
+        out.status.rotated.add(1);
+        front.grew_at = now;
+        self.lingering.push(front);
+    }
+
+    /// Closes files that are done with, and gives up on deleted ones.
+    pub(crate) fn expire(&mut self, out: &mut Outbox, now: Duration) {
+        for file in self.lingering.iter_mut().chain(&mut self.files) {
+            let is_deleted = file
+                .tail
+                .metadata()
+                .is_ok_and(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) == 0);
+            file.deleted_at = if is_deleted { file.deleted_at.or(Some(now)) } else { None };
+        }
+        let is_over = |file: &Followed| match file.deleted_at {
+            Some(at) => now.saturating_sub(at) >= DRAIN_DELETED,
+            None => {
+                file.is_rotated && now.saturating_sub(file.grew_at) >= DRAIN_ROTATED && file.unread() == 0
+            }
+        };
+        let mut index = 0;
+        while index < self.lingering.len() {
+            if is_over(&self.lingering[index]) {
+                let file = self.lingering.remove(index);
+                self.close(file, out);
+            } else {
+                index += 1;
+            }
+        }
+        while self.files.front().is_some_and(|front| front.deleted_at.is_some() && is_over(front)) {
+            if let Some(file) = self.files.pop_front() {
+                self.close(file, out);
+            }
+        }
+    }
+
+    /// The file's last, unfinished line counts as one; what was not read is lost.
+    fn close(&mut self, mut file: Followed, out: &mut Outbox) {
+        let key = file.key();
+        if file.unread() > 0 {
+            out.status.lose("deleted_unread", file.unread_lines());
+        } else if !file.is_carried {
+            self.hand_on_partial(&mut file, out);
+        }
+        if self.files.is_empty() && self.lingering.is_empty() {
+            let end = file.tail.line_start();
+            self.lines.finish_joins(Origin { source: key, start: end, end }, out);
+        }
+        out.mark(key, None);
+        // it may still be there under a rotated name
+        self.ignored.extend(file.tail.metadata().ok().as_ref().map(identity));
+    }
+
+    /// The file ends in the middle of a line: what there is of it is handed on.
+    pub(crate) fn hand_on_partial(&mut self, file: &mut Followed, out: &mut Outbox) {
+        let key = file.key();
+        if let Some((bytes, start, end, cut)) = file.tail.take_partial() {
+            let seen = file.handed_on();
+            let line = Line { bytes: &bytes, start, end, cut };
+            self.lines.take(line, key, &mut file.pending, &seen, out);
+        }
+    }
+
+    /// The mark of every file, as it is now.
+    pub(crate) fn mark_all(&mut self, out: &mut Outbox) {
+        for file in self.lingering.iter_mut().chain(&mut self.files) {
+            if let Some(position) = file.position(&self.path, self.lines.in_key, &self.ignored) {
+                out.mark(file.tail.key(), Some(position));
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Front,
+    Lingering(usize),
+}
+
+impl Framing {
+    fn find_owner(&mut self, path: &std::path::Path, real: &std::path::Path, owners: &mut Owners) {
+        self.owner = match &self.kind {
+            Kind::Named(name) => Owner::Named(name.clone()),
+            Kind::Plain => match owners.of_file(real) {
+                Owner::File(_) => Owner::File(self.source.name.clone()),
+                other => other,
+            },
+            Kind::Container(container) => {
+                let found = container.id.as_deref().and_then(|id| owners.of_container(id));
+                found.unwrap_or_else(|| Owner::File(path.display().to_string()))
+            }
+        };
+    }
+
+    fn take(
+        &mut self,
+        line: Line<'_>,
+        source: SourceKey,
+        pending: &mut [Option<u64>; 3],
+        seen: &super::followed::HandedOn,
+        out: &mut Outbox,
+    ) {
+        let Line { bytes, start, end, cut } = line;
+        let origin = Origin { source, start, end };
+        if !matches!(self.kind, Kind::Container(_)) {
+            if !seen.covers(start, Stream::None) {
+                let text = Text {
+                    bytes: bytes.into(),
+                    stream: Stream::None,
+                    ts: None,
+                    level: None,
+                    is_cut: cut,
+                    is_bad: false,
+                };
+                out.push(&self.source, &self.owner, &mut self.limit, &text, origin, &mut self.in_key[0]);
+            }
+            return;
+        }
+        let entry = container::decode(bytes);
+        let (stream, is_bad) = (entry.stream, entry.is_bad);
+        if seen.covers(start, stream) {
+            return;
+        }
+        let index = stream.index();
+        if entry.is_part || self.joins[index].is_open() {
+            pending[index].get_or_insert(start);
+        }
+        if let Some(joined) = self.joins[index].push(entry) {
+            pending[index] = None;
+            self.closed[index] = true;
+            let is_cut = joined.is_cut || cut;
+            let text = Text { bytes: joined.text, stream, ts: joined.ts, level: None, is_cut, is_bad };
+            out.push(&self.source, &self.owner, &mut self.limit, &text, origin, &mut self.in_key[index]);
+        }
+    }
+
+    /// The log has ended: parts that wait for more will not get it.
+    fn finish_joins(&mut self, origin: Origin, out: &mut Outbox) {
+        for stream in Stream::ALL {
+            let index = stream.index();
+            if let Some(joined) = self.joins[index].finish() {
+                let text = Text {
+                    bytes: joined.text,
+                    stream,
+                    ts: joined.ts,
+                    level: None,
+                    is_cut: joined.is_cut,
+                    is_bad: false,
+                };
+                out.push(&self.source, &self.owner, &mut self.limit, &text, origin, &mut self.in_key[index]);
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What happened to a log's files since the last look: rotated by renaming, copied and truncated, deleted, or nothing.
+//!
+//! The rules, for a live file L that is read up to an offset, and a rotated file S that was not there before:
+//! - Another file has L's name: L was renamed. Every such S is newer than L and is read from its beginning, then the
+//!   new live file.
+//! - L is shorter or begins with other bytes: it was truncated. An S with L's old text goes on at the offset (it is the
+//!   copy), one with other text was written in between and is read whole, then L from its beginning.
+//! - L is as before and S begins like it: a copy that is being taken. It is looked at again next time.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::logs::checkpoint::FilePosition;
+use crate::logs::follow::followed::Followed;
+use crate::logs::follow::log::Log;
+use crate::logs::follow::rotated::{Sibling, siblings};
+use crate::logs::outbox::Outbox;
+use crate::logs::record::SourceKey;
+use crate::logs::tail::{Tail, head_of, holds, key_of};
+
+/// How often the directory is listed again until nothing changes meanwhile.
+const LISTINGS: usize = 8;
+/// A text shorter than this is only known again under its own inode.
+const STRONG_HEAD: u32 = 32;
+
+/// The live file and the rotated ones of one moment.
+struct Present {
+    live: Option<File>,
+    /// Oldest first.
+    rotated: Vec<Sibling>,
+}
+
+fn present(real: &Path) -> io::Result<Present> {
+    let mut rotated = siblings(real);
+    for _ in 0..LISTINGS {
+        let live = match File::open(real) {
+            Ok(live) => Some(live),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let again = siblings(real);
+        let same = again.iter().map(Sibling::identity).eq(rotated.iter().map(Sibling::identity));
+        rotated = again;
+        if same {
+            return Ok(Present { live, rotated });
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "rotated faster than it can be looked at"))
+}
+
+impl Log {
+    /// Begins to follow a log that was not followed before, at the offset that `open` chooses.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn begin(&mut self, now: Duration, open: impl Fn(File) -> io::Result<Tail>) -> io::Result<()> {
+        self.ignored = siblings(&self.real).iter().map(Sibling::identity).collect();
+        self.files.push_back(Followed::new(open(File::open(&self.real)?)?, now));
+        Ok(())
+    }
+
+    /// Looks what became of the files; `known` are those that are followed by any log.
+    ///
+    /// # Errors
+    /// When the live file cannot be opened; the next look tries again.
+    pub(crate) fn reconcile(
+        &mut self,
+        known: &BTreeSet<SourceKey>,
+        now: Duration,
+        out: &mut Outbox,
+    ) -> io::Result<()> {
+        if let Ok(real) = fs::canonicalize(&self.path) {
+            self.real = real;
+        }
+        let Present { live, rotated } = present(&self.real)?;
+        let listed: BTreeSet<(SourceKey, u64)> = rotated.iter().map(Sibling::identity).collect();
+        self.ignored.retain(|identity| listed.contains(identity));
+        let is_unseen =
+            |sibling: &Sibling| !known.contains(&sibling.key) && !self.ignored.contains(&sibling.identity());
+        let unseen: Vec<Sibling> = rotated.into_iter().filter(is_unseen).collect();
+        let live_key = live.as_ref().map(File::metadata).transpose()?.map(|metadata| key_of(&metadata));
+        let back_key = self.files.back().map(Followed::key);
+        match live {
+            Some(live) if live_key == back_key => self.same_name(live, unseen, now, out),
+            live => {
+                let is_new = live_key.is_some_and(|key| !known.contains(&key));
+                self.renamed(live.filter(|_| is_new), unseen, now)
+            }
+        }
+    }
+
+    /// The live file has the name it had.
+    fn same_name(
+        &mut self,
+        live: File,
+        unseen: Vec<Sibling>,
+        now: Duration,
+        out: &mut Outbox,
+    ) -> io::Result<()> {
+        let Some(back) = self.files.back_mut() else { return Ok(()) };
+        back.is_rotated = false;
+        if !back.tail.is_same()? {
+            return self.truncated(live, unseen, now, out);
+        }
+        let nothing_read = std::mem::replace(&mut back.was_unread, back.tail.read_to() == 0);
+        let beginning = head_of(&live)?;
+        for sibling in unseen {
+            let Ok(file) = File::open(&sibling.path) else { continue };
+            if file.metadata()?.len() == 0 || is_like(&file, &beginning)? {
+                continue;
+            }
+            if nothing_read {
+                // written, copied and truncated before anything of it was read
+                self.insert_before_live(Followed::new(Tail::new(file, 0)?, now));
+            } else {
+                self.ignored.insert(sibling.identity());
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_before_live(&mut self, mut file: Followed) {
+        file.is_rotated = true;
+        file.continues = self.files.len() > 1;
+        if let Some(live) = self.files.pop_back() {
+            self.files.push_back(file);
+            self.files.push_back(Followed { continues: true, ..live });
+        }
+        self.is_hot = true;
+    }
+
+    /// The live file was truncated; what was not yet read of it is in its copy, if one was taken.
+    fn truncated(
+        &mut self,
+        live: File,
+        unseen: Vec<Sibling>,
+        now: Duration,
+        out: &mut Outbox,
+    ) -> io::Result<()> {
+        let Some(mut old) = self.files.pop_back() else { return Ok(()) };
+        let (head, tail, offset) = (old.tail.head(), old.tail.tail(), old.tail.line_start());
+        let mut copied = false;
+        let mut before = Vec::new();
+        for sibling in unseen {
+            let Ok(file) = File::open(&sibling.path) else { continue };
+            if head.length > 0 && holds(&file, head, Default::default(), 0)? {
+                // a copy; a shorter or fully read one holds nothing new
+                if holds(&file, head, tail, offset)? && file.metadata()?.len() > offset && !copied {
+                    copied = true;
+                    let copy = Followed::new(Tail::new(file, offset)?, now);
+                    before.push(Followed { continues: old.continues, pending: old.pending, ..copy });
+                } else {
+                    self.ignored.insert(sibling.identity());
+                }
+            } else {
+                let file = Followed::new(Tail::new(file, 0)?, now);
+                before.push(Followed { continues: true, ..file });
+            }
+        }
+        if !copied {
+            self.hand_on_partial(&mut old, out);
+        }
+        let continues = !before.is_empty();
+        for file in before {
+            self.files.push_back(Followed { is_rotated: true, ..file });
+        }
+        let live = Followed::new(Tail::new(live, 0)?, now);
+        self.files.push_back(Followed { continues, ..live });
+        self.is_hot = true;
+        out.status.replaced.add(1);
+        self.mark_all(out);
+        Ok(())
+    }
+
+    /// The name belongs to another file now, or to none.
+    fn renamed(&mut self, live: Option<File>, unseen: Vec<Sibling>, now: Duration) -> io::Result<()> {
+        let back = self.files.back_mut().map(|back| {
+            back.is_rotated = true;
+            (back.tail.head(), back.tail.tail(), back.tail.line_start())
+        });
+        for sibling in unseen {
+            let Ok(file) = File::open(&sibling.path) else { continue };
+            if let Some((head, tail, offset)) = back
+                && head.length >= STRONG_HEAD
+                && holds(&file, head, tail, offset)?
+            {
+                self.ignored.insert(sibling.identity());
+                continue;
+            }
+            let file = Followed::new(Tail::new(file, 0)?, now);
+            self.files.push_back(Followed { is_rotated: true, ..file });
+            self.is_hot = true;
+        }
+        if let Some(live) = live {
+            self.files.push_back(Followed::new(Tail::new(live, 0)?, now));
+            self.is_hot = true;
+        }
+        Ok(())
+    }
+
+    /// Takes up a log where the checkpoints say, whatever became of its files meanwhile. Returns how many of the
+    /// checkpoints' files were not found.
+    ///
+    /// # Errors
+    /// When a file that is there cannot be opened.
+    pub(crate) fn resume(
+        &mut self,
+        mut entries: Vec<(SourceKey, FilePosition)>,
+        saved_ns: u64,
+        now: Duration,
+    ) -> io::Result<usize> {
+        let Present { live, rotated } = present(&self.real)?;
+        let mut candidates = Vec::new();
+        for sibling in &rotated {
+            if let Ok(file) = File::open(&sibling.path) {
+                candidates.push(Candidate::new(file, Some(sibling))?);
+            }
+        }
+        if let Some(live) = live {
+            candidates.push(Candidate::new(live, None)?);
+        }
+        // the surest matches first: the same inode, then the same text
+        for by_inode in [true, false] {
+            entries.retain(|(key, position)| {
+                let found = candidates.iter_mut().find(|candidate| candidate.is(*key, position, by_inode));
+                found.map(|candidate| candidate.entry = Some((*key, position.clone()))).is_none()
+            });
+        }
+        let live = candidates.last().filter(|last| last.rotated.is_none());
+        let live_key = live.map(|live| live.key);
+        let beginning = live.map(|live| head_of(&live.file)).transpose()?.unwrap_or_default();
+        // the text of the live file's inode is in another file now: it was copied and truncated
+        let copied = candidates.iter().any(|candidate| {
+            let key = candidate.entry.as_ref().map(|(key, _)| *key);
+            key.is_some() && key == live_key && Some(candidate.key) != live_key
+        });
+        // nothing had been read of the live file: whether it is another text since can only be seen by new files
+        let unsure =
+            live.and_then(|live| live.entry.as_ref()).filter(|(_, position)| position.head.length == 0);
+        let beside = unsure.map(|(_, position)| position.beside.clone());
+        let newest = candidates.iter().rposition(|candidate| {
+            candidate.entry.is_some() && (beside.is_none() || Some(candidate.key) != live_key)
+        });
+        let mut was_unseen = false;
+        for (index, candidate) in candidates.into_iter().enumerate() {
+            let Candidate { file, key: _, rotated, entry } = candidate;
+            let is_new = match (&rotated, &beside) {
+                (None, _) => true,
+                (Some(sibling), Some(beside)) => !beside.contains(&sibling.identity()),
+                (Some(_), None) if newest.is_some() => true,
+                (Some(sibling), None) => sibling.modified_ns > i128::from(saved_ns),
+            };
+            let is_newer = newest.is_none_or(|newest| index > newest);
+            let mut followed = match entry {
+                Some((_, position)) => {
+                    self.resume_keys(&position.in_key);
+                    Followed::resume(file, &position, now)?
+                }
+                None if is_new && is_newer && !(beside.is_some() && is_like(&file, &beginning)?) => {
+                    was_unseen = true;
+                    Followed::new(Tail::new(file, 0)?, now)
+                }
+                None => {
+                    // unless it may be a copy that is being taken
+                    if let Some(sibling) = rotated.filter(|_| !is_like(&file, &beginning).unwrap_or(false)) {
+                        self.ignored.insert(sibling.identity());
+                    }
+                    continue;
+                }
+            };
+            followed.is_rotated = rotated.is_some();
+            let after_copy = copied || (beside.is_some() && was_unseen && rotated.is_none());
+            followed.continues |= after_copy && followed.tail.line_start() == 0;
+            self.files.push_back(followed);
+        }
+        self.is_hot = true;
+        Ok(entries.len())
+    }
+}
+
+/// Whether the file begins like the live one: then it may be a copy of it.
+fn is_like(file: &File, beginning: &[u8]) -> io::Result<bool> {
+    let head = head_of(file)?;
+    let common = head.len().min(beginning.len());
+    Ok(common > 0 && head[..common] == beginning[..common])
+}
+
+/// A file that may be one of the checkpoints'.
+struct Candidate {
+    file: File,
+    key: SourceKey,
+    /// `None`: the live file.
+    rotated: Option<Sibling>,
+    entry: Option<(SourceKey, FilePosition)>,
+}
+
+impl Candidate {
+    fn new(file: File, rotated: Option<&Sibling>) -> io::Result<Self> {
+        let key = key_of(&file.metadata()?);
+        Ok(Self { file, key, rotated: rotated.cloned(), entry: None })
+    }
+
+    /// Device numbers may change with a reboot, so the inode and the text decide.
+    fn is(&self, key: SourceKey, position: &FilePosition, by_inode: bool) -> bool {
+        let same_inode = match (self.key, key) {
+            (SourceKey::File { inode: left, .. }, SourceKey::File { inode: right, .. }) => left == right,
+            _ => false,
+        };
+        let fits = if by_inode { same_inode } else { position.head.length >= STRONG_HEAD };
+        let text = || holds(&self.file, position.head, position.tail, position.offset).unwrap_or(false);
+        self.entry.is_none() && fits && text()
+    }
+}

@@ -1,0 +1,255 @@
+//! The systemd journal, as `journalctl -o export --follow` writes it.
+//!
+//! The cursor of the last durable entry is the checkpoint. When journalctl ends it is started again behind the last
+//! entry that was read, after a wait that grows.
+
+mod export;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::Clock;
+
+use crate::logs::checkpoint::{Checkpoints, Mark, Position};
+use crate::logs::config::{From, LogsConfig};
+use crate::logs::container::Stream;
+use crate::logs::line::level::Level;
+use crate::logs::line::{Source, Text};
+use crate::logs::outbox::{Outbox, RateLimit};
+use crate::logs::owner::Owners;
+use crate::logs::record::{Chunk, Origin, SourceKey};
+use crate::logs::redact::Rules;
+use crate::logs::status::LogStatus;
+use crate::logs::stop::Stop;
+use crate::window::sample::Owner;
+use export::{Entry, Parser};
+
+/// How the checkpoint file says that the journal was read before.
+pub(crate) const PATTERN: &str = "journald:";
+const MISSING: &str = "journald: ";
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Most units whose rate is remembered.
+const MAX_UNITS: usize = 1024;
+
+/// What the journal needs from outside.
+#[derive(Debug)]
+pub(crate) struct Deps {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) clock: Clock,
+    pub(crate) owners: Owners,
+    pub(crate) status: Arc<LogStatus>,
+    /// It was read in an earlier run.
+    pub(crate) was_read: bool,
+}
+
+/// Follows the journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    program: String,
+    cursor: Option<String>,
+    /// Without a cursor, read all there is.
+    from_beginning: bool,
+    checkpoints: Checkpoints,
+    owners: Owners,
+    out: Outbox,
+    status: Arc<LogStatus>,
+    per_second: u32,
+    limits: HashMap<String, RateLimit>,
+    /// Units in the middle of a private key.
+    in_key: BTreeSet<String>,
+    number: u64,
+}
+
+impl Journal {
+    pub(crate) fn new(config: &LogsConfig, deps: Deps) -> Self {
+        let Deps { rules, checkpoints, clock, owners, status, was_read } = deps;
+        let cursor = match checkpoints.resume().positions.remove(&SourceKey::Journal) {
+            Some(Position::Journal(cursor)) => Some(cursor),
+            _ => None,
+        };
+        Self {
+            program: config.journal.journalctl.clone(),
+            from_beginning: was_read || config.from == From::Beginning,
+            cursor,
+            checkpoints,
+            owners,
+            out: Outbox::new(rules, clock, Arc::clone(&status)),
+            status,
+            per_second: config.max_lines_per_second,
+            limits: HashMap::new(),
+            in_key: BTreeSet::new(),
+            number: 0,
+        }
+    }
+
+    /// Reads until the stop, or until `emit` says so.
+    pub(crate) fn run(mut self, stop: &Stop, emit: &mut dyn FnMut(Chunk) -> bool) {
+        let mut wait = FIRST_WAIT;
+        if self.cursor.is_none() && !self.from_beginning {
+            self.begin_at_end();
+        }
+        while !stop.is_set() {
+            let before = self.number;
+            match self.spawn() {
+                Ok(mut child) => {
+                    self.status.no_longer_misses(MISSING);
+                    let goes_on = child.stdout.take().is_none_or(|output| self.follow(output, stop, emit));
+                    end(&mut child);
+                    if !goes_on {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.status.miss(format!("{MISSING}{} not found", self.program));
+                }
+                Err(error) => self.status.miss(format!("{MISSING}{}: {error}", self.program)),
+            }
+            wait = if self.number > before { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+            stop.wait(None, wait);
+        }
+    }
+
+    /// Notes the last entry there is, so that what comes while the agent is stopped is not skipped.
+    fn begin_at_end(&mut self) {
+        let output = Command::new(&self.program)
+            .args(["-o", "export", "-n", "1", "--no-pager", "--quiet"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output();
+        let Ok(output) = output else { return };
+        let mut last = None;
+        if Parser::default().feed(&output.stdout, |entry| last = Some(entry.cursor)).is_ok()
+            && let Some(cursor) = last.filter(|cursor| !cursor.is_empty())
+        {
+            let position = Some(Position::Journal(cursor.clone()));
+            self.checkpoints.commit(&[Mark { source: SourceKey::Journal, position }]);
+            self.cursor = Some(cursor);
+        }
+        // an empty journal has no end: everything in it is new
+        self.from_beginning = true;
+    }
+
+    fn spawn(&self) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(["-o", "export", "--follow", "--no-tail", "--no-pager", "--quiet"]);
+        if let Some(cursor) = &self.cursor {
+            command.arg(format!("--after-cursor={cursor}"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    }
+
+    /// Reads one journalctl to its end. Whether to start another.
+    fn follow(&mut self, mut output: ChildStdout, stop: &Stop, emit: &mut dyn FnMut(Chunk) -> bool) -> bool {
+        let mut parser = Parser::default();
+        let mut buffer = vec![0; 64 << 10];
+        let mut entries = Vec::new();
+        while !stop.is_set() {
+            // nothing more at once: what there is goes on its way
+            let is_ready = stop.wait(Some(output.as_fd()), Duration::ZERO);
+            if !is_ready {
+                if let Some(chunk) = self.out.take()
+                    && !emit(chunk)
+                {
+                    return false;
+                }
+                stop.wait(Some(output.as_fd()), Duration::from_secs(60));
+                continue;
+            }
+            let count = match output.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "journalctl cannot be read");
+                    break;
+                }
+            };
+            let fed = parser.feed(&buffer[..count], |entry| entries.push(entry));
+            for entry in entries.drain(..) {
+                self.take(entry);
+            }
+            if self.out.is_full()
+                && let Some(chunk) = self.out.take()
+                && !emit(chunk)
+            {
+                return false;
+            }
+            if let Err(error) = fed {
+                tracing::warn!(error = &error as &dyn std::error::Error, "journal export not understood");
+                break;
+            }
+        }
+        self.out.take().is_none_or(emit)
+    }
+
+    fn take(&mut self, entry: Entry) {
+        if !entry.cursor.is_empty() {
+            self.out.mark(SourceKey::Journal, Some(Position::Journal(entry.cursor.clone())));
+            self.cursor = Some(entry.cursor.clone());
+        }
+        let name = [&entry.unit, &entry.identifier, &entry.comm, &entry.transport]
+            .into_iter()
+            .find(|name| !name.is_empty());
+        let unit = name.cloned().unwrap_or_default();
+        let owner = self.owner(&entry);
+        let mut attributes = Vec::new();
+        if !entry.identifier.is_empty() {
+            attributes.push(("log.syslog.appname", entry.identifier));
+        }
+        if !entry.pid.is_empty() {
+            attributes.push(("process.pid", entry.pid));
+        }
+        let text = Text {
+            bytes: entry.message.into(),
+            stream: Stream::None,
+            ts: entry.realtime_us.and_then(|us| us.checked_mul(1000)),
+            level: entry.priority.and_then(Level::of_syslog),
+            is_cut: entry.is_cut,
+            is_bad: false,
+        };
+        let origin = Origin { source: SourceKey::Journal, start: self.number, end: self.number + 1 };
+        self.number += 1;
+        if self.limits.len() >= MAX_UNITS {
+            self.limits.clear();
+        }
+        let source = Source { name: format!("{PATTERN}{unit}"), attributes };
+        let mut in_key = self.in_key.contains(&unit);
+        let limit = self.limits.entry(unit.clone()).or_insert_with(|| RateLimit::new(self.per_second));
+        self.out.push(&source, &owner, limit, &text, origin, &mut in_key);
+        if in_key && self.in_key.len() < MAX_UNITS {
+            self.in_key.insert(unit);
+        } else {
+            self.in_key.remove(&unit);
+        }
+    }
+
+    /// The unit's cgroup; of one that is gone its name; in the root cgroup the executable.
+    fn owner(&self, entry: &Entry) -> Owner {
+        if let Some(owner) = self.owners.of_cgroup(&entry.cgroup) {
+            return owner;
+        }
+        match entry {
+            Entry { transport, .. } if transport == "kernel" => Owner::Host("kernel".to_owned()),
+            Entry { unit, .. } if !unit.is_empty() => Owner::Named(unit.clone()),
+            Entry { comm, .. } if !comm.is_empty() => Owner::Host(comm.clone()),
+            Entry { identifier, .. } if !identifier.is_empty() => Owner::Named(identifier.clone()),
+            _ => Owner::File("journald".to_owned()),
+        }
+    }
+}
+
+fn end(child: &mut Child) {
+    // it may have ended by itself
+    if let Err(error) = child.kill().and_then(|()| child.wait()) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "journalctl not ended");
+    }
+}
+
+#[cfg(test)]
+mod tests;

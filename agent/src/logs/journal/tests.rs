@@ -1,0 +1,97 @@
+//! Against a program that writes the export format and goes on as journalctl does.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use daemon::clock::Clock;
+
+use super::{Deps, Journal};
+use crate::logs::checkpoint::{Checkpoints, merge_marks};
+use crate::logs::config::{From, JournalConfig, LogsConfig};
+use crate::logs::owner::Owners;
+use crate::logs::record::{Chunk, LogRecord};
+use crate::logs::redact::Rules;
+use crate::logs::status::LogStatus;
+use crate::logs::stop::Stop;
+use crate::window::sample::Owner;
+
+/// 2026-11-21T13:24:59Z
+const NOW: u64 = 1_795_267_499_000_000_000;
+
+/// Writes the entries behind the cursor that it is given, then waits for its end.
+fn fake(directory: &Path, entries: &[&str]) -> String {
+    let mut script = "#!/bin/sh\nafter=0\nlast=all\nfor a in \"$@\"; do case $a in --after-cursor=*) after=${a#*=};; 1) last=1;; esac; done\n".to_owned();
+    for (index, entry) in entries.iter().enumerate() {
+        let cursor = index + 1;
+        let is_last = if cursor == entries.len() { "true" } else { "false" };
+        script.push_str(&format!(
+            "if [ {cursor} -gt $after ] && {{ [ $last = all ] || {is_last}; }}; then printf '__CURSOR={cursor}\\n{entry}\\n\\n'; fi\n"
+        ));
+    }
+    script.push_str("[ $last = 1 ] || exec sleep 100\n");
+    let path = directory.join("journalctl");
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Runs it until so many records came, then makes them durable.
+fn read(program: &str, state: &Path, from: From, was_read: bool, count: usize) -> Vec<LogRecord> {
+    let journal = JournalConfig { enabled: true, journalctl: program.to_owned() };
+    let config = LogsConfig { from, journal, ..LogsConfig::default() };
+    let clock = Clock::manual(NOW);
+    let checkpoints = Checkpoints::open(state).unwrap();
+    let deps = Deps {
+        rules: Arc::new(Rules::build(&[]).unwrap()),
+        checkpoints: checkpoints.clone(),
+        clock: clock.clone(),
+        owners: Owners::new(None, 0, clock),
+        status: Arc::<LogStatus>::default(),
+        was_read,
+    };
+    let stop = Stop::new().unwrap();
+    let mut records = Vec::new();
+    Journal::new(&config, deps).run(&stop, &mut |chunk: Chunk| {
+        checkpoints.commit(&merge_marks([&chunk]));
+        records.extend(chunk.records);
+        records.len() < count
+    });
+    checkpoints.persist(NOW).unwrap();
+    records
+}
+
+#[test]
+fn entries_become_rows_and_a_restart_goes_on_behind_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let first = "__REALTIME_TIMESTAMP=1795267498000000\\nPRIORITY=3\\n_SYSTEMD_UNIT=a.service\\n_PID=7\\nMESSAGE=one password=x";
+    let program = fake(directory.path(), &[first]);
+    let records = read(&program, &state, From::Beginning, false, 1);
+    let row = &records[0].row;
+    assert_eq!(
+        (row.ts, row.level.as_str(), row.source.as_str()),
+        (NOW - 1_000_000_000, "error", "journald:a.service")
+    );
+    assert_eq!(&row.body[..], b"one password=[redacted:password]");
+    assert_eq!(row.attributes["process.pid"], "7");
+    assert_eq!(records[0].owner, Owner::Named("a.service".to_owned()));
+    let program = fake(directory.path(), &[first, "_TRANSPORT=kernel\\nMESSAGE=two"]);
+    let records = read(&program, &state, From::Beginning, true, 1);
+    assert_eq!(&records[0].row.body[..], b"two");
+    assert_eq!(records[0].owner, Owner::Host("kernel".to_owned()));
+}
+
+#[test]
+fn the_first_start_skips_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    // the last entry's cursor is asked for first; what comes behind it is read
+    let program = fake(directory.path(), &["MESSAGE=old", "MESSAGE=last"]);
+    let text = std::fs::read_to_string(&program).unwrap();
+    let grown = "if [ $last = all ] && [ 3 -gt $after ]; then printf '__CURSOR=3\\nMESSAGE=new\\n\\n'; fi\n[ $last = 1 ]";
+    std::fs::write(&program, text.replace("[ $last = 1 ]", grown)).unwrap();
+    let records = read(&program, &state, From::End, false, 1);
+    let bodies: Vec<&[u8]> = records.iter().map(|record| &record.row.body[..]).collect();
+    assert_eq!(bodies, [b"new"]);
+}

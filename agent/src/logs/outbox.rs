@@ -1,0 +1,110 @@
+//! Rows on their way into a chunk, with the marks that belong to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use daemon::clock::Clock;
+use proto::v1;
+
+use crate::logs::checkpoint::{Mark, Position};
+use crate::logs::line::{Lines, Source, Text, size_of};
+use crate::logs::record::{CHUNK_BYTES, Chunk, LogRecord, Origin, SourceKey};
+use crate::logs::redact::Rules;
+use crate::logs::status::LogStatus;
+use crate::window::sample::Owner;
+
+/// Collects what one thread reads.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    lines: Lines,
+    clock: Clock,
+    pub(crate) status: Arc<LogStatus>,
+    records: Vec<LogRecord>,
+    bytes: usize,
+    marks: BTreeMap<SourceKey, Option<Position>>,
+}
+
+/// Lines per second of one source; what is beyond is lost and counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateLimit {
+    per_second: u32,
+    second: u64,
+    used: u32,
+}
+
+impl RateLimit {
+    /// 0: none.
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self { per_second, second: 0, used: 0 }
+    }
+
+    fn admits(&mut self, now_ns: u64) -> bool {
+        if self.per_second == 0 {
+            return true;
+        }
+        let second = now_ns / 1_000_000_000;
+        if second != self.second {
+            (self.second, self.used) = (second, 0);
+        }
+        self.used = self.used.saturating_add(1);
+        self.used <= self.per_second
+    }
+}
+
+impl Outbox {
+    pub(crate) fn new(rules: Arc<Rules>, clock: Clock, status: Arc<LogStatus>) -> Self {
+        Self {
+            lines: Lines::new(rules),
+            clock,
+            status,
+            records: Vec::new(),
+            bytes: 0,
+            marks: BTreeMap::new(),
+        }
+    }
+
+    /// Makes a row of the text, unless the source is beyond its rate.
+    pub(crate) fn push(
+        &mut self,
+        source: &Source,
+        owner: &Owner,
+        limit: &mut RateLimit,
+        text: &Text<'_>,
+        origin: Origin,
+        in_key: &mut bool,
+    ) {
+        let now_ns = self.clock.now_unix_ns();
+        let row: v1::LogRow = self.lines.row(source, text, now_ns, in_key);
+        if !limit.admits(now_ns) {
+            self.status.lose("rate_limit", 1);
+            return;
+        }
+        self.status.lines.add(1);
+        self.status.body_bytes.add(row.body.len() as u64);
+        self.status.truncated.add(u64::from(row.truncated));
+        self.status.malformed.add(u64::from(text.is_bad));
+        self.bytes += size_of(&row);
+        self.records.push(LogRecord { owner: owner.clone(), row, origin });
+    }
+
+    /// Where the source goes on once all rows so far are durable; `None`: it is done with.
+    pub(crate) fn mark(&mut self, source: SourceKey, position: Option<Position>) {
+        self.marks.insert(source, position);
+    }
+
+    /// Whether the rows so far are enough for a chunk.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= CHUNK_BYTES
+    }
+
+    /// The rows so far. Marks without rows wait for the next ones.
+    pub(crate) fn take(&mut self) -> Option<Chunk> {
+        if self.records.is_empty() {
+            return None;
+        }
+        self.bytes = 0;
+        let marks = std::mem::take(&mut self.marks).into_iter();
+        let marks = marks.map(|(source, position)| Mark { source, position }).collect();
+        Some(Chunk { records: std::mem::take(&mut self.records), marks })
+    }
+}

@@ -1,0 +1,237 @@
+//! The reading threads and the channel that they fill.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use daemon::clock::Clock;
+use tokio::sync::mpsc;
+
+use crate::logs::checkpoint::Checkpoints;
+use crate::logs::config::LogsConfig;
+use crate::logs::follow::{Follower, FollowerDeps};
+use crate::logs::journal;
+use crate::logs::owner::Owners;
+use crate::logs::record::{CHANNEL_CHUNKS, Chunk};
+use crate::logs::redact::Rules;
+use crate::logs::status::LogStatus;
+use crate::logs::stop::Stop;
+use crate::logs::watch::Watch;
+use crate::window::sample::Loss;
+
+/// How often all files are looked at, whatever inotify says.
+const POLL: Duration = Duration::from_secs(1);
+/// How often directories are listed where inotify watches them, and where it does not.
+const LIST_WATCHED: Duration = Duration::from_secs(10);
+/// After an event, so that one wake-up serves many.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// What reading needs from outside.
+#[derive(Debug)]
+pub struct Deps {
+    /// Compiled redaction rules.
+    pub rules: Arc<Rules>,
+    /// With the marks of the spool already committed.
+    pub checkpoints: Checkpoints,
+    /// Time.
+    pub clock: Clock,
+    /// Mount point of the cgroup2 hierarchy.
+    pub cgroup2: Option<PathBuf>,
+    /// Inode of that mount point.
+    pub root_cgroup_id: u64,
+}
+
+/// Reading cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnLogsError {
+    /// The kernel gives no eventfd.
+    #[error("make an eventfd to stop the log reader")]
+    Stop {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No thread.
+    #[error("start the thread {name}")]
+    Thread {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The reader before its start.
+#[derive(Debug)]
+pub struct Logs {
+    config: LogsConfig,
+    deps: Deps,
+    status: Arc<LogStatus>,
+}
+
+impl Logs {
+    /// Opens and starts nothing.
+    pub fn build(config: LogsConfig, deps: Deps) -> Self {
+        Self { config, deps, status: Arc::default() }
+    }
+
+    /// Starts reading: one thread for files, one for the journal where there is one.
+    ///
+    /// # Errors
+    /// When the kernel gives no thread or eventfd.
+    pub fn spawn(self) -> Result<LogReader, SpawnLogsError> {
+        let Self { config, deps, status } = self;
+        let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id } = deps;
+        let stop = Stop::new().map_err(|error| SpawnLogsError::Stop { source: error.into() })?;
+        let (sender, chunks) = mpsc::channel(CHANNEL_CHUNKS);
+        let mut threads = Vec::new();
+        let was_read = checkpoints.resume().globs.iter().any(|glob| glob == journal::PATTERN);
+        let owners = || Owners::new(cgroup2.clone(), root_cgroup_id, clock.clone());
+        if config.enabled {
+            let deps = FollowerDeps {
+                rules: Arc::clone(&rules),
+                checkpoints: checkpoints.clone(),
+                clock: clock.clone(),
+                owners: owners(),
+                status: Arc::clone(&status),
+            };
+            let follower = Follower::new(&config, deps);
+            let thread =
+                Files { follower, clock: clock.clone(), stop: stop.clone(), status: Arc::clone(&status) };
+            let sender = sender.clone();
+            threads.push(start("wake-logs", move || thread.run(&sender))?);
+        }
+        if config.enabled && config.journal.enabled {
+            let deps = journal::Deps {
+                rules,
+                checkpoints,
+                clock: clock.clone(),
+                owners: owners(),
+                status: Arc::clone(&status),
+                was_read,
+            };
+            let follower = journal::Journal::new(&config, deps);
+            let stop = stop.clone();
+            threads.push(start("wake-journal", move || {
+                follower.run(&stop, &mut |chunk| sender.blocking_send(chunk).is_ok())
+            })?);
+        }
+        Ok(LogReader { chunks, status, stop, threads })
+    }
+}
+
+fn start(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpawnLogsError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(|source| SpawnLogsError::Thread { name, source })
+}
+
+/// Yields chunks. Dropping it ends the threads.
+#[derive(Debug)]
+pub struct LogReader {
+    chunks: mpsc::Receiver<Chunk>,
+    status: Arc<LogStatus>,
+    stop: Stop,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl LogReader {
+    /// The next chunk; `None` once it was stopped and the channel is empty. Cancel safe.
+    pub async fn next(&mut self) -> Option<Chunk> {
+        self.chunks.recv().await
+    }
+
+    /// A chunk if there is one now.
+    pub fn try_next(&mut self) -> Option<Chunk> {
+        self.chunks.try_recv().ok()
+    }
+
+    /// Ends reading. What is in the channel can still be taken.
+    pub fn stop(&mut self) {
+        self.stop.set();
+        self.chunks.close();
+    }
+
+    /// Counters, shared with the threads.
+    pub fn status(&self) -> &Arc<LogStatus> {
+        &self.status
+    }
+
+    /// What was lost since the last call.
+    pub fn take_losses(&self) -> Vec<Loss> {
+        self.status.take_losses()
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        self.stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a log thread panicked");
+            }
+        }
+    }
+}
+
+/// The thread that follows files.
+struct Files {
+    follower: Follower,
+    clock: Clock,
+    stop: Stop,
+    status: Arc<LogStatus>,
+}
+
+impl Files {
+    fn run(mut self, sender: &mpsc::Sender<Chunk>) {
+        let mut watch = match Watch::new() {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                self.status.miss(format!("inotify: {error}; files are looked at once a second"));
+                None
+            }
+        };
+        self.follower.start();
+        let mut emit = |chunk| sender.blocking_send(chunk).is_ok();
+        let mut is_watched = self.watch(&mut watch);
+        let (mut listed_at, mut polled_at) = (self.clock.monotonic(), self.clock.monotonic());
+        let mut more = true;
+        while !self.stop.is_set() && !sender.is_closed() {
+            if !more {
+                self.stop.wait(watch.as_ref().map(Watch::descriptor), POLL);
+                self.stop.wait(None, GATHER);
+            }
+            let changes = watch.as_mut().map(Watch::take).unwrap_or_default();
+            let now = self.clock.monotonic();
+            let list_every = if is_watched { LIST_WATCHED } else { POLL };
+            if changes.names || changes.lost || now.saturating_sub(listed_at) >= list_every {
+                listed_at = now;
+                self.follower.scan();
+                is_watched = self.watch(&mut watch);
+            }
+            if changes.lost || now.saturating_sub(polled_at) >= POLL {
+                polled_at = now;
+                self.follower.expire();
+            }
+            for path in &changes.written {
+                self.follower.touch(path);
+            }
+            more = self.follower.read(&mut emit);
+        }
+    }
+
+    /// Whether every directory is watched.
+    fn watch(&self, watch: &mut Option<Watch>) -> bool {
+        let Some(watch) = watch else { return false };
+        match watch.set(self.follower.directories()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.status
+                    .miss(format!("inotify watch: {error}; some directories are looked at once a second"));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

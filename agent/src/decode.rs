@@ -1,5 +1,7 @@
 //! Kernel bytes to rows: pure, never panics, one module per probe.
 
+pub mod cgroups;
 pub mod flows;
+pub mod process;
 pub mod sched;
 pub mod syscalls;

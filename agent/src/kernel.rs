@@ -14,6 +14,7 @@ pub mod load;
 pub mod losses;
 mod offsets;
 pub mod table;
+pub mod wait;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct KernelFeatures {
     pub offset_mismatch: Option<String>,
     /// Number of possible CPUs (per-CPU maps have this many values).
     pub possible_cpus: usize,
+    /// Bytes of a page.
+    pub page_size: u64,
     /// Effective capabilities, bit by number.
     pub capabilities: u64,
 }

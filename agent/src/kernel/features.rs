@@ -43,6 +43,7 @@ impl KernelFeatures {
             offsets_checked: false,
             offset_mismatch: None,
             possible_cpus: possible_cpus(),
+            page_size: page_size(),
             capabilities: capabilities(&status),
         };
         if features.has_btf {
@@ -93,6 +94,11 @@ fn capabilities(status: &str) -> u64 {
 fn possible_cpus() -> usize {
     let text = fs::read_to_string(Path::new("/sys/devices/system/cpu/possible")).unwrap_or_default();
     cpu_count(text.trim()).unwrap_or(1)
+}
+
+fn page_size() -> u64 {
+    // SAFETY: a question without memory; -1 where there is no answer.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
 /// `0-3,5` has 5 CPUs, but arrays of them run to the last one.

@@ -15,6 +15,32 @@ pub(crate) fn command(work: &str) -> Command {
     command
 }
 
+/// What the kernel itself counted of a child.
+pub(crate) struct Truth {
+    pub(crate) voluntary: u64,
+    pub(crate) involuntary: u64,
+    pub(crate) cpu_ns: u64,
+}
+
+/// Waits for a child that must succeed.
+pub(crate) fn wait(child: &mut std::process::Child) -> Truth {
+    let pid = i32::try_from(child.id()).unwrap();
+    let mut status = 0;
+    // SAFETY: an all-zero rusage is valid; wait4 writes to it and to the status.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::wait4(pid, &raw mut status, 0, &raw mut usage), pid);
+        usage
+    };
+    assert_eq!(status, 0);
+    let nanos = |time: libc::timeval| (time.tv_sec * 1_000_000_000 + time.tv_usec * 1_000).cast_unsigned();
+    Truth {
+        voluntary: usage.ru_nvcsw.cast_unsigned(),
+        involuntary: usage.ru_nivcsw.cast_unsigned(),
+        cpu_ns: nanos(usage.ru_utime) + nanos(usage.ru_stime),
+    }
+}
+
 /// Calls a syscall that this binary makes for no other reason.
 fn raw(number: libc::c_long, first: libc::c_long) -> libc::c_long {
     // SAFETY: the numbers used here take at most one integer, or fail on it.
@@ -41,6 +67,11 @@ fn work() {
             }
         }
         "sleep_ms" => std::thread::sleep(Duration::from_millis(number)),
+        "sleep_and_exit" => {
+            std::thread::sleep(Duration::from_millis(20));
+            // SAFETY: ends the process at once; nothing of it is needed any more.
+            unsafe { libc::_exit(i32::try_from(number).unwrap()) }
+        }
         "burn_ms" => {
             let until = Instant::now() + Duration::from_millis(number);
             while Instant::now() < until {

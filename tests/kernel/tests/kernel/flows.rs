@@ -92,7 +92,7 @@ fn what_the_router_drops_is_seen_as_drops_and_retransmits() {
     let flows = fixture.drain_until(|flows| flows.closes() == 8);
     let lost = fixture.network.counter(Host::Router, "lost");
     assert!(lost.packets > 0, "nothing was dropped");
-    assert_eq!(flows.drops(None, "NETFILTER_DROP", "tcp"), (lost.packets, lost.bytes));
+    dropped(flows.drops(None, "tcp"), (lost.packets, lost.bytes));
     for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
         let row = flows.sum(cgroup, |row| row.protocol == "tcp");
         assert_eq!(row.retransmits, fixture.network.snmp(host, "Tcp", "RetransSegs"), "{host:?}");
@@ -165,7 +165,17 @@ fn what_a_rule_drops_before_it_leaves_is_booked_to_its_sender() {
     );
     assert_eq!(fixture.client().ask("udp-send 10.77.2.2:4999 30 200"), "0");
     let flows = fixture.drain();
-    assert_eq!(flows.drops(Some(&fixture.client_cgroup), "NETFILTER_DROP", "udp"), (30, 30 * 228));
+    dropped(flows.drops(Some(&fixture.client_cgroup), "udp"), (30, 30 * 228));
+}
+
+/// Exact where the kernel gives reasons; before 5.17 all drops are in one row.
+#[track_caller]
+fn dropped(seen: (u64, u64), truth: (u64, u64)) {
+    if crate::features().version() >= (5, 17) {
+        assert_eq!(seen, truth);
+    } else {
+        assert!(seen.0 >= truth.0 && seen.1 >= truth.1, "{seen:?}, truth {truth:?}");
+    }
 }
 
 #[test]
@@ -183,7 +193,7 @@ fn connections_older_than_the_agent_are_told_with_their_role() {
         (&fixture.client_cgroup, Host::Client, "client"),
         (&fixture.server_cgroup, Host::Server, "server"),
     ] {
-        let row = flows.sum(cgroup, |row| row.protocol == "tcp");
+        let row = flows.sum(cgroup, |row| row.client_port.is_some());
         assert_eq!((row.role.as_str(), row.server_port.to_string()), (role, server_port.clone()));
         assert_eq!((row.client_port, row.opened_ts, row.retransmits), (Some(port), None, 0));
         let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
@@ -221,8 +231,9 @@ fn each_packet_is_counted_once_while_windows_end_at_any_moment() {
     fixture.server.ask("tcp-serve 0.0.0.0:8080");
     let mut all = fixture.drain();
     let mut client = fixture.take_client();
+    let connections = if std::env::var_os("WAKE_EMULATED").is_some() { 200 } else { 1_500 };
     let worker = std::thread::spawn(move || {
-        client.ask("tcp 10.77.2.2:8080 1500 3000 5000");
+        client.ask(&format!("tcp 10.77.2.2:8080 {connections} 3000 5000"));
         client
     });
     let mut windows = 0;
@@ -231,16 +242,16 @@ fn each_packet_is_counted_once_while_windows_end_at_any_moment() {
         windows += 1;
     }
     drop(worker.join().unwrap());
-    while all.closes() < 3000 {
+    while all.closes() < 2 * connections {
         all.extend(fixture.drain());
     }
     assert!(windows > 5, "{windows} windows");
     for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
         let row = all.sum(cgroup, |row| row.protocol == "tcp");
         let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
-        println!("{windows} windows, {host:?}: {row:?} {sent:?} {received:?}");
-        assert_eq!((row.closes, row.connects + row.accepts), (1500, 1500));
-        near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 1);
-        near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 1);
+        assert_eq!((row.closes, row.connects + row.accepts), (connections, connections));
+        // exact but for segments sent again to a connection in TIME_WAIT, which are few
+        near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 5);
+        near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 5);
     }
 }

@@ -4,11 +4,13 @@
 //! are attached only to cgroups that a test made; tracepoints see the whole machine, so tests look at their own keys.
 
 mod cgroup;
+mod cgroups;
 mod child;
 mod flows;
 mod netns;
 mod offsets;
 mod probes;
+mod process;
 mod requires;
 mod sched;
 mod syscalls;

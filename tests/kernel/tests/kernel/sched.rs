@@ -17,7 +17,7 @@ fn switches_agree_with_rusage_and_delays_with_switches() {
     let cgroup = Cgroup::new(crate::features(), "sched").unwrap();
     let mut probe = Attached::new(&PROBE, &Settings::default());
     let mut child = cgroup.enter(&mut child::command("naps 2000")).spawn().unwrap();
-    let truth = wait(&mut child);
+    let truth = child::wait(&mut child);
     probe.drain();
     let (mut voluntary, mut involuntary, mut delays) = (0, 0, 0);
     for row in probe.rows(cgroup.id()) {
@@ -30,21 +30,7 @@ fn switches_agree_with_rusage_and_delays_with_switches() {
     // the child enters the cgroup after fork, and its last switch is not in its rusage
     let near = |ours: u64, truth: u64| ours.abs_diff(truth) <= 20 + truth / 50;
     assert!(voluntary >= 2_000, "{voluntary}");
-    assert!(near(voluntary, truth.0), "voluntary: {voluntary}, the kernel counts {}", truth.0);
-    assert!(near(involuntary, truth.1), "involuntary: {involuntary}, the kernel counts {}", truth.1);
+    assert!(near(voluntary, truth.voluntary), "voluntary: {voluntary}, the kernel counts {}", truth.voluntary);
+    assert!(near(involuntary, truth.involuntary), "involuntary: {involuntary}, the kernel counts {}", truth.involuntary);
     assert!(near(delays, voluntary + involuntary), "{delays} delays of {voluntary} and {involuntary} switches");
-}
-
-/// Waits for the child; its voluntary and involuntary switches as the kernel counts them.
-fn wait(child: &mut std::process::Child) -> (u64, u64) {
-    let pid = i32::try_from(child.id()).unwrap();
-    let mut status = 0;
-    // SAFETY: an all-zero rusage is valid; wait4 writes to it and to the status.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::wait4(pid, &raw mut status, 0, &raw mut usage), pid);
-        usage
-    };
-    assert_eq!(status, 0);
-    (usage.ru_nvcsw.cast_unsigned(), usage.ru_nivcsw.cast_unsigned())
 }

@@ -216,8 +216,9 @@ impl Flows {
         self.rows.iter().map(|(_, row)| row.closes).sum()
     }
 
-    /// Packets and bytes dropped for a reason, on the whole machine: of packets with this owner, `None` without.
-    pub(super) fn drops(&self, cgroup: Option<&Cgroup>, reason: &str, protocol: &str) -> (u64, u64) {
+    /// Packets and bytes that nftables dropped on the whole machine, of packets with this owner, `None` without.
+    pub(super) fn drops(&self, cgroup: Option<&Cgroup>, protocol: &str) -> (u64, u64) {
+        let reason = if crate::features().version() >= (5, 17) { "NETFILTER_DROP" } else { "UNKNOWN" };
         let owner = cgroup.map_or(Owner::Host("kernel".into()), |cgroup| Owner::Workload(cgroup.id()));
         let fits = |row: &&(Owner, DropRow)| row.0 == owner && row.1.reason == reason && row.1.protocol == protocol;
         let rows = self.drops.iter().filter(fits);

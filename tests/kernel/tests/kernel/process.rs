@@ -1,0 +1,103 @@
+//! Processes: every one is reported, however short its life.
+
+use std::process::Child;
+
+use agent::kernel::Settings;
+use agent::probe::process::PROBE;
+use agent::window::sample::Row;
+use proto::v1::ProcessRow;
+
+use crate::cgroup::Cgroup;
+use crate::child;
+use crate::probes::{Attached, eventually};
+use crate::requires::{Need, requires};
+
+fn events<'a>(probe: &'a Attached, cgroup: &Cgroup, event: &'static str) -> impl Iterator<Item = &'a ProcessRow> {
+    probe.rows(cgroup.id()).filter_map(move |row| match row {
+        Row::Process(row) if row.event == event => Some(&**row),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_thousand_short_processes_are_all_reported() {
+    if !requires("a_thousand_short_processes_are_all_reported", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "short").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let mut running: Vec<Child> = Vec::new();
+    let mut pids = std::collections::HashMap::new();
+    for number in 0..1_000_u32 {
+        if running.len() >= 64 {
+            assert!(running.remove(0).wait().is_ok());
+            probe.poll();
+        }
+        let mut command = child::command(&format!("sleep_and_exit {}", number % 200));
+        let child = cgroup.enter(&mut command).spawn().unwrap();
+        pids.insert(child.id(), number % 200);
+        running.push(child);
+    }
+    for mut child in running {
+        assert!(child.wait().is_ok());
+    }
+    let pids_in_exits = |probe: &Attached| events(probe, &cgroup, "exit").count();
+    eventually("1,000 exits", || {
+        probe.poll();
+        pids_in_exits(&probe) >= 1_000
+    });
+    let own = std::env::current_exe().unwrap();
+    for row in events(&probe, &cgroup, "exit") {
+        let code = pids.remove(&row.pid).expect("a process of this test, once");
+        assert_eq!(row.exit_code, Some(code.cast_signed()));
+        assert_eq!(row.exit_signal, None);
+        // the kernel keeps 127 bytes of the path
+        assert!(own.to_string_lossy().starts_with(&row.executable) && row.executable.len() > 8, "{}", row.executable);
+        assert_eq!(row.parent_pid, std::process::id());
+        assert_eq!(row.arguments.get(2).map(String::as_str), Some("child::work"));
+        assert!(row.lifetime_ns.is_some_and(|life| (20_000_000..20_000_000_000).contains(&life)));
+        assert!(row.memory_peak.is_some_and(|peak| peak > 100_000), "{:?}", row.memory_peak);
+    }
+    assert!(pids.is_empty(), "{} processes are missing", pids.len());
+}
+
+#[test]
+fn a_killed_process_names_its_killer_and_a_long_one_its_exec() {
+    if !requires("a_killed_process_names_its_killer_and_a_long_one_its_exec", &[Need::Root, Need::Btf, Need::Cgroup2])
+    {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "killed").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let mut child = cgroup.enter(&mut child::command("sleep_ms 60000")).spawn().unwrap();
+    eventually("the exec of a process that lives on", || {
+        probe.drain();
+        events(&probe, &cgroup, "exec").any(|row| row.pid == child.id())
+    });
+    probe.drain();
+    assert_eq!(events(&probe, &cgroup, "exec").filter(|row| row.pid == child.id()).count(), 1, "told once");
+    child.kill().unwrap();
+    assert!(child.wait().is_ok());
+    probe.drain();
+    let exit = events(&probe, &cgroup, "exit").next().expect("an exit");
+    assert_eq!((exit.pid, exit.exit_code, exit.exit_signal), (child.id(), None, Some(9)));
+    let signal = events(&probe, &cgroup, "signal").next().expect("a signal");
+    assert_eq!((signal.pid, signal.exit_signal), (child.id(), Some(9)));
+    assert_eq!(signal.sender_pid, Some(std::process::id()));
+}
+
+#[test]
+fn cpu_time_of_a_burner_is_its_own() {
+    if !requires("cpu_time_of_a_burner_is_its_own", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "burner").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let mut child = cgroup.enter(&mut child::command("burn_ms 400")).spawn().unwrap();
+    let truth = child::wait(&mut child).cpu_ns;
+    probe.drain();
+    let exit = events(&probe, &cgroup, "exit").next().expect("an exit");
+    // the kernel's own sum may lack what ran since the last tick
+    let cpu = exit.cpu_ns.expect("CPU time");
+    assert!(cpu <= truth + 10_000_000 && cpu + 20_000_000 >= truth, "{cpu} ns, rusage says {truth}");
+}

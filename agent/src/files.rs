@@ -143,6 +143,11 @@ impl Usage {
         }
     }
 
+    /// The first reading of everything that lived before the agent: where its counters begin for us.
+    pub fn begin(&mut self) {
+        drop(self.read());
+    }
+
     /// At a window's end: what everything used since the last call, one row per owner.
     pub fn read(&mut self) -> Vec<(Owner, v1::UsageRow)> {
         let mut rows: HashMap<Owner, v1::UsageRow> = HashMap::new();

@@ -1,12 +1,89 @@
-//! wake-agent: kernel → probe → decode → identity → window → export, every stage a module.
+//! wake-agent: what the kernel and the files of a host say, named, summed up per window, and sent off.
+//!
+//! ```text
+//! kernel ─ probe ─▶ decode ─▶ driver ─ identity ─▶ window ─▶ export: batch ─▶ spool (disk) ─▶ client ─▶ aggregator
+//! cgroup and proc files ─ files ─┘                   ▲  └─▶ metrics, admin
+//! log files, journal ─ logs ─────────────────────────┘
+//! ```
+//! `Agent::build` constructs and binds, and starts nothing; `Agent::spawn` starts and decides nothing.
 
 pub mod config;
-pub mod decode;
-pub mod export;
-pub mod files;
-pub mod identity;
 pub mod kernel;
-pub mod logs;
-pub mod metrics;
 pub mod probe;
+pub mod decode;
+pub mod driver;
+pub mod files;
+pub mod logs;
+pub mod identity;
 pub mod window;
+pub mod export;
+pub mod metrics;
+
+mod admin;
+mod build;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use daemon::admin::Health;
+use daemon::metrics::Registry;
+use daemon::shutdown::{Phase, Shutdown};
+
+pub use build::{Agent, BuildError, Deps};
+
+use crate::probe::Probe;
+
+/// Every probe, in the order in which they are attached: cgroup events name what the others see.
+pub const PROBES: &[Probe] = &[probe::flows::PROBE, probe::syscalls::PROBE, probe::sched::PROBE];
+
+/// How long all parts together may take to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Running {
+    /// Ends it.
+    pub shutdown: Shutdown,
+    /// Where the admin endpoint listens.
+    pub admin: SocketAddr,
+    /// Why it is not ready, if so.
+    pub health: Health,
+}
+
+/// Every metric of the agent, for the generated reference.
+pub fn describe_metrics() -> Vec<daemon::metrics::Described> {
+    let registry = Registry::new();
+    let own = registry.with_prefix("wake_agent");
+    metrics::AgentMetrics::register(&own);
+    metrics::ExportMetrics::register(&own);
+    metrics::workloads::Workloads::new(1, 1, Duration::ZERO).register(&registry);
+    registry.describe()
+}
+
+impl Agent {
+    /// Starts everything: the probe thread, the spool writer, the client, the admin server.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub fn spawn(self) -> std::io::Result<Running> {
+        let shutdown = Shutdown::new(GRACE);
+        let Self { driver, export, admin, registry, health, states, .. } = self;
+        let (token, detached) =
+            (shutdown.register(Phase::Intake, "probes"), shutdown.register(Phase::Buffers, "probe detach"));
+        std::thread::Builder::new().name("probes".into()).spawn(move || driver.run(token, detached))?;
+        if let Some((writer, client)) = export {
+            tokio::spawn(writer.run(shutdown.register(Phase::Buffers, "spool")));
+            tokio::spawn(client.run(shutdown.register(Phase::Buffers, "export")));
+        }
+        let address = admin.local_addr()?;
+        let extra = admin::router(states);
+        let token = shutdown.register(Phase::Servers, "admin");
+        let server = daemon::admin::serve(admin, registry, extra, health.clone(), token);
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "admin server ended");
+            }
+        });
+        Ok(Running { shutdown, admin: address, health })
+    }
+}

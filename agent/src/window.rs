@@ -1,6 +1,7 @@
 //! The window: the fixed span of wall time that a row sums up, aligned so that all nodes agree.
 
 pub mod assemble;
+pub(crate) mod peers;
 pub mod sample;
 
 /// One window, `[start, start + length)`.

@@ -13,6 +13,8 @@ pub const SLOT_COLLISION: u32 = 2;
 pub const BUDGET: u32 = 3;
 /// A read of kernel memory failed.
 pub const READ_FAILED: u32 = 4;
+/// A hash map took no new key, and what it would have held was added to a coarser one: only detail is missing.
+pub const COARSER: u32 = 5;
 
 /// The reason's name in the ledger.
 pub const fn name(reason: u32) -> &'static str {
@@ -22,6 +24,7 @@ pub const fn name(reason: u32) -> &'static str {
         SLOT_COLLISION => "slot_collision",
         BUDGET => "rate_limit",
         READ_FAILED => "read_failed",
+        COARSER => "detail",
         _ => "other",
     }
 }

@@ -7,8 +7,8 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 
 use super::maps::{
-    DROPS, SK_FAMILY, SK_LOCAL_PORT, SK_STATE, SKB_HEAD, SKB_LEN, SKB_NETWORK, SKB_PROTOCOL, SKB_SOCKET,
-    add, full,
+    DROPS, SK_FAMILY, SK_LOCAL_PORT, SK_STATE, SKB_HEAD, SKB_LEN, SKB_NETWORK, SKB_PROTOCOL, SKB_SOCKET, add,
+    full,
 };
 use super::owner;
 

@@ -4,7 +4,7 @@ use agent_common::flows::{Conn, Edge, EdgeKey};
 use agent_common::histogram::{BUCKETS, bucket};
 use aya_ebpf::bindings::BPF_NOEXIST;
 
-use super::maps::{EDGES, OTHERS, ZERO, add, add32, full};
+use super::maps::{EDGES, OTHERS, ZERO, add, add32, coarser, full};
 
 const EEXIST: i32 = -17;
 
@@ -25,9 +25,16 @@ fn make(key: &EdgeKey) -> Option<*mut Edge> {
     // SAFETY: the array's slot, which nobody writes.
     match EDGES.insert(key, unsafe { &*zero }, u64::from(BPF_NOEXIST)) {
         Ok(()) | Err(EEXIST) => return EDGES.get_ptr_mut(key),
-        Err(_) => full(),
+        Err(_) => coarser(),
     }
-    let other = EdgeKey { owner: key.owner, peer: [0; 4], port: 0, protocol: key.protocol, role: key.role, padding: 0 };
+    let other = EdgeKey {
+        owner: key.owner,
+        peer: [0; 4],
+        port: 0,
+        protocol: key.protocol,
+        role: key.role,
+        padding: 0,
+    };
     if let Some(found) = OTHERS.get_ptr_mut(&other) {
         return Some(found);
     }

@@ -3,10 +3,10 @@
 use core::ptr::read_volatile;
 
 use agent_common::flows::{
-    Conn, DropKey, Drops, Edge, EdgeKey, MAX_CONNS, MAX_DROPS, MAX_EDGES, MAX_OTHERS, MAX_PORTS, MAX_SENDERS, PortKey,
-    PortOwner,
+    Conn, DropKey, Drops, Edge, EdgeKey, MAX_CONNS, MAX_DROPS, MAX_EDGES, MAX_OTHERS, MAX_PORTS, MAX_SENDERS,
+    PortKey, PortOwner,
 };
-use agent_common::lost::MAP_FULL;
+use agent_common::lost::{COARSER, MAP_FULL};
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{self, Offset, absent};
 use aya_ebpf::Global;
@@ -78,10 +78,16 @@ pub fn add32(counter: *mut u32, value: u32) {
     unsafe { memory::add32(counter, value) }
 }
 
-/// A map took no new key.
+/// A map took no new key, and there is none that is coarser.
 #[inline(always)]
 pub fn full() {
     lose(MAP_FULL, 1);
+}
+
+/// A map took no new key: a connection's packet goes to its edge, an edge's to its owner's `other` edge.
+#[inline(always)]
+pub fn coarser() {
+    lose(COARSER, 1);
 }
 
 /// The epoch now.

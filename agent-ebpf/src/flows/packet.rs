@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::{
 };
 
 use super::edge::{count_packet, edge, sample_rtt};
-use super::maps::{CONNS, EPHEMERAL_HIGH, EPHEMERAL_LOW, add, epoch, full};
+use super::maps::{CONNS, EPHEMERAL_HIGH, EPHEMERAL_LOW, add, coarser, epoch};
 use super::owner;
 
 const SYN_SENT: u32 = 2;
@@ -115,21 +115,11 @@ unsafe fn refresh(skb: *mut __sk_buff, conn: *mut Conn) {
 
 /// A TCP packet whose socket has no connection here: its first, a listener's, or one after the end.
 #[inline(always)]
-fn without_conn(
-    skb: *mut __sk_buff,
-    cookie: u64,
-    headers: &Headers,
-    egress: bool,
-    bytes: u64,
-) {
+fn without_conn(skb: *mut __sk_buff, cookie: u64, headers: &Headers, egress: bool, bytes: u64) {
     // SAFETY: the context; sockets checked for null.
     let (state, retransmits) = unsafe {
         let socket = (*skb).__bindgen_anon_2.sk;
-        if socket.is_null() {
-            (CLOSE, 0)
-        } else {
-            state(socket)
-        }
+        if socket.is_null() { (CLOSE, 0) } else { state(socket) }
     };
     let role = match state {
         SYN_SENT => ROLE_CLIENT,
@@ -171,7 +161,7 @@ fn without_conn(
             on_conn(skb, conn, egress, bytes);
             return;
         }
-        full();
+        coarser();
     }
     if let Some(edge) = edge(&key) {
         count_packet(edge, egress, bytes);
@@ -227,9 +217,8 @@ fn headers(
 ) -> Option<Headers> {
     let (peer, transport) = if version == 4 {
         // SAFETY: the caller checked the first 20 bytes.
-        let (address, first) = unsafe {
-            (*((data + if egress { 16 } else { 12 }) as *const u32), *(data as *const u8))
-        };
+        let (address, first) =
+            unsafe { (*((data + if egress { 16 } else { 12 }) as *const u32), *(data as *const u8)) };
         (mapped(address), usize::from(first & 0xf) * 4)
     } else {
         if data + V6_HEADER > end {
@@ -249,7 +238,8 @@ fn headers(
         ports = unsafe { *((data + V6_HEADER) as *const [u16; 2]) };
     } else if protocol == TCP || protocol == UDP {
         // SAFETY: the helper checks the range and fails on a packet that is too short.
-        let failed = unsafe { bpf_skb_load_bytes(skb.cast(), transport as u32, ports.as_mut_ptr().cast(), 4) };
+        let failed =
+            unsafe { bpf_skb_load_bytes(skb.cast(), transport as u32, ports.as_mut_ptr().cast(), 4) };
         if failed != 0 {
             return None;
         }

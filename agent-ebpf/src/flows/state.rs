@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 
 use super::edge::{edge, fold, sample_rtt};
 use super::maps::{
-    CONNS, EPHEMERAL_HIGH, EPHEMERAL_LOW, SK_STATE, TCP_RETRANSMITS, TCP_SRTT, add, add32, epoch, full,
+    CONNS, EPHEMERAL_HIGH, EPHEMERAL_LOW, SK_STATE, TCP_RETRANSMITS, TCP_SRTT, add, add32, coarser, epoch,
 };
 use super::owner;
 use super::socket::{self, Ends, cookie, edge_key, ends};
@@ -77,7 +77,7 @@ fn make(cookie: u64, ends: &Ends, edge: EdgeKey) {
     if let Err(error) = CONNS.insert(&cookie, &conn, u64::from(BPF_NOEXIST))
         && error != EEXIST
     {
-        full();
+        coarser();
     }
 }
 

@@ -84,7 +84,13 @@ pub fn edge(key: &EdgeKey, now: &Edge, before: Option<&Edge>) -> Option<Sample> 
         ..named(key)
     };
     let counts = [
-        row.packets_sent, row.packets_received, row.connects, row.accepts, row.failures, row.resets, row.retransmits,
+        row.packets_sent,
+        row.packets_received,
+        row.connects,
+        row.accepts,
+        row.failures,
+        row.resets,
+        row.retransmits,
         row.closes,
     ];
     let quiet = counts.iter().all(|count| *count == 0) && row.rtt_hist.is_empty();
@@ -121,7 +127,9 @@ impl DropReasons {
             Some(short) => short.to_owned(),
             None => name,
         };
-        let named = enumerators.into_iter().filter_map(|(name, value)| Some((u32::try_from(value).ok()?, short(name))));
+        let named = enumerators
+            .into_iter()
+            .filter_map(|(name, value)| Some((u32::try_from(value).ok()?, short(name))));
         Self(named.collect())
     }
 

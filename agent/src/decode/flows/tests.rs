@@ -64,7 +64,10 @@ fn flow(sample: Option<Sample>) -> proto::v1::FlowRow {
 fn an_edge_is_told_once_and_then_by_what_it_grew() {
     let first = an_edge();
     let row = flow(edge(&key(ROLE_CLIENT, 443), &first, None));
-    assert_eq!((row.role.as_str(), row.protocol.as_str(), row.peer_address.as_str()), ("client", "tcp", "192.0.2.7"));
+    assert_eq!(
+        (row.role.as_str(), row.protocol.as_str(), row.peer_address.as_str()),
+        ("client", "tcp", "192.0.2.7")
+    );
     assert_eq!((row.server_port, row.client_port, row.bytes_sent, row.connects), (443, None, 1_000, 3));
     assert_eq!((row.connect_us_sum, row.srtt_us, row.rtt_hist[20]), (Some(6_000), Some(150), 4));
     assert_eq!(edge(&key(ROLE_CLIENT, 443), &first, Some(&first)).map(|_| ()), None);
@@ -96,7 +99,9 @@ fn drops_have_the_kernels_names() {
     let check = |owner: u64, reason: u32, whose: Owner, name: &str| {
         let key = DropKey { owner, reason, protocol: UDP, padding: [0; 3] };
         let now = Drops { packets: 3, bytes: 300 };
-        let Some(Sample { owner, row: Row::Drop(row) }) = drops(&key, &now, None, &reasons) else { panic!("no row") };
+        let Some(Sample { owner, row: Row::Drop(row) }) = drops(&key, &now, None, &reasons) else {
+            panic!("no row")
+        };
         assert_eq!((owner, row.reason.as_str(), row.protocol.as_str(), row.packets), (whose, name, "udp", 3));
         assert!(drops(&key, &now, Some(&now), &reasons).is_none());
     };
@@ -110,7 +115,10 @@ fn drops_have_the_kernels_names() {
 fn an_other_edge_has_no_address_and_odd_protocols_a_number() {
     let other = EdgeKey { peer: [0; 4], port: 0, protocol: 47, role: 9, ..key(0, 0) };
     let row = flow(edge(&other, &an_edge(), None));
-    assert_eq!((row.peer_address.as_str(), row.role.as_str(), row.protocol.as_str()), ("", "unknown", "ip-47"));
+    assert_eq!(
+        (row.peer_address.as_str(), row.role.as_str(), row.protocol.as_str()),
+        ("", "unknown", "ip-47")
+    );
     let v6 = EdgeKey { peer: [0x0120_u32.to_le(), 0, 0, u32::from_ne_bytes([0, 0, 0, 1])], ..key(1, 1) };
     assert!(flow(edge(&v6, &an_edge(), None)).peer_address.ends_with("::1"));
 }

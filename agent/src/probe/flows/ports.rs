@@ -114,7 +114,9 @@ fn claim(process: &Path, owners: &mut HashMap<u64, u64>, names: &mut HashMap<u64
     for file in files.flatten() {
         let Ok(target) = fs::read_link(file.path()) else { continue };
         let target = target.to_string_lossy();
-        let Some(inode) = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else { continue };
+        let Some(inode) = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else {
+            continue;
+        };
         let Ok(inode) = inode.parse() else { continue };
         let key = *key.get_or_insert_with(|| {
             let comm = fs::read_to_string(process.join("comm")).unwrap_or_default();

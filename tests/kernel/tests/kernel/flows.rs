@@ -22,14 +22,22 @@ fn udp_packets_and_bytes_are_exact() {
         let (sent, received) =
             (fixture.since(Host::Client, "udp_out"), fixture.since(Host::Client, "udp_in"));
         assert_eq!((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), "{server}");
-        assert_eq!((row.packets_received, row.bytes_received), (received.packets, received.bytes), "{server}");
+        assert_eq!(
+            (row.packets_received, row.bytes_received),
+            (received.packets, received.bytes),
+            "{server}"
+        );
         assert_eq!((row.packets_sent, row.packets_received), (100, 100));
         assert_eq!((row.role.as_str(), row.server_port, row.client_port), ("client", 4053, None));
         let row = flows.sum(&fixture.server_cgroup, |row| row.protocol == "udp");
         let (sent, received) =
             (fixture.since(Host::Server, "udp_out"), fixture.since(Host::Server, "udp_in"));
         assert_eq!((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), "{server}");
-        assert_eq!((row.packets_received, row.bytes_received), (received.packets, received.bytes), "{server}");
+        assert_eq!(
+            (row.packets_received, row.bytes_received),
+            (received.packets, received.bytes),
+            "{server}"
+        );
         assert_eq!((row.role.as_str(), row.server_port), ("server", 4053));
         fixture.mark();
         fixture.restart_server();
@@ -76,7 +84,9 @@ fn near(seen: (u64, u64), truth: (u64, u64), connections: u64) {
 
 #[test]
 fn what_the_router_drops_is_seen_as_drops_and_retransmits() {
-    let Some(mut fixture) = Fixture::new("what_the_router_drops_is_seen_as_drops_and_retransmits") else { return };
+    let Some(mut fixture) = Fixture::new("what_the_router_drops_is_seen_as_drops_and_retransmits") else {
+        return;
+    };
     fixture.network.rules(
         Host::Router,
         "table inet wake {
@@ -155,7 +165,9 @@ fn a_connection_that_outlives_a_window_has_its_port_and_each_byte_once() {
 
 #[test]
 fn what_a_rule_drops_before_it_leaves_is_booked_to_its_sender() {
-    let Some(mut fixture) = Fixture::new("what_a_rule_drops_before_it_leaves_is_booked_to_its_sender") else { return };
+    let Some(mut fixture) = Fixture::new("what_a_rule_drops_before_it_leaves_is_booked_to_its_sender") else {
+        return;
+    };
     fixture.network.rules(
         Host::Client,
         "table inet drops {
@@ -189,10 +201,9 @@ fn connections_older_than_the_agent_are_told_with_their_role() {
     fixture.mark();
     fixture.client().ask("talk old 100000 200000");
     let flows = fixture.drain();
-    for (cgroup, host, role) in [
-        (&fixture.client_cgroup, Host::Client, "client"),
-        (&fixture.server_cgroup, Host::Server, "server"),
-    ] {
+    for (cgroup, host, role) in
+        [(&fixture.client_cgroup, Host::Client, "client"), (&fixture.server_cgroup, Host::Server, "server")]
+    {
         let row = flows.sum(cgroup, |row| row.client_port.is_some());
         assert_eq!((row.role.as_str(), row.server_port.to_string()), (role, server_port.clone()));
         assert_eq!((row.client_port, row.opened_ts, row.retransmits), (Some(port), None, 0));
@@ -204,7 +215,8 @@ fn connections_older_than_the_agent_are_told_with_their_role() {
 
 #[test]
 fn in_the_root_cgroup_the_owner_is_the_executable() {
-    let Some(mut fixture) = Fixture::with_client_in_root("in_the_root_cgroup_the_owner_is_the_executable") else {
+    let Some(mut fixture) = Fixture::with_client_in_root("in_the_root_cgroup_the_owner_is_the_executable")
+    else {
         return;
     };
     let executable = std::fs::read_to_string("/proc/self/comm").unwrap().trim_end().to_owned();
@@ -254,4 +266,52 @@ fn each_packet_is_counted_once_while_windows_end_at_any_moment() {
         near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 5);
         near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 5);
     }
+}
+
+#[test]
+fn more_connections_than_slots_lose_only_their_ports() {
+    let Some(mut fixture) =
+        Fixture::with_connections("more_connections_than_slots_lose_only_their_ports", 16)
+    else {
+        return;
+    };
+    fixture.server.ask("tcp-serve 0.0.0.0:8080");
+    for number in 0..40 {
+        fixture.client().ask(&format!("open c{number} 10.77.2.2:8080"));
+    }
+    for number in 0..40 {
+        fixture.client().ask(&format!("talk c{number} 2000 3000"));
+    }
+    let mut all = fixture.drain_lossy();
+    for number in 0..40 {
+        fixture.client().ask(&format!("close c{number}"));
+    }
+    while all.closes() < 80 {
+        all.extend(fixture.drain_lossy());
+    }
+    // nothing is lost but detail, and that is said
+    assert!(all.lost("detail") > 0 && all.lost("map_full") == 0);
+    assert!(all.ports(&fixture.client_cgroup).len() <= 16);
+    for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
+        let row = all.sum(cgroup, |row| row.protocol == "tcp");
+        assert_eq!((row.connects + row.accepts, row.closes), (40, 40));
+        let (sent, received) = (fixture.since(host, "tcp_out"), fixture.since(host, "tcp_in"));
+        near((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes), 5);
+        near((row.packets_received, row.bytes_received), (received.packets, received.bytes), 5);
+    }
+}
+
+#[test]
+fn more_peers_than_slots_go_to_the_owners_other_row() {
+    let Some(mut fixture) = Fixture::new("more_peers_than_slots_go_to_the_owners_other_row") else { return };
+    let ports = 20_000;
+    fixture.client().ask(&format!("udp-sweep 10.77.2.2 1 {ports}"));
+    let flows = fixture.drain_lossy();
+    assert!(flows.lost("detail") > 0 && flows.lost("map_full") == 0);
+    let other = flows.sum(&fixture.client_cgroup, |row| row.peer_address.is_empty());
+    assert_eq!((other.role.as_str(), other.protocol.as_str(), other.server_port), ("client", "udp", 0));
+    let row = flows.sum(&fixture.client_cgroup, |row| row.protocol == "udp");
+    let sent = fixture.since(Host::Client, "udp_out");
+    assert_eq!((row.packets_sent, row.bytes_sent), (sent.packets, sent.bytes));
+    assert_eq!((row.packets_sent, other.packets_sent > 0), (ports, true));
 }

@@ -2,7 +2,14 @@
 //!
 //! One binary, so that it can be copied into a VM with another kernel (`cargo xtask kernels`). Programs at cgroups
 //! are attached only to cgroups that a test made; tracepoints see the whole machine, so tests look at their own keys.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what is wrong fails the test, and what it leaves behind or cannot do is said on its output"
+)]
 
+mod block;
 mod cgroup;
 mod cgroups;
 mod child;
@@ -14,6 +21,7 @@ mod process;
 mod requires;
 mod sched;
 mod syscalls;
+mod table;
 
 use std::sync::OnceLock;
 

@@ -100,11 +100,14 @@ impl Network {
     fn link(&self, host: Host, number: u32) {
         let (name, router) = (self.name(host), self.name(Host::Router));
         let side = format!("r{number}");
-        let pair = ["link", "add", "eth0", "netns", &name, "type", "veth", "peer", "name", &side, "netns", &router];
+        let pair =
+            ["link", "add", "eth0", "netns", &name, "type", "veth", "peer", "name", &side, "netns", &router];
         run(Command::new("ip").args(pair), "");
         let (inner, outer) = (format!("10.77.{number}.2/24"), format!("10.77.{number}.1/24"));
         let (inner6, outer6) = (format!("fd77:{number}::2/64"), format!("fd77:{number}::1/64"));
-        for (at, device, v4, v6) in [(host, "eth0", &inner, &inner6), (Host::Router, &side[..], &outer, &outer6)] {
+        for (at, device, v4, v6) in
+            [(host, "eth0", &inner, &inner6), (Host::Router, &side[..], &outer, &outer6)]
+        {
             self.ip(at, &["addr", "add", v4, "dev", device]);
             // without duplicate detection the address is there at once
             self.ip(at, &["addr", "add", v6, "dev", device, "nodad"]);

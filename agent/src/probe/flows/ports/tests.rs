@@ -19,7 +19,8 @@ fn a_line_says_port_state_and_inode() {
 
 #[test]
 fn listeners_are_kept_and_others_only_where_their_owner_is_known() {
-    let sockets: Vec<_> = [LISTENER, LISTENER, CLIENT].iter().filter_map(|line| Socket::parse(line, TCP)).collect();
+    let sockets: Vec<_> =
+        [LISTENER, LISTENER, CLIENT].iter().filter_map(|line| Socket::parse(line, TCP)).collect();
     let server = PortKey { port: 8080, protocol: TCP, padding: 0 };
     let client = PortKey { port: 50_000, protocol: TCP, padding: 0 };
     let ports = fold(&sockets, &HashMap::new());

@@ -25,10 +25,11 @@ pub(super) struct Fixture {
     pub(super) network: Network,
     probe: Box<dyn Running>,
     features: KernelFeatures,
+    settings: Settings,
     pub(super) client_cgroup: Cgroup,
     pub(super) server_cgroup: Cgroup,
     /// Removed last: the others lie in it.
-    parent: Cgroup,
+    _parent: Cgroup,
     marked: HashMap<(String, &'static str), Count>,
 }
 
@@ -40,7 +41,18 @@ impl Fixture {
 
     /// The client's cgroup is taken for the root, whose owners are known by their executable's name.
     pub(super) fn with_client_in_root(test: &str) -> Option<Self> {
-        Self::with(test, |features, client| KernelFeatures { root_cgroup_id: client.id(), ..features.clone() })
+        Self::with(test, |features, client| KernelFeatures {
+            root_cgroup_id: client.id(),
+            ..features.clone()
+        })
+    }
+
+    /// Room for this many live connections.
+    pub(super) fn with_connections(test: &str, most: u32) -> Option<Self> {
+        let mut fixture = Self::new(test)?;
+        fixture.settings.max_connections = most;
+        fixture.reattach();
+        Some(fixture)
     }
 
     fn with(test: &str, adjust: impl Fn(&KernelFeatures, &Cgroup) -> KernelFeatures) -> Option<Self> {
@@ -48,9 +60,11 @@ impl Fixture {
             return None;
         }
         let parent = Cgroup::new(crate::features(), "flows").unwrap();
-        let (client_cgroup, server_cgroup) = (parent.child("client").unwrap(), parent.child("server").unwrap());
+        let (client_cgroup, server_cgroup) =
+            (parent.child("client").unwrap(), parent.child("server").unwrap());
         let features = adjust(crate::features(), &client_cgroup);
-        let probe = attach(&features, &parent);
+        let settings = Settings { attach_cgroup: Some(parent.directory().to_owned()), ..Settings::default() };
+        let probe = attach(&features, &settings);
         let network = Network::new();
         let client = Traffic::start(&network, Host::Client, &client_cgroup);
         let server = Traffic::start(&network, Host::Server, &server_cgroup);
@@ -60,9 +74,10 @@ impl Fixture {
             network,
             probe,
             features,
+            settings,
             client_cgroup,
             server_cgroup,
-            parent,
+            _parent: parent,
             marked: HashMap::new(),
         };
         fixture.drain();
@@ -86,11 +101,19 @@ impl Fixture {
 
     /// The agent starts again: what was counted until now is gone.
     pub(super) fn reattach(&mut self) {
-        self.probe = attach(&self.features, &self.parent);
+        self.probe = attach(&self.features, &self.settings);
     }
 
-    /// One window.
+    /// One window in which nothing was lost.
+    #[track_caller]
     pub(super) fn drain(&mut self) -> Flows {
+        let flows = self.drain_lossy();
+        assert_eq!(flows.losses, Vec::new());
+        flows
+    }
+
+    /// One window, whatever was lost.
+    pub(super) fn drain_lossy(&mut self) -> Flows {
         let mut sink = Sink::default();
         self.probe.drain(Window { start_ns: 0, seconds: 10 }, &mut sink);
         let mut flows = Flows { losses: sink.losses, ..Flows::default() };
@@ -108,7 +131,6 @@ impl Fixture {
         }
         let own = [self.client_cgroup.id(), self.server_cgroup.id()];
         flows.rows.retain(|(owner, _)| own.contains(owner) || owner & HOST_BIT != 0);
-        assert_eq!(flows.losses, Vec::new());
         flows
     }
 
@@ -143,9 +165,8 @@ impl Fixture {
     }
 }
 
-fn attach(features: &KernelFeatures, cgroup: &Cgroup) -> Box<dyn Running> {
-    let settings = Settings { attach_cgroup: Some(cgroup.directory().to_owned()), ..Settings::default() };
-    let probe = (PROBE.attach)(features, &settings).unwrap();
+fn attach(features: &KernelFeatures, settings: &Settings) -> Box<dyn Running> {
+    let probe = (PROBE.attach)(features, settings).unwrap();
     assert_eq!(probe.missing(), expected_missing(features.version()), "{:#?}", probe.programs());
     probe
 }
@@ -211,6 +232,15 @@ impl Flows {
         sum.unwrap_or_else(|| panic!("no such row: {:#?}", self.rows))
     }
 
+    /// What the ledger says, by reason.
+    pub(super) fn lost(&self, reason: &str) -> u64 {
+        self.losses
+            .iter()
+            .filter(|loss| loss.signal == "flow" && loss.reason == reason)
+            .map(|loss| loss.count)
+            .sum()
+    }
+
     /// Connections that ended, on both sides.
     pub(super) fn closes(&self) -> u64 {
         self.rows.iter().map(|(_, row)| row.closes).sum()
@@ -220,7 +250,8 @@ impl Flows {
     pub(super) fn drops(&self, cgroup: Option<&Cgroup>, protocol: &str) -> (u64, u64) {
         let reason = if crate::features().version() >= (5, 17) { "NETFILTER_DROP" } else { "UNKNOWN" };
         let owner = cgroup.map_or(Owner::Host("kernel".into()), |cgroup| Owner::Workload(cgroup.id()));
-        let fits = |row: &&(Owner, DropRow)| row.0 == owner && row.1.reason == reason && row.1.protocol == protocol;
+        let fits =
+            |row: &&(Owner, DropRow)| row.0 == owner && row.1.reason == reason && row.1.protocol == protocol;
         let rows = self.drops.iter().filter(fits);
         rows.fold((0, 0), |(packets, bytes), (_, row)| (packets + row.packets, bytes + row.bytes))
     }

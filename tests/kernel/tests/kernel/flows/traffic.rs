@@ -87,8 +87,16 @@ fn obey(words: &[&str], open: &mut HashMap<String, TcpStream>) -> std::io::Resul
         ["udp-send", address, count, size] => {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
             // a rule that drops on output is an error of sending
-            let sent = (0..number(count)).filter(|_| socket.send_to(&vec![b'u'; number(size)], address).is_ok());
+            let sent =
+                (0..number(count)).filter(|_| socket.send_to(&vec![b'u'; number(size)], address).is_ok());
             Ok(sent.count().to_string())
+        }
+        ["udp-sweep", host, first, last] => {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            for port in number(first)..=number(last) {
+                socket.send_to(b"sweep", format!("{host}:{port}"))?;
+            }
+            Ok("done".into())
         }
         ["tcp", address, count, send, receive] => {
             for _ in 0..number(count) {

@@ -9,10 +9,14 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// A grid with its first cell at `origin`, of steps of `step_s` seconds (at least one).
+    /// A grid of steps of `step_s` seconds (at least one) that begins at or before `first` and has a border at
+    /// `anchor`: a sample describes the step that ends with it, so one at the anchor is the last before it, and
+    /// none of either side shares a cell with the other.
     #[must_use]
-    pub fn new(origin: i64, step_s: i64) -> Self {
-        Self { origin, step_s: step_s.max(1), values: Vec::new() }
+    pub fn new(first: i64, anchor: i64, step_s: i64) -> Self {
+        let step_s = step_s.max(1);
+        let steps = anchor.saturating_sub(first).div_euclid(step_s) + 1;
+        Self { origin: anchor.saturating_sub(steps.saturating_mul(step_s)), step_s, values: Vec::new() }
     }
 
     /// Puts a value into the cell that holds `time`; a later value of the same cell stands. Times before the
@@ -34,7 +38,7 @@ impl Grid {
     /// The cell that holds `time`; may lie outside the values.
     #[must_use]
     pub fn cell(&self, time: i64) -> i64 {
-        time.saturating_sub(self.origin).div_euclid(self.step_s)
+        time.saturating_sub(self.origin).saturating_sub(1).div_euclid(self.step_s)
     }
 
     /// The value of a cell, NaN if there is none.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arms;
+pub mod attribute;
 pub mod case;
 pub mod finding;
 pub mod grid;

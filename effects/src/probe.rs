@@ -64,13 +64,14 @@ impl Probe {
         let values: Vec<f64> = past.iter().map(|s| s.1).collect();
         let unit =
             Unit::of(signal, &values, step_s, requests(facts, samples, workload, signal, start, step_s));
-        let mut history = Grid::new(first, step_s);
+        let mut history = Grid::new(first, start, step_s);
         for &(time, value) in &past {
             history.put(time, unit.into_working(value));
         }
         let last = history.cell(start);
-        let plan = Plan::at(&history, last).ok_or(Untestable::NothingRecent)?;
         let horizon = ((until - start) / step_s).clamp(1, MOST_CELLS) as usize;
+        let plan = Plan::at(&history, last).ok_or(Untestable::NothingRecent)?;
+        let plan = plan.calibrated(&history, last, horizon, FEWEST_WINDOWS);
         let open = |side| {
             let reference = Reference::build(&history, &plan, last, horizon, side, unit.floor());
             Tracker::open(&history, &plan, last, reference)
@@ -104,7 +105,7 @@ impl Probe {
         let key = (self.workload.as_str(), self.signal, self.source);
         for (time, value) in line(facts, samples, key, self.start, (self.done, now)) {
             let k = self.history.cell(time) - self.last;
-            // a second sample in the start's own cell, or in one already taken, cannot be placed
+            // a second sample in a cell already taken cannot be placed
             if k < 1 || k <= self.worse.1.cells() as i64 || k > MOST_CELLS {
                 continue;
             }
@@ -162,6 +163,8 @@ impl Probe {
     }
 }
 
+/// Independent placebos that a seasonal control must leave room for.
+const FEWEST_WINDOWS: usize = 10;
 /// Windows longer than a day in minutes are cut: nobody waits longer for a verdict.
 const MOST_CELLS: i64 = 1_440;
 

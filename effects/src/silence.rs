@@ -38,6 +38,7 @@ pub fn silence(facts: &Case, samples: &Samples, change: &Change, now: i64) -> Op
         new.iter().filter(|(id, _)| !first.contains_key(id)).map(|(_, c)| (now - c) as f64).collect();
     let (usual, seen) = usual_start(facts, samples, change.start, now);
     let longest = waits.iter().copied().fold(0.0, f64::max);
+    let shared = forsaken(facts, samples, change, now);
     // a step passes before even a pod that starts at once has a sample
     let scale = usual + facts.step_s as f64;
     let p = 1.0 / (1.0 + (longest / scale).powf(SHAPE));
@@ -47,12 +48,46 @@ pub fn silence(facts: &Case, samples: &Samples, change: &Change, now: i64) -> Op
         design: Design::Waiting,
         direction: Direction::Worse,
         p,
-        now: if waits.is_empty() { 0.0 } else { 1.0 / p / 20.0 },
+        // 1 is a chance of .05; pods whose elders fell silent too wait for callers, not for themselves
+        now: if waits.is_empty() || shared { 0.0 } else { 0.05 / p },
         size: None,
         onset: (longest > 0.0).then_some((change.start, change.start + scale as i64)),
         samples: new.len(),
         compared: seen,
     })
+}
+
+/// Whether most of the pods that the change did not make and that served before it fell silent too, while they
+/// were still there.
+fn forsaken(facts: &Case, samples: &Samples, change: &Change, now: i64) -> bool {
+    // of calls that come at random, one gap in a hundred is five times the usual one
+    const GAPS: i64 = 5;
+    // the step of a deletion is cut, and one before it may be empty by chance
+    const SILENT_STEPS: i64 = 3;
+    let mut served: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for kept in samples.of_workload(&change.workload) {
+        let Entity::Edge(_, id) = &kept.entity else { continue };
+        let old = change.pods_new.as_ref().is_none_or(|new| !new.contains(id));
+        if old && !kept.between(i64::MIN, change.start).is_empty() {
+            let last = kept.between(i64::MIN, now).last().map_or(i64::MIN, |s| s.0);
+            let past = kept.between(i64::MIN, change.start);
+            let gap = (change.start - past[0].0) / past.len() as i64;
+            let latest = served.entry(id).or_insert((last, gap));
+            *latest = (last.max(latest.0), gap.min(latest.1));
+        }
+    }
+    let mut silent = 0;
+    let mut asked = 0;
+    for (id, (last, gap)) in served {
+        let Some(pod) = facts.pods.iter().find(|p| p.id == id) else { continue };
+        let end = pod.deleted.map_or(now, |d| d.min(now));
+        // one that went before the new pods were due says nothing about them
+        if end > change.start + SILENT_STEPS * facts.step_s {
+            asked += 1;
+            silent += usize::from(end - last > (SILENT_STEPS * facts.step_s).max(GAPS * gap));
+        }
+    }
+    asked > 0 && silent * 2 >= asked
 }
 
 /// First report per pod of a workload: a call it answered if its pods answered calls before the change, else

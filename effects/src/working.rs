@@ -8,8 +8,11 @@ use crate::stats::robust::median;
 
 /// Below a twentieth of the usual level a ratio says nothing: the logarithm bends to linear there.
 const BEND: f64 = 0.05;
-/// Noise below two percent of a positive quantity is not worth a verdict, however steady the series was.
-const LEAST_LOG_NOISE: f64 = 0.02;
+/// Noise below five percent of a positive quantity is not worth a verdict, however steady the series was: half
+/// of the tenth by which latency must rise to matter.
+const LEAST_LOG_NOISE: f64 = 0.05;
+/// What the largest of some values with deviation one rarely exceeds.
+const TWO_SIGMA: f64 = 2.0;
 /// The same for a gauge of unknown meaning, relative to its usual level.
 const LEAST_GAUGE_NOISE: f64 = 0.01;
 /// Requests per step behind a share when nobody counted them: few, so that a share alone is not over-believed.
@@ -91,7 +94,7 @@ impl Unit {
     pub fn floor(self) -> f64 {
         match self {
             Self::Log { .. } => LEAST_LOG_NOISE,
-            Self::Count { .. } | Self::Share { .. } => 1.0,
+            Self::Count { .. } | Self::Share { .. } => TWO_SIGMA,
             Self::Plain { level, quantum } => {
                 (LEAST_GAUGE_NOISE * level).max(0.5 * quantum).max(f64::MIN_POSITIVE)
             }

@@ -41,6 +41,18 @@ impl Plan {
         Some(plan)
     }
 
+    /// The plan without earlier days where fewer than `windows` independent placebos of `horizon` cells could be
+    /// given one too: a control that cannot be calibrated is no control.
+    #[must_use]
+    pub fn calibrated(mut self, grid: &Grid, last: i64, horizon: usize, windows: usize) -> Self {
+        let has = |cell: i64| !grid.at(cell).is_nan();
+        let starts = (0..last).filter(|&s| has(s) && self.lags.iter().any(|lag| has(s - lag)));
+        if starts.count() / horizon.max(1) < windows {
+            self.lags.clear();
+        }
+        self
+    }
+
     /// Whether any earlier day can serve.
     #[must_use]
     pub fn seasonal(&self) -> bool {

@@ -20,6 +20,8 @@ const WANTED: i64 = 200;
 const MOST: usize = 1_000;
 /// Ratios below this say nothing and must not dominate a geometric mean.
 const LEAST_RATIO: f64 = 1e-2;
+/// Where placebos stay far below their floors, the floor is the noise: a joint ratio of a half is as good as one.
+const LEAST_JOINT: f64 = 0.5;
 /// Weight of the prior, in independent placebos: below twenty, a .95 quantile is the largest value seen.
 const PRIOR_WEIGHT: f64 = 20.0;
 /// Prior scale of the largest-of-view in standard deviations: the .95 quantile of the largest of 110 values of
@@ -27,6 +29,10 @@ const PRIOR_WEIGHT: f64 = 20.0;
 const PRIOR_SCALE: f64 = 4.0;
 /// Prior of the tail index: of normal noise, a ratio 1.4 times the .95 quantile has a probability near .01.
 pub(super) const PRIOR_TAIL: f64 = 0.2;
+/// Added to it where the series has no placebos of its own: then the scale itself is known to a factor of e.
+const UNKNOWN_SCALE: f64 = 0.8;
+/// From this many independent placebos on, the scale counts as known.
+const FEWEST_FOR_SCALE: f64 = 10.0;
 /// Weight of that prior, in independent exceedances: fewer than ten fix a tail index to no better than a third.
 const PRIOR_TAIL_WEIGHT: f64 = 10.0;
 
@@ -81,7 +87,7 @@ impl Reference {
                 *scale = shrink(measured, prior, own);
             }
             let ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1, &scales)).collect();
-            let measured = quantile(&mut ratios.clone(), 0.95).unwrap_or(1.0).max(LEAST_RATIO);
+            let measured = quantile(&mut ratios.clone(), 0.95).unwrap_or(1.0).max(LEAST_JOINT);
             let joint = shrink(measured, 1.0, own);
             for ((i, _), r) in seen.iter().zip(&ratios) {
                 best[*i] = best[*i].max(r / joint);
@@ -90,7 +96,7 @@ impl Reference {
         }
         let largest = quantile(&mut best.clone(), 0.95).unwrap_or(1.0).max(1.0);
         let part = (spacing as f64 / horizon.max(1) as f64).min(1.0);
-        let tail = tail(&best, largest, part);
+        let tail = tail(&best, largest, part, part * traces.len() as f64);
         let band = band(&traces, prior);
         Self { side, looks, largest, tail, band, placebos: traces.len() }
     }
@@ -113,10 +119,11 @@ fn band(traces: &[Trace], prior: f64) -> (f64, f64) {
 
 /// Mean log excess over `largest` (Hill, Annals of Statistics 1975), pulled towards the prior; overlapping
 /// windows count by `part`.
-fn tail(best: &[f64], largest: f64, part: f64) -> f64 {
+fn tail(best: &[f64], largest: f64, part: f64, own: f64) -> f64 {
+    let prior = PRIOR_TAIL + UNKNOWN_SCALE * (1.0 - own / FEWEST_FOR_SCALE).max(0.0);
     let over: Vec<f64> = best.iter().filter(|m| **m > largest).map(|m| (m / largest).ln()).collect();
     let sum = part * over.iter().sum::<f64>();
-    (PRIOR_TAIL_WEIGHT * PRIOR_TAIL + sum) / (PRIOR_TAIL_WEIGHT + part * over.len() as f64)
+    (PRIOR_TAIL_WEIGHT * prior + sum) / (PRIOR_TAIL_WEIGHT + part * over.len() as f64)
 }
 
 /// Between measured and prior on a log scale, by the number of independent placebos; measured alone from

@@ -15,7 +15,7 @@ use crate::stats::robust::median;
 /// Neighbours in the call graph that are tested: callers to see who else is hurt, callees to see who hurt us.
 const MOST_AROUND: usize = 200;
 /// What is tested of neighbours: what one workload can do to another through a call.
-const AROUND: [Signal; 2] = [Signal::SuccessRatio, Signal::Latency];
+const AROUND: [Signal; 3] = [Signal::SuccessRatio, Signal::Latency, Signal::RequestRate];
 
 /// A change under watch.
 #[derive(Debug, Clone)]
@@ -23,6 +23,7 @@ pub(super) struct Open {
     change: usize,
     started: bool,
     own: Vec<Probe>,
+    hints: Vec<Probe>,
     untestable: Vec<(Signal, Untestable)>,
     arms: Option<Arms>,
     around: Vec<Probe>,
@@ -40,6 +41,7 @@ impl Open {
             change,
             started: false,
             own: Vec::new(),
+            hints: Vec::new(),
             untestable: Vec::new(),
             arms: None,
             around: Vec::new(),
@@ -70,7 +72,7 @@ impl Open {
         if !self.started {
             self.begin(facts, samples, change);
         }
-        for probe in self.own.iter_mut().chain(&mut self.around) {
+        for probe in self.own.iter_mut().chain(&mut self.hints).chain(&mut self.around) {
             probe.advance(facts, samples, now);
         }
         if let Some(arms) = &mut self.arms {
@@ -89,6 +91,7 @@ impl Open {
             // their number and age, and only pods can be compared with pods
             let source = Source::of(samples, &change.workload, signal, change.start);
             if change.pods_new.is_some() && matches!(source, Some(Source::Pods | Source::Calls)) {
+                self.hints.extend(Probe::open(facts, samples, (&change.workload, signal), window).ok());
                 continue;
             }
             match Probe::open(facts, samples, (&change.workload, signal), window) {
@@ -121,6 +124,7 @@ impl Open {
         let own = own.chain(self.arms.as_ref().and_then(Arms::finding)).chain(self.silence.clone());
         Evidence {
             own: own.collect(),
+            hints: self.hints.iter().flat_map(Probe::findings).collect(),
             around: self.around.iter().flat_map(Probe::findings).collect(),
             shared: self.arms.as_ref().map_or(0.0, Arms::shared),
             passed_on: passed_on(facts, samples, change, self.looked),

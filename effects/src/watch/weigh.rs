@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::attribute::blame;
 use crate::case::{Case, Signal};
 use crate::finding::{Design, Direction, Finding, What};
 
@@ -11,7 +12,7 @@ pub(super) const ALPHA: f64 = 0.01;
 /// An effect counts while it is within this of the .95 quantile of placebos; below, it has passed.
 pub(super) const STILL: f64 = 0.8;
 /// A callee's effect explains ours only if it is itself no accident.
-const CARRIER_P: f64 = 0.05;
+const CARRIER_P: f64 = ALPHA;
 /// From this share on, an effect that a callee, or the old pods too, show is carried rather than caused.
 const CARRIED: f64 = 0.5;
 
@@ -32,6 +33,8 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub(super) struct Evidence {
     pub(super) own: Vec<Finding>,
+    /// Lines whose control is too weak for a verdict: they only order changes that nothing else tells apart.
+    pub(super) hints: Vec<Finding>,
     pub(super) around: Vec<Finding>,
     /// Share of the new pods' failures that old pods show too.
     pub(super) shared: f64,
@@ -47,6 +50,10 @@ pub struct Weighed {
     pub p: f64,
     /// The same for the mirror of harm.
     pub p_better: f64,
+    /// Largest posterior of having caused an effect on a neighbour.
+    pub blame: f64,
+    /// Smallest probability among the hints, for ranks only.
+    pub hint: f64,
     /// Own findings, the strongest first; carried ones name their carrier.
     pub own: Vec<(Finding, Option<String>)>,
     /// Findings of callers and callees, the strongest first.
@@ -74,16 +81,35 @@ pub struct Judgement {
 
 pub(super) fn weigh(facts: &Case, evidence: &[Option<Evidence>]) -> Vec<Option<Weighed>> {
     let one = |(i, e): (usize, &Option<Evidence>)| e.as_ref().map(|e| single(facts, i, e));
-    evidence.iter().enumerate().map(one).collect()
+    let mut all: Vec<Option<Weighed>> = evidence.iter().enumerate().map(one).collect();
+    for (_, effect) in unexplained(&all) {
+        if let Some(blame) = blame(facts, &effect) {
+            for (weighed, share) in all.iter_mut().zip(blame.changes) {
+                if let Some(w) = weighed {
+                    w.blame = w.blame.max(share);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The strongest finding per neighbour and signal, over all changes, of those that are no accident.
+fn unexplained(all: &[Option<Weighed>]) -> BTreeMap<(String, What), Finding> {
+    let mut effects: BTreeMap<(String, What), Finding> = BTreeMap::new();
+    for finding in all.iter().flatten().flat_map(|w| &w.around).filter(|f| counts(f)) {
+        let key = (finding.workload.clone(), finding.what);
+        let known = effects.entry(key).or_insert_with(|| finding.clone());
+        if finding.p < known.p {
+            *known = finding.clone();
+        }
+    }
+    effects
 }
 
 fn single(facts: &Case, change: usize, evidence: &Evidence) -> Weighed {
-    let callees: Vec<&str> = facts
-        .edges
-        .iter()
-        .filter(|(from, to)| *from == facts.changes[change].workload && from != to)
-        .map(|(_, to)| to.as_str())
-        .collect();
+    let own = &facts.changes[change].workload;
+    let callees: Vec<&str> = facts.edges.iter().filter(|e| e.0 == *own).map(|e| e.1.as_str()).collect();
     let weights = weights(&evidence.own);
     let mut own: Vec<(Finding, Option<String>)> = Vec::new();
     for finding in &evidence.own {
@@ -102,7 +128,9 @@ fn single(facts: &Case, change: usize, evidence: &Evidence) -> Weighed {
             own.iter().filter(|(f, carrier)| f.direction == direction && carrier.is_none() && f.now >= STILL);
         counts.map(|(f, _)| f.p).fold(1.0, f64::min)
     };
-    Weighed { p: best(Direction::Worse), p_better: best(Direction::Better), own, around }
+    let hints = evidence.hints.iter().filter(|f| f.direction == Direction::Worse && f.now >= STILL);
+    let hint = hints.map(|f| f.p).fold(1.0, f64::min);
+    Weighed { p: best(Direction::Worse), p_better: best(Direction::Better), blame: 0.0, hint, own, around }
 }
 
 /// Share of the error budget that each test gets: what users feel first, the rest in equal parts.
@@ -129,25 +157,33 @@ fn carrier(finding: &Finding, evidence: &Evidence, callees: &[&str]) -> Option<S
         if evidence.shared >= CARRIED {
             return Some("the old pods".to_owned());
         }
-        if evidence.passed_on >= CARRIED * size.excess().abs() {
+        if evidence.passed_on > 0.0 && evidence.passed_on >= CARRIED * size.excess().abs() {
             return Some("its callees".to_owned());
         }
+    }
+    let before = |g: &Finding| match (finding.onset, g.onset) {
+        (Some(ours), Some(theirs)) => theirs.0 < ours.1,
+        _ => false,
+    };
+    let real =
+        |g: &Finding| g.direction == Direction::Worse && g.p <= CARRIER_P && g.now >= STILL && before(g);
+    if finding.what == What::Signal(Signal::RequestRate) {
+        // a workload whose callers fail, slow down or fall silent is called less
+        let caller = |g: &&Finding| real(g) && !callees.contains(&g.workload.as_str());
+        return evidence.around.iter().find(caller).map(|g| g.workload.clone());
     }
     let rate = |w: &str| evidence.rates.get(w).copied().filter(|r| *r > 0.0);
     let ours = rate(&finding.workload);
     let explains = |g: &&Finding| {
-        let (Some(theirs), Some(onset), Some(begun)) = (g.size, finding.onset, g.onset) else { return false };
+        let Some(theirs) = g.size else { return false };
         // calls per request, if both are counted
         let calls = match (rate(&g.workload), ours) {
             (Some(g), Some(f)) => g / f,
             _ => 1.0,
         };
         g.what == finding.what
-            && g.direction == Direction::Worse
+            && real(g)
             && callees.contains(&g.workload.as_str())
-            && g.p <= CARRIER_P
-            && g.now >= STILL
-            && begun.0 < onset.1
             && theirs.excess().abs() * calls >= CARRIED * size.excess().abs()
     };
     evidence.around.iter().find(explains).map(|g| g.workload.clone())
@@ -166,18 +202,25 @@ pub(super) fn verdict(weighed: &Weighed) -> Verdict {
     }
 }
 
-/// Orders the changes by how likely each is the culprit: by evidence, then by how much of it is still there,
-/// then by time.
+/// Orders the changes by how likely each is the culprit: by evidence, then by hints, then by time.
 pub(super) fn rank(facts: &Case, mut judged: Vec<Judgement>) -> Vec<Judgement> {
-    let key = |j: &Judgement| match &j.weighed {
-        None => (1.0, 0.0),
-        Some(w) => (w.p, w.own.iter().filter(|o| o.1.is_none()).map(|o| o.0.now).fold(0.0, f64::max)),
+    // evidence that would not move anybody orders nothing
+    const MOVES: f64 = 0.05;
+    let key = |j: &Judgement| {
+        let weighed = j.weighed.as_ref();
+        let p = weighed.map_or(1.0, |w| w.p);
+        let hint = weighed.map_or(1.0, |w| w.hint);
+        let blame = weighed.map_or(0.0, |w| w.blame);
+        let now = weighed
+            .map_or(0.0, |w| w.own.iter().filter(|o| o.1.is_none()).map(|o| o.0.now).fold(0.0, f64::max));
+        if p <= MOVES { (0, p, -now) } else { (1, (1.0 - blame) * hint, p) }
     };
     let mut order: Vec<usize> = (0..judged.len()).collect();
     order.sort_by(|&a, &b| {
         let (x, y) = (key(&judged[a]), key(&judged[b]));
-        x.0.total_cmp(&y.0)
-            .then(y.1.total_cmp(&x.1))
+        x.0.cmp(&y.0)
+            .then(x.1.total_cmp(&y.1))
+            .then(x.2.total_cmp(&y.2))
             .then(facts.changes[a].start.cmp(&facts.changes[b].start))
     });
     for (place, i) in order.into_iter().enumerate() {

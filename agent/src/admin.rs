@@ -15,7 +15,7 @@ struct Probe {
 }
 
 /// `GET /probes` → `[{"probe","state","reason","missing"}]`
-pub fn router(states: States) -> Router {
+pub(crate) fn router(states: States) -> Router {
     let probes = async move || {
         let all = states.now().into_iter().map(|state| {
             let proto::v1::ProbeState { probe, state, reason, missing } = state;

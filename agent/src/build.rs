@@ -16,15 +16,18 @@ use crate::driver::Driver;
 use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::export::SharedSpool;
+use crate::export::chunks::Chunks;
 use crate::export::client::Client;
 use crate::export::spool::{Spool, SpoolError};
-use crate::export::writer::{Item, NoLogs, QUEUE_ITEMS, Writer};
+use crate::export::writer::{Item, QUEUE_ITEMS, Writer};
 use crate::files::{Roots, Usage};
 use crate::identity::walk::{Mounts, mounts};
 use crate::identity::{Identities, NodeName};
 use crate::logs::checkpoint::{CheckpointError, Checkpoints};
+use crate::logs::reader::{self, Logs};
+use crate::logs::redact::{BuildRulesError, Rules};
 use crate::metrics::workloads::Workloads;
-use crate::metrics::{AgentMetrics, ExportMetrics};
+use crate::metrics::{AgentMetrics, ExportMetrics, LogMetrics};
 use crate::probe::Probe;
 use crate::window::assemble::Assembler;
 use crate::window::sample::Owner;
@@ -69,16 +72,18 @@ pub enum BuildError {
     /// The endpoint is no address.
     #[error("read export.endpoint")]
     Endpoint(#[source] tonic::transport::Error),
-    /// A thread could not be started.
-    #[error("start a thread")]
-    Spawn(#[source] std::io::Error),
+    /// A redaction rule does not compile.
+    #[error("read logs.redact")]
+    Rules(#[from] BuildRulesError),
 }
 
 /// A built agent; see `spawn`.
 #[derive(Debug)]
 pub struct Agent {
     pub(crate) driver: Driver,
-    pub(crate) export: Option<(Writer<NoLogs>, Client)>,
+    pub(crate) export: Option<(Writer<Chunks>, Client)>,
+    /// Started with everything else; then the writer takes its chunks.
+    pub(crate) logs: Option<(Logs, LogMetrics)>,
     pub(crate) admin: TcpListener,
     pub(crate) registry: Registry,
     pub(crate) health: Health,
@@ -108,11 +113,12 @@ impl Agent {
         let node = node_name(&config, &proc);
         let root_id = mounts.cgroup2.as_deref().and_then(inode).unwrap_or(0);
         let identities = Arc::new(Mutex::new(Identities::new(node.clone(), root_id)));
+        let rules = Arc::new(Rules::build(&config.logs.redact)?);
         let usage = usage(&config, &mounts, &proc, &states);
         let (items, queue) = mpsc::channel(QUEUE_ITEMS);
         let ledger = metrics.ledger.clone();
         let is_exporting = config.export.kind == ExportKind::Wake;
-        let export = if is_exporting {
+        let (export, logs) = if is_exporting {
             let exporting = Exporting {
                 config: &config,
                 node: &node,
@@ -120,12 +126,18 @@ impl Agent {
                 agent_metrics: &metrics,
                 identities: &identities,
                 states: &states,
+                workloads: &workloads,
+                log_metrics: LogMetrics::register(&own),
+                rules: &rules,
+                mounts: &mounts,
+                root_id,
                 clock: &clock,
             };
-            Some(exporting.build(queue)?)
+            let (export, logs) = exporting.build(queue)?;
+            (Some(export), logs)
         } else {
             states.disabled("logs", "export.kind is none");
-            None
+            (None, None)
         };
         let driver = Driver {
             probes,
@@ -134,14 +146,15 @@ impl Agent {
             identities,
             tree: tree(&mounts),
             usage,
-            assembler: Assembler::new(config.window.max_rows),
+            assembler: Assembler::new(config.window.max_rows, config.window.seconds),
+            rules,
             items: is_exporting.then_some(items),
             workloads,
             metrics,
             ledger,
             clock,
         };
-        Ok(Self { driver, export, admin, registry, health: Health::new(), states })
+        Ok(Self { driver, export, logs, admin, registry, health: Health::new(), states })
     }
 }
 
@@ -152,12 +165,19 @@ struct Exporting<'a> {
     agent_metrics: &'a AgentMetrics,
     identities: &'a Arc<Mutex<Identities>>,
     states: &'a States,
+    workloads: &'a Workloads,
+    log_metrics: LogMetrics,
+    rules: &'a Arc<Rules>,
+    mounts: &'a Mounts,
+    root_id: u64,
     clock: &'a Clock,
 }
 
+type Built = ((Writer<Chunks>, Client), Option<(Logs, LogMetrics)>);
+
 impl Exporting<'_> {
-    fn build(self, items: mpsc::Receiver<Item>) -> Result<(Writer<NoLogs>, Client), BuildError> {
-        let Self { config, node, metrics, agent_metrics, identities, states, clock } = self;
+    fn build(self, items: mpsc::Receiver<Item>) -> Result<Built, BuildError> {
+        let Self { config, node, metrics, agent_metrics, identities, states, clock, .. } = &self;
         let now_ms = clock.now_unix_ns() / 1_000_000;
         let (spool, recovered) =
             Spool::open(&config.state_dir.join("spool"), config.spool.max_bytes, now_ms)?;
@@ -169,21 +189,22 @@ impl Exporting<'_> {
         tracing::info!(batches, lost, new_epoch = recovered.is_new_epoch, "spool opened");
         let spool = SharedSpool::new(spool);
         let (flushed, flushed_seen) = watch::channel(false);
-        let table = Arc::clone(identities);
+        let table = Arc::clone(*identities);
         let name = move |owner: &Owner| {
             let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
             table.resolve(owner).unwrap_or_else(|| table.unnamed(owner))
         };
         let writer = Writer {
             items,
-            logs: NoLogs,
+            logs: Chunks::new(None, States::clone(states), self.log_metrics.clone()),
             name: Arc::new(name),
             spool: spool.clone(),
-            checkpoints: Some(checkpoints),
+            checkpoints: Some(checkpoints.clone()),
             ledger: agent_metrics.ledger.clone(),
             metrics: metrics.clone(),
+            workloads: self.workloads.clone(),
             flushed,
-            clock: clock.clone(),
+            clock: Clock::clone(clock),
         };
         let client = Client {
             endpoint: config.export.endpoint.parse().map_err(BuildError::Endpoint)?,
@@ -199,10 +220,27 @@ impl Exporting<'_> {
             in_flight: config.export.in_flight,
             spool,
             ledger: agent_metrics.ledger.clone(),
-            metrics,
-            clock: clock.clone(),
+            metrics: metrics.clone(),
+            clock: Clock::clone(clock),
         };
-        Ok((writer, client))
+        Ok(((writer, client), self.logs(checkpoints)))
+    }
+}
+
+impl Exporting<'_> {
+    fn logs(&self, checkpoints: Checkpoints) -> Option<(Logs, LogMetrics)> {
+        if !self.config.logs.enabled {
+            self.states.disabled("logs", "switched off in the config");
+            return None;
+        }
+        let deps = reader::Deps {
+            rules: Arc::clone(self.rules),
+            checkpoints,
+            clock: self.clock.clone(),
+            cgroup2: self.mounts.cgroup2.clone(),
+            root_cgroup_id: self.root_id,
+        };
+        Some((Logs::build(self.config.logs.clone(), deps), self.log_metrics.clone()))
     }
 }
 

@@ -26,6 +26,7 @@ use crate::export::writer::{ITEM_ROWS, Item};
 use crate::files::Usage;
 use crate::identity::Identities;
 use crate::kernel::Settings;
+use crate::logs::redact::{RawText, Rules, redact_arguments};
 use crate::metrics::workloads::Workloads;
 use crate::metrics::{AgentMetrics, ProbeLabels};
 use crate::probe::{Probe, Running, Sink};
@@ -56,6 +57,8 @@ pub struct Driver {
     pub usage: Option<Usage>,
     /// The window stage.
     pub assembler: Assembler,
+    /// What is taken out of process arguments.
+    pub rules: Arc<Rules>,
     /// To the export; `None` when nothing is exported.
     pub items: Option<Sender<Item>>,
     /// To `/metrics`.
@@ -163,7 +166,8 @@ impl Driver {
             }
         }
         let mut losses = std::mem::take(&mut sink.losses);
-        let events = take_events(&mut sink.samples);
+        let mut events = take_events(&mut sink.samples);
+        redact_events(&mut events, &self.rules);
         if let Some(usage) = &mut self.usage {
             book_exits(usage, &mut identities, &events);
             usage.read_stale(STALE_READS);
@@ -269,6 +273,17 @@ fn take_events(samples: &mut Vec<Sample>) -> Vec<Sample> {
     let (events, rest) = all.into_iter().partition(|sample| is_event(&sample.row));
     *samples = rest;
     events
+}
+
+/// Arguments leave the process redacted or not at all.
+fn redact_events(events: &mut [Sample], rules: &Rules) {
+    for sample in events {
+        let Row::Process(row) = &mut sample.row else { continue };
+        let raw: Vec<RawText<'_>> =
+            row.arguments.iter().map(|argument| RawText::new(argument.as_bytes())).collect();
+        let redacted = redact_arguments(&raw, rules);
+        row.arguments = redacted;
+    }
 }
 
 /// CPU time of processes that ended: what their cgroup's files may no longer tell.

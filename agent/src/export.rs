@@ -6,6 +6,7 @@
 //! point neither loses nor doubles a line; memory holds two open batches and a bounded queue, never a backlog.
 
 pub mod batch;
+pub mod chunks;
 pub mod client;
 pub mod ledger;
 pub mod spool;

@@ -11,10 +11,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::workload::{HOST_BIT, MAX_HOST_COMMS};
+use agent_common::workload::{COMM_LEN, HOST_BIT, MAX_HOST_COMMS, host_key};
 use proto::v1;
 
-use crate::window::sample::{CgroupEvent, Owner};
+use crate::window::sample::{CgroupEvent, Owner, Row, Sample};
 
 #[cfg(test)]
 mod tests;
@@ -161,6 +161,24 @@ impl Identities {
                 Some(self.kept(path, "file", &format!("file/{}", path.trim_start_matches('/'))))
             }
             Owner::Named(name) => Some(self.kept(name, "named", name)),
+        }
+    }
+
+    /// A process of the root cgroup tells the name behind its key, where its executable is called as its task.
+    pub fn learn(&mut self, sample: &Sample) {
+        let (Owner::Workload(key), Row::Process(row)) = (&sample.owner, &sample.row) else { return };
+        if key & HOST_BIT == 0 || self.host_comms.contains_key(key) {
+            return;
+        }
+        let name = row.executable.rsplit('/').next().unwrap_or_default();
+        let mut comm = [0; COMM_LEN];
+        // the kernel keeps 15 bytes and a zero
+        for (slot, byte) in comm.iter_mut().take(COMM_LEN - 1).zip(name.bytes()) {
+            *slot = byte;
+        }
+        if host_key(&comm) == *key {
+            let comm = String::from_utf8_lossy(&comm).trim_end_matches('\0').to_owned();
+            self.apply(&CgroupEvent::HostComm { key: *key, comm }, Duration::ZERO);
         }
     }
 

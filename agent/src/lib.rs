@@ -31,10 +31,17 @@ use daemon::shutdown::{Phase, Shutdown};
 
 pub use build::{Agent, BuildError, Deps};
 
+use crate::export::chunks::Chunks;
 use crate::probe::Probe;
 
 /// Every probe, in the order in which they are attached: cgroup events name what the others see.
-pub const PROBES: &[Probe] = &[probe::flows::PROBE, probe::syscalls::PROBE, probe::sched::PROBE];
+pub const PROBES: &[Probe] = &[
+    probe::cgroups::PROBE,
+    probe::process::PROBE,
+    probe::flows::PROBE,
+    probe::syscalls::PROBE,
+    probe::sched::PROBE,
+];
 
 /// How long all parts together may take to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -56,6 +63,7 @@ pub fn describe_metrics() -> Vec<daemon::metrics::Described> {
     let own = registry.with_prefix("wake_agent");
     metrics::AgentMetrics::register(&own);
     metrics::ExportMetrics::register(&own);
+    metrics::LogMetrics::register(&own);
     metrics::workloads::Workloads::new(1, 1, Duration::ZERO).register(&registry);
     registry.describe()
 }
@@ -67,11 +75,17 @@ impl Agent {
     /// When the thread cannot be made.
     pub fn spawn(self) -> std::io::Result<Running> {
         let shutdown = Shutdown::new(GRACE);
-        let Self { driver, export, admin, registry, health, states, .. } = self;
+        let Self { driver, export, logs, admin, registry, health, states } = self;
         let (token, detached) =
             (shutdown.register(Phase::Intake, "probes"), shutdown.register(Phase::Buffers, "probe detach"));
         std::thread::Builder::new().name("probes".into()).spawn(move || driver.run(token, detached))?;
-        if let Some((writer, client)) = export {
+        if let Some((mut writer, client)) = export {
+            if let Some((logs, metrics)) = logs {
+                match logs.spawn() {
+                    Ok(reader) => writer.logs = Chunks::new(Some(reader), states.clone(), metrics),
+                    Err(error) => states.failed("logs", "thread", &daemon::log::chain(&error)),
+                }
+            }
             tokio::spawn(writer.run(shutdown.register(Phase::Buffers, "spool")));
             tokio::spawn(client.run(shutdown.register(Phase::Buffers, "export")));
         }

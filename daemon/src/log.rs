@@ -25,6 +25,18 @@ pub fn init(filter: Option<&str>) {
     drop(installed);
 }
 
+/// An error with what caused it, `outer: inner: innermost`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
 /// Lets one line through per interval and counts those held back.
 #[derive(Debug)]
 pub struct Repeated {

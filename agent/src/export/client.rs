@@ -103,7 +103,7 @@ impl Client {
             };
             self.metrics.stream_errors.inc();
             if let Some(held_back) = lines.permit() {
-                let error: &dyn std::error::Error = &error;
+                let error = daemon::log::chain(&error);
                 tracing::warn!(
                     error,
                     held_back,

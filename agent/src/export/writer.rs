@@ -19,8 +19,9 @@ use crate::export::batch::{Batcher, Unpacked};
 use crate::export::ledger::Ledger;
 use crate::export::spool::SpoolError;
 use crate::logs::checkpoint::Checkpoints;
-use crate::logs::record::Chunk;
+use crate::logs::record::{Chunk, LogRecord};
 use crate::metrics::ExportMetrics;
+use crate::metrics::workloads::Workloads;
 use crate::window::assemble::Named;
 use crate::window::sample::{Loss, Row};
 
@@ -45,12 +46,14 @@ pub enum Item {
     Losses(Vec<v1::LossRow>),
 }
 
-/// Where log chunks come from; the log reader, or nothing.
+/// Where log chunks come from.
 pub trait ChunkSource: Send {
     /// The next chunk; `None` when there will be no more. Must be safe to cancel.
     fn next(&mut self) -> impl Future<Output = Option<Chunk>> + Send;
     /// Ends reading; `next` then yields what is left.
     fn stop(&mut self);
+    /// Called about once a second: tells what was lost and what does not work.
+    fn report(&self, ledger: &Ledger);
 }
 
 /// Names the owner of a log line; shared with the driver.
@@ -72,6 +75,8 @@ pub struct Writer<S> {
     pub ledger: Ledger,
     /// Counters.
     pub metrics: ExportMetrics,
+    /// Log lines per workload.
+    pub workloads: Workloads,
     /// Told once the last batch is spooled.
     pub flushed: tokio::sync::watch::Sender<bool>,
     /// Time.
@@ -167,10 +172,13 @@ impl<S: ChunkSource> Writer<S> {
     fn take_chunk(&self, open: &mut Open, chunk: Chunk) {
         let now = self.clock.monotonic();
         let Chunk { records, marks } = chunk;
-        for record in records {
-            let identity = (self.name)(&record.owner);
-            open.logs.push(Named { identity, row: Row::Log(Box::new(record.row)) }, now);
-        }
+        let named = |record: LogRecord| Named {
+            identity: (self.name)(&record.owner),
+            row: Row::Log(Box::new(record.row)),
+        };
+        let rows: Vec<Named> = records.into_iter().map(named).collect();
+        self.workloads.add(&rows, now);
+        rows.into_iter().for_each(|row| open.logs.push(row, now));
         open.logs.push_marks(marks, now);
     }
 
@@ -241,6 +249,7 @@ impl<S: ChunkSource> Writer<S> {
             return;
         }
         open.housekeeping_at = now + HOUSEKEEPING;
+        self.logs.report(&self.ledger);
         {
             let mut spool = self.spool.lock();
             if now >= open.rotate_at {
@@ -268,7 +277,7 @@ impl<S: ChunkSource> Writer<S> {
         match tokio::task::spawn_blocking(move || checkpoints.persist(now_ns)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
+                tracing::warn!(error = daemon::log::chain(&error), "checkpoints not written");
                 false
             }
             Err(_) => false,
@@ -322,16 +331,4 @@ fn sync(spool: &SharedSpool) -> bool {
             false
         }
     }
-}
-
-/// No logs at all.
-#[derive(Debug)]
-pub struct NoLogs;
-
-impl ChunkSource for NoLogs {
-    async fn next(&mut self) -> Option<Chunk> {
-        None
-    }
-
-    fn stop(&mut self) {}
 }

@@ -4,7 +4,7 @@ use agent_common::workload::{HOST_BIT, host_key};
 
 use super::walk::Found;
 use super::{Identities, MAX_TOMBSTONES, NodeName, TOMBSTONE_TTL};
-use crate::window::sample::{CgroupEvent, Owner};
+use crate::window::sample::{CgroupEvent, Owner, Row, Sample};
 
 const ROOT: u64 = 1;
 
@@ -87,4 +87,19 @@ fn a_file_without_writer_is_its_own_workload() {
     let identity = table.resolve(&Owner::File("/var/log/a.log".into())).unwrap();
     assert_eq!((identity.workload.as_str(), identity.workload_kind.as_str()), ("file/var/log/a.log", "file"));
     assert_eq!(identity.node, "host-a");
+}
+
+#[test]
+fn a_process_tells_the_name_behind_its_key() {
+    let mut table = table();
+    let mut comm = [0; 16];
+    comm[..15].copy_from_slice(b"a-very-long-nam");
+    let owner = Owner::Workload(host_key(&comm));
+    for (executable, expected) in
+        [("/bin/other", None), ("/bin/a-very-long-name", Some("host/a-very-long-nam"))]
+    {
+        let row = proto::v1::ProcessRow { executable: executable.into(), ..Default::default() };
+        table.learn(&Sample { owner: owner.clone(), row: Row::Process(Box::new(row)) });
+        assert_eq!(workload(&mut table, &owner).as_deref(), expected);
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_common::workload::HOST_BIT;
 use proto::v1;
 
 use super::Window;
@@ -18,7 +19,8 @@ use crate::window::sample::{Loss, Owner, Row, Sample};
 #[cfg(test)]
 mod tests;
 
-/// How long a row waits for its owner's name.
+/// How long a row waits for the name of its cgroup, which comes by event or walk; names of executables come with a
+/// window's end, so those rows wait a window longer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Most rows that wait.
 pub const MAX_WAITING: usize = 20_000;
@@ -36,13 +38,22 @@ pub struct Named {
 #[derive(Debug)]
 pub struct Assembler {
     max_rows: usize,
+    window: Duration,
     waiting: VecDeque<(Duration, Sample)>,
 }
 
 impl Assembler {
     /// At most `max_rows` rows of one signal in one window.
-    pub fn new(max_rows: usize) -> Self {
-        Self { max_rows, waiting: VecDeque::new() }
+    pub fn new(max_rows: usize, window_seconds: u32) -> Self {
+        let window = Duration::from_secs(u64::from(window_seconds));
+        Self { max_rows, window, waiting: VecDeque::new() }
+    }
+
+    fn patience(&self, owner: &Owner) -> Duration {
+        match owner {
+            Owner::Workload(key) if key & HOST_BIT != 0 => PATIENCE + self.window,
+            _ => PATIENCE,
+        }
     }
 
     /// At a window's end: everything that the probes and the usage reader summed up in it.
@@ -74,9 +85,12 @@ impl Assembler {
     ) -> Vec<Named> {
         let mut rows = Vec::with_capacity(samples.len());
         for sample in samples {
+            identities.learn(&sample);
             match identities.resolve(&sample.owner) {
                 Some(identity) => rows.push(Named { identity, row: sample.row }),
-                None if self.waiting.len() < MAX_WAITING => self.waiting.push_back((now + PATIENCE, sample)),
+                None if self.waiting.len() < MAX_WAITING => {
+                    self.waiting.push_back((now + self.patience(&sample.owner), sample));
+                }
                 None => {
                     let loss = Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 };
                     losses.push(loss);

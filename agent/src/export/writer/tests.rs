@@ -16,6 +16,7 @@ use crate::export::spool::Spool;
 use crate::logs::checkpoint::{Checkpoints, Mark, Position};
 use crate::logs::record::{Chunk, LogRecord, Origin, SourceKey};
 use crate::metrics::ExportMetrics;
+use crate::metrics::workloads::Workloads;
 use crate::window::Window;
 use crate::window::assemble::Named;
 use crate::window::sample::{Owner, Row};
@@ -30,6 +31,8 @@ impl ChunkSource for Chunks {
     }
 
     fn stop(&mut self) {}
+
+    fn report(&self, _ledger: &Ledger) {}
 }
 
 fn chunk(line: u64) -> Chunk {
@@ -66,6 +69,7 @@ async fn run(
         checkpoints: Some(checkpoints),
         ledger,
         metrics: ExportMetrics::register(&Registry::new()),
+        workloads: Workloads::new(10, 10, Duration::from_secs(60)),
         flushed: watch::Sender::new(false),
         clock: Clock::system(),
     };

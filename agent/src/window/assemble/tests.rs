@@ -47,7 +47,7 @@ fn run_queue_joins_the_usage_of_the_same_owner() {
         Sample { owner: Owner::Workload(2), row: Row::RunQueue(queue.clone()) },
         Sample { owner: Owner::Workload(3), row: Row::RunQueue(queue) },
     ];
-    let mut assembler = Assembler::new(100);
+    let mut assembler = Assembler::new(100, 10);
     let usage = vec![(Owner::Workload(2), usage)];
     let rows = assembler.close(WINDOW, samples, usage, &mut identities(), Duration::ZERO, &mut Vec::new());
     let mut found: Vec<_> = rows
@@ -71,7 +71,7 @@ fn run_queue_joins_the_usage_of_the_same_owner() {
 #[test]
 fn a_row_waits_for_its_name_and_then_goes_out_by_id() {
     let (mut table, mut losses) = (identities(), Vec::new());
-    let mut assembler = Assembler::new(100);
+    let mut assembler = Assembler::new(100, 10);
     let samples = vec![flow(50, 1, 1), flow(51, 1, 1)];
     assert!(assembler.pass(samples, &mut table, Duration::ZERO, &mut losses).is_empty());
     table.apply(&CgroupEvent::Made { id: 50, path: "/late".into() }, Duration::ZERO);
@@ -87,7 +87,7 @@ fn a_row_waits_for_its_name_and_then_goes_out_by_id() {
 #[test]
 fn the_waiting_room_is_bounded() {
     let (mut table, mut losses) = (identities(), Vec::new());
-    let mut assembler = Assembler::new(100);
+    let mut assembler = Assembler::new(100, 10);
     let samples = (0..MAX_WAITING + 3).map(|_| flow(99, 1, 1)).collect();
     assert_eq!(assembler.pass(samples, &mut table, Duration::ZERO, &mut losses).len(), 3);
 }
@@ -114,8 +114,14 @@ fn the_budget_conserves_bytes_and_counts_what_it_drops() {
             samples.push(Sample { owner: Owner::Workload(2), row: Row::Block(v1::BlockRow::default()) });
         }
         let (mut table, mut losses) = (identities(), Vec::<Loss>::new());
-        let rows =
-            Assembler::new(100).close(WINDOW, samples, Vec::new(), &mut table, Duration::ZERO, &mut losses);
+        let rows = Assembler::new(100, 10).close(
+            WINDOW,
+            samples,
+            Vec::new(),
+            &mut table,
+            Duration::ZERO,
+            &mut losses,
+        );
         assert_eq!(bytes(&rows), expected);
         let kept = rows.iter().filter(|named| matches!(named.row, Row::Block(_))).count() as u64;
         assert_eq!(kept + losses.iter().map(|loss| loss.count).sum::<u64>(), blocks);

@@ -1,0 +1,81 @@
+//! The log reader as the writer sees it: chunks, and once a second what it lost and what does not work.
+
+use std::sync::Arc;
+
+use crate::driver::states::States;
+use crate::export::ledger::Ledger;
+use crate::export::writer::ChunkSource;
+use crate::logs::reader::LogReader;
+use crate::logs::record::Chunk;
+use crate::logs::status::LogStatus;
+use crate::metrics::LogMetrics;
+
+/// The reader, or nothing where logs are switched off.
+#[derive(Debug)]
+pub struct Chunks {
+    reader: Option<LogReader>,
+    states: States,
+    metrics: LogMetrics,
+}
+
+impl Chunks {
+    /// `reader` is `None` where logs are off.
+    pub fn new(reader: Option<LogReader>, states: States, metrics: LogMetrics) -> Self {
+        Self { reader, states, metrics }
+    }
+
+    fn measure(&self, status: &Arc<LogStatus>) {
+        let LogMetrics {
+            lines,
+            body_bytes,
+            truncated,
+            malformed,
+            replaced,
+            rotated,
+            open_files,
+            unfollowed_files,
+            lag_bytes,
+        } = &self.metrics;
+        for (counter, now) in [
+            (lines, &status.lines),
+            (body_bytes, &status.body_bytes),
+            (truncated, &status.truncated),
+            (malformed, &status.malformed),
+            (replaced, &status.replaced),
+            (rotated, &status.rotated),
+        ] {
+            counter.inc_by(now.get().saturating_sub(counter.get()));
+        }
+        for (gauge, now) in [
+            (open_files, &status.open_files),
+            (unfollowed_files, &status.unfollowed_files),
+            (lag_bytes, &status.lag_bytes),
+        ] {
+            gauge.set(i64::try_from(now.get()).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl ChunkSource for Chunks {
+    async fn next(&mut self) -> Option<Chunk> {
+        match &mut self.reader {
+            Some(reader) => reader.next().await,
+            None => None,
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.stop();
+        }
+    }
+
+    fn report(&self, ledger: &Ledger) {
+        let Some(reader) = &self.reader else { return };
+        for loss in reader.take_losses() {
+            ledger.add(&loss);
+        }
+        self.states.running("logs", reader.status().missing());
+        self.measure(reader.status());
+    }
+}

@@ -9,7 +9,6 @@
     reason = "what is wrong fails the test, and what it leaves behind or cannot do is said on its output"
 )]
 
-mod block;
 mod cgroup;
 mod cgroups;
 mod child;
@@ -21,7 +20,6 @@ mod process;
 mod requires;
 mod sched;
 mod syscalls;
-mod table;
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,6 @@
 //! Kernel bytes to rows: pure, never panics, one module per probe.
 
+pub mod block;
 pub mod cgroups;
 pub mod flows;
 pub mod process;

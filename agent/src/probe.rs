@@ -4,6 +4,7 @@
 //! Flow: `Probe::attach` → `Box<dyn Running>` → `poll` (rings, when they wake or each 100 ms) and `drain`
 //! (maps, at the end of each window) → `Sink` → identity, window, export.
 
+pub mod block;
 pub mod cgroups;
 pub mod flows;
 mod growing;

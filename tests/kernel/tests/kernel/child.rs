@@ -84,6 +84,10 @@ fn work() {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
+        "direct_writes" => {
+            let (number, device) = rest.split_once(' ').unwrap();
+            crate::block::direct_writes(number.parse().unwrap(), device);
+        }
         other => panic!("unknown work {other}"),
     }
 }

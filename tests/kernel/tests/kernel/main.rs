@@ -9,6 +9,7 @@
     reason = "what is wrong fails the test, and what it leaves behind or cannot do is said on its output"
 )]
 
+mod block;
 mod cgroup;
 mod cgroups;
 mod child;
@@ -20,6 +21,7 @@ mod process;
 mod requires;
 mod sched;
 mod syscalls;
+mod table;
 
 use std::sync::OnceLock;
 

@@ -41,6 +41,8 @@ pub struct FilePosition {
     pub log: PathBuf,
     /// Everything before is durable, but for `pending`.
     pub offset: u64,
+    /// When the file was born, nanoseconds since the Unix epoch; 0 where the file system does not tell.
+    pub born_ns: u64,
     /// The first bytes of the file.
     pub head: Fingerprint,
     /// The bytes just before `offset`.

@@ -27,7 +27,7 @@ use crate::logs::record::{Chunk, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::tail::{READ_BYTES, Tail, key_of};
-use log::{Kind, Log, Progress};
+use log::{Kind, Log, Looked, Progress};
 
 /// Rounds of one log before the next has its turn.
 const TURN: usize = 8;
@@ -150,7 +150,7 @@ impl Follower {
         if let Err(error) = self.checkpoints.persist(self.clock.now_unix_ns()) {
             tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
         }
-        self.reconcile();
+        self.reconcile(None);
     }
 
     fn resume(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
@@ -186,7 +186,7 @@ impl Follower {
         for (path, pattern) in self.find() {
             self.admit(&path, pattern, false);
         }
-        self.reconcile();
+        self.reconcile(None);
     }
 
     /// Directories in which files may appear; to be watched.
@@ -246,12 +246,13 @@ impl Follower {
         Some(self.logs.entry(path.to_owned()).or_insert(log))
     }
 
-    fn reconcile(&mut self) {
+    /// Looks what became of one log's files, or of all.
+    fn reconcile(&mut self, only: Option<&Path>) {
         let known: BTreeSet<SourceKey> =
             self.logs.values().flat_map(Log::all).map(followed::Followed::key).collect();
         let now = self.clock.monotonic();
         let mut failed = Vec::new();
-        for log in self.logs.values_mut() {
+        for log in self.logs.values_mut().filter(|log| only.is_none_or(|only| only == log.path)) {
             if let Err(error) = log.reconcile(&known, now, &mut self.out) {
                 failed.push((log.path.clone(), error));
             }
@@ -290,44 +291,48 @@ impl Follower {
 
     /// One turn of each log with something to read. Whether there is more. `emit` says whether to go on.
     pub(crate) fn read(&mut self, emit: &mut dyn FnMut(Chunk) -> bool) -> bool {
-        let mut more = false;
-        let mut replaced = false;
-        let mut failed = Vec::new();
-        for log in self.logs.values_mut().filter(|log| log.is_hot) {
-            for _ in 0..TURN {
-                match log.round(&mut self.out, &mut self.owners, self.clock.monotonic(), &mut self.buffer) {
-                    Ok(Progress::Read) => {}
-                    Ok(Progress::Idle) => log.is_hot = false,
-                    Ok(Progress::Replaced) => {
-                        replaced = true;
-                        log.is_hot = false;
-                    }
-                    Err(error) => {
-                        failed.push((log.path.clone(), error));
-                        log.is_hot = false;
-                    }
-                }
-                if self.out.is_full()
-                    && let Some(chunk) = self.out.take()
-                    && !emit(chunk)
-                {
-                    return false;
-                }
-                if !log.is_hot {
-                    break;
-                }
+        let hot = self.logs.iter().filter(|(_, log)| log.is_hot).map(|(path, _)| path.clone());
+        let hot: Vec<PathBuf> = hot.collect();
+        for path in &hot {
+            if !self.turn(path, emit) {
+                return false;
             }
-            more |= log.is_hot;
-        }
-        for (path, error) in failed {
-            self.cannot_read(&path, &error);
-        }
-        if replaced {
-            self.reconcile();
-            more |= self.logs.values().any(|log| log.is_hot);
         }
         self.bound_memory();
+        let more = hot.iter().any(|path| self.logs.get(path).is_some_and(|log| log.is_hot));
         self.out.take().is_none_or(emit) && more
+    }
+
+    /// Some rounds of one log. Whether to go on.
+    fn turn(&mut self, path: &Path, emit: &mut dyn FnMut(Chunk) -> bool) -> bool {
+        let mut looked = Looked::No;
+        for _ in 0..TURN {
+            let now = self.clock.monotonic();
+            let Some(log) = self.logs.get_mut(path) else { return true };
+            match log.round(&mut self.out, &mut self.owners, now, &mut self.buffer, looked) {
+                Ok(Progress::Read) => {}
+                Ok(Progress::Unsure) if looked == Looked::No => {
+                    looked = Looked::Yes;
+                    self.reconcile(Some(path));
+                    continue;
+                }
+                Ok(Progress::Idle | Progress::Unsure) => log.is_hot = false,
+                Err(error) => {
+                    log.is_hot = false;
+                    self.cannot_read(path, &error);
+                }
+            }
+            if self.out.is_full()
+                && let Some(chunk) = self.out.take()
+                && !emit(chunk)
+            {
+                return false;
+            }
+            if self.logs.get(path).is_none_or(|log| !log.is_hot) {
+                break;
+            }
+        }
+        true
     }
 
     /// Unfinished lines are read again later if there are too many of them.

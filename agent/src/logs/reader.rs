@@ -24,6 +24,8 @@ use crate::window::sample::Loss;
 const POLL: Duration = Duration::from_secs(1);
 /// How often directories are listed where inotify watches them, and where it does not.
 const LIST_WATCHED: Duration = Duration::from_secs(10);
+/// Directories that appear while others are listed are listed at once, so many times.
+const MOST_SCANS: usize = 4;
 /// After an event, so that one wake-up serves many.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -220,16 +222,22 @@ impl Files {
     }
 
     /// Whether every directory is watched.
-    fn watch(&self, watch: &mut Option<Watch>) -> bool {
+    fn watch(&mut self, watch: &mut Option<Watch>) -> bool {
         let Some(watch) = watch else { return false };
-        match watch.set(self.follower.directories()) {
-            Ok(()) => true,
-            Err(error) => {
-                self.status
-                    .miss(format!("inotify watch: {error}; some directories are looked at once a second"));
-                false
+        for _ in 0..MOST_SCANS {
+            match watch.set(self.follower.directories()) {
+                Ok(false) => return true,
+                // files may have come before the watch
+                Ok(true) => self.follower.scan(),
+                Err(error) => {
+                    self.status.miss(format!(
+                        "inotify watch: {error}; some directories are looked at once a second"
+                    ));
+                    return false;
+                }
             }
         }
+        false
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::time::UNIX_EPOCH;
 
 use crate::logs::checkpoint::Fingerprint;
 use crate::logs::record::SourceKey;
@@ -45,6 +46,7 @@ pub(crate) enum Round {
 pub(crate) struct Tail {
     file: File,
     key: SourceKey,
+    born_ns: u64,
     head: Fingerprint,
     /// The last bytes before `line_start`.
     last: Vec<u8>,
@@ -60,6 +62,13 @@ pub(crate) struct Tail {
 
 pub(crate) fn key_of(metadata: &Metadata) -> SourceKey {
     SourceKey::File { device: metadata.dev(), inode: metadata.ino() }
+}
+
+/// Inodes are used again: the time of birth tells their files apart. 0 where the file system does not keep it.
+pub(crate) fn born_ns(metadata: &Metadata) -> u64 {
+    let since =
+        metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
 pub(crate) fn fingerprint(bytes: &[u8]) -> Fingerprint {
@@ -116,12 +125,14 @@ fn last_before(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
 impl Tail {
     /// Reads on at this offset, which must lie behind a line's end.
     pub(crate) fn new(file: File, offset: u64) -> io::Result<Self> {
-        let key = key_of(&file.metadata()?);
+        let metadata = file.metadata()?;
+        let (key, born_ns) = (key_of(&metadata), born_ns(&metadata));
         let head = if offset == 0 { Fingerprint::default() } else { fingerprint(&head_of(&file)?) };
         let last = last_before(&file, offset, TAIL_BYTES as u64)?;
         Ok(Self {
             file,
             key,
+            born_ns,
             head,
             last,
             line_start: offset,
@@ -144,6 +155,10 @@ impl Tail {
 
     pub(crate) fn key(&self) -> SourceKey {
         self.key
+    }
+
+    pub(crate) fn born_ns(&self) -> u64 {
+        self.born_ns
     }
 
     pub(crate) fn head(&self) -> Fingerprint {
@@ -191,6 +206,11 @@ impl Tail {
         self.over = 0;
         self.line_start = end;
         Some((bytes, start, end, cut))
+    }
+
+    /// Whether the last line has no end yet.
+    pub(crate) fn has_partial(&self) -> bool {
+        !self.prefix.is_empty() || self.read_to() > self.line_start
     }
 
     /// A copy of the unfinished last line.

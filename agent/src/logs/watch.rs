@@ -40,20 +40,25 @@ impl Watch {
         Ok(Self { inotify, by_descriptor: BTreeMap::new(), watched: BTreeSet::new() })
     }
 
-    /// Watches these directories and no others. Returns the first error, if any could not be watched.
-    pub(crate) fn set(&mut self, directories: &BTreeSet<PathBuf>) -> Result<(), Errno> {
+    /// Watches these directories and no others. Whether one of them was not watched before: what happened in it until
+    /// now was not told.
+    ///
+    /// # Errors
+    /// The first one, if a directory could not be watched; the others are.
+    pub(crate) fn set(&mut self, directories: &BTreeSet<PathBuf>) -> Result<bool, Errno> {
         let events = WatchFlags::CREATE
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE
             | WatchFlags::MODIFY
             | WatchFlags::ONLYDIR;
-        let mut result = Ok(());
+        let mut result = Ok(false);
         for directory in directories.difference(&self.watched.clone()) {
             match inotify::add_watch(&self.inotify, directory, events) {
                 Ok(descriptor) => {
                     self.by_descriptor.insert(descriptor, directory.clone());
                     self.watched.insert(directory.clone());
+                    result = result.map(|_| true);
                 }
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(error) => result = result.and(Err(error)),

@@ -106,6 +106,7 @@ impl Followed {
         Some(Position::File(FilePosition {
             log: log.to_owned(),
             offset,
+            born_ns: self.tail.born_ns(),
             head,
             tail: self.tail.tail(),
             pending,

@@ -72,8 +72,16 @@ pub(crate) enum Progress {
     Read,
     /// Nothing to read now.
     Idle,
-    /// The live file holds another text than before: its rotation must be looked at.
-    Replaced,
+    /// The live file holds another text than before, or begins to hold some: whether it was rotated must be looked at
+    /// before it is read.
+    Unsure,
+}
+
+/// Whether that was just done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    No,
+    Yes,
 }
 
 impl Log {
@@ -118,6 +126,7 @@ impl Log {
         owners: &mut Owners,
         now: Duration,
         buffer: &mut [u8],
+        looked: Looked,
     ) -> io::Result<Progress> {
         let mut progress = Progress::Idle;
         if self.all().any(|file| file.unread() > 0) {
@@ -131,6 +140,10 @@ impl Log {
         if self.files.is_empty() {
             return Ok(progress);
         }
+        let front = &self.files[0];
+        if looked == Looked::No && front.was_unread && !front.is_rotated && front.unread() > 0 {
+            return Ok(Progress::Unsure);
+        }
         match self.read_one(Which::Front, out, now, buffer)? {
             Round::Read => Ok(Progress::Read),
             Round::AtEnd if self.has_successor_with_text() => {
@@ -141,7 +154,7 @@ impl Log {
                 Ok(Progress::Read)
             }
             Round::AtEnd => Ok(progress),
-            Round::Replaced if self.files.len() == 1 && !self.files[0].is_rotated => Ok(Progress::Replaced),
+            Round::Replaced if self.files.len() == 1 && !self.files[0].is_rotated => Ok(Progress::Unsure),
             Round::Replaced => {
                 // a rotated file that was emptied: there is nothing more to have from it
                 if let Some(gone) = self.files.pop_front() {
@@ -224,7 +237,7 @@ impl Log {
         if let Some(next) = self.files.front_mut()
             && next.continues
             && next.tail.line_start() == 0
-            && front.tail.read_to() > front.tail.line_start()
+            && front.tail.has_partial()
         {
             next.tail.set_prefix(front.tail.partial());
             front.is_carried = true;

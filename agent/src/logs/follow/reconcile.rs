@@ -19,12 +19,12 @@ use crate::logs::follow::log::Log;
 use crate::logs::follow::rotated::{Sibling, siblings};
 use crate::logs::outbox::Outbox;
 use crate::logs::record::SourceKey;
-use crate::logs::tail::{Tail, head_of, holds, key_of};
+use crate::logs::tail::{Tail, born_ns, head_of, holds, key_of};
 
 /// How often the directory is listed again until nothing changes meanwhile.
 const LISTINGS: usize = 8;
 /// A text shorter than this is only known again under its own inode.
-const STRONG_HEAD: u32 = 32;
+const STRONG_HEAD: u32 = 8;
 
 /// The live file and the rotated ones of one moment.
 struct Present {
@@ -242,11 +242,13 @@ impl Log {
             live.and_then(|live| live.entry.as_ref()).filter(|(_, position)| position.head.length == 0);
         let beside = unsure.map(|(_, position)| position.beside.clone());
         let newest = candidates.iter().rposition(|candidate| {
-            candidate.entry.is_some() && (beside.is_none() || Some(candidate.key) != live_key)
+            // of an empty file nothing is sure: its inode may have been used again
+            candidate.entry.as_ref().is_some_and(|(_, position)| position.head.length > 0)
+                || (candidate.entry.is_some() && beside.is_none() && candidate.rotated.is_none())
         });
         let mut was_unseen = false;
         for (index, candidate) in candidates.into_iter().enumerate() {
-            let Candidate { file, key: _, rotated, entry } = candidate;
+            let Candidate { file, rotated, entry, .. } = candidate;
             let is_new = match (&rotated, &beside) {
                 (None, _) => true,
                 (Some(sibling), Some(beside)) => !beside.contains(&sibling.identity()),
@@ -272,7 +274,7 @@ impl Log {
                 }
             };
             followed.is_rotated = rotated.is_some();
-            let after_copy = copied || (beside.is_some() && was_unseen && rotated.is_none());
+            let after_copy = copied || (beside.is_some() && was_unseen);
             followed.continues |= after_copy && followed.tail.line_start() == 0;
             self.files.push_back(followed);
         }
@@ -292,6 +294,7 @@ fn is_like(file: &File, beginning: &[u8]) -> io::Result<bool> {
 struct Candidate {
     file: File,
     key: SourceKey,
+    born_ns: u64,
     /// `None`: the live file.
     rotated: Option<Sibling>,
     entry: Option<(SourceKey, FilePosition)>,
@@ -299,16 +302,19 @@ struct Candidate {
 
 impl Candidate {
     fn new(file: File, rotated: Option<&Sibling>) -> io::Result<Self> {
-        let key = key_of(&file.metadata()?);
-        Ok(Self { file, key, rotated: rotated.cloned(), entry: None })
+        let metadata = file.metadata()?;
+        let (key, born_ns) = (key_of(&metadata), born_ns(&metadata));
+        Ok(Self { file, key, born_ns, rotated: rotated.cloned(), entry: None })
     }
 
     /// Device numbers may change with a reboot, so the inode and the text decide.
     fn is(&self, key: SourceKey, position: &FilePosition, by_inode: bool) -> bool {
-        let same_inode = match (self.key, key) {
-            (SourceKey::File { inode: left, .. }, SourceKey::File { inode: right, .. }) => left == right,
-            _ => false,
-        };
+        let same_birth = position.born_ns == 0 || position.born_ns == self.born_ns;
+        let same_inode = same_birth
+            && match (self.key, key) {
+                (SourceKey::File { inode: left, .. }, SourceKey::File { inode: right, .. }) => left == right,
+                _ => false,
+            };
         let fits = if by_inode { same_inode } else { position.head.length >= STRONG_HEAD };
         let text = || holds(&self.file, position.head, position.tail, position.offset).unwrap_or(false);
         self.entry.is_none() && fits && text()

@@ -4,10 +4,9 @@ use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use crate::logs::record::SourceKey;
-use crate::logs::tail::key_of;
+use crate::logs::tail::{born_ns, key_of};
 
 /// Most rotated files of one log that are looked at, the newest.
 const MAX_SIBLINGS: usize = 64;
@@ -39,14 +38,13 @@ impl Sibling {
 
 /// The same of an open file.
 pub(crate) fn identity(metadata: &fs::Metadata) -> (SourceKey, u64) {
-    (key_of(metadata), born_ns(metadata))
+    // without a time of birth, the last change: these files are not written to any more
+    let changed = || u64::try_from(modified_ns(metadata)).unwrap_or(0);
+    (key_of(metadata), Some(born_ns(metadata)).filter(|&born| born > 0).unwrap_or_else(changed))
 }
 
-/// Inodes are used again: with its time of birth one names a file for good. Where there is none, its last change.
-fn born_ns(metadata: &fs::Metadata) -> u64 {
-    let time = metadata.created().or_else(|_| metadata.modified()).ok();
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(0)
+fn modified_ns(metadata: &fs::Metadata) -> i128 {
+    i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
 }
 
 /// The rotated files of `log` beside it, oldest first. Compressed ones are not among them.
@@ -60,8 +58,7 @@ pub(crate) fn siblings(log: &Path) -> Vec<Sibling> {
             let entry = entry.ok()?;
             let rank = rank(base, entry.file_name().to_str()?)?;
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            let modified_ns =
-                i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+            let modified_ns = modified_ns(&metadata);
             let (key, born_ns) = identity(&metadata);
             Some(Sibling { path: entry.path(), key, born_ns, modified_ns, rank })
         })

@@ -157,21 +157,21 @@ fn run(seed: u64, rotation: Rotation, is_container: bool) {
 
 #[test]
 fn renamed_files_under_kills_arrive_exactly_once() {
-    for seed in 0..150 {
+    for seed in 0..40 {
         run(seed, Rotation::Rename, false);
     }
 }
 
 #[test]
 fn copied_and_truncated_files_under_kills_arrive_exactly_once() {
-    for seed in 0..150 {
+    for seed in 0..40 {
         run(seed, Rotation::CopyTruncate, false);
     }
 }
 
 #[test]
 fn container_lines_in_parts_under_kills_arrive_exactly_once() {
-    for seed in 0..150 {
+    for seed in 0..40 {
         run(seed, Rotation::Rename, true);
     }
 }

@@ -29,7 +29,7 @@ pub struct Store {
     /// Held while something is sealed or removed.
     pub(crate) maintaining: tokio::sync::Mutex<()>,
     /// The lock on the folder; it goes with the process, however that ends.
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl Store {
@@ -68,7 +68,7 @@ impl Store {
             writer: Mutex::new(Some(thread)),
             in_flight: Arc::new(Semaphore::new(limits.batches_in_flight.max(1))),
             maintaining: tokio::sync::Mutex::new(()),
-            _lock: opened.lock,
+            lock: Mutex::new(Some(opened.lock)),
         };
         Ok((Arc::new(store), opened.recovered))
     }
@@ -188,6 +188,7 @@ impl Store {
         {
             tracing::error!("the log's thread ended early");
         }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -1,4 +1,5 @@
 //! The store as a whole: what its callers rely on.
 
 mod basics;
+mod search;
 pub(crate) mod fixture;

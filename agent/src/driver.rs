@@ -149,10 +149,14 @@ impl Driver {
         let now = self.clock.monotonic();
         let mut identities = lock(&self.identities);
         let is_lost = sink.cgroups.contains(&CgroupEvent::Lost);
+        let mut ends = Vec::new();
         for event in sink.cgroups.drain(..) {
             identities.apply(&event, now);
-            if let Some(usage) = &mut self.usage {
-                usage.apply(&event, true);
+            match (&mut self.usage, &event) {
+                // what its processes used is booked first
+                (Some(_), CgroupEvent::Removed { .. }) => ends.push(event),
+                (Some(usage), _) => usage.apply(&event, true),
+                (None, _) => {}
             }
         }
         let has_events = self.states.is_running("cgroups");
@@ -171,6 +175,9 @@ impl Driver {
         if let Some(usage) = &mut self.usage {
             book_exits(usage, &mut identities, &events);
             usage.read_stale(STALE_READS);
+            for event in &ends {
+                usage.apply(event, false);
+            }
         }
         let mut rows = self.assembler.retry(&mut identities, now, &mut losses);
         rows.append(&mut self.assembler.pass(events, &mut identities, now, &mut losses));

@@ -19,6 +19,8 @@ use crate::window::sample::Loss;
 const MAX_KINDS: usize = 512;
 
 type Text = Cow<'static, str>;
+/// Signal, stage and reason.
+type Kind = (Text, Text, Text);
 
 /// Labels of `lost_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
@@ -31,7 +33,7 @@ pub struct LossLabels {
 /// The ledger; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    open: Arc<Mutex<BTreeMap<(Text, Text, Text), u64>>>,
+    open: Arc<Mutex<BTreeMap<Kind, u64>>>,
     total: Family<LossLabels, Counter>,
 }
 
@@ -60,7 +62,7 @@ impl Ledger {
         }
     }
 
-    fn book(&self, key: (Text, Text, Text), count: u64) {
+    fn book(&self, key: Kind, count: u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let key = if open.len() >= MAX_KINDS && !open.contains_key(&key) {
             (key.0, key.1, Text::Borrowed("other"))

@@ -184,13 +184,11 @@ impl<S: ChunkSource> Writer<S> {
 
     async fn flush(&self, open: &mut Open, all: bool) {
         let now = self.clock.monotonic();
-        if all || open.rows.is_due(now) {
-            if let Some(batch) = open.rows.take() {
-                let rows = batch.rows();
-                if let Err((error, batch)) = self.write(batch).await {
-                    self.drop_rows(&error, rows, batch.payload.losses, open);
-                }
-            }
+        let due = if all || open.rows.is_due(now) { open.rows.take() } else { None };
+        if let Some(batch) = due
+            && let Err((error, batch)) = self.write(batch).await
+        {
+            self.drop_rows(&error, batch.rows(), batch.payload.losses, open);
         }
         if open.held.is_none() && (all || open.logs.is_due(now)) {
             open.held = open.logs.take();
@@ -201,12 +199,12 @@ impl<S: ChunkSource> Writer<S> {
             if let Some(held_back) = open.refusals.permit() {
                 tracing::warn!(%error, held_back, "logs wait, the spool takes nothing");
             }
-            open.held = Some(batch);
+            open.held = Some(*batch);
         }
     }
 
     /// Packs, appends, syncs, commits; off the runtime, since it compresses and waits for the disk.
-    async fn write(&self, batch: Unpacked) -> Result<(), (SpoolError, Unpacked)> {
+    async fn write(&self, batch: Unpacked) -> Result<(), (SpoolError, Box<Unpacked>)> {
         let spool = self.spool.clone();
         let checkpoints = self.checkpoints.clone();
         let metrics = self.metrics.clone();
@@ -215,7 +213,7 @@ impl<S: ChunkSource> Writer<S> {
             let started = clock.monotonic();
             let written = append(&spool, checkpoints.as_ref(), &batch, &metrics);
             metrics.spool_seconds.observe((clock.monotonic() - started).as_secs_f64());
-            written.map_err(|error| (error, batch))
+            written.map_err(|error| (error, Box::new(batch)))
         });
         match work.await {
             Ok(written) => written,

@@ -173,12 +173,12 @@ impl Workloads {
             }
         };
         match row {
-            Row::Usage(usage) => return table.add_usage(owner, usage),
+            Row::Usage(usage) => table.add_usage(owner, usage),
             Row::Flow(flow) => {
                 let known =
                     if flow.peer_workload.is_empty() { "external" } else { flow.peer_workload.as_str() };
                 let peer = self.peer(table, owner, known);
-                return table.add_flow(owner, &peer, flow);
+                table.add_flow(owner, &peer, flow);
             }
             Row::Drop(drop) => count(Id::Drops, &[("reason", &drop.reason)], drop.packets as f64),
             Row::Syscall(row) => {

@@ -22,6 +22,7 @@ mod requires;
 mod sched;
 mod syscalls;
 mod table;
+mod usage;
 
 use std::sync::OnceLock;
 

@@ -34,9 +34,9 @@ pub fn changed(socket: u64, old: u32, new: u32) {
     } else if new == CLOSE {
         if old == LISTEN {
             owner::listen_ends(socket::local_port(socket));
-        } else {
+        } else if old != CLOSE {
             closed(socket, old);
-        }
+        } // else it had ended before
     } else if old == SYN_SENT {
         connected(socket);
     } else if old == SYN_RECV {
@@ -155,7 +155,7 @@ fn closed(socket: u64, old: u32) {
 
 #[inline(always)]
 fn without_conn(socket: u64, old: u32) {
-    if old == SYN_RECV || old == CLOSE {
+    if old == SYN_RECV {
         return;
     }
     let role = if old == SYN_SENT { ROLE_CLIENT } else { guessed_role(socket) };

@@ -45,6 +45,11 @@ pub(crate) enum Command {
     Events(Events),
     /// Ask in SQL
     Sql(Sql),
+    /// What a recorded change did, and how sure that is; asks no server
+    Judge(crate::judge::JudgeArgs),
+    /// Judge every recorded case of a directory and print answer lines for a scorer
+    #[command(hide = true)]
+    Eval(crate::judge::EvalArgs),
     /// Print a completion script
     Completion {
         /// For which shell
@@ -195,9 +200,19 @@ pub(crate) struct Syscalls {
     pub(crate) filters: Vec<String>,
     #[command(flatten)]
     pub(crate) scope: Scope,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = SyscallSort::Count)]
+    pub(crate) sort: SyscallSort,
     /// At most N rows
     #[arg(short = 'n', long, default_value_t = 40, value_name = "N")]
     pub(crate) limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyscallSort {
+    Count,
+    Errors,
+    P99,
 }
 
 #[derive(Debug, Args)]

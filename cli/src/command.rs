@@ -27,6 +27,8 @@ pub(crate) async fn run(args: Cli, out: &Out) -> Result<()> {
         Command::Syscalls(syscalls) => syscalls::run(&syscalls, &client, out).await,
         Command::Events(events) => events::run(&events, &client, out).await,
         Command::Sql(sql) => sql::run(&sql, &client, out).await,
+        Command::Judge(judge) => crate::judge::judge(&judge, out),
+        Command::Eval(eval) => crate::judge::eval(&eval, out),
         Command::Completion { shell } => Ok(out.text(&reference::completion(shell))?),
         Command::Reference => Ok(out.text(&reference::markdown())?),
     }

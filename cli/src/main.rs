@@ -8,6 +8,7 @@
 mod args;
 mod client;
 mod command;
+mod judge;
 mod out;
 mod reference;
 mod show;

@@ -103,6 +103,9 @@ async fn follow(
                 continue; // keeps the connection open
             }
             let row: Row = serde_json::from_slice(&bytes).context("read a line of the stream")?;
+            if let Some(message) = row.get("error").and_then(|error| error.get("message")) {
+                bail!("the aggregator ended the stream: {}", message.as_str().unwrap_or_default());
+            }
             match seen.get_mut(&serde_json::to_string(&row)?) {
                 Some(times) if *times > 0 => *times -= 1,
                 _ => print(&row, line, out)?,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Row};
 use crate::out::{Out, Tone};
-use crate::show::table::{Align, Cell, bad_if_any, cell, render, toned, value};
+use crate::show::table::{Align, Cell, bad_if_any, cell, clean, render, toned, value};
 use crate::show::{number, text, units};
 
 pub(super) async fn run(client: &Client, out: &Out) -> Result<()> {
@@ -16,7 +16,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<()> {
     let started = units::time(text(&status, "started"));
     out.line(&format!("wake-aggregator {}, running since {started} UTC", text(&status, "version")))?;
     if let Some(Value::Object(store)) = status.get("store") {
-        out.line(&format!("store: {}", facts(store)))?;
+        show_store(store, out)?;
     }
     let agents = objects(&status, "agents");
     if agents.is_empty() {
@@ -34,18 +34,31 @@ fn objects(row: &Row, key: &str) -> Vec<Row> {
     list.into_iter().filter_map(|value| value.as_object().cloned()).collect()
 }
 
-/// The store's own figures in its own words: `rows 1200, segments 3, wal 1.0 MiB`.
-fn facts(store: &Row) -> String {
-    let fact = |(name, figure): (&String, &Value)| {
-        let number = figure.as_f64()?;
-        let (name, shown) = match name.strip_suffix("_bytes") {
-            Some(name) => (name, units::bytes(number)),
-            None if name == "bytes" => ("size", units::bytes(number)),
-            None => (name.as_str(), units::count(number)),
-        };
-        Some(format!("{} {shown}", name.replace('_', " ")))
-    };
-    store.iter().filter_map(fact).collect::<Vec<_>>().join(", ")
+/// What is kept, and what stands in its way.
+fn show_store(store: &Row, out: &Out) -> Result<()> {
+    let tables = objects(store, "tables");
+    let sum = |column: &str| tables.iter().filter_map(|table| number(table, column)).sum::<f64>();
+    out.line(&format!(
+        "store: {} rows in {} segments ({}), {} rows not sealed yet ({} of memory, {} of write-ahead log)",
+        units::count(sum("segment_rows")),
+        units::count(sum("segments")),
+        units::bytes(sum("segment_bytes")),
+        units::count(sum("head_rows")),
+        units::bytes(number(store, "head_bytes").unwrap_or_default()),
+        units::bytes(number(store, "wal_bytes").unwrap_or_default()),
+    ))?;
+    if let Some(Value::String(why)) = store.get("stopped") {
+        out.line(&out.paint(Tone::Bad, &format!("the store takes nothing any more: {}", clean(why))))?;
+    }
+    if store.get("disk_full") == Some(&Value::Bool(true)) {
+        out.line(&out.paint(Tone::Bad, "the disk is full: batches are refused, agents keep them"))?;
+    }
+    if let Some(lost) = number(store, "lost_records").filter(|lost| *lost > 0.0) {
+        let text =
+            format!("{} damaged records of the write-ahead log were set aside at start", units::count(lost));
+        out.line(&out.paint(Tone::Bad, &text))?;
+    }
+    Ok(())
 }
 
 fn show_agent(agent: &Row, out: &Out) -> Result<()> {

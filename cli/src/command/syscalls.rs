@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::{filters, show};
-use crate::args::Syscalls;
+use crate::args::{SyscallSort, Syscalls};
 use crate::client::{Client, Row};
 use crate::out::{Out, Tone};
 use crate::show::table::{Align, Cell, bad_if_any, cell, toned, value};
@@ -27,6 +27,12 @@ pub(super) async fn run(args: &Syscalls, client: &Client, out: &Out) -> Result<(
     let mut params = args.scope.params(BACK);
     params.extend(filters(&args.filters)?);
     params.push(("limit", args.limit.to_string()));
+    let sort = match args.sort {
+        SyscallSort::Count => "count",
+        SyscallSort::Errors => "errors",
+        SyscallSort::P99 => "p99",
+    };
+    params.push(("sort", sort.to_owned()));
     let answer = client.rows("syscalls", &params).await?;
     show(out, &answer, &HEAD, row, &format!("no syscalls {}", args.scope.words(BACK)))
 }

@@ -9,9 +9,9 @@ use crate::args::{Top, TopSort};
 use crate::client::{Answer, Client, Row};
 use crate::out::{Out, Tone};
 use crate::show::table::{Align, Cell, cell, render, toned, value};
-use crate::show::{number, text, units, workload};
+use crate::show::{number, units, workload};
 
-const HEAD: [(&str, Align); 11] = [
+const HEAD: [(&str, Align); 12] = [
     ("WORKLOAD", Align::Left),
     ("CPU", Align::Right),
     ("THROTTLED", Align::Right),
@@ -22,7 +22,8 @@ const HEAD: [(&str, Align); 11] = [
     ("SENT/S", Align::Right),
     ("RECV/S", Align::Right),
     ("RUN QUEUE P99", Align::Right),
-    ("NODE", Align::Left),
+    ("CPU WAIT", Align::Right),
+    ("TASKS", Align::Right),
 ];
 
 pub(super) async fn run(args: &Top, client: &Client, out: &Out) -> Result<()> {
@@ -117,7 +118,8 @@ fn cells(row: &Row) -> Vec<Cell> {
         value(number(row, "net_sent_bytes_per_s"), units::bytes),
         value(number(row, "net_received_bytes_per_s"), units::bytes),
         value(number(row, "run_queue_p99_us"), units::micros),
-        toned(text(row, "node"), Tone::Dim),
+        value(number(row, "psi_cpu_some_ratio"), |ratio| format!("{:.1} %", ratio * 100.0)),
+        value(number(row, "pids_current"), units::count),
     ]
 }
 

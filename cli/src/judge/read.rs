@@ -177,8 +177,7 @@ fn rows(path: &Path, case: &Case, input: impl Read) -> Result<Vec<Series>, ReadE
             "workload" | "pod" => return Err(bad(2, format!("{:?} is not in case.json", cells[2]))),
             other => return Err(bad(1, format!("{other:?} is no kind of entity"))),
         };
-        let signal =
-            Signal::named(cells[3]).ok_or_else(|| bad(3, format!("{:?} is no signal", cells[3])))?;
+        let signal = Signal::named(cells[3]).ok_or_else(|| bad(3, format!("{:?} is no signal", cells[3])))?;
         let value: f64 = cells[4].parse().map_err(|e| bad(4, format!("{:?}: {e}", cells[4])))?;
         if !time.is_finite() || time.abs() > 1e15 {
             return Err(bad(0, format!("{time} is no time in unix seconds")));

@@ -1,0 +1,118 @@
+//! `wake judge`: what did a recorded change do? And the hidden `wake eval`: every recorded case of a directory.
+//!
+//! Flow: files → a checked case → `effects::judge` → a report, or answer lines for a scorer. No aggregator is
+//! asked; nothing leaves the machine.
+
+mod answers;
+mod evaluate;
+mod export;
+mod read;
+mod report;
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use effects::case::Signal;
+
+use crate::out::Out;
+
+/// `wake judge`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  wake judge recording/                     a directory with case.json and series.csv
+  wake judge --change-at 2026-11-20T14:05:00Z --workload checkout before.csv after.csv
+                                            two exports: columns time,value, or query_range JSON
+Give days of history if you can: what the series did at times when nothing changed is the yardstick.")]
+pub(crate) struct JudgeArgs {
+    /// A directory with a recorded case, or exports with --change-at
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+    /// When the change began: RFC 3339 or Unix seconds
+    #[arg(long, value_name = "TIME", requires = "workload")]
+    change_at: Option<String>,
+    /// What was changed, for the report
+    #[arg(long, value_name = "NAME", requires = "change_at")]
+    workload: Option<String>,
+    /// What the exports hold; a gauge counts as harmed by any material change
+    #[arg(long, default_value = "gauge", value_name = "SIGNAL", value_parser = signal)]
+    signal: Signal,
+}
+
+fn signal(name: &str) -> Result<Signal, String> {
+    let names = || Signal::ALL.map(Signal::name).join(", ");
+    Signal::named(name).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+/// Prints the report of one case.
+pub(crate) fn judge(args: &JudgeArgs, out: &Out) -> anyhow::Result<()> {
+    let case = match (&args.change_at, &args.workload) {
+        (Some(at), Some(workload)) => export::case(&args.paths, at, workload, args.signal)?,
+        _ => {
+            let [path] = &args.paths[..] else {
+                bail!("several paths: exports need --change-at TIME and --workload NAME");
+            };
+            let named = path.file_name().is_some_and(|name| name == "case.json");
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            read::case(if named { parent } else { path })
+                .context("an export needs --change-at and --workload")?
+        }
+    };
+    let judged = effects::judge::judge(&case);
+    if out.is_json() {
+        out.line(&serde_json::to_string(&report::json(&case, &judged))?)?;
+    } else {
+        out.text(&report::markdown(&case, &judged)?)?;
+    }
+    Ok(())
+}
+
+/// The hidden `wake eval`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvalArgs {
+    /// Every directory below with a case.json is a case
+    #[arg(value_name = "DIR")]
+    cases: PathBuf,
+    /// Threads; the answers do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Everything that is known about each change, one JSON object per case, instead of answers
+    #[arg(long)]
+    diagnose: bool,
+}
+
+/// Prints an answer line per change; progress goes to standard error.
+pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
+    let dirs = evaluate::find(&args.cases).with_context(|| format!("list {}", args.cases.display()))?;
+    if dirs.is_empty() {
+        bail!("no case.json below {}", args.cases.display());
+    }
+    let watched = std::io::stderr().is_terminal();
+    let progress = |done: usize| {
+        if watched || done % 50 == 0 || done == dirs.len() {
+            out.error(&format!("{done} of {} cases", dirs.len()));
+        }
+    };
+    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+    let work = |dir: &Path| if args.diagnose { diagnose(dir) } else { evaluate::answer(dir) };
+    let mut failed = 0;
+    for (dir, outcome) in dirs.iter().zip(evaluate::each(&dirs, threads.unwrap_or(1), work, progress)) {
+        match outcome {
+            Ok(lines) => lines.iter().try_for_each(|line| out.line(line))?,
+            Err(error) => {
+                failed += 1;
+                out.error(&format!("{}: {error:#}", dir.display()));
+            }
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} cases could not be read", dirs.len());
+    }
+    Ok(())
+}
+
+fn diagnose(dir: &Path) -> evaluate::Outcome<Vec<String>> {
+    let case = read::case(dir)?;
+    let judged = effects::judge::judge(&case);
+    Ok(vec![serde_json::to_string(&report::json(&case, &judged))?])
+}

@@ -1,0 +1,161 @@
+//! Two exports of somebody's own monitoring become a case: `time,value` rows, or the answer of Prometheus's
+//! `query_range`.
+
+use std::path::{Path, PathBuf};
+
+use effects::case::{Case, CaseError, Change, ChangeKind, Entity, Series, Signal};
+use serde::Deserialize;
+
+/// What kept an export from being read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExportError {
+    #[error("read {path}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("parse {path} as a query_range answer")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{path} holds {series} series, expected one: narrow the query")]
+    Several { path: PathBuf, series: usize },
+    #[error("{path}, row {row}, column {column}: {text:?} is not {expected}")]
+    Cell { path: PathBuf, row: usize, column: &'static str, text: String, expected: &'static str },
+    #[error("{0:?} is no time: give RFC 3339 or Unix seconds")]
+    Time(String),
+    #[error("no sample in {0}")]
+    Empty(String),
+    #[error(transparent)]
+    Case(#[from] CaseError),
+}
+
+/// After this long a change's effect can no longer be told from the next change.
+const WATCHED_S: i64 = 2 * 3_600;
+/// Unix milliseconds are larger than this, Unix seconds are not before the year 5138.
+const MILLISECONDS: f64 = 1e11;
+
+/// Unix seconds of a time as people write it.
+pub(super) fn time(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse::<f64>() {
+        let seconds = if number.abs() >= MILLISECONDS { number / 1e3 } else { number };
+        return seconds.is_finite().then_some(seconds.floor() as i64);
+    }
+    text.trim().parse::<jiff::Timestamp>().ok().map(|t| t.as_second())
+}
+
+/// A case of one workload, one signal and one change, from exports of any order.
+pub(super) fn case(
+    files: &[PathBuf],
+    change_at: &str,
+    workload: &str,
+    signal: Signal,
+) -> Result<Case, ExportError> {
+    let start = time(change_at).ok_or_else(|| ExportError::Time(change_at.to_owned()))?;
+    let mut samples = Vec::new();
+    for file in files {
+        samples.extend(read(file)?);
+    }
+    samples.sort_by_key(|s| s.0);
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+        let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+        return Err(ExportError::Empty(names.join(", ")));
+    };
+    let span = (first.0, last.0);
+    let mut gaps: Vec<i64> = samples.windows(2).map(|w| w[1].0 - w[0].0).filter(|g| *g > 0).collect();
+    gaps.sort_unstable();
+    let step_s = gaps.get(gaps.len() / 2).copied().unwrap_or(60);
+    let case = Case {
+        id: workload.to_owned(),
+        step_s,
+        span,
+        relative: std::collections::BTreeSet::new(),
+        workloads: vec![workload.to_owned()],
+        pods: Vec::new(),
+        edges: Vec::new(),
+        changes: vec![Change {
+            id: format!("change at {change_at}"),
+            kind: ChangeKind::Rollout,
+            workload: workload.to_owned(),
+            start,
+            end: None,
+            observe_until: span.1.clamp(start, start.saturating_add(WATCHED_S)),
+            pods_new: None,
+            pods_old: None,
+        }],
+        series: vec![Series { entity: Entity::Workload(workload.to_owned()), signal, samples }],
+    };
+    Ok(case.check()?)
+}
+
+fn read(path: &Path) -> Result<Vec<(i64, f64)>, ExportError> {
+    let bytes = std::fs::read(path).map_err(|source| ExportError::Io { path: path.to_owned(), source })?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.trim_start().starts_with('{') { range(path, &text) } else { rows(path, &text) }
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    data: Data,
+}
+
+#[derive(Debug, Deserialize)]
+struct Data {
+    result: Vec<Line>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    values: Vec<(f64, String)>,
+}
+
+fn range(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
+    let answer: Answer =
+        serde_json::from_str(text).map_err(|source| ExportError::Json { path: path.to_owned(), source })?;
+    let [line] = &answer.data.result[..] else {
+        return Err(ExportError::Several { path: path.to_owned(), series: answer.data.result.len() });
+    };
+    let mut samples = Vec::with_capacity(line.values.len());
+    for (i, (time, value)) in line.values.iter().enumerate() {
+        let number = number(path, i + 1, value)?;
+        // Prometheus writes NaN for "no value": that is a gap
+        samples.extend(number.map(|v| (time.floor() as i64, v)));
+    }
+    Ok(samples)
+}
+
+fn rows(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
+    let mut samples = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || (i == 0 && line.split(',').next().and_then(time).is_none()) {
+            continue;
+        }
+        let bad = |column, text: &str, expected| ExportError::Cell {
+            path: path.to_owned(),
+            row: i + 1,
+            column,
+            text: text.to_owned(),
+            expected,
+        };
+        let Some((at, value)) = line.split_once(',') else {
+            return Err(bad("value", line, "a row of time,value"));
+        };
+        let at = time(at).ok_or_else(|| bad("time", at, "RFC 3339 or Unix seconds"))?;
+        samples.extend(number(path, i + 1, value.trim())?.map(|v| (at, v)));
+    }
+    Ok(samples)
+}
+
+/// A finite number; `None` for a gap (empty, NaN).
+fn number(path: &Path, row: usize, text: &str) -> Result<Option<f64>, ExportError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse::<f64>() {
+        Ok(v) if v.is_nan() => Ok(None),
+        Ok(v) if v.is_finite() => Ok(Some(v)),
+        _ => Err(ExportError::Cell {
+            path: path.to_owned(),
+            row,
+            column: "value",
+            text: text.to_owned(),
+            expected: "a finite number",
+        }),
+    }
+}

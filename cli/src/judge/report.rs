@@ -1,0 +1,191 @@
+//! A judged case as a report for people (Markdown that reads as plain text) and for programs (JSON).
+
+use std::fmt::Write as _;
+
+use effects::case::{Case, Change};
+use effects::finding::{Direction, Finding, What};
+use effects::watch::{Judgement, Verdict};
+use serde_json::{Value, json};
+
+use super::answers::word;
+
+/// Findings with a larger probability of chance are left out of a person's report.
+const WORTH_SHOWING: f64 = 0.05;
+
+/// The report of every change, in Markdown.
+pub(super) fn markdown(case: &Case, judged: &[Judgement]) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    for (change, one) in case.changes.iter().zip(judged) {
+        writeln!(text, "# {} on {}", change.id, change.workload)?;
+        writeln!(text, "\n{}\n", sentence(case, change, one))?;
+        effects(&mut text, one)?;
+        blind(&mut text, change, one)?;
+    }
+    Ok(text)
+}
+
+fn sentence(case: &Case, change: &Change, one: &Judgement) -> String {
+    let best = one.weighed.as_ref().and_then(|w| w.own.iter().find(|(_, carrier)| carrier.is_none()));
+    match one.verdict {
+        Verdict::Harm => {
+            let others: Vec<&str> = one.affected().into_iter().filter(|w| *w != change.workload).collect();
+            let also = if others.is_empty() { String::new() } else { format!(", and {}", others.join(", ")) };
+            let size = best.map_or(String::new(), |(f, _)| format!(": {}", size(f)));
+            format!("**Harm.** The change hurt {}{also}{size}.", change.workload)
+        }
+        Verdict::Improvement => {
+            let better = one.weighed.as_ref().and_then(|w| {
+                w.own.iter().find(|(f, _)| f.direction == Direction::Better).map(|(f, _)| size(f))
+            });
+            format!("**Improvement**: {}. Nothing tested got worse.", better.unwrap_or_default())
+        }
+        Verdict::None if carried(one).is_some() => format!(
+            "**None of its own.** {} got worse, but only passes on the trouble of {}.",
+            change.workload,
+            carried(one).unwrap_or_default()
+        ),
+        Verdict::None => {
+            let seen = one.weighed.iter().flat_map(|w| &w.own).filter_map(|(f, _)| detectable(f));
+            let seen: Vec<String> = seen.collect();
+            let bound = if seen.is_empty() { String::new() } else { format!(" {}.", seen.join("; ")) };
+            format!("**None.** Nothing that chance would not show once in a hundred times.{bound}")
+        }
+        Verdict::Inconclusive => {
+            let after = case.series.iter().flat_map(|s| &s.samples);
+            let after = after.filter(|s| s.0 > change.start && s.0 <= change.observe_until).count();
+            format!(
+                "**Inconclusive.** {after} samples after the change; nothing could be compared with enough."
+            )
+        }
+    }
+}
+
+fn carried(one: &Judgement) -> Option<&str> {
+    let weighed = one.weighed.as_ref()?;
+    weighed.own.iter().filter(|(f, _)| f.p <= WORTH_SHOWING).find_map(|(_, carrier)| carrier.as_deref())
+}
+
+/// The size of an effect in words.
+fn size(finding: &Finding) -> String {
+    let Some(size) = finding.size else {
+        return format!("{} new pods, and not all of them report", finding.samples);
+    };
+    let name = finding.what.name();
+    let (low, high) = size.interval;
+    format!(
+        "{name} {} instead of {} (95 % interval of the difference {} to {})",
+        round(size.observed),
+        round(size.baseline),
+        round(low),
+        round(high)
+    )
+}
+
+fn detectable(finding: &Finding) -> Option<String> {
+    let at = finding.detectable.filter(|_| finding.direction == Direction::Worse)?;
+    Some(format!("A lasting {} of {} would have been seen", finding.what.name(), round(at)))
+}
+
+/// Three significant digits.
+fn round(v: f64) -> String {
+    if v == 0.0 || !v.is_finite() {
+        return v.to_string();
+    }
+    let digits = (2 - v.abs().log10().floor() as i32).clamp(-300, 300);
+    let unit = 10f64.powi(digits);
+    let shown = (v * unit).round() / unit;
+    if (1e-4..1e7).contains(&shown.abs()) { format!("{shown}") } else { format!("{shown:.2e}") }
+}
+
+fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
+    let Some(weighed) = &one.weighed else { return Ok(()) };
+    let own = weighed.own.iter().map(|(f, carrier)| (f, carrier.as_deref()));
+    let all = own.chain(weighed.around.iter().map(|f| (f, None)));
+    let shown: Vec<_> = all.filter(|(f, _)| f.p <= WORTH_SHOWING).collect();
+    if shown.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "| workload | signal | expected | seen | 95 % of the difference | p | control | caused by |"
+    )?;
+    writeln!(text, "|---|---|---|---|---|---|---|---|")?;
+    for (f, carrier) in shown {
+        let (expected, seen, interval) = match f.size {
+            Some(s) => {
+                let interval = format!("{} to {}", round(s.interval.0), round(s.interval.1));
+                (round(s.baseline), round(s.observed), interval)
+            }
+            None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
+        };
+        let signal = match f.direction {
+            Direction::Worse => f.what.name().to_owned(),
+            Direction::Better => format!("{} (better)", f.what.name()),
+        };
+        let cause = carrier.unwrap_or(if f.now < 1.0 { "passed" } else { "this change" });
+        writeln!(
+            text,
+            "| {} | {signal} | {expected} | {seen} | {interval} | {} | {}, {} compared | {cause} |",
+            f.workload,
+            round(f.p),
+            f.design.name(),
+            f.compared
+        )?;
+    }
+    writeln!(text)
+}
+
+fn blind(text: &mut String, change: &Change, one: &Judgement) -> std::fmt::Result {
+    for (signal, why) in &one.untestable {
+        writeln!(text, "Not tested: {signal} of {}: {why}.", change.workload)?;
+    }
+    if one.cut > 0 {
+        writeln!(text, "Not tested: {} neighbours, beyond the limit.", one.cut)?;
+    }
+    Ok(())
+}
+
+/// The report of every change as one JSON value.
+pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
+    let reports = case.changes.iter().zip(judged).map(|(change, one)| {
+        let own = one.weighed.iter().flat_map(|w| &w.own);
+        let own = own.map(|(f, carrier)| finding(f, carrier.as_deref(), "self"));
+        let around = one.weighed.iter().flat_map(|w| &w.around).map(|f| finding(f, None, "neighbour"));
+        json!({
+            "change": change.id,
+            "workload": change.workload,
+            "verdict": word(one.verdict),
+            "summary": sentence(case, change, one),
+            "p": one.weighed.as_ref().map(|w| w.p),
+            "probability_of_harm": one.probability_of_harm(),
+            "rank": one.rank,
+            "since": one.since,
+            "affected": if one.verdict == Verdict::Harm { one.affected() } else { Vec::new() },
+            "effects": own.chain(around).collect::<Vec<Value>>(),
+            "not_tested": one.untestable.iter().map(|(s, why)| json!({"signal": s, "reason": why})).collect::<Vec<Value>>(),
+            "neighbours_cut": one.cut,
+        })
+    });
+    json!({ "case": case.id, "reports": reports.collect::<Vec<Value>>() })
+}
+
+fn finding(f: &Finding, carrier: Option<&str>, relation: &str) -> Value {
+    json!({
+        "workload": f.workload,
+        "relation": relation,
+        "signal": f.what.name(),
+        "direction": match f.direction { Direction::Worse => "worse", Direction::Better => "better" },
+        "p": f.p,
+        "now": f.now,
+        "design": f.design.name(),
+        "expected": f.size.map(|s| s.baseline),
+        "seen": f.size.map(|s| s.observed),
+        "difference_95": f.size.map(|s| [s.interval.0, s.interval.1]),
+        "detectable": f.detectable,
+        "onset": f.onset.map(|(a, b)| [a, b]),
+        "samples": f.samples,
+        "compared": f.compared,
+        "carried_by": carrier,
+        "silent": matches!(f.what, What::Silence),
+    })
+}

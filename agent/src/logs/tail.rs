@@ -218,6 +218,11 @@ impl Tail {
         [self.prefix.as_slice(), self.partial.as_slice()].concat()
     }
 
+    /// What the first line began with in the file before, for another file to go on with.
+    pub(crate) fn take_prefix(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.prefix)
+    }
+
     /// The first line began in the file before with these bytes.
     pub(crate) fn set_prefix(&mut self, prefix: Vec<u8>) {
         self.prefix = prefix;

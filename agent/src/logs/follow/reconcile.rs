@@ -106,15 +106,15 @@ impl Log {
             return self.truncated(live, unseen, now, out);
         }
         let nothing_read = std::mem::replace(&mut back.was_unread, back.tail.read_to() == 0);
-        let beginning = head_of(&live)?;
         for sibling in unseen {
             let Ok(file) = File::open(&sibling.path) else { continue };
-            if file.metadata()?.len() == 0 || is_like(&file, &beginning)? {
+            if file.metadata()?.len() == 0 || is_copy(&file, &live)? {
                 continue;
             }
             if nothing_read {
                 // written, copied and truncated before anything of it was read
                 self.insert_before_live(Followed::new(Tail::new(file, 0)?, now));
+                self.mark_all(out);
             } else {
                 self.ignored.insert(sibling.identity());
             }
@@ -125,9 +125,13 @@ impl Log {
     fn insert_before_live(&mut self, mut file: Followed) {
         file.is_rotated = true;
         file.continues = self.files.len() > 1;
-        if let Some(live) = self.files.pop_back() {
+        if let Some(mut live) = self.files.pop_back() {
+            let prefix = live.tail.take_prefix();
+            file.continues |= !prefix.is_empty();
+            file.tail.set_prefix(prefix);
+            live.continues = true;
             self.files.push_back(file);
-            self.files.push_back(Followed { continues: true, ..live });
+            self.files.push_back(live);
         }
         self.is_hot = true;
     }
@@ -160,8 +164,10 @@ impl Log {
                 before.push(Followed { continues: true, ..file });
             }
         }
-        if !copied {
-            self.hand_on_partial(&mut old, out);
+        match before.first_mut() {
+            Some(first) if old.tail.line_start() == 0 => first.tail.set_prefix(old.tail.take_prefix()),
+            _ if !copied => self.hand_on_partial(&mut old, out),
+            _ => {}
         }
         let continues = !before.is_empty();
         for file in before {
@@ -231,7 +237,11 @@ impl Log {
         }
         let live = candidates.last().filter(|last| last.rotated.is_none());
         let live_key = live.map(|live| live.key);
-        let beginning = live.map(|live| head_of(&live.file)).transpose()?.unwrap_or_default();
+        let live_file = live.map(|live| live.file.try_clone()).transpose()?;
+        let may_be_copy = |file: &File| match &live_file {
+            Some(live) => is_copy(file, live),
+            None => Ok(false),
+        };
         // the text of the live file's inode is in another file now: it was copied and truncated
         let copied = candidates.iter().any(|candidate| {
             let key = candidate.entry.as_ref().map(|(key, _)| *key);
@@ -261,13 +271,13 @@ impl Log {
                     self.resume_keys(&position.in_key);
                     Followed::resume(file, &position, now)?
                 }
-                None if is_new && is_newer && !(beside.is_some() && is_like(&file, &beginning)?) => {
+                None if is_new && is_newer && !(beside.is_some() && may_be_copy(&file)?) => {
                     was_unseen = true;
                     Followed::new(Tail::new(file, 0)?, now)
                 }
                 None => {
                     // unless it may be a copy that is being taken
-                    if let Some(sibling) = rotated.filter(|_| !is_like(&file, &beginning).unwrap_or(false)) {
+                    if let Some(sibling) = rotated.filter(|_| !may_be_copy(&file).unwrap_or(false)) {
                         self.ignored.insert(sibling.identity());
                     }
                     continue;
@@ -283,11 +293,11 @@ impl Log {
     }
 }
 
-/// Whether the file begins like the live one: then it may be a copy of it.
-fn is_like(file: &File, beginning: &[u8]) -> io::Result<bool> {
+/// Whether the rotated file may be a copy of the live one that is being taken: as long at most, with the same text.
+fn is_copy(file: &File, live: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
     let head = head_of(file)?;
-    let common = head.len().min(beginning.len());
-    Ok(common > 0 && head[..common] == beginning[..common])
+    Ok(length <= live.metadata()?.len() && head_of(live)?.starts_with(&head))
 }
 
 /// A file that may be one of the checkpoints'.

@@ -56,6 +56,15 @@ fn exit(process: &Process, units: Units) -> Sample {
     sample(process.workload, row)
 }
 
+/// Number and start (to 16 ms, since each reading has its own clock offset) of the process that this is the end of:
+/// two threads that end at once may both tell it.
+pub fn end(sample: &Sample) -> Option<(u32, u64)> {
+    match &sample.row {
+        Row::Process(row) if row.event == "exit" && row.count == 1 => Some((row.pid, row.started_ts >> 24)),
+        _ => None,
+    }
+}
+
 /// What is known of a process at any time.
 fn image(process: &Process, units: Units) -> v1::ProcessRow {
     let file = text(&process.file);

@@ -6,7 +6,7 @@
 //! `fork`) when the window ends. Beyond 500 records a second and owner (2,000 at once; 2,000 a second and node):
 //! counts per owner and name. Does not: redact arguments, which `window` does before a row leaves the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use agent_common::process::{Budget, FIELDS, FoldedKey, LAYOUT, NODE_BURST, Process};
@@ -30,6 +30,8 @@ pub const PROBE: Probe = Probe { name: "process", attach };
 const MOST_RECORDS: usize = 8192;
 /// An owner's budget is forgotten, and so full again, after this long without an event.
 const BUDGET_IDLE_NS: u64 = 60_000_000_000;
+/// Ends that are remembered: two threads that end at once are microseconds apart.
+const MOST_RECENT: usize = 1024;
 /// Seconds after which an idle entry of folded events leaves the kernel.
 const FOLDED_IDLE_SECONDS: u32 = 60;
 
@@ -39,11 +41,36 @@ struct Processes {
     alive: Dump<u32, Process>,
     /// Processes whose start was told, by number, with the time of their exec or fork.
     told: HashMap<u32, (u64, bool)>,
+    /// Ends that were told lately, where the kernel does not say which thread is the last.
+    ended: Option<Recent>,
     folded: Growing<FoldedKey, u64>,
     budgets: Dump<u64, Budget>,
     hosts: HostComms,
     losses: Losses,
     page: u64,
+}
+
+/// The last processes that ended, by number and start.
+#[derive(Debug, Default)]
+struct Recent {
+    order: VecDeque<(u32, u64)>,
+    known: HashSet<(u32, u64)>,
+}
+
+impl Recent {
+    /// Whether this one is new; then it is remembered.
+    fn is_new(&mut self, process: (u32, u64)) -> bool {
+        if !self.known.insert(process) {
+            return false;
+        }
+        self.order.push_back(process);
+        if self.order.len() > MOST_RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
 }
 
 impl std::fmt::Debug for Processes {
@@ -56,12 +83,13 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     let arguments =
         |name: &str| features.btf.as_deref().and_then(|btf| btf.tracepoint(name)).unwrap_or_default();
     let victim_is_task = arguments("mark_victim").first().is_some_and(|first| first.base == "task_struct");
+    let says_group = arguments("sched_process_exit").len() >= 2;
     let mut object = Loader::new("process", crate::ebpf_object!("process"), features, settings)?
         .layout(LAYOUT)?
         .workloads()?
         .fields(FIELDS)?
         .global_u32("VICTIM_IS_TASK", u32::from(victim_is_task))
-        .global_u32("GROUP_ARGUMENT", u32::from(arguments("sched_process_exit").len() >= 2))
+        .global_u32("GROUP_ARGUMENT", u32::from(says_group))
         .load()?;
     let idle = (FOLDED_IDLE_SECONDS / settings.window_seconds.max(1)).max(2);
     let node = object.table::<Budget>("NODE_BUDGET", features)?;
@@ -71,6 +99,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         ring: object.ring("EVENTS")?,
         alive: object.dump("PROCESSES", features)?,
         told: HashMap::new(),
+        ended: (!says_group).then(Recent::default),
         folded: Growing::new(object.dump("FOLDED", features)?, idle),
         budgets: object.dump("BUDGETS", features)?,
         hosts: object.hosts(features)?,
@@ -157,7 +186,14 @@ impl Running for Processes {
             let read = *units.get_or_insert_with(|| Units { boot_to_unix_ns: clock::boot_to_unix_ns(), page: self.page });
             let Some(record) = self.ring.next() else { break };
             match process::record(&record, read) {
-                Some(sample) => sink.samples.push(sample),
+                Some(sample) => {
+                    if let (Some(ended), Some(end)) = (&mut self.ended, process::end(&sample))
+                        && !ended.is_new(end)
+                    {
+                        continue;
+                    }
+                    sink.samples.push(sample);
+                }
                 None => {
                     let reason = "undecodable";
                     sink.losses.push(Loss { signal: "process", stage: "decode", reason, count: 1 });

@@ -29,7 +29,8 @@ fn switches_agree_with_rusage_and_delays_with_switches() {
     }
     // the child enters the cgroup after fork, and its last switch is not in its rusage
     let near = |ours: u64, truth: u64| ours.abs_diff(truth) <= 20 + truth / 50;
-    assert!(voluntary >= 2_000, "{voluntary}");
+    // a nap that ends before the switch is none
+    assert!(voluntary >= 1_500, "{voluntary}");
     assert!(near(voluntary, truth.voluntary), "voluntary: {voluntary}, the kernel counts {}", truth.voluntary);
     assert!(near(involuntary, truth.involuntary), "involuntary: {involuntary}, the kernel counts {}", truth.involuntary);
     assert!(near(delays, voluntary + involuntary), "{delays} delays of {voluntary} and {involuntary} switches");

@@ -89,7 +89,7 @@ pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
     }
     let watched = std::io::stderr().is_terminal();
     let progress = |done: usize| {
-        if watched || done % 50 == 0 || done == dirs.len() {
+        if watched || done.is_multiple_of(50) || done == dirs.len() {
             out.error(&format!("{done} of {} cases", dirs.len()));
         }
     };

@@ -132,6 +132,7 @@ impl Arms {
                 observed: 1.0 - failed,
                 interval: (before - failed - half, (before - failed + half).min(before)),
             }),
+            detectable: None,
             onset: self.onset,
             samples: self.treated.n as usize,
             compared: self.before.n as usize,

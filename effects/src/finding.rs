@@ -93,6 +93,8 @@ pub struct Finding {
     pub now: f64,
     /// How large; `None` for silence.
     pub size: Option<Size>,
+    /// A lasting difference of this size, in the signal's unit, would have been called harm by now.
+    pub detectable: Option<f64>,
     /// Between which two samples it began.
     pub onset: Option<(i64, i64)>,
     /// Samples since the change.

@@ -7,6 +7,7 @@ use crate::line::{Source, line};
 use crate::samples::Samples;
 use crate::stats::robust::{median, top_mean};
 use crate::track::{Plan, Reference, Side, Tracker};
+use crate::watch::ALPHA;
 use crate::working::Unit;
 
 /// Why a line cannot be tested.
@@ -148,6 +149,7 @@ impl Probe {
                 observed: self.unit.from_working(level + excess),
                 interval: (a.min(b), a.max(b)),
             }),
+            detectable: tracker.detectable(ALPHA).map(|w| natural(if *side == Side::Down { -w } else { w })),
             onset: self.onset(tracker.residuals(), excess),
             samples: tracker.samples(),
             compared: ratio.placebos,

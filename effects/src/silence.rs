@@ -51,6 +51,7 @@ pub fn silence(facts: &Case, samples: &Samples, change: &Change, now: i64) -> Op
         // 1 is a chance of .05; pods whose elders fell silent too wait for callers, not for themselves
         now: if waits.is_empty() || shared { 0.0 } else { 0.05 / p },
         size: None,
+        detectable: None,
         onset: (longest > 0.0).then_some((change.start, change.start + scale as i64)),
         samples: new.len(),
         compared: seen,

@@ -6,7 +6,7 @@
 mod open;
 mod weigh;
 
-pub use weigh::{Judgement, Verdict};
+pub use weigh::{ALPHA, Judgement, STILL, Verdict, Weighed};
 
 use crate::case::{Case, Entity, Signal};
 use crate::samples::Samples;

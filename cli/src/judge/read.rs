@@ -3,7 +3,7 @@
 //! Out: a checked [`Case`], or an error that names the file, the row and the column. Fuzzed: no input panics.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use effects::case::{Case, CaseError, Change, ChangeKind, Entity, Pod, Series, Signal};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use effects::case::{Case, Change};
 use effects::finding::{Direction, Finding, What};
-use effects::watch::{Judgement, Verdict};
+use effects::watch::{Judgement, STILL, Verdict};
 use serde_json::{Value, json};
 
 use super::answers::word;
@@ -122,7 +122,11 @@ fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
             Direction::Worse => f.what.name().to_owned(),
             Direction::Better => format!("{} (better)", f.what.name()),
         };
-        let cause = carrier.unwrap_or(if f.now < 1.0 { "passed" } else { "this change" });
+        let cause = carrier.unwrap_or(match one.verdict {
+            _ if f.now < STILL => "passed",
+            Verdict::Harm | Verdict::Improvement => "this change",
+            Verdict::None | Verdict::Inconclusive => "not this change",
+        });
         writeln!(
             text,
             "| {} | {signal} | {expected} | {seen} | {interval} | {} | {}, {} compared | {cause} |",

@@ -59,6 +59,12 @@ impl Look {
     pub(super) fn ratio(&self, views: &[f64; VIEWS]) -> f64 {
         joint(views, &self.views) / self.joint
     }
+
+    /// The value that all views must have for this ratio: a lasting shift gives it to each of them.
+    pub(super) fn shift_for(&self, ratio: f64) -> f64 {
+        let logs: f64 = self.views.iter().map(|q| q.ln()).sum();
+        ratio * self.joint * (logs / VIEWS as f64).exp()
+    }
 }
 
 impl Reference {

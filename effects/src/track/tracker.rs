@@ -81,6 +81,15 @@ impl Tracker {
         Some(Ratio { largest, now: self.now, p, placebos: self.reference.placebos })
     }
 
+    /// A shift, in working units, that would by now have a probability of `alpha` if it had lasted from the start
+    /// without noise; `None` before the first look.
+    #[must_use]
+    pub fn detectable(&self, alpha: f64) -> Option<f64> {
+        let look = self.reference.looks.get(self.next.checked_sub(1)?)?;
+        let ratio = (0.05 / alpha).max(1.0).powf(self.reference.tail) * self.reference.largest;
+        Some(look.shift_for(ratio))
+    }
+
     /// Residuals against the seasonal expectation so far; NaN for gaps.
     #[must_use]
     pub fn residuals(&self) -> &[f64] {

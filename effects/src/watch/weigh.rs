@@ -8,9 +8,9 @@ use crate::finding::{Design, Direction, Finding, What};
 
 /// A harmless change may be called harmful this often: one in a hundred is the most that people bear without
 /// learning to ignore it.
-pub(super) const ALPHA: f64 = 0.01;
+pub const ALPHA: f64 = 0.01;
 /// An effect counts while it is within this of the .95 quantile of placebos; below, it has passed.
-pub(super) const STILL: f64 = 0.8;
+pub const STILL: f64 = 0.8;
 /// A callee's effect explains ours only if it is itself no accident.
 const CARRIER_P: f64 = ALPHA;
 /// From this share on, an effect that a callee, or the old pods too, show is carried rather than caused.

@@ -1,0 +1,130 @@
+//! `GET /logs/follow`: lines as they arrive, one JSON object per line.
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
+use proto::error::ErrorCode;
+use serde_json::json;
+use store::LogRequest;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::Sender;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::api::Api;
+use crate::api::error::{ApiError, ErrorBody};
+use crate::api::logs::{objects, refused, request};
+use crate::api::openapi::{LogLine, LogParams};
+use crate::api::params::{Params, Range};
+
+/// Pieces of the answer that may wait for a slow reader; then the store is read more slowly, nothing is left out.
+const QUEUE: usize = 8;
+
+/// Log lines as they arrive, one JSON object per line.
+///
+/// Takes the conditions of `/logs`. With `from`, first what is there already, oldest first. Ends with the connection,
+/// or with a line `{"error":…}`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/logs/follow",
+    tag = "logs",
+    params(("from" = Option<String>, Query, description = "Also lines since then: a time as in `/logs`"), LogParams),
+    responses(
+        (status = 200, body = LogLine, content_type = "application/x-ndjson"),
+        (status = "default", body = ErrorBody)
+    )
+)]
+pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, ApiError> {
+    let from = params.time("from")?;
+    let range = Range { from_ns: from.unwrap_or(i64::MIN), to_ns: i64::MAX };
+    let request = request(&mut params, range)?;
+    params.end()?;
+    let snapshot = api.0.query.store().snapshot();
+    // A request that cannot be understood is refused before the stream begins.
+    drop(snapshot.logs(LogRequest { limit: Some(0), ..request.clone() }).map_err(|error| refused(&error))?);
+    let permit = std::sync::Arc::clone(&api.0.followers).try_acquire_owned().map_err(|_none| {
+        let message = format!("{} requests follow the log already", api.0.limits.followers);
+        ApiError::new(ErrorCode::Busy, message)
+    })?;
+    let after_lsn = from.is_none().then(|| snapshot.last_lsn());
+    let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE);
+    measure(&api);
+    tokio::spawn(run(api, request, after_lsn, sender, permit));
+    let body = Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, std::convert::Infallible>));
+    let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+async fn run(
+    api: Api,
+    request: LogRequest,
+    after_lsn: Option<i64>,
+    sender: Sender<Bytes>,
+    permit: OwnedSemaphorePermit,
+) {
+    let store = std::sync::Arc::clone(api.0.query.store());
+    let mut changes = store.watch_rows();
+    let mut after_lsn = after_lsn;
+    let mut is_first = true;
+    loop {
+        changes.mark_unchanged();
+        let snapshot = store.snapshot();
+        if after_lsn.is_none_or(|after| snapshot.last_lsn() > after) {
+            // What was there already comes in its own order; what arrives, as it arrives.
+            let limit = (is_first && after_lsn.is_none()).then_some(usize::MAX >> 16);
+            let request = LogRequest { after_lsn, limit, newest_first: false, ..request.clone() };
+            after_lsn = Some(snapshot.last_lsn());
+            if write(&snapshot, request, &sender).await.is_err() {
+                break;
+            }
+        }
+        is_first = false;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { break },
+            () = sender.closed() => break,
+            () = api.0.token.stopped() => break,
+        }
+    }
+    drop(permit);
+    measure(&api);
+}
+
+/// Nobody reads any more.
+struct Gone;
+
+async fn write(snapshot: &store::Snapshot, request: LogRequest, sender: &Sender<Bytes>) -> Result<(), Gone> {
+    let mut rows = match snapshot.logs(request) {
+        Ok(rows) => rows,
+        Err(error) => return end(&error.to_string(), sender).await,
+    };
+    while let Some(item) = rows.next().await {
+        match item {
+            Ok(batch) => {
+                let mut text = Vec::new();
+                for line in objects(&batch) {
+                    if serde_json::to_writer(&mut text, &line).is_ok() {
+                        text.push(b'\n');
+                    }
+                }
+                if !text.is_empty() {
+                    sender.send(Bytes::from(text)).await.map_err(|_closed| Gone)?;
+                }
+            }
+            Err(error) if error.is_partial() => tracing::warn!(%error, "a follower misses a segment"),
+            Err(error) => return end(&error.to_string(), sender).await,
+        }
+    }
+    Ok(())
+}
+
+async fn end(message: &str, sender: &Sender<Bytes>) -> Result<(), Gone> {
+    let line = json!({ "error": { "code": ErrorCode::Internal.as_str(), "message": message } });
+    // Whether it was read or not, the stream ends here.
+    drop(sender.send(Bytes::from(format!("{line}\n"))).await);
+    Err(Gone)
+}
+
+fn measure(api: &Api) {
+    let followers = api.0.limits.followers.saturating_sub(api.0.followers.available_permits());
+    api.0.metrics.followers(followers);
+}

@@ -1,0 +1,239 @@
+//! `GET /status`: how the aggregator and its agents stand. `POST /admin/seal`: seal now.
+
+use axum::Json;
+use proto::error::ErrorCode;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use store::StoreStats;
+use utoipa::ToSchema;
+
+use crate::api::answer::Rows as Kept;
+use crate::api::error::{ApiError, ErrorBody};
+use crate::api::params::{Params, Range};
+use crate::api::wheres::{Values, clause};
+use crate::api::{Api, json};
+use crate::ingest::agents::Agent;
+
+/// How far back losses are counted, seconds.
+const LOSSES_S: i64 = 3_600;
+
+/// How the aggregator stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Status {
+    /// Its version.
+    version: &'static str,
+    /// When it started.
+    started: String,
+    /// Its store.
+    store: StoreStatus,
+    /// Every agent that it knows.
+    agents: Vec<AgentStatus>,
+    /// What was lost in the last hour, by signal, stage and reason.
+    #[schema(value_type = Vec<crate::api::openapi::LossSum>)]
+    losses: Vec<Map<String, Value>>,
+}
+
+/// How the store stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoreStatus {
+    /// Why it takes nothing any more, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<String>,
+    /// Whether batches are refused because the disk is full.
+    disk_full: bool,
+    /// Write-ahead log, bytes.
+    wal_bytes: u64,
+    /// Memory of what is not sealed yet, bytes.
+    head_bytes: usize,
+    /// Damaged parts of the write-ahead log found at start: acknowledged data that is lost.
+    lost_records: u64,
+    /// Each table.
+    tables: Vec<TableStatus>,
+}
+
+/// How a table stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct TableStatus {
+    /// Its name.
+    table: &'static str,
+    /// Rows not sealed yet.
+    head_rows: usize,
+    /// Segments on disk.
+    segments: usize,
+    /// Rows in segments.
+    segment_rows: u64,
+    /// Bytes of segments.
+    segment_bytes: u64,
+    /// The oldest row in segments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<String>,
+}
+
+/// How an agent stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct AgentStatus {
+    /// Its node.
+    node: String,
+    /// Its cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cluster: String,
+    /// The node's boot.
+    boot_id: String,
+    /// Its version.
+    version: String,
+    /// Whether its stream is open.
+    connected: bool,
+    /// When it connected last.
+    connected_since: String,
+    /// When its last batch was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_batch: Option<String>,
+    /// Seconds since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_s: Option<f64>,
+    /// Its probes.
+    probes: Vec<ProbeStatus>,
+    /// What waits on its disk, bytes.
+    spool_bytes: u64,
+    /// What waits on its disk, batches.
+    spool_batches: u64,
+}
+
+/// How a probe stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct ProbeStatus {
+    /// Its name.
+    probe: String,
+    /// `running`, `disabled`, `unsupported` or `failed`.
+    state: String,
+    /// Why, when it does not run.
+    reason: String,
+    /// What it lacks while it runs.
+    missing: Vec<String>,
+}
+
+/// How the aggregator, its store and its agents stand.
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "self",
+    responses((status = 200, body = Status), (status = "default", body = ErrorBody))
+)]
+pub(crate) async fn status(api: Api, params: Params) -> Result<Json<Status>, ApiError> {
+    params.end()?;
+    let now_ns = api.now_ns();
+    let range = Range { from_ns: now_ns.saturating_sub(LOSSES_S * 1_000_000_000), to_ns: i64::MAX };
+    let losses = api
+        .answer("status", move |session| async move {
+            let mut values = Values::default();
+            let conditions = clause(store::Table::Loss, range, &[], &mut values)?;
+            let query = format!(
+                "SELECT node, signal, stage, reason, sum(\"count\") AS \"count\", min(ts) AS first_ts, \
+                 max(ts) AS last_ts FROM loss {conditions} \
+                 GROUP BY node, signal, stage, reason ORDER BY \"count\" DESC LIMIT 100"
+            );
+            let mut rows = Kept::default();
+            session.own(&query, values.0, &mut rows).await?;
+            Ok(rows.0)
+        })
+        .await?;
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        started: json::rfc3339(i128::from(api.0.started_ns)),
+        store: store_status(api.0.query.store().stats()),
+        agents: api.0.agents.list().into_iter().map(|agent| agent_status(agent, now_ns)).collect(),
+        losses,
+    }))
+}
+
+fn store_status(stats: StoreStats) -> StoreStatus {
+    StoreStatus {
+        stopped: stats.stopped,
+        disk_full: stats.disk_full,
+        wal_bytes: stats.wal_bytes,
+        head_bytes: stats.head_bytes,
+        lost_records: stats.counters.lost_records,
+        tables: stats
+            .tables
+            .into_iter()
+            .map(|table| TableStatus {
+                table: table.table.name(),
+                head_rows: table.head_rows,
+                segments: table.segments,
+                segment_rows: table.segment_rows,
+                segment_bytes: table.segment_bytes,
+                oldest: table.oldest_ns.map(|ns| json::rfc3339(i128::from(ns))),
+            })
+            .collect(),
+    }
+}
+
+fn agent_status(agent: Agent, now_ns: i64) -> AgentStatus {
+    let Agent { hello, streams, connected_ns, last_batch_ns, status } = agent;
+    let lag_s = last_batch_ns
+        .map(|last| (now_ns.saturating_sub(i64::try_from(last).unwrap_or(i64::MAX))).max(0) as f64 / 1e9);
+    AgentStatus {
+        node: hello.node,
+        cluster: hello.cluster,
+        boot_id: hello.boot_id,
+        version: hello.agent_version,
+        connected: streams > 0,
+        connected_since: json::rfc3339(i128::from(connected_ns)),
+        last_batch: last_batch_ns.map(|ns| json::rfc3339(i128::from(ns))),
+        lag_s,
+        probes: status
+            .probes
+            .into_iter()
+            .map(|probe| ProbeStatus {
+                probe: probe.probe,
+                state: probe.state,
+                reason: probe.reason,
+                missing: probe.missing,
+            })
+            .collect(),
+        spool_bytes: status.spool_bytes,
+        spool_batches: status.spool_batches,
+    }
+}
+
+/// What was sealed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SealAnswer {
+    /// One per segment.
+    sealed: Vec<SealedSegment>,
+}
+
+/// A new segment.
+#[derive(Debug, Serialize, ToSchema)]
+struct SealedSegment {
+    /// Its table.
+    table: &'static str,
+    /// Its rows.
+    rows: u64,
+    /// Its files, bytes.
+    bytes: u64,
+}
+
+/// Seals every row that only memory and the write-ahead log hold, at once.
+#[utoipa::path(
+    post, path = "/api/v1/admin/seal", tag = "self",
+    responses((status = 200, body = SealAnswer), (status = "default", body = ErrorBody))
+)]
+pub(crate) async fn seal(api: Api) -> Result<Json<SealAnswer>, ApiError> {
+    let store = std::sync::Arc::clone(api.0.query.store());
+    let now_ns = api.now_ns();
+    // A task of its own: a caller that goes away does not stop a seal half way.
+    let sealed = tokio::spawn(async move { store.seal(now_ns).await }).await;
+    match sealed {
+        Ok(Ok(sealed)) => Ok(Json(SealAnswer {
+            sealed: sealed
+                .into_iter()
+                .map(|sealed| SealedSegment {
+                    table: sealed.table.name(),
+                    rows: sealed.rows,
+                    bytes: sealed.bytes,
+                })
+                .collect(),
+        })),
+        Ok(Err(error)) => Err(ApiError::new(ErrorCode::Unavailable, crate::chain(&error))),
+        Err(error) => Err(ApiError::new(ErrorCode::Internal, error.to_string())),
+    }
+}

@@ -1,0 +1,89 @@
+//! Ingest: agents' streams in, the store's acknowledgements out.
+//!
+//! `Hello` first, then batches, several at a time; each is answered with an ack (durable and searchable) or a typed
+//! refusal, in the order in which they end. A batch that cannot be stored refuses itself and nothing else.
+//!
+//! Does not: unpack a batch or judge its rows (`store`), nor drop one: what is not acknowledged the agent keeps.
+
+pub mod agents;
+mod stream;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use daemon::clock::Clock;
+use daemon::shutdown::Token;
+use futures::Stream;
+use proto::error::ErrorCode;
+use proto::v1::ingest_server::{Ingest, IngestServer};
+use proto::v1::{AgentMessage, AggregatorMessage};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::ingest::agents::Agents;
+use crate::metrics::IngestMetrics;
+
+/// The largest message: a batch of `MAX_PAYLOAD_BYTES` that zstd could not shrink, and its frame.
+const MAX_MESSAGE_BYTES: usize = proto::MAX_PAYLOAD_BYTES as usize + (64 << 10);
+
+/// What every stream needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) store: Arc<Store>,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: IngestMetrics,
+    pub(crate) in_flight: usize,
+    /// Appends go on when their stream ends: what was received whole is stored, and a repeat is recognised.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) token: Arc<Token>,
+}
+
+/// Serves agents until the token's phase begins; returns when what was in flight is stored.
+///
+/// # Errors
+/// When the listener fails.
+pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(), tonic::transport::Error> {
+    let service = IngestServer::new(Service(context.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let stopped = context.token.stopped();
+    let served = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
+        .await;
+    context.tasks.close();
+    context.tasks.wait().await;
+    served
+}
+
+#[derive(Debug)]
+struct Service(Context);
+
+#[tonic::async_trait]
+impl Ingest for Service {
+    type StreamStream = Pin<Box<dyn Stream<Item = Result<AggregatorMessage, Status>> + Send>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let context = self.0.clone();
+        let (answers, receiver) = tokio::sync::mpsc::channel(context.in_flight * 2);
+        let tasks = context.tasks.clone();
+        tasks.spawn(stream::run(context, request.into_inner(), answers));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// The status with which a stream ends, for what concerns all of it.
+fn status(code: ErrorCode, message: impl Into<String>) -> Status {
+    let message: String = message.into();
+    Status::new(code.grpc_code(), format!("{}: {message}", code.as_str()))
+}

@@ -1,0 +1,61 @@
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, col, lit};
+use store::Table;
+
+use super::{Part, Pushed, push};
+
+fn at(ns: i64) -> Expr {
+    lit(ScalarValue::TimestampNanosecond(Some(ns), Some("UTC".into())))
+}
+
+#[track_caller]
+fn check(filter: &Expr, parts: &[Part], is_exact: bool) {
+    assert_eq!(push(Table::Log, filter), Some(Pushed { parts: parts.to_vec(), is_exact }), "{filter}");
+}
+
+fn contains(text: &str) -> Part {
+    Part::Contains(vec![text.to_owned()])
+}
+
+#[test]
+fn times_become_a_half_open_range() {
+    check(&col("ts").gt_eq(at(5)).and(col("ts").lt(at(9))), &[Part::From(5), Part::To(9)], true);
+    check(&col("ts").gt(at(5)), &[Part::From(6)], true);
+    check(&col("ts").gt(at(i64::MAX)), &[Part::Nothing], true);
+    check(&at(9).gt_eq(col("ts")), &[Part::To(10)], true);
+    check(&col("ts").between(at(5), at(9)), &[Part::From(5), Part::To(10)], true);
+    assert_eq!(push(Table::Log, &col("ts").lt_eq(at(i64::MAX))), None);
+}
+
+#[test]
+fn equality_is_pushed_where_the_store_compares_alike() {
+    check(&col("workload").eq(lit("a")), &[Part::Equals("workload".into(), "a".into())], true);
+    check(&col("cgroup_id").eq(lit(7_i64)), &[Part::Equals("cgroup_id".into(), "7".into())], true);
+    for left in [col("workload").eq(lit("")), col("truncated").eq(lit(true)), col("attributes").eq(lit("a"))]
+    {
+        assert_eq!(push(Table::Log, &left), None, "{left}");
+    }
+}
+
+#[test]
+fn patterns_become_needles() {
+    check(&col("body").like(lit("%error%")), &[contains("error")], true);
+    check(&col("body").like(lit("%50\\% off%")), &[contains("50% off")], true);
+    check(&col("body").not_like(lit("%error%")), &[Part::Excludes("error".into())], true);
+    check(&col("body").like(lit("GET%500")), &[Part::Contains(vec!["GET".into(), "500".into()])], false);
+    check(&col("body").ilike(lit("%a.b%")), &[Part::Regex("(?i)a\\.b".into())], false);
+    for left in [col("body").like(lit("%a_b%")), col("body").like(lit("%")), col("source").like(lit("%a%"))] {
+        assert_eq!(push(Table::Log, &left), None, "{left}");
+    }
+}
+
+#[test]
+fn half_a_conjunction_is_never_exact() {
+    check(&col("body").like(lit("%x%")).and(col("level").like(lit("w%"))), &[contains("x")], false);
+    assert_eq!(push(Table::Log, &col("body").like(lit("%x%")).or(col("ts").gt(at(1)))), None);
+}
+
+#[test]
+fn a_body_is_only_the_logs() {
+    assert_eq!(push(Table::Flow, &col("body").like(lit("%x%"))), None);
+}

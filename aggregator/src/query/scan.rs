@@ -1,0 +1,197 @@
+//! The leaf of every plan: rows of one table, read by the store.
+//!
+//! What cannot be read is left out and noted as a reason; the rest of the answer stands.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::StreamExt as _;
+use store::{LogRequest, Order, RowStream, ScanRequest, Snapshot, Table};
+
+use crate::query::session::Reasons;
+
+/// What the store is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Rows by time and equality.
+    Rows(ScanRequest),
+    /// Log rows by their text.
+    Logs(LogRequest),
+}
+
+/// Rows of one table.
+#[derive(Debug)]
+pub(crate) struct StoreScan {
+    table: Table,
+    snapshot: Snapshot,
+    source: Source,
+    schema: SchemaRef,
+    is_exact: bool,
+    reasons: Reasons,
+    properties: Arc<PlanProperties>,
+}
+
+impl StoreScan {
+    pub(crate) fn new(
+        table: Table,
+        snapshot: Snapshot,
+        source: Source,
+        schema: SchemaRef,
+        is_exact: bool,
+        reasons: Reasons,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { table, snapshot, source, schema, is_exact, reasons, properties: Arc::new(properties) }
+    }
+
+    /// The newest or oldest `limit` rows of the same scan; `None` where rows are filtered after it.
+    pub(crate) fn top(&self, order: Order, limit: usize) -> Option<Self> {
+        if !self.is_exact {
+            return None;
+        }
+        let source = match &self.source {
+            Source::Rows(ScanRequest { limit: None, .. }) | Source::Logs(LogRequest { limit: None, .. }) => {
+                let mut source = self.source.clone();
+                match &mut source {
+                    Source::Rows(request) => (request.order, request.limit) = (order, Some(limit)),
+                    Source::Logs(request) => {
+                        (request.newest_first, request.limit) = (order == Order::NewestFirst, Some(limit));
+                    }
+                }
+                source
+            }
+            _ => return None,
+        };
+        let (snapshot, schema) = (self.snapshot.clone(), Arc::clone(&self.schema));
+        Some(Self::new(self.table, snapshot, source, schema, true, self.reasons.clone()))
+    }
+
+    fn open(&self) -> Result<RowStream> {
+        match &self.source {
+            Source::Rows(request) => self
+                .snapshot
+                .scan(self.table, request.clone())
+                .map_err(|error| DataFusionError::External(Box::new(error))),
+            Source::Logs(request) => {
+                self.snapshot.logs(request.clone()).map_err(|error| DataFusionError::Plan(error.to_string()))
+            }
+        }
+    }
+}
+
+impl DisplayAs for StoreScan {
+    fn fmt_as(&self, _kind: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<_> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        write!(formatter, "StoreScan: table={}, columns=[{}]", self.table.name(), columns.join(", "))?;
+        let (from_ns, to_ns, equals, limit, order) = match &self.source {
+            Source::Rows(request) => {
+                (request.from_ns, request.to_ns, &request.equals, request.limit, request.order)
+            }
+            Source::Logs(request) => {
+                let text = |needle: &Vec<u8>| String::from_utf8_lossy(needle).into_owned();
+                let contains: Vec<_> = request.contains.iter().map(text).collect();
+                let excludes: Vec<_> = request.excludes.iter().map(text).collect();
+                write!(
+                    formatter,
+                    ", contains={contains:?}, excludes={excludes:?}, regexes={:?}",
+                    request.regexes
+                )?;
+                let order = if request.newest_first { Order::NewestFirst } else { Order::OldestFirst };
+                (request.from_ns, request.to_ns, &request.equals, request.limit, order)
+            }
+        };
+        if from_ns != i64::MIN {
+            write!(formatter, ", from={from_ns}")?;
+        }
+        if to_ns != i64::MAX {
+            write!(formatter, ", to={to_ns}")?;
+        }
+        if !equals.is_empty() {
+            write!(formatter, ", equals={equals:?}")?;
+        }
+        if let Some(limit) = limit {
+            write!(formatter, ", limit={limit}, order={order:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for StoreScan {
+    fn name(&self) -> &str {
+        "StoreScan"
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("a store scan has no children") }
+    }
+
+    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.open()?;
+        let schema = Arc::clone(&self.schema);
+        let reasons = self.reasons.clone();
+        let batches = rows.filter_map(move |item| {
+            let batch = match item {
+                Ok(batch) => Some(conform(&batch, &schema)),
+                Err(error) if error.is_partial() => {
+                    reasons.add_scan(&error);
+                    None
+                }
+                Err(error) => Some(Err(DataFusionError::External(Box::new(error)))),
+            };
+            std::future::ready(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
+    }
+}
+
+/// The plan's columns of the batch, by name; a body as received becomes text with U+FFFD.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let Some(column) = batch.column_by_name(field.name()) else {
+            return internal_err!("the store left out {}", field.name());
+        };
+        let is_body = column.data_type() == &DataType::Binary && field.data_type() == &DataType::Utf8;
+        columns.push(if is_body { readable(column) } else { Arc::clone(column) });
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn readable(column: &ArrayRef) -> ArrayRef {
+    let bytes = column.as_binary::<i32>();
+    if let Ok(text) = StringArray::try_from_binary(bytes.clone()) {
+        return Arc::new(text);
+    }
+    let text = bytes.iter().map(|body| body.map(String::from_utf8_lossy));
+    Arc::new(text.collect::<StringArray>())
+}

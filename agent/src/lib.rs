@@ -41,6 +41,7 @@ pub const PROBES: &[Probe] = &[
     probe::flows::PROBE,
     probe::syscalls::PROBE,
     probe::sched::PROBE,
+    probe::block::PROBE,
 ];
 
 /// How long all parts together may take to stop.

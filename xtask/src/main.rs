@@ -9,6 +9,7 @@ mod bpf;
 mod ci;
 mod clock;
 mod codegen;
+mod eval;
 mod http;
 mod kernels;
 mod lint;
@@ -48,6 +49,8 @@ enum Verb {
     Codegen,
     /// Load every probe and run its tests on other kernels, in emulated machines.
     Kernels(kernels::Args),
+    /// Judge recorded cases and score the answers.
+    Eval(eval::Args),
     /// Rebuild the committed eBPF objects (agent/ebpf-objects) with the pinned toolchain.
     Bpf(bpf::Args),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::main(),
         Verb::Codegen => codegen::main(),
         Verb::Kernels(args) => kernels::main(&args),
+        Verb::Eval(args) => eval::main(&args),
         Verb::Bpf(args) => bpf::main(&args),
     });
     match result {

@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod bpf;
 mod ci;
 mod clock;
 mod codegen;
+mod docs;
 mod eval;
 mod http;
 mod kernels;
@@ -45,6 +47,10 @@ enum Verb {
     Lint,
     /// Layer rules, file sizes, module docs, generated files fresh.
     Tidy,
+    /// Regenerate docs/reference from the programs.
+    Docs(docs::Args),
+    /// Measure what Wake costs and how fast it is, on a release build.
+    Bench(bench::Args),
     /// Regenerate the Rust code of the .proto files.
     Codegen,
     /// Load every probe and run its tests on other kernels, in emulated machines.
@@ -62,6 +68,8 @@ fn main() -> ExitCode {
         Verb::Ci(args) => ci::main(&args),
         Verb::Lint => lint::main(),
         Verb::Tidy => tidy::main(),
+        Verb::Docs(args) => docs::main(&args),
+        Verb::Bench(args) => bench::main(&args),
         Verb::Codegen => codegen::main(),
         Verb::Kernels(args) => kernels::main(&args),
         Verb::Eval(args) => eval::main(&args),

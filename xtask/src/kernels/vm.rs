@@ -61,25 +61,24 @@ pub(super) fn boot(tools: &Tools, kernel: &Kernel, image: &Path, verbose: bool) 
         fs::write(file, "").with_context(|| format!("write {}", file.display()))?;
     }
     let mut qemu = Command::new(&tools.qemu);
-    qemu.args([
-        "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-nic", "none", "-display", "none",
-    ])
-    .args(["-monitor", "none", "-no-reboot"])
-    .arg("-kernel")
-    .arg(&kernel.image)
-    .arg("-initrd")
-    .arg(image)
-    .args([
-        "-serial",
-        &format!("file:{}", console.display()),
-        "-serial",
-        &format!("file:{}", result.display()),
-    ])
-    .args([
-        "-append",
-        "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off random.trust_cpu=on cgroup_no_v1=all",
-    ])
-    .stdin(Stdio::null());
+    // without cx16: qemu 7.2 leaves wrong flags after cmpxchg16b, on which the slab allocator of 6.12 then faults
+    qemu.args(["-accel", "tcg", "-cpu", "max,-cx16", "-smp", "2", "-m", "1024", "-nic", "none"])
+        .args(["-display", "none", "-monitor", "none", "-no-reboot"])
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(image)
+        .args([
+            "-serial",
+            &format!("file:{}", console.display()),
+            "-serial",
+            &format!("file:{}", result.display()),
+        ])
+        .args([
+            "-append",
+            "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off random.trust_cpu=on cgroup_no_v1=all",
+        ])
+        .stdin(Stdio::null());
     // in this process group, so that Ctrl-C ends it too
     let mut machine = qemu.spawn().context("start qemu")?;
     let began = clock::now();

@@ -14,7 +14,7 @@ pub const NAME_END: u8 = b'/';
 
 /// The key of a root-cgroup task: FNV-1a over its name up to `NAME_END`, marked.
 #[inline(always)]
-pub fn host_key(comm: &[u8; COMM_LEN]) -> u64 {
+pub const fn host_key(comm: &[u8; COMM_LEN]) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut index = 0;
     while index < COMM_LEN {

@@ -1,7 +1,7 @@
 //! Whose a socket is: its cgroup, or in the root cgroup the executable that connects, listens or sends.
 
 use agent_common::flows::{PortKey, PortOwner, TCP};
-use agent_common::workload::HOST_BIT;
+use agent_common::workload::{HOST_BIT, host_key};
 use agent_ebpf::memory::read;
 use agent_ebpf::workload::{ROOT_CGROUP, task_host};
 use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
@@ -9,11 +9,15 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_socket_cookie, 
 
 use super::maps::{CGROUP_NODE, NODE_ID, PORTS, SENDERS, SK_CGROUP, add};
 
+/// The idle task: what it seems to send is the kernel's own, e.g. neighbour discovery from a timer.
+const IDLE: u64 = host_key(b"swapper\0\0\0\0\0\0\0\0\0");
+
 /// The key of the current task by its process's name; only where the socket's owner is current.
 #[inline(always)]
 fn current_host() -> u64 {
     // SAFETY: a helper without arguments.
-    task_host(unsafe { bpf_get_current_task() })
+    let key = task_host(unsafe { bpf_get_current_task() });
+    if key == IDLE { HOST_BIT } else { key }
 }
 
 /// The owner of a socket that is known by its local port alone.
@@ -103,6 +107,9 @@ pub fn of_datagram(skb: *mut __sk_buff, protocol: u8, local_port: u16, egress: b
         return port_owner(protocol, local_port);
     }
     let owner = current_host();
+    if owner == HOST_BIT {
+        return owner;
+    }
     _ = SENDERS.insert(&cookie, &owner, 0);
     owner
 }

@@ -53,7 +53,7 @@ pub struct FilePosition {
     pub in_key: Vec<String>,
     /// The first bytes go on with the line that the rotated copy before it ends in.
     pub continues: bool,
-    /// While nothing was read of it, the rotated files beside it that are not to be read, with their time of birth.
+    /// Of the live file: the rotated files beside it that are not to be read, with their time of birth.
     pub beside: Vec<(SourceKey, u64)>,
 }
 

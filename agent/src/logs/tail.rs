@@ -194,6 +194,14 @@ impl Tail {
         self.over = 0;
     }
 
+    /// Nothing was handed out: the file may have got another text meanwhile, so it is read from its beginning.
+    pub(crate) fn begin_again(&mut self) {
+        if self.line_start == 0 {
+            self.forget_partial();
+            self.head = Fingerprint::default();
+        }
+    }
+
     /// The unfinished last line: the caller hands it on, and it counts as handed out.
     pub(crate) fn take_partial(&mut self) -> Option<(Vec<u8>, u64, u64, bool)> {
         let (start, end) = (self.line_start, self.read_to());

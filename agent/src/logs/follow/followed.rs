@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::logs::checkpoint::{FilePosition, Position};
+use crate::logs::checkpoint::{FilePosition, Fingerprint, Position};
 use crate::logs::container::Stream;
 use crate::logs::record::SourceKey;
 use crate::logs::tail::Tail;
@@ -19,7 +19,7 @@ pub(crate) struct Followed {
     pub(crate) is_rotated: bool,
     /// It is what remains after a copy was taken: its first line may have begun in the file before.
     pub(crate) continues: bool,
-    /// Nothing of it had been read at the last look at the directory.
+    /// Nothing of it had been handed on at the last look at the directory.
     pub(crate) was_unread: bool,
     /// Its unfinished last line was handed to the next file.
     pub(crate) is_carried: bool,
@@ -102,7 +102,8 @@ impl Followed {
         let pending: BTreeMap<String, u64> =
             pending.map(|(stream, at)| (stream.name().to_owned(), at)).collect();
         let in_key = Stream::ALL.iter().filter(|stream| in_key[stream.index()]);
-        let head = self.tail.head();
+        // before the first line is handed on it does not matter what the file begins with
+        let head = if offset == 0 { Fingerprint::default() } else { self.tail.head() };
         Some(Position::File(FilePosition {
             log: log.to_owned(),
             offset,
@@ -112,7 +113,7 @@ impl Followed {
             pending,
             in_key: in_key.map(|stream| stream.name().to_owned()).collect(),
             continues: self.continues && offset == 0,
-            beside: if head.length == 0 { ignored.iter().copied().collect() } else { Vec::new() },
+            beside: if self.is_rotated { Vec::new() } else { ignored.iter().copied().collect() },
         }))
     }
 

@@ -293,6 +293,7 @@ impl Log {
         out.mark(key, None);
         // it may still be there under a rotated name
         self.ignored.extend(file.tail.metadata().ok().as_ref().map(identity));
+        self.mark_all(out);
     }
 
     /// The file ends in the middle of a line: what there is of it is handed on.

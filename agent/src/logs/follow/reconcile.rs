@@ -23,8 +23,6 @@ use crate::logs::tail::{Tail, born_ns, head_of, holds, key_of};
 
 /// How often the directory is listed again until nothing changes meanwhile.
 const LISTINGS: usize = 8;
-/// A text shorter than this is only known again under its own inode.
-const STRONG_HEAD: u32 = 8;
 
 /// The live file and the rotated ones of one moment.
 struct Present {
@@ -105,7 +103,7 @@ impl Log {
         if !back.tail.is_same()? {
             return self.truncated(live, unseen, now, out);
         }
-        let nothing_read = std::mem::replace(&mut back.was_unread, back.tail.read_to() == 0);
+        let nothing_read = std::mem::replace(&mut back.was_unread, back.tail.line_start() == 0);
         for sibling in unseen {
             let Ok(file) = File::open(&sibling.path) else { continue };
             if file.metadata()?.len() == 0 || is_copy(&file, &live)? {
@@ -130,6 +128,7 @@ impl Log {
             file.continues |= !prefix.is_empty();
             file.tail.set_prefix(prefix);
             live.continues = true;
+            live.tail.begin_again();
             self.files.push_back(file);
             self.files.push_back(live);
         }
@@ -190,7 +189,7 @@ impl Log {
         for sibling in unseen {
             let Ok(file) = File::open(&sibling.path) else { continue };
             if let Some((head, tail, offset)) = back
-                && head.length >= STRONG_HEAD
+                && offset > 0
                 && holds(&file, head, tail, offset)?
             {
                 self.ignored.insert(sibling.identity());
@@ -228,10 +227,15 @@ impl Log {
         if let Some(live) = live {
             candidates.push(Candidate::new(live, None)?);
         }
+        let beside: BTreeSet<_> =
+            entries.iter().flat_map(|(_, position)| &position.beside).copied().collect();
+        let is_beside =
+            |sibling: &Option<Sibling>| sibling.as_ref().is_some_and(|it| beside.contains(&it.identity()));
         // the surest matches first: the same inode, then the same text
         for by_inode in [true, false] {
             entries.retain(|(key, position)| {
-                let found = candidates.iter_mut().find(|candidate| candidate.is(*key, position, by_inode));
+                let mut open = candidates.iter_mut().filter(|candidate| !is_beside(&candidate.rotated));
+                let found = open.find(|candidate| candidate.is(*key, position, by_inode));
                 found.map(|candidate| candidate.entry = Some((*key, position.clone()))).is_none()
             });
         }
@@ -247,23 +251,21 @@ impl Log {
             let key = candidate.entry.as_ref().map(|(key, _)| *key);
             key.is_some() && key == live_key && Some(candidate.key) != live_key
         });
-        // nothing had been read of the live file: whether it is another text since can only be seen by new files
+        // nothing had been handed on of the live file: whether it is another text since can only be seen by new files
         let unsure =
-            live.and_then(|live| live.entry.as_ref()).filter(|(_, position)| position.head.length == 0);
-        let beside = unsure.map(|(_, position)| position.beside.clone());
-        let newest = candidates.iter().rposition(|candidate| {
-            // of an empty file nothing is sure: its inode may have been used again
-            candidate.entry.as_ref().is_some_and(|(_, position)| position.head.length > 0)
-                || (candidate.entry.is_some() && beside.is_none() && candidate.rotated.is_none())
-        });
+            live.and_then(|live| live.entry.as_ref()).is_some_and(|(_, position)| position.offset == 0);
+        // of a file of which nothing is durable nothing is sure: its inode may have been used again
+        let is_sure =
+            |candidate: &Candidate| candidate.entry.as_ref().is_some_and(|(_, position)| position.offset > 0);
+        let newest = candidates.iter().rposition(is_sure);
+        let is_known_log = !beside.is_empty() || candidates.iter().any(|candidate| candidate.entry.is_some());
         let mut was_unseen = false;
         for (index, candidate) in candidates.into_iter().enumerate() {
             let Candidate { file, rotated, entry, .. } = candidate;
-            let is_new = match (&rotated, &beside) {
-                (None, _) => true,
-                (Some(sibling), Some(beside)) => !beside.contains(&sibling.identity()),
-                (Some(_), None) if newest.is_some() => true,
-                (Some(sibling), None) => sibling.modified_ns > i128::from(saved_ns),
+            let is_new = match &rotated {
+                Some(sibling) if is_known_log => !beside.contains(&sibling.identity()),
+                Some(sibling) => sibling.modified_ns > i128::from(saved_ns),
+                None => true,
             };
             let is_newer = newest.is_none_or(|newest| index > newest);
             let mut followed = match entry {
@@ -271,7 +273,7 @@ impl Log {
                     self.resume_keys(&position.in_key);
                     Followed::resume(file, &position, now)?
                 }
-                None if is_new && is_newer && !(beside.is_some() && may_be_copy(&file)?) => {
+                None if is_new && is_newer && !(unsure && rotated.is_some() && may_be_copy(&file)?) => {
                     was_unseen = true;
                     Followed::new(Tail::new(file, 0)?, now)
                 }
@@ -284,7 +286,7 @@ impl Log {
                 }
             };
             followed.is_rotated = rotated.is_some();
-            let after_copy = copied || (beside.is_some() && was_unseen);
+            let after_copy = copied || (unsure && was_unseen);
             followed.continues |= after_copy && followed.tail.line_start() == 0;
             self.files.push_back(followed);
         }
@@ -325,7 +327,7 @@ impl Candidate {
                 (SourceKey::File { inode: left, .. }, SourceKey::File { inode: right, .. }) => left == right,
                 _ => false,
             };
-        let fits = if by_inode { same_inode } else { position.head.length >= STRONG_HEAD };
+        let fits = if by_inode { same_inode } else { position.offset > 0 };
         let text = || holds(&self.file, position.head, position.tail, position.offset).unwrap_or(false);
         self.entry.is_none() && fits && text()
     }

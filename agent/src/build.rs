@@ -139,6 +139,8 @@ impl Agent {
             states.disabled("logs", "export.kind is none");
             (None, None)
         };
+        let health = Health::new();
+        health.not_ready("probes", "being attached");
         let driver = Driver {
             probes,
             settings: config.settings(),
@@ -152,9 +154,10 @@ impl Agent {
             workloads,
             metrics,
             ledger,
+            health: health.clone(),
             clock,
         };
-        Ok(Self { driver, export, logs, admin, registry, health: Health::new(), states })
+        Ok(Self { driver, export, logs, admin, registry, health, states })
     }
 }
 

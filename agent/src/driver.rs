@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent_common::workload::HOST_BIT;
+use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::shutdown::Token;
 use tokio::sync::mpsc::Sender;
@@ -67,6 +68,8 @@ pub struct Driver {
     pub metrics: AgentMetrics,
     /// What is lost.
     pub ledger: Ledger,
+    /// Not ready while probes are being attached.
+    pub health: Health,
     /// Time.
     pub clock: Clock,
 }

@@ -44,6 +44,7 @@ impl Driver {
         if !is_walked {
             self.walk_first();
         }
+        self.health.ready("probes");
         let took_ms = (self.clock.monotonic() - started).as_millis();
         tracing::info!(kernel = features.release, took_ms, probes = self.states.line(), "probes attached");
         attached

@@ -85,6 +85,7 @@ fn with_driver(work: impl FnOnce(), mut done: impl FnMut(&[Named]) -> bool) -> V
         workloads: Workloads::new(100, 10, Duration::from_secs(60)),
         ledger: metrics.ledger.clone(),
         metrics,
+        health: daemon::admin::Health::new(),
         clock: Clock::system(),
     };
     let shutdown = Shutdown::new(Duration::from_secs(5));

@@ -35,6 +35,7 @@ use daemon::clock::Clock;
 use daemon::shutdown::Token;
 use proto::error::ErrorCode;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::error::ApiError;
 use crate::api::params::Params;
@@ -74,8 +75,8 @@ struct Shared {
     limits: Limits,
     followers: Arc<Semaphore>,
     metrics: QueryMetrics,
-    /// Open streams end when its phase begins.
-    token: Arc<Token>,
+    /// Streams end when it is cancelled.
+    stopping: CancellationToken,
 }
 
 /// How much an answer may hold.
@@ -106,8 +107,9 @@ impl Api {
             retention_s: config.limits().retention.map(|kept| kept.age_s),
         };
         let started_ns = clock.now_unix_ns();
-        let (followers, token) = (Arc::new(Semaphore::new(followers)), Arc::new(token));
-        Self(Arc::new(Shared { query, agents, clock, started_ns, limits, followers, metrics, token }))
+        let (followers, stopping) = (Arc::new(Semaphore::new(followers)), CancellationToken::new());
+        tokio::spawn(end_streams(token, stopping.clone(), Arc::clone(&followers)));
+        Self(Arc::new(Shared { query, agents, clock, started_ns, limits, followers, metrics, stopping }))
     }
 
     fn now_ns(&self) -> i64 {
@@ -123,6 +125,15 @@ impl Api {
     {
         self.0.query.run(endpoint, work).await
     }
+}
+
+/// With the shutdown every stream ends; the token is kept until they have.
+async fn end_streams(token: Token, stopping: CancellationToken, followers: Arc<Semaphore>) {
+    let all = followers.available_permits();
+    token.stopped().await;
+    stopping.cancel();
+    drop(followers.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
+    drop(token);
 }
 
 impl FromRequestParts<Late> for Api {

@@ -283,6 +283,8 @@ impl Config {
         if store.wal_hard_mib > 0 {
             limits.wal_hard_bytes = store.wal_hard_mib.saturating_mul(MIB);
         }
+        // Only whole files go, so several must fit below the limit.
+        limits.wal_file_bytes = limits.wal_file_bytes.min(limits.wal_soft_bytes / 4);
         if store.max_disk_mib > 0 {
             limits.max_disk_bytes = store.max_disk_mib.saturating_mul(MIB);
         }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod ingest;
 mod metrics;
 pub mod query;
+pub mod reference;
 mod schedule;
 
 use std::error::Error;

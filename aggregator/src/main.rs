@@ -31,13 +31,39 @@ struct Arguments {
     /// Print the API's OpenAPI document, and exit.
     #[arg(long)]
     print_openapi: bool,
+    /// Print the reference of the config as Markdown, and exit.
+    #[arg(long, hide = true)]
+    print_config_reference: bool,
+    /// Print the reference of the metrics as Markdown, and exit.
+    #[arg(long, hide = true)]
+    print_metrics_reference: bool,
+    /// Print the reference of the tables as Markdown, and exit.
+    #[arg(long, hide = true)]
+    print_tables_reference: bool,
+}
+
+impl Arguments {
+    /// What is only printed, if that is what was asked for.
+    fn printed(&self) -> Option<String> {
+        if self.print_example_config {
+            Some(daemon::config::example::<Config>())
+        } else if self.print_config_reference {
+            Some(daemon::config::reference::<Config>())
+        } else if self.print_metrics_reference {
+            Some(aggregator::reference::metrics())
+        } else if self.print_tables_reference {
+            Some(aggregator::reference::tables())
+        } else {
+            None
+        }
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout().lock();
-    if arguments.print_example_config {
-        out.write_all(daemon::config::example::<Config>().as_bytes())?;
+    if let Some(text) = arguments.printed() {
+        out.write_all(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.print_openapi {

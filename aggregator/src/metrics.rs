@@ -20,7 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use proto::error::ErrorCode;
 
-pub(crate) use self::store::register as register_store;
+pub(crate) use self::store::{described as described_store, register as register_store};
 
 /// Seconds: from half a millisecond to half a minute.
 const SECONDS: [f64; 14] =

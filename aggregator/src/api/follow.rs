@@ -82,7 +82,7 @@ async fn run(
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { break },
             () = sender.closed() => break,
-            () = api.0.token.stopped() => break,
+            () = api.0.stopping.cancelled() => break,
         }
     }
     drop(permit);

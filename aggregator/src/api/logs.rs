@@ -217,7 +217,7 @@ impl Params {
 fn fitting(range: Range) -> i64 {
     let least = range.to_ns.saturating_sub(range.from_ns) / BUCKETS;
     let minutes = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 10_080, 43_200, 525_600];
-    if least < MINUTE_NS / 2 {
+    if least <= MINUTE_NS / 2 {
         let seconds = [1, 2, 5, 10, 15, 30];
         return seconds
             .into_iter()

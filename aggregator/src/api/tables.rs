@@ -22,7 +22,7 @@ const ROWS: u64 = 1_000;
 pub(crate) async fn drops(api: Api, params: Params) -> Result<Body, ApiError> {
     let sum = Sum {
         table: Table::Drop,
-        groups: "cluster, node, namespace, workload, workload_kind, pod, container, reason, protocol",
+        groups: "\"cluster\", node, namespace, workload, workload_kind, pod, container, reason, protocol",
         sums: "sum(packets) AS packets, sum(bytes) AS bytes",
         order: "packets",
         signals: &["flow", "drop"],
@@ -40,7 +40,7 @@ pub(crate) async fn drops(api: Api, params: Params) -> Result<Body, ApiError> {
 pub(crate) async fn block(api: Api, params: Params) -> Result<Body, ApiError> {
     let sum = Sum {
         table: Table::Block,
-        groups: "cluster, node, namespace, workload, workload_kind, pod, container, device, operation",
+        groups: "\"cluster\", node, namespace, workload, workload_kind, pod, container, device, operation",
         sums: "sum(operations) AS operations, sum(bytes) AS bytes, \
                hist_quantile(hist_sum(latency_hist), 0.5) AS p50_us, \
                hist_quantile(hist_sum(latency_hist), 0.99) AS p99_us",

@@ -36,15 +36,15 @@ pub(crate) async fn workloads(api: Api, mut params: Params) -> Result<Body, ApiE
         let conditions = clause(table, range, &wheres, &mut values)?;
         let name = table.name();
         parts.push(format!(
-            "SELECT '{name}' AS signal, cluster, namespace, workload, workload_kind, node, min(ts) AS first_ts, \
+            "SELECT '{name}' AS signal, \"cluster\", namespace, workload, workload_kind, node, min(ts) AS first_ts, \
              max(ts) AS last_ts FROM \"{name}\" {conditions} \
-             GROUP BY cluster, namespace, workload, workload_kind, node"
+             GROUP BY \"cluster\", namespace, workload, workload_kind, node"
         ));
     }
     let query = format!(
-        "SELECT cluster, namespace, workload, workload_kind, min(first_ts) AS first_ts, max(last_ts) AS last_ts, \
+        "SELECT \"cluster\", namespace, workload, workload_kind, min(first_ts) AS first_ts, max(last_ts) AS last_ts, \
          array_sort(array_agg(DISTINCT signal)) AS signals, array_sort(array_agg(DISTINCT CAST(node AS VARCHAR))) AS nodes \
-         FROM ({}) WHERE workload IS NOT NULL GROUP BY cluster, namespace, workload, workload_kind \
+         FROM ({}) WHERE workload IS NOT NULL GROUP BY \"cluster\", namespace, workload, workload_kind \
          ORDER BY last_ts DESC, workload LIMIT {limit}",
         parts.join(" UNION ALL ")
     );

@@ -70,6 +70,11 @@ const AGENTS: (&str, &str) = ("ingest_agents", "Agents with an open stream");
 
 /// Registers what is read at each scrape.
 pub(crate) fn register(registry: &Registry, store: Arc<Store>, agents: Arc<Agents>, query: Query) {
+    registry.register_collector(Box::new(StoreCollector { store, agents, query }), described());
+}
+
+/// What is read at each scrape, for the reference.
+pub(crate) fn described() -> Vec<Described> {
     let gauges = GAUGES.iter().map(|(name, help, _)| (*name, *help));
     let tables = TABLES.iter().map(|(name, help, _)| (*name, *help));
     let describe = |kind: &'static str, suffix: &str, name: &str, help: &str| Described {
@@ -80,7 +85,7 @@ pub(crate) fn register(registry: &Registry, store: Arc<Store>, agents: Arc<Agent
     let mut described: Vec<Described> =
         gauges.chain(tables).chain([AGENTS]).map(|(name, help)| describe("gauge", "", name, help)).collect();
     described.extend(COUNTERS.iter().map(|(name, help, _)| describe("counter", "_total", name, help)));
-    registry.register_collector(Box::new(StoreCollector { store, agents, query }), described);
+    described
 }
 
 struct StoreCollector {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use proto::error::ErrorCode;
 use store::ScanError;
 
@@ -101,8 +102,14 @@ impl QueryError {
             DataFusionError::External(cause) => match cause.downcast_ref::<ScanError>() {
                 Some(ScanError::UnknownColumn(name)) => invalid(format!("no column {name}")),
                 Some(cause) => Self::Internal(cause.to_string()),
-                None => Self::Internal(cause.to_string()),
+                // A library's refusal of what the query gave it, such as a regular expression.
+                None => invalid(cause.to_string()),
             },
+            DataFusionError::SQL(cause, _) => match cause.as_ref() {
+                ParserError::TokenizerError(text) | ParserError::ParserError(text) => invalid(text.clone()),
+                ParserError::RecursionLimitExceeded => invalid(String::from("the query nests too deeply")),
+            },
+            DataFusionError::ExecutionJoin(cause) => Self::Internal(cause.to_string()),
             DataFusionError::IoError(cause) => Self::Internal(cause.to_string()),
             DataFusionError::ArrowError(cause, _) => match cause.as_ref() {
                 ArrowError::ExternalError(inner) => Self::Internal(inner.to_string()),

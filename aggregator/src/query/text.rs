@@ -130,7 +130,7 @@ mod tests {
             panic!("not invalid")
         };
         assert_eq!(place, Some(Place { line: 1, column: 8 }));
-        let QueryError::Invalid { place, .. } = read("SELECT *\nFROM WHERE").unwrap_err() else {
+        let QueryError::Invalid { place, .. } = read("SELECT *\nFROM )").unwrap_err() else {
             panic!("not invalid")
         };
         assert_eq!(place.map(|place| place.line), Some(2));

@@ -41,7 +41,7 @@ impl Join {
     /// The line as far as it came, if there is one.
     pub(crate) fn finish(&mut self) -> Option<Joined<'static>> {
         let Self { bytes, ts, is_open, is_cut } = std::mem::take(self);
-        is_open.then(|| Joined { text: Cow::Owned(bytes), ts, is_cut })
+        is_open.then_some(Joined { text: Cow::Owned(bytes), ts, is_cut })
     }
 
     /// Whether parts of a line are waiting for more.

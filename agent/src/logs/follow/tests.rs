@@ -15,10 +15,11 @@ use crate::logs::config::{From, LogsConfig};
 use crate::logs::owner::Owners;
 use crate::logs::random::Random;
 use crate::logs::record::Chunk;
-use crate::logs::redact::Rules;
+use crate::logs::redact::{RawText, Rules, redact};
 use crate::logs::status::LogStatus;
 
 mod model;
+mod speed;
 
 const NOW: u64 = 1_795_267_499_000_000_000;
 

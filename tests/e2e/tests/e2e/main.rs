@@ -1,0 +1,11 @@
+//! `wake-agent`, `wake-aggregator` and `wake` as people run them: real processes, files, sockets and kills.
+//!
+//! Each test has its own directory and ports. eBPF programs go only to a cgroup that the test made.
+
+mod config;
+mod fleet;
+mod kills;
+mod logs;
+mod reference;
+mod shutdown;
+mod spool;

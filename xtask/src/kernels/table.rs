@@ -1,6 +1,6 @@
 //! The table kernel × probe × result, instructions verified per program, from the tests' `kernel-table` lines.
 //!
-//! A line is `kernel-table\t<probe>\t<program>\t<state>\t<instructions>`; further fields are shown as they are.
+//! A line is `kernel-table\t<probe>\t<program>\t<state>\t<instructions>\t<reason>`; a probe's own line has no program.
 
 use std::collections::BTreeMap;
 
@@ -42,10 +42,15 @@ pub(super) fn print(runs: &[Run]) {
     line("tests", &tests);
 }
 
-/// `probe/program`, and the rest.
+/// `probe`, or `probe/program`, and the rest.
 fn split(row: &[String]) -> (String, String) {
+    let joined = |rest: &[String]| {
+        let given: Vec<&str> = rest.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        given.join(" ")
+    };
     match row {
-        [probe, program, rest @ ..] => (format!("{probe}/{program}"), rest.join(" ")),
+        [probe, program, rest @ ..] if program.is_empty() => (probe.clone(), joined(rest)),
+        [probe, program, rest @ ..] => (format!("{probe}/{program}"), joined(rest)),
         row => (row.join(" "), String::new()),
     }
 }

@@ -92,7 +92,7 @@ fn prose_and_numbers_stay() {
         "basic understanding",
         "Unexpected token: foo",
         "max_tokens=4096 token=5",
-        "PWD=/root/app",
+        "PWD=/srv/app",
         "secret=kube-system/default-token-abc12",
         "http://example.org:8080/a?b=c",
         "mail user@example.org via smtp://mail.example.org",

@@ -2,6 +2,9 @@
 //!
 //! Reads do not: they use `std::fs` on files that are complete.
 
+#[cfg(test)]
+pub(crate) mod faulty;
+
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

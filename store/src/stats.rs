@@ -19,7 +19,6 @@ pub(crate) struct Counts {
     pub(crate) sealed_rows: AtomicU64,
     pub(crate) dropped_segments: AtomicU64,
     pub(crate) dropped_rows: AtomicU64,
-    pub(crate) unreadable_segments: AtomicU64,
     pub(crate) lost_records: AtomicU64,
 }
 
@@ -124,7 +123,7 @@ impl Counts {
             sealed_rows: get(&self.sealed_rows),
             dropped_segments: get(&self.dropped_segments),
             dropped_rows: get(&self.dropped_rows),
-            unreadable_segments: get(&self.unreadable_segments),
+            unreadable_segments: 0,
             lost_records: get(&self.lost_records),
         }
     }

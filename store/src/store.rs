@@ -173,8 +173,13 @@ impl Store {
             dedupe_closed_gaps: state.dedupe.closed_gaps,
             disk_full: state.disk_full,
             tables: tables.to_vec(),
-            counters: self.shared.counts.copy(),
+            counters: self.counters(),
         }
+    }
+
+    fn counters(&self) -> crate::Counters {
+        let unreadable_segments = self.shared.reader.unreadable.load(std::sync::atomic::Ordering::Relaxed);
+        crate::Counters { unreadable_segments, ..self.shared.counts.copy() }
     }
 
     /// Waits for what is on its way to the disk and lets go of the folder. Nothing is sealed: the WAL has it.

@@ -1,5 +1,9 @@
 //! The store as a whole: what its callers rely on.
 
 mod basics;
-mod search;
+mod bounds;
+mod damage;
 pub(crate) mod fixture;
+mod kept;
+mod model;
+mod search;

@@ -1,10 +1,10 @@
 //! Reading segments: which rows can match, their columns, their bodies.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
@@ -31,13 +31,19 @@ pub(crate) struct Segment {
     number: u64,
     pub(crate) entry: Entry,
     pub(crate) folder: PathBuf,
+    checked: AtomicBool,
 }
 
 impl Segment {
     pub(crate) fn new(entry: Entry, root: &Path) -> Option<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let folder = entry.folder(root)?;
-        Some(Self { number: NEXT.fetch_add(1, Ordering::Relaxed), entry, folder })
+        Some(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            entry,
+            folder,
+            checked: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn times(&self) -> (i64, i64) {
@@ -54,6 +60,24 @@ impl Segment {
 
     pub(crate) fn file_bytes(&self) -> u64 {
         self.entry.file_bytes()
+    }
+
+    /// `data.parquet` is as it was written. Parquet's own pages are not checksummed, so this is done once, whole.
+    fn check_data(&self) -> io::Result<()> {
+        if !self.checked.load(Ordering::Relaxed) {
+            self.check(DATA)?;
+            self.checked.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn check(&self, name: &str) -> io::Result<()> {
+        let known =
+            self.entry.files.iter().find(|file| file.name == name).ok_or_else(|| bad("a file is missing"))?;
+        match checksum(&self.folder.join(name))? {
+            found if found == (known.bytes, known.crc32c) => Ok(()),
+            _ => Err(bad(&format!("wrong checksum of {name}"))),
+        }
     }
 
     fn unreadable(&self, detail: impl ToString) -> ScanError {
@@ -89,7 +113,7 @@ impl Reader {
         plan: &scan::Plan,
         take: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), ScanError> {
-        self.named(segment, self.try_scan(segment, plan, take))
+        self.named(segment, || self.try_scan(segment, plan, take))
     }
 
     /// The rows whose body matches, with the columns that decide the rest.
@@ -98,12 +122,12 @@ impl Reader {
         segment: &Segment,
         plan: &search::Plan,
     ) -> Result<Vec<(Vec<u32>, RecordBatch)>, ScanError> {
-        self.named(segment, self.try_log_keys(segment, plan))
+        self.named(segment, || self.try_log_keys(segment, plan))
     }
 
     /// All columns of these rows, which ascend.
     pub(crate) fn log_rows(&self, segment: &Segment, rows: &[u32]) -> Result<RecordBatch, ScanError> {
-        self.named(segment, self.try_log_rows(segment, rows))
+        self.named(segment, || self.try_log_rows(segment, rows))
     }
 
     /// The segment's counts per minute, if it has them.
@@ -112,6 +136,7 @@ impl Reader {
             return Ok(None);
         }
         let kept = self.cache.get(segment.number, Part::Sketch, || {
+            segment.check(SKETCH)?;
             let sketch = Sketch::open(&segment.folder.join(SKETCH))?;
             let bytes = sketch.memory();
             Ok((Kept::Sketch(Arc::new(sketch)), bytes))
@@ -123,7 +148,11 @@ impl Reader {
         }
     }
 
-    fn named<T>(&self, segment: &Segment, result: io::Result<T>) -> Result<T, ScanError> {
+    /// Says which segment an error is about. Bytes that changed after they were checked can lead a decoder that is
+    /// not ours anywhere: that is an unreadable segment too.
+    fn named<T>(&self, segment: &Segment, read: impl FnOnce() -> io::Result<T>) -> Result<T, ScanError> {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+        let result = result.unwrap_or_else(|_panic| Err(bad("a decoder gave up")));
         result.map_err(|error| {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
             segment.unreadable(error)
@@ -132,6 +161,7 @@ impl Reader {
 
     fn columns(&self, segment: &Segment) -> io::Result<Arc<ColumnsFile>> {
         let kept = self.cache.get(segment.number, Part::Columns, || {
+            segment.check_data()?;
             let file = ColumnsFile::open(&segment.folder.join(DATA))?;
             let table = segment.entry.table().ok_or_else(|| bad("an unknown table"))?;
             check_columns(&file, table)?;
@@ -394,6 +424,20 @@ fn assemble(columns: &RecordBatch, bodies: &Texts, schema: &SchemaRef) -> io::Re
     }
     let options = RecordBatchOptions::new().with_row_count(Some(bodies.len()));
     RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(io::Error::other)
+}
+
+fn checksum(path: &Path) -> io::Result<(u64, u32)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut bytes, mut crc) = (0, 0);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, crc));
+        }
+        crc = crc32c::crc32c_append(crc, &buffer[..read]);
+        bytes += read as u64;
+    }
 }
 
 fn bad(detail: &str) -> io::Error {

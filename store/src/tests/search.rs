@@ -47,8 +47,12 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 fn lines() -> impl Strategy<Value = Vec<Line>> {
     let level = sample::select(&["info", "error", ""][..]);
-    let line = (0_i64..7_200, 0_u32..3, level, body())
-        .prop_map(|(second, workload, level, body)| Line { ts: NOW - second * SECOND, workload, level, body });
+    let line = (0_i64..7_200, 0_u32..3, level, body()).prop_map(|(second, workload, level, body)| Line {
+        ts: NOW - second * SECOND,
+        workload,
+        level,
+        body,
+    });
     collection::vec(line, 1..60)
 }
 
@@ -62,33 +66,52 @@ fn needle() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn regex() -> impl Strategy<Value = String> {
-    let fixed = ["err(or)?", "time.*out", "(?i)ERROR", "id_\\d", "^error", "a|timeout", "[0-9a-f]{32}", "x4bf.*y$", "(err)+o"];
-    prop_oneof![sample::select(fixed.map(str::to_owned).to_vec()), sample::select(&WORDS[..]).prop_map(str::to_owned)]
+    let fixed = [
+        "err(or)?",
+        "time.*out",
+        "(?i)ERROR",
+        "id_\\d",
+        "^error",
+        "a|timeout",
+        "[0-9a-f]{32}",
+        "x4bf.*y$",
+        "(err)+o",
+    ];
+    prop_oneof![
+        sample::select(fixed.map(str::to_owned).to_vec()),
+        sample::select(&WORDS[..]).prop_map(str::to_owned)
+    ]
 }
 
 fn request() -> impl Strategy<Value = LogRequest> {
     let texts = || collection::vec(needle(), 0..2);
     let word = sample::select(&WORDS[..]).prop_map(|word| word.as_bytes().to_vec());
     let words = collection::vec(prop_oneof![word, needle()], 0..2);
-    let equals = option::of(sample::select(&[("workload", "w1"), ("level", "error"), ("level", ""), ("k", "v")][..]));
+    let equals =
+        option::of(sample::select(&[("workload", "w1"), ("level", "error"), ("level", ""), ("k", "v")][..]));
     let range = prop_oneof![Just((0, 7_300)), (0_i64..7_200, 0_i64..7_200)];
-    (texts(), words, collection::vec(regex(), 0..2), texts(), any::<bool>(), equals, range, any::<bool>()).prop_map(
-        |(contains, words, regexes, excludes, ignore_case, equals, (one, other), newest_first)| LogRequest {
-            // halves of characters have no case
-            ignore_case: ignore_case
-                && contains.iter().chain(&words).chain(&excludes).all(|text| str::from_utf8(text).is_ok()),
-            from_ns: NOW - one.max(other) * SECOND,
-            to_ns: NOW - one.min(other) * SECOND + 1,
-            contains,
-            words,
-            regexes,
-            excludes,
-            equals: equals.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
-            limit: Some(20),
-            newest_first,
-            after_lsn: None,
-        },
-    )
+    (texts(), words, collection::vec(regex(), 0..2), texts(), any::<bool>(), equals, range, any::<bool>())
+        .prop_map(|(contains, words, regexes, excludes, ignore_case, equals, (one, other), newest_first)| {
+            LogRequest {
+                // halves of characters have no case
+                ignore_case: ignore_case
+                    && contains
+                        .iter()
+                        .chain(&words)
+                        .chain(&excludes)
+                        .all(|text| str::from_utf8(text).is_ok()),
+                from_ns: NOW - one.max(other) * SECOND,
+                to_ns: NOW - one.min(other) * SECOND + 1,
+                contains,
+                words,
+                regexes,
+                excludes,
+                equals: equals.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
+                limit: Some(20),
+                newest_first,
+                after_lsn: None,
+            }
+        })
 }
 
 /// Lower case of ASCII and of the one other letter that lines have.
@@ -119,7 +142,8 @@ fn naive_find(body: &[u8], needle: &[u8], word: bool) -> bool {
 fn naive(line: &Line, request: &LogRequest) -> bool {
     let case = |text: &[u8]| if request.ignore_case { fold(text) } else { text.to_vec() };
     let body = case(&line.body);
-    let has = |needle: &Vec<u8>, word: bool| needle.len() <= body.len() && naive_find(&body, &case(needle), word);
+    let has =
+        |needle: &Vec<u8>, word: bool| needle.len() <= body.len() && naive_find(&body, &case(needle), word);
     let regex = |pattern: &String| {
         let pattern = if request.ignore_case { format!("(?i){pattern}") } else { pattern.clone() };
         regex::bytes::Regex::new(&pattern).unwrap().is_match(&line.body)
@@ -186,12 +210,17 @@ async fn check(lines: &[Line], split: usize, requests: &[LogRequest]) {
         assert_eq!(unordered, sorted, "without a limit: {request:?}");
         let mut counts: BTreeMap<(i64, String), u64> = BTreeMap::new();
         for (ts, _, line) in &expected {
-            *counts.entry((ts.div_euclid(60 * SECOND) * 60 * SECOND, line.level.to_owned())).or_default() += 1;
+            *counts.entry((ts.div_euclid(60 * SECOND) * 60 * SECOND, line.level.to_owned())).or_default() +=
+                1;
         }
-        let histogram = HistogramRequest { logs: request.clone(), step_ns: Some(60 * SECOND), by: HistogramBy::Level };
+        let histogram =
+            HistogramRequest { logs: request.clone(), step_ns: Some(60 * SECOND), by: HistogramBy::Level };
         let histogram = snapshot.log_histogram(histogram).await.unwrap();
-        let counted: BTreeMap<(i64, String), u64> =
-            histogram.buckets.into_iter().map(|bucket| ((bucket.start_ns, bucket.key), bucket.count)).collect();
+        let counted: BTreeMap<(i64, String), u64> = histogram
+            .buckets
+            .into_iter()
+            .map(|bucket| ((bucket.start_ns, bucket.key), bucket.count))
+            .collect();
         assert_eq!(counted, counts, "histogram: {request:?}");
     }
 }

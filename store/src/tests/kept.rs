@@ -1,0 +1,73 @@
+//! Stores of every released format are read for ever: `test-data/v<N>/`.
+//!
+//! `WAKE_WRITE_TEST_DATA=1 cargo test -p store test_data` writes the current one anew, before its first release only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::basics::everything;
+use super::fixture::{NOW, SECOND, batch, collect, lines, newest, open, render};
+use crate::{LogRequest, ScanRequest, Store, Table};
+
+fn place(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("test-data/v{version}"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Sealed rows of every table and of two hours, then rows that are only in the log.
+async fn fill(store: &Store) {
+    store.append(&batch("n", 1, 1, &everything(NOW)), NOW).await.unwrap();
+    let words: Vec<String> =
+        (0..200).map(|at| format!("request {at} took {} ms user=u{}", at * 7 % 90, at % 5)).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    store.append(&batch("n", 1, 2, &lines(NOW - 3_600 * SECOND, &words)), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.append(&batch("m", 4, 9, &everything(NOW + SECOND)), NOW).await.unwrap();
+}
+
+/// All that the store answers, as text.
+async fn answers(store: &Store) -> String {
+    let mut text = String::new();
+    for table in Table::ALL {
+        let request = ScanRequest { order: crate::Order::OldestFirst, ..ScanRequest::default() };
+        text += &format!("{}\n", table.name());
+        text += &render(&collect(store.snapshot().scan(table, request).unwrap()).await);
+    }
+    let request =
+        LogRequest { words: vec![b"u3".to_vec()], contains: vec![b"took 2".to_vec()], ..newest(20) };
+    text + &render(&collect(store.snapshot().logs(request).unwrap()).await)
+}
+
+#[tokio::test]
+async fn test_data_of_every_version_is_read() {
+    let kept = place(1);
+    if std::env::var_os("WAKE_WRITE_TEST_DATA").is_some() {
+        drop(fs::remove_dir_all(&kept));
+        fs::create_dir_all(&kept).unwrap();
+        let store = open(&kept);
+        fill(&store).await;
+        let text = answers(&store).await;
+        store.close().await;
+        fs::write(kept.join("answers.txt"), text).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copy(&kept, dir.path());
+    let store = open(dir.path());
+    let expected = fs::read_to_string(kept.join("answers.txt")).unwrap();
+    assert_eq!(answers(&store).await, expected);
+    assert!(store.append(&batch("n", 1, 2, &lines(NOW, &["again"])), NOW).await.unwrap().repeated);
+    store.seal(NOW).await.unwrap();
+    assert_eq!(answers(&store).await, expected);
+}

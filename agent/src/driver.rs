@@ -40,6 +40,8 @@ use crate::window::sample::{CgroupEvent, Loss, Owner, Row, Sample};
 const TICK: Duration = Duration::from_millis(100);
 /// Cgroups whose files are read between windows because a process of theirs ended.
 const STALE_READS: usize = 64;
+/// After a window of more rows, freed memory is given back.
+const BURST_ROWS: usize = 4_000;
 
 /// What the driver works with.
 #[derive(Debug)]
@@ -207,11 +209,15 @@ impl Driver {
             self.assembler.close(window, samples, usage, &mut identities, now, &mut losses)
         };
         peers::fill(&mut rows);
+        let is_burst = rows.len() > BURST_ROWS;
         self.hand_over(rows, &mut losses);
         self.workloads.expire(now);
         let ledger = self.ledger.take(window);
         if !ledger.is_empty() {
             self.send(Item::Losses(ledger));
+        }
+        if is_burst {
+            crate::kernel::memory::give_back();
         }
         self.measure(probes);
         self.metrics.window_seconds.observe((self.clock.monotonic() - started).as_secs_f64());

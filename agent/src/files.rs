@@ -7,6 +7,7 @@
 
 mod cgroup;
 mod host;
+mod nest;
 mod parse;
 mod reading;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use proto::v1;
 
+use crate::identity::name::is_nested;
 use crate::identity::walk::Mounts;
 use crate::window::sample::{CgroupEvent, Owner};
 use cgroup::{Budget, Files};
@@ -47,7 +49,9 @@ pub struct Usage {
     mounts: Mounts,
     cgroups: HashMap<u64, Tracked>,
     /// Rows of cgroups that ended during the window.
-    ended: Vec<(Owner, v1::UsageRow)>,
+    ended: Vec<(u64, v1::UsageRow)>,
+    /// Their paths.
+    ended_paths: HashMap<u64, String>,
     host: Option<HostTasks>,
     budget: Budget,
     scratch: Vec<u8>,
@@ -71,13 +75,23 @@ impl Usage {
         let host = hierarchy
             .map(|root| HostTasks::new(proc, root.join("cgroup.procs"), ticks_per_second, page_bytes));
         let budget = Budget { most: max_open, open: 0 };
-        Self { mounts, cgroups: HashMap::new(), ended: Vec::new(), host, budget, scratch: Vec::new() }
+        Self {
+            mounts,
+            cgroups: HashMap::new(),
+            ended: Vec::new(),
+            ended_paths: HashMap::new(),
+            host,
+            budget,
+            scratch: Vec::new(),
+        }
     }
 
     /// A cgroup was born or has ended. `is_new`: born just now, so all that it counts belongs to it and to us.
     pub fn apply(&mut self, event: &CgroupEvent, is_new: bool) {
         match event {
             CgroupEvent::Made { path, .. } if path == "/" => {}
+            // its counters are part of its workload's
+            CgroupEvent::Made { path, .. } if is_nested(path) => {}
             CgroupEvent::Made { id, path } => {
                 let last = is_new.then(Reading::birth);
                 let tracked =
@@ -118,7 +132,7 @@ impl Usage {
             let now = tracked.files.read(&self.mounts, &mut self.budget, &mut self.scratch);
             if !now.is_empty() {
                 if let Some(last) = &tracked.last {
-                    self.ended.push((Owner::Workload(*id), now.since(last)));
+                    self.ended.push((*id, now.since(last)));
                 }
                 tracked.last = Some(now);
             }
@@ -129,9 +143,10 @@ impl Usage {
         let Some(mut tracked) = self.cgroups.remove(&id) else { return };
         let now = tracked.files.read(&self.mounts, &mut self.budget, &mut self.scratch);
         tracked.files.close(&mut self.budget);
+        self.ended_paths.insert(id, tracked.files.path().to_owned());
         let Some(last) = tracked.last else { return };
         if !now.is_empty() {
-            self.ended.push((Owner::Workload(id), now.since(&last)));
+            self.ended.push((id, now.since(&last)));
             return;
         }
         // the files went with the directory; what its processes used in all is known from their ends
@@ -139,7 +154,7 @@ impl Usage {
         let rest = tracked.exits_ns.unwrap_or(0).saturating_sub(counted);
         if rest > 0 {
             let row = v1::UsageRow { cpu_usage_ns: Some(rest), ..v1::UsageRow::default() };
-            self.ended.push((Owner::Workload(id), row));
+            self.ended.push((id, row));
         }
     }
 
@@ -150,9 +165,10 @@ impl Usage {
 
     /// At a window's end: what everything used since the last call, one row per owner.
     pub fn read(&mut self) -> Vec<(Owner, v1::UsageRow)> {
-        let mut rows: HashMap<Owner, v1::UsageRow> = HashMap::new();
-        for (owner, row) in self.ended.drain(..) {
-            add(rows.entry(owner).or_default(), &row);
+        let mut rows: HashMap<u64, v1::UsageRow> = HashMap::new();
+        let mut paths = std::mem::take(&mut self.ended_paths);
+        for (id, row) in self.ended.drain(..) {
+            add(rows.entry(id).or_default(), &row);
         }
         for (id, tracked) in &mut self.cgroups {
             tracked.is_stale = false;
@@ -161,10 +177,14 @@ impl Usage {
                 continue;
             }
             if let Some(last) = &tracked.last {
-                add(rows.entry(Owner::Workload(*id)).or_default(), &now.since(last));
+                add(rows.entry(*id).or_default(), &now.since(last));
             }
+            paths.insert(*id, tracked.files.path().to_owned());
             tracked.last = Some(now);
         }
+        nest::own_share(&mut rows, &paths);
+        let mut rows: HashMap<Owner, v1::UsageRow> =
+            rows.into_iter().map(|(id, row)| (Owner::Workload(id), row)).collect();
         for (comm, row) in self.host.as_mut().map(HostTasks::read).unwrap_or_default() {
             rows.insert(Owner::Host(comm), row);
         }

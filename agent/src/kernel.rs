@@ -12,6 +12,7 @@ pub mod features;
 pub mod hosts;
 pub mod load;
 pub mod losses;
+pub mod memory;
 mod offsets;
 pub mod table;
 pub mod wait;

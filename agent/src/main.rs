@@ -68,6 +68,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.check_config {
         return Ok(ExitCode::SUCCESS);
     }
+    agent::kernel::memory::few_arenas();
     // one thread serves gRPC and HTTP; probes have a thread of their own, disk writes a pool
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;

@@ -44,9 +44,13 @@ impl Driver {
         if !is_walked {
             self.walk_first();
         }
+        // the kernel's types are the largest thing that the agent ever reads
+        let kernel = features.release.clone();
+        drop(features);
+        crate::kernel::memory::give_back();
         self.health.ready("probes");
         let took_ms = (self.clock.monotonic() - started).as_millis();
-        tracing::info!(kernel = features.release, took_ms, probes = self.states.line(), "probes attached");
+        tracing::info!(kernel, took_ms, probes = self.states.line(), "probes attached");
         attached
     }
 

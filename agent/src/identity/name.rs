@@ -17,6 +17,13 @@ pub struct Name {
     pub pod_uid: String,
     /// The container's id or name.
     pub container: String,
+    /// How many segments of the path name the workload; what lies deeper is part of it.
+    pub depth: usize,
+}
+
+/// Whether this cgroup lies inside the one that its workload is named for.
+pub fn is_nested(path: &str) -> bool {
+    name(path).depth < path.split('/').filter(|segment| !segment.is_empty()).count()
 }
 
 /// Names a path as it is seen from the hierarchy's root, e.g. `/system.slice/nginx.service`.
@@ -32,24 +39,21 @@ pub fn name(path: &str) -> Name {
                 "lxc" | "nspawn" => format!("{runtime}/{container}"),
                 _ => format!("{runtime}/{}", short(&container)),
             };
-            return Name { workload, kind: "container", pod_uid, container };
+            return Name { workload, kind: "container", pod_uid, container, depth: index + 1 };
         }
     }
-    if !pod_uid.is_empty() {
-        return Name {
-            workload: format!("pod/{pod_uid}"),
-            kind: "container",
-            pod_uid,
-            container: String::new(),
-        };
+    let depth = segments.len();
+    if let Some(index) = segments.iter().rposition(|segment| self::pod_uid(segment).is_some()) {
+        let workload = format!("pod/{pod_uid}");
+        return Name { workload, kind: "container", pod_uid, container: String::new(), depth: index + 1 };
     }
-    if let Some(unit) = segments.iter().rev().find(|segment| is_unit(segment)) {
-        return Name { workload: unescape(unit), kind: "systemd_unit", ..Name::default() };
+    if let Some((index, unit)) = segments.iter().enumerate().rev().find(|(_, segment)| is_unit(segment)) {
+        return Name { workload: unescape(unit), kind: "systemd_unit", depth: index + 1, ..Name::default() };
     }
     if let Some(slice) = segments.last().filter(|segment| segment.ends_with(".slice")) {
-        return Name { workload: unescape(slice), kind: "systemd_unit", ..Name::default() };
+        return Name { workload: unescape(slice), kind: "systemd_unit", depth, ..Name::default() };
     }
-    Name { workload: format!("/{}", segments.join("/")), kind: "cgroup", ..Name::default() }
+    Name { workload: format!("/{}", segments.join("/")), kind: "cgroup", depth, ..Name::default() }
 }
 
 /// Twelve digits are what `docker ps` shows and enough to tell containers of one host apart.

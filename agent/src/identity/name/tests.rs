@@ -1,11 +1,11 @@
-use super::{Name, name};
+use super::{Name, is_nested, name};
 
 const ID: &str = "4c01db0b339c4c01db0b339c4c01db0b339c4c01db0b339c4c01db0b339c4c01";
 const UID: &str = "0f5bd6a4-7b1c-4a53-9c83-6f0f5e5d5b2f";
 
 #[track_caller]
 fn check(path: &str, workload: &str, kind: &str, pod_uid: &str, container: &str) {
-    let Name { workload: named, kind: of, pod_uid: uid, container: id } = name(path);
+    let Name { workload: named, kind: of, pod_uid: uid, container: id, depth: _ } = name(path);
     assert_eq!(
         (named.as_str(), of, uid.as_str(), id.as_str()),
         (workload, kind, pod_uid, container),
@@ -84,5 +84,20 @@ fn no_path_makes_it_panic() {
             path.push_str(pieces[(state >> 33) as usize % pieces.len()]);
         }
         assert!(!name(&path).workload.is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn what_lies_inside_a_workload_is_nested() {
+    for (path, nested) in [
+        ("/system.slice/nginx.service", false),
+        ("/system.slice/nginx.service/worker", true),
+        ("/lxc/web/a/b", true),
+        ("/lxc/web", false),
+        ("/system.slice", false),
+        ("/a/b", false),
+        ("/", false),
+    ] {
+        assert_eq!(is_nested(path), nested, "{path}");
     }
 }

@@ -14,7 +14,11 @@ pub struct Field {
 }
 
 /// A field without which the probe does not run.
-pub const fn required(global: &'static str, places: &'static [(&'static str, &'static str)], size: u32) -> Field {
+pub const fn required(
+    global: &'static str,
+    places: &'static [(&'static str, &'static str)],
+    size: u32,
+) -> Field {
     Field { global, places, size, missing: None }
 }
 

@@ -89,8 +89,15 @@ crate::plain!(Start, 16, { tid: u32, _pad: u32, at_ns: u64 });
 pub type Latency = [u32; BUCKETS];
 
 /// What object and agent must agree on.
-pub const LAYOUT: u64 =
-    fold(&[CountKey::LAYOUT, Count::LAYOUT, ErrorKey::LAYOUT, LatencyKey::LAYOUT, Start::LAYOUT, Slot::LAYOUT, BUCKETS as u64]);
+pub const LAYOUT: u64 = fold(&[
+    CountKey::LAYOUT,
+    Count::LAYOUT,
+    ErrorKey::LAYOUT,
+    LatencyKey::LAYOUT,
+    Start::LAYOUT,
+    Slot::LAYOUT,
+    BUCKETS as u64,
+]);
 
 /// The errno of a return value, if that is a failure: not a restart (512 to 516), not EAGAIN, not EINTR.
 #[inline(always)]
@@ -99,7 +106,7 @@ pub fn failure(returned: i64) -> Option<u32> {
         return None;
     }
     let errno = (-returned) as u32;
-    if errno == 11 || errno == 4 || (errno >= 512 && errno <= 516) { None } else { Some(errno) }
+    if errno == 11 || errno == 4 || (512..=516).contains(&errno) { None } else { Some(errno) }
 }
 
 #[cfg(test)]

@@ -49,7 +49,11 @@ pub unsafe fn field<T: Copy>(base: *const u8, offset: &Offset) -> T {
 #[inline(always)]
 pub unsafe fn add(counter: *mut u64, value: u64) {
     // SAFETY: the caller's.
-    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(counter, value) };
+    unsafe {
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            counter, value,
+        )
+    };
 }
 
 /// As `add`, for small counters.
@@ -59,5 +63,9 @@ pub unsafe fn add(counter: *mut u64, value: u64) {
 #[inline(always)]
 pub unsafe fn add32(counter: *mut u32, value: u32) {
     // SAFETY: the caller's.
-    unsafe { core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(counter, value) };
+    unsafe {
+        core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            counter, value,
+        )
+    };
 }

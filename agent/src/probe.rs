@@ -19,13 +19,16 @@ use crate::kernel::{KernelFeatures, Settings};
 use crate::window::Window;
 use crate::window::sample::{CgroupEvent, Loss, Sample};
 
+/// How a probe begins.
+pub type Attach = fn(&KernelFeatures, &Settings) -> Result<Box<dyn Running>, AttachError>;
+
 /// A row of the `PROBES` table.
 #[derive(Debug)]
 pub struct Probe {
     /// The name in config, `/probes`, the gauge and the status.
     pub name: &'static str,
     /// Loads and attaches the programs; the error becomes the probe's state.
-    pub attach: fn(&KernelFeatures, &Settings) -> Result<Box<dyn Running>, AttachError>,
+    pub attach: Attach,
 }
 
 /// An attached probe. Dropping it detaches every program.

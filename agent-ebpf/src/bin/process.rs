@@ -7,9 +7,9 @@
 
 use agent_common::lost;
 use agent_common::process::{
-    ARGUMENTS_LEN, Budget, EVENT_EXIT, EVENT_OOM, EVENT_SIGNAL, FILE_LEN, FoldedKey, KIND_EXEC, KIND_FORK, KIND_OLD,
-    LAYOUT, MAX_BUDGETS, MAX_FOLDED, MAX_PROCESSES, NODE_BURST, NODE_RATE, OWNER_BURST, OWNER_RATE, Process,
-    RING_BYTES, Signal, spend,
+    ARGUMENTS_LEN, Budget, EVENT_EXIT, EVENT_OOM, EVENT_SIGNAL, FILE_LEN, FoldedKey, KIND_EXEC, KIND_FORK,
+    KIND_OLD, LAYOUT, MAX_BUDGETS, MAX_FOLDED, MAX_PROCESSES, NODE_BURST, NODE_RATE, OWNER_BURST, OWNER_RATE,
+    Process, RING_BYTES, Signal, spend,
 };
 use agent_common::workload::COMM_LEN;
 use agent_ebpf::lost::lose;
@@ -17,11 +17,11 @@ use agent_ebpf::memory::{Offset, absent, add, field, read};
 use agent_ebpf::workload::{OFF_COMM, OFF_GROUP_LEADER, current_workload, task_workload};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_NOEXIST;
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_comm, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output,
-    bpf_ringbuf_query,
-};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_comm, bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str, bpf_probe_read_user,
+    bpf_ringbuf_output, bpf_ringbuf_query,
+};
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 use aya_ebpf::programs::BtfTracePointContext;
@@ -48,7 +48,8 @@ static VICTIM_IS_TASK: Global<u32> = Global::new(0);
 static GROUP_ARGUMENT: Global<u32> = Global::new(0);
 
 #[map]
-static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(MAX_PROCESSES, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
+static PROCESSES: HashMap<u32, Process> =
+    HashMap::with_max_entries(MAX_PROCESSES, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
@@ -114,7 +115,8 @@ fn process_exec(context: BtfTracePointContext) -> i32 {
         (*process).exec_ns = bpf_ktime_get_boot_ns();
         _ = bpf_get_current_comm((&raw mut (*process).comm).cast(), COMM_LEN as u32);
         let name: u64 = field(program, &OFF_FILENAME);
-        if bpf_probe_read_kernel_str((&raw mut (*process).file).cast(), FILE_LEN as u32, name as *const _) < 0 {
+        if bpf_probe_read_kernel_str((&raw mut (*process).file).cast(), FILE_LEN as u32, name as *const _) < 0
+        {
             (*process).file[0] = 0;
         }
         arguments(task, process);

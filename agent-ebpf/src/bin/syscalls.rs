@@ -8,8 +8,8 @@
 use agent_common::histogram::bucket;
 use agent_common::lost;
 use agent_common::syscalls::{
-    CLASS_NEVER, CLASS_NUMBERS, COMPAT, Count, CountKey, ErrorKey, LAYOUT, Latency, LatencyKey, MAX_COUNTS, MAX_ERRORS,
-    MAX_LATENCIES, SAMPLE_EVERY, STARTS, Start, failure,
+    CLASS_NEVER, CLASS_NUMBERS, COMPAT, Count, CountKey, ErrorKey, LAYOUT, Latency, LatencyKey, MAX_COUNTS,
+    MAX_ERRORS, MAX_LATENCIES, SAMPLE_EVERY, STARTS, Start, failure,
 };
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{add, add32};

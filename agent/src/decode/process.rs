@@ -37,7 +37,11 @@ pub fn alive(process: &Process, units: Units) -> Option<Sample> {
         KIND_FORK => ("fork", process.started_ns),
         _ => return None,
     };
-    let row = v1::ProcessRow { ts: unix_ns(at, units.boot_to_unix_ns), event: event.into(), ..image(process, units) };
+    let row = v1::ProcessRow {
+        ts: unix_ns(at, units.boot_to_unix_ns),
+        event: event.into(),
+        ..image(process, units)
+    };
     Some(sample(process.workload, row))
 }
 
@@ -71,7 +75,11 @@ fn image(process: &Process, units: Units) -> v1::ProcessRow {
     v1::ProcessRow {
         pid: process.pid,
         parent_pid: process.parent,
-        started_ts: if process.started_ns == 0 { 0 } else { unix_ns(process.started_ns, units.boot_to_unix_ns) },
+        started_ts: if process.started_ns == 0 {
+            0
+        } else {
+            unix_ns(process.started_ns, units.boot_to_unix_ns)
+        },
         executable: if file.is_empty() { text(&process.comm) } else { file },
         arguments: arguments(process),
         count: 1,

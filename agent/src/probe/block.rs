@@ -50,7 +50,8 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     object.raw_tracepoint("block_rename", "task_rename")?;
     object.raw_tracepoint("block_gone", "sched_process_exit")?;
     object.btf_tracepoint("block_complete", "block_rq_complete")?;
-    let takes_queue = features.btf.as_deref().and_then(|btf| btf.argument("block_rq_issue", "request")) == Some(1);
+    let takes_queue =
+        features.btf.as_deref().and_then(|btf| btf.argument("block_rq_issue", "request")) == Some(1);
     let issue = if takes_queue { "block_issue_of_queue" } else { "block_issue" };
     object.btf_tracepoint(issue, "block_rq_issue")?;
     if v1_controller() {
@@ -63,7 +64,9 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
 /// Whether block I/O is controlled by the old hierarchy, whose ids are not those of cgroup2.
 fn v1_controller() -> bool {
     let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    text.lines().filter_map(|line| line.split(':').nth(1)).any(|names| names.split(',').any(|name| name == "blkio"))
+    text.lines()
+        .filter_map(|line| line.split(':').nth(1))
+        .any(|names| names.split(',').any(|name| name == "blkio"))
 }
 
 /// The devices there are now; read again when an unknown one shows up.

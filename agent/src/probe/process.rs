@@ -183,7 +183,8 @@ impl Running for Processes {
     fn poll(&mut self, sink: &mut Sink) {
         let mut units = None;
         for _ in 0..MOST_RECORDS {
-            let read = *units.get_or_insert_with(|| Units { boot_to_unix_ns: clock::boot_to_unix_ns(), page: self.page });
+            let read = *units
+                .get_or_insert_with(|| Units { boot_to_unix_ns: clock::boot_to_unix_ns(), page: self.page });
             let Some(record) = self.ring.next() else { break };
             match process::record(&record, read) {
                 Some(sample) => {

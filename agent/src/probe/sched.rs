@@ -30,7 +30,8 @@ struct Sched {
 }
 
 fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Running>, AttachError> {
-    let arguments = features.btf.as_deref().and_then(|btf| btf.tracepoint("sched_switch")).unwrap_or_default();
+    let arguments =
+        features.btf.as_deref().and_then(|btf| btf.tracepoint("sched_switch")).unwrap_or_default();
     let mut object = Loader::new("sched", crate::ebpf_object!("sched"), features, settings)?
         .layout(LAYOUT)?
         .workloads()?
@@ -66,7 +67,8 @@ impl Running for Sched {
     }
 
     fn drain(&mut self, _window: Window, sink: &mut Sink) {
-        let read = self.queues.read(|workload, gained| sink.samples.push(sched::run_queue(workload, &gained)));
+        let read =
+            self.queues.read(|workload, gained| sink.samples.push(sched::run_queue(workload, &gained)));
         if let Err(error) = read {
             tracing::warn!(probe = "sched", %error, "counters not read; the next window has them");
         }

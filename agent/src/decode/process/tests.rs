@@ -49,7 +49,8 @@ fn an_exit_tells_the_whole_life() {
 
 #[test]
 fn a_death_by_signal_has_no_code() {
-    let sample = exit(&Process { exit_code: 0x80 | 11, file: [0; 128], arguments_len: 0, ..process() }, UNITS);
+    let sample =
+        exit(&Process { exit_code: 0x80 | 11, file: [0; 128], arguments_len: 0, ..process() }, UNITS);
     let row = row(&sample);
     assert_eq!((row.exit_code, row.exit_signal), (None, Some(11)));
     assert_eq!(row.executable, "ls", "the name, where no path is known");

@@ -2,8 +2,8 @@
 
 /// Class names; a program finds the index in the map `CLASSES`.
 pub(super) const CLASSES: &[&str] = &[
-    "read", "write", "open", "stat", "sync", "file", "net", "poll", "futex", "sleep", "memory", "process", "sched",
-    "signal", "time", "exit", "other",
+    "read", "write", "open", "stat", "sync", "file", "net", "poll", "futex", "sleep", "memory", "process",
+    "sched", "signal", "time", "exit", "other",
 ];
 
 /// Members of each class but the last, in the order of `CLASSES`; blanks between names.

@@ -1,6 +1,7 @@
 //! Numbers to names, by architecture: the kernel's ABI, which only grows. An empty name is a number not in use.
 
 /// x86-64, native.
+#[rustfmt::skip]
 pub(super) const X86_64: &[&str] = &[
     "read", "write", "open", "close", "stat", "fstat", "lstat", "poll", "lseek", "mmap", "mprotect",
     "munmap", "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "ioctl", "pread64", "pwrite64",
@@ -60,6 +61,7 @@ pub(super) const X86_64: &[&str] = &[
 ];
 
 /// 32-bit x86, as compat callers use it.
+#[rustfmt::skip]
 pub(super) const I386: &[&str] = &[
     "restart_syscall", "exit", "fork", "read", "write", "open", "close", "waitpid", "creat", "link",
     "unlink", "execve", "chdir", "time", "mknod", "chmod", "lchown", "break", "oldstat", "lseek", "getpid",
@@ -127,6 +129,7 @@ pub(super) const I386: &[&str] = &[
 ];
 
 /// errno, the same on x86 and arm64.
+#[rustfmt::skip]
 pub(super) const ERRNO: &[&str] = &[
     "", "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", "ENOEXEC", "EBADF", "ECHILD",
     "EAGAIN", "ENOMEM", "EACCES", "EFAULT", "ENOTBLK", "EBUSY", "EEXIST", "EXDEV", "ENODEV", "ENOTDIR",

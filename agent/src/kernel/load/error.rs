@@ -90,7 +90,7 @@ fn denied(needs: Needs, capabilities: u64, what: &str) -> AttachError {
     };
     let missing: Vec<&str> = wanted
         .iter()
-        .filter(|(number, _)| !has(*number) && !(has(CAP_SYS_ADMIN) && *number != CAP_NET_ADMIN))
+        .filter(|(number, _)| !(has(*number) || (has(CAP_SYS_ADMIN) && *number != CAP_NET_ADMIN)))
         .map(|(_, name)| *name)
         .collect();
     let reason = if missing.is_empty() {

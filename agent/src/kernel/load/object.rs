@@ -99,8 +99,9 @@ impl Object {
         let result = self.program::<CgroupSkb>(program).and_then(|skb| {
             // a link (kernel 5.7) always attaches beside others and refuses the flag that says so; aya makes links
             // there, so its `Single` is the kernel's BPF_F_ALLOW_MULTI
-            let step =
-                skb.load().and_then(|()| skb.attach(&directory, kind, CgroupAttachMode::Single).map(|_link| ()));
+            let step = skb
+                .load()
+                .and_then(|()| skb.attach(&directory, kind, CgroupAttachMode::Single).map(|_link| ()));
             step.map_err(|error| (Needs::Cgroup, error))
         });
         self.report(program, "cgroup_skb", &format!("{kind:?}").to_lowercase(), result)

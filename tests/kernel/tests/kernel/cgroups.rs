@@ -11,7 +11,10 @@ use crate::requires::{Need, requires};
 
 #[test]
 fn a_process_of_50_ms_in_a_cgroup_of_100_ms_has_its_name() {
-    if !requires("a_process_of_50_ms_in_a_cgroup_of_100_ms_has_its_name", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+    if !requires(
+        "a_process_of_50_ms_in_a_cgroup_of_100_ms_has_its_name",
+        &[Need::Root, Need::Btf, Need::Cgroup2],
+    ) {
         return;
     }
     let mut names = Attached::new(&cgroups::PROBE, &Settings::default());
@@ -27,16 +30,22 @@ fn a_process_of_50_ms_in_a_cgroup_of_100_ms_has_its_name() {
         names.sink.cgroups.contains(&CgroupEvent::Removed { id })
     });
     processes.drain();
-    let made = names.sink.cgroups.iter().position(|event| *event == CgroupEvent::Made { id, path: path.clone() });
+    let made =
+        names.sink.cgroups.iter().position(|event| *event == CgroupEvent::Made { id, path: path.clone() });
     let removed = names.sink.cgroups.iter().position(|event| *event == CgroupEvent::Removed { id });
     assert!(made.is_some() && made < removed, "{made:?} {removed:?}");
-    let exits = processes.rows(id).filter(|row| matches!(row, Row::Process(row) if row.event == "exit" && row.pid == pid));
+    let exits = processes
+        .rows(id)
+        .filter(|row| matches!(row, Row::Process(row) if row.event == "exit" && row.pid == pid));
     assert_eq!(exits.count(), 1, "its exit is booked to the cgroup that is gone");
 }
 
 #[test]
 fn every_one_of_many_births_and_deaths_is_told_in_order() {
-    if !requires("every_one_of_many_births_and_deaths_is_told_in_order", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+    if !requires(
+        "every_one_of_many_births_and_deaths_is_told_in_order",
+        &[Need::Root, Need::Btf, Need::Cgroup2],
+    ) {
         return;
     }
     let mut names = Attached::new(&cgroups::PROBE, &Settings::default());
@@ -53,6 +62,7 @@ fn every_one_of_many_births_and_deaths_is_told_in_order() {
         names.poll();
         names.sink.cgroups.contains(&last)
     });
-    let told: Vec<&CgroupEvent> = names.sink.cgroups.iter().filter(|event| expected.contains(event)).collect();
+    let told: Vec<&CgroupEvent> =
+        names.sink.cgroups.iter().filter(|event| expected.contains(event)).collect();
     assert_eq!(told, expected.iter().collect::<Vec<_>>());
 }

@@ -1,6 +1,7 @@
 //! This very binary as a child that does a known amount of work: VMs hold no other programs.
 //!
 //! The child is the test `child::work`, started with `WAKE_CHILD` set to what to do; without it that test is empty.
+#![expect(clippy::disallowed_methods, reason = "the child burns and sleeps real time")]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
 //! Driving one probe as the agent does: attach, poll, drain, and look at the rows of one owner.
+#![expect(clippy::disallowed_methods, reason = "a deadline on real time, polled")]
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,11 @@ impl Attached {
 
     /// The rows of one owner so far.
     pub(crate) fn rows(&self, workload: u64) -> impl Iterator<Item = &Row> {
-        self.sink.samples.iter().filter(move |sample| sample.owner == Owner::Workload(workload)).map(|sample| &sample.row)
+        self.sink
+            .samples
+            .iter()
+            .filter(move |sample| sample.owner == Owner::Workload(workload))
+            .map(|sample| &sample.row)
     }
 }
 

@@ -21,7 +21,7 @@ impl Need {
     /// Why it is not there, if so.
     fn lacking(self, features: &KernelFeatures) -> Option<String> {
         match self {
-            Self::Root => (!features.capable(21) && !(features.capable(38) && features.capable(39)))
+            Self::Root => (!(features.capable(21) || (features.capable(38) && features.capable(39))))
                 .then(|| "needs root (CAP_BPF and CAP_PERFMON)".to_owned()),
             Self::Btf => (!features.has_btf).then(|| "this kernel has no BTF".to_owned()),
             Self::Cgroup2 => match &features.cgroup2 {

@@ -11,7 +11,10 @@ use crate::requires::{Need, requires};
 
 #[test]
 fn switches_agree_with_rusage_and_delays_with_switches() {
-    if !requires("switches_agree_with_rusage_and_delays_with_switches", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+    if !requires(
+        "switches_agree_with_rusage_and_delays_with_switches",
+        &[Need::Root, Need::Btf, Need::Cgroup2],
+    ) {
         return;
     }
     let cgroup = Cgroup::new(crate::features(), "sched").unwrap();
@@ -31,7 +34,18 @@ fn switches_agree_with_rusage_and_delays_with_switches() {
     let near = |ours: u64, truth: u64| ours.abs_diff(truth) <= 20 + truth / 50;
     // a nap that ends before the switch is none
     assert!(voluntary >= 1_500, "{voluntary}");
-    assert!(near(voluntary, truth.voluntary), "voluntary: {voluntary}, the kernel counts {}", truth.voluntary);
-    assert!(near(involuntary, truth.involuntary), "involuntary: {involuntary}, the kernel counts {}", truth.involuntary);
-    assert!(near(delays, voluntary + involuntary), "{delays} delays of {voluntary} and {involuntary} switches");
+    assert!(
+        near(voluntary, truth.voluntary),
+        "voluntary: {voluntary}, the kernel counts {}",
+        truth.voluntary
+    );
+    assert!(
+        near(involuntary, truth.involuntary),
+        "involuntary: {involuntary}, the kernel counts {}",
+        truth.involuntary
+    );
+    assert!(
+        near(delays, voluntary + involuntary),
+        "{delays} delays of {voluntary} and {involuntary} switches"
+    );
 }

@@ -11,7 +11,8 @@ use crate::requires::{Need, requires};
 
 #[test]
 fn known_calls_are_counted_exactly_with_their_errors() {
-    if !requires("known_calls_are_counted_exactly_with_their_errors", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+    if !requires("known_calls_are_counted_exactly_with_their_errors", &[Need::Root, Need::Btf, Need::Cgroup2])
+    {
         return;
     }
     let cgroup = Cgroup::new(crate::features(), "syscalls").unwrap();
@@ -47,12 +48,16 @@ fn known_calls_are_counted_exactly_with_their_errors() {
 
 #[test]
 fn latency_is_sampled_by_default_and_whole_as_a_setting() {
-    if !requires("latency_is_sampled_by_default_and_whole_as_a_setting", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+    if !requires(
+        "latency_is_sampled_by_default_and_whole_as_a_setting",
+        &[Need::Root, Need::Btf, Need::Cgroup2],
+    ) {
         return;
     }
     for (full, every) in [(false, 16), (true, 1)] {
         let cgroup = Cgroup::new(crate::features(), "latency").unwrap();
-        let mut probe = Attached::new(&PROBE, &Settings { syscall_latency_full: full, ..Settings::default() });
+        let mut probe =
+            Attached::new(&PROBE, &Settings { syscall_latency_full: full, ..Settings::default() });
         let status = cgroup.enter(&mut child::command("syscalls 16000")).status().unwrap();
         assert!(status.success());
         probe.drain();

@@ -3,20 +3,10 @@
 //! `kernel-table\t<probe>\t<program>\t<state>\t<verified instructions>\t<reason>`; the probe's own line has no program.
 
 use agent::kernel::Settings;
-use agent::probe::{AttachError, Probe};
+use agent::probe::AttachError;
 
 use crate::cgroup::Cgroup;
 use crate::requires::{Need, requires};
-
-/// The probes of this agent.
-const PROBES: &[Probe] = &[
-    agent::probe::cgroups::PROBE,
-    agent::probe::process::PROBE,
-    agent::probe::syscalls::PROBE,
-    agent::probe::sched::PROBE,
-    agent::probe::block::PROBE,
-    agent::probe::flows::PROBE,
-];
 
 #[test]
 fn every_probe_runs_or_says_why_not() {
@@ -25,11 +15,13 @@ fn every_probe_runs_or_says_why_not() {
     }
     let features = crate::features();
     let cgroup = Cgroup::new(features, "table").ok();
-    let settings =
-        Settings { attach_cgroup: cgroup.as_ref().map(|cgroup| cgroup.directory().into()), ..Settings::default() };
+    let settings = Settings {
+        attach_cgroup: cgroup.as_ref().map(|cgroup| cgroup.directory().into()),
+        ..Settings::default()
+    };
     println!("\nkernel-release\t{}", features.release);
     let mut failed = Vec::new();
-    for probe in PROBES {
+    for probe in agent::PROBES {
         match (probe.attach)(features, &settings) {
             Ok(running) => {
                 line(probe.name, "", "running", None, &running.missing().join("; "));

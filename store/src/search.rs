@@ -48,6 +48,9 @@ pub struct LogRequest {
     pub newest_first: bool,
     /// Only rows after this position: what came since the last answer.
     pub after_lsn: Option<i64>,
+    /// The columns that are wanted; all if `None`. Without a limit, and without `body` among them, the others are not
+    /// read and may be left out.
+    pub columns: Option<Vec<String>>,
 }
 
 impl Default for LogRequest {
@@ -64,6 +67,7 @@ impl Default for LogRequest {
             limit: None,
             newest_first: true,
             after_lsn: None,
+            columns: None,
         }
     }
 }
@@ -105,12 +109,21 @@ pub(crate) struct Plan {
     pub(crate) limit: Option<usize>,
     pub(crate) newest_first: bool,
     pub(crate) after_lsn: i64,
+    /// Whether the keys are the answer, so that nothing else is read.
+    pub(crate) keys_only: bool,
 }
 
 impl Plan {
     pub(crate) fn new(request: LogRequest) -> Result<Self, RequestError> {
         let matcher = Matcher::new(&request)?;
-        Self::with_columns(request, matcher, &[])
+        let columns = request.columns.clone().filter(|columns| !columns.iter().any(|name| name == "body"));
+        match columns {
+            Some(columns) if request.limit.is_none() => {
+                let more: Vec<&str> = columns.iter().map(String::as_str).collect();
+                Ok(Self { keys_only: true, ..Self::with_columns(request, matcher, &more)? })
+            }
+            _ => Self::with_columns(request, matcher, &[]),
+        }
     }
 
     /// The same, reading further columns with the keys.
@@ -146,6 +159,7 @@ impl Plan {
             limit: request.limit,
             newest_first: request.newest_first,
             after_lsn: request.after_lsn.unwrap_or(i64::MIN),
+            keys_only: false,
         })
     }
 

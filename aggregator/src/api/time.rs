@@ -34,12 +34,10 @@ pub(crate) fn point_ns(text: &str, now_ns: i64) -> Result<i64, Mistake> {
             return Ok(now_ns.saturating_add(direction * ns));
         }
     }
-    if trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-')
-        && !trimmed.contains("-0")
-    {
-        if let Some(found) = number_ns(trimmed) {
-            return found;
-        }
+    // A date has the letters of a number, but is none.
+    let is_number = trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
+    if let (true, Some(found)) = (is_number, number_ns(trimmed)) {
+        return found;
     }
     if let Ok(time) = trimmed.parse::<Timestamp>() {
         return i64::try_from(time.as_nanosecond())

@@ -88,7 +88,7 @@ fn source(
     limit: Option<usize>,
 ) -> Source {
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let mut scan = ScanRequest { columns: Some(columns), limit, ..ScanRequest::default() };
+    let mut scan = ScanRequest { columns: Some(columns.clone()), limit, ..ScanRequest::default() };
     let mut logs = LogRequest::default();
     let mut is_text = false;
     for part in parts {
@@ -109,6 +109,7 @@ fn source(
     Source::Logs(LogRequest {
         from_ns: scan.from_ns,
         to_ns: scan.to_ns,
+        columns: Some(columns),
         equals: scan.equals,
         limit: scan.limit,
         ..logs

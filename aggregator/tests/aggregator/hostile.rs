@@ -359,7 +359,7 @@ async fn no_query_text_breaks_the_engine() {
         format!("SELECT {}", vec!["1"; 1_900].join(" + ")),
         format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60)),
         format!("SELECT {} 1", "NOT ".repeat(1_000)),
-        format!("SELECT {}", "-".repeat(1) + &" -".repeat(900) + " 1"),
+        format!("SELECT {} 1", " -".repeat(900)),
         format!("SELECT count(*) FROM log WHERE {}", vec!["body LIKE '%x%'"; 900].join(" OR ")),
         vec!["SELECT 1"; 300].join(" UNION ALL "),
         format!("SELECT 1 IN ({})", vec!["2"; 2_000].join(",")),

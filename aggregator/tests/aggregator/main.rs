@@ -1,4 +1,5 @@
 //! The aggregator as its users meet it: a real server on loopback, a real gRPC client, real HTTP.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic rather than return errors")]
 
 mod agent;
 mod hostile;

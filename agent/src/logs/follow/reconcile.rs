@@ -78,11 +78,12 @@ impl Log {
         self.ignored.retain(|identity| listed.contains(identity));
         let is_unseen =
             |sibling: &Sibling| !known.contains(&sibling.key) && !self.ignored.contains(&sibling.identity());
+        let newest = rotated.last().map(|sibling| sibling.key);
         let unseen: Vec<Sibling> = rotated.into_iter().filter(is_unseen).collect();
         let live_key = live.as_ref().map(File::metadata).transpose()?.map(|metadata| key_of(&metadata));
         let back_key = self.files.back().map(Followed::key);
         match live {
-            Some(live) if live_key == back_key => self.same_name(live, unseen, now, out),
+            Some(live) if live_key == back_key => self.same_name(live, unseen, newest, now, out),
             live => {
                 let is_new = live_key.is_some_and(|key| !known.contains(&key));
                 self.renamed(live.filter(|_| is_new), unseen, now)
@@ -91,10 +92,13 @@ impl Log {
     }
 
     /// The live file has the name it had.
+    ///
+    /// `newest` is the rotated file that may be a copy being taken.
     fn same_name(
         &mut self,
         live: File,
         unseen: Vec<Sibling>,
+        newest: Option<SourceKey>,
         now: Duration,
         out: &mut Outbox,
     ) -> io::Result<()> {
@@ -106,7 +110,8 @@ impl Log {
         let nothing_read = std::mem::replace(&mut back.was_unread, back.tail.line_start() == 0);
         for sibling in unseen {
             let Ok(file) = File::open(&sibling.path) else { continue };
-            if file.metadata()?.len() == 0 || is_copy(&file, &live)? {
+            let may_be_copy = Some(sibling.key) == newest && is_copy(&file, &live)?;
+            if file.metadata()?.len() == 0 || may_be_copy {
                 continue;
             }
             if nothing_read {
@@ -242,9 +247,10 @@ impl Log {
         let live = candidates.last().filter(|last| last.rotated.is_none());
         let live_key = live.map(|live| live.key);
         let live_file = live.map(|live| live.file.try_clone()).transpose()?;
+        let newest_rotated = rotated.last().map(|sibling| sibling.key);
         let may_be_copy = |file: &File| match &live_file {
-            Some(live) => is_copy(file, live),
-            None => Ok(false),
+            Some(live) if Some(key_of(&file.metadata()?)) == newest_rotated => is_copy(file, live),
+            _ => Ok(false),
         };
         // the text of the live file's inode is in another file now: it was copied and truncated
         let copied = candidates.iter().any(|candidate| {

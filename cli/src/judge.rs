@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use effects::case::Signal;
+use effects::ingredient::Ingredient;
 
 use crate::out::Out;
 
@@ -79,6 +80,15 @@ pub(crate) struct EvalArgs {
     /// Everything that is known about each change, one JSON object per case, instead of answers
     #[arg(long)]
     diagnose: bool,
+    /// Leave one part of the judgement out, to measure what it is worth
+    #[arg(long, value_name = "PART", value_parser = ingredient, conflicts_with = "diagnose")]
+    without: Option<Ingredient>,
+}
+
+fn ingredient(name: &str) -> Result<Ingredient, String> {
+    let names = || Ingredient::ALL.map(Ingredient::name).join(", ");
+    let found = Ingredient::ALL.into_iter().find(|i| i.name() == name);
+    found.ok_or_else(|| format!("expected one of {}", names()))
 }
 
 /// Prints an answer line per change; progress goes to standard error.
@@ -94,7 +104,7 @@ pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
         }
     };
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
-    let work = |dir: &Path| if args.diagnose { diagnose(dir) } else { evaluate::answer(dir) };
+    let work = |dir: &Path| if args.diagnose { diagnose(dir) } else { evaluate::answer(dir, args.without) };
     let mut failed = 0;
     for (dir, outcome) in dirs.iter().zip(evaluate::each(&dirs, threads.unwrap_or(1), work, progress)) {
         match outcome {

@@ -9,7 +9,7 @@ mod signal;
 mod tests;
 
 pub use check::CaseError;
-pub(crate) use check::possible;
+pub(crate) use check::{is_time, possible};
 pub use signal::{Harm, Signal};
 
 use std::collections::BTreeSet;

@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::case::{Case, Entity, Signal};
+use crate::ingredient::Ingredient;
 use crate::watch::{Judgement, Watch};
 
 /// Judges every change of a checked case: feeds its samples in order of time and looks after each time.
 #[must_use]
 pub fn judge(case: &Case) -> Vec<Judgement> {
-    let mut watch = Watch::new(facts(case));
+    judge_without(case, None)
+}
+
+/// As [`judge`], with one ingredient left out: to measure what it is worth.
+#[must_use]
+pub fn judge_without(case: &Case, left_out: Option<Ingredient>) -> Vec<Judgement> {
+    let mut watch = Watch::without(facts(case), left_out);
     let mut times: BTreeMap<i64, Vec<(&Entity, Signal, f64)>> = BTreeMap::new();
     for series in &case.series {
         for &(time, value) in &series.samples {

@@ -3,6 +3,7 @@
 use crate::case::{Case, Signal};
 use crate::finding::{Design, Direction, Finding, Size, What};
 use crate::grid::Grid;
+use crate::ingredient::Ingredient;
 use crate::line::{Source, line};
 use crate::samples::Samples;
 use crate::stats::robust::{median, top_mean};
@@ -57,6 +58,7 @@ impl Probe {
         samples: &Samples,
         (workload, signal): (&str, Signal),
         (start, until): (i64, i64),
+        left_out: Option<Ingredient>,
     ) -> Result<Self, Untestable> {
         let source = Source::of(samples, workload, signal, start).ok_or(Untestable::NoHistory)?;
         let past = line(facts, samples, (workload, signal, source), start, (i64::MIN, start));
@@ -72,9 +74,10 @@ impl Probe {
         let last = history.cell(start);
         let horizon = ((until - start) / step_s).clamp(1, MOST_CELLS) as usize;
         let plan = Plan::at(&history, last).ok_or(Untestable::NothingRecent)?;
-        let plan = plan.calibrated(&history, last, horizon, FEWEST_WINDOWS);
+        let windows = if left_out == Some(Ingredient::Seasonal) { usize::MAX } else { FEWEST_WINDOWS };
+        let plan = plan.calibrated(&history, last, horizon, windows);
         let open = |side| {
-            let reference = Reference::build(&history, &plan, last, horizon, side, unit.floor());
+            let reference = Reference::build(&history, &plan, last, horizon, (side, unit.floor()), left_out);
             Tracker::open(&history, &plan, last, reference)
                 .map(|t| (side, t))
                 .ok_or(Untestable::NothingRecent)

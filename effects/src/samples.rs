@@ -32,7 +32,7 @@ impl Kept {
 impl Samples {
     /// Adds a sample. One that is not newer than the last of its series is refused: looks were taken already.
     pub fn add(&mut self, facts: &Case, entity: &Entity, signal: Signal, time: i64, value: f64) -> bool {
-        if !crate::case::possible(signal, value) {
+        if !crate::case::possible(signal, value) || !crate::case::is_time(time) {
             return false;
         }
         let id = match self.ids.get(&(entity.clone(), signal)) {

@@ -9,6 +9,7 @@ mod weigh;
 pub use weigh::{ALPHA, Judgement, STILL, Verdict, Weighed};
 
 use crate::case::{Case, Entity, Signal};
+use crate::ingredient::Ingredient;
 use crate::samples::Samples;
 use open::Open;
 
@@ -18,15 +19,22 @@ pub struct Watch {
     facts: Case,
     samples: Samples,
     open: Vec<Open>,
+    left_out: Option<Ingredient>,
 }
 
 impl Watch {
     /// Watches the changes of `facts`; its series are not read.
     #[must_use]
-    pub fn new(mut facts: Case) -> Self {
+    pub fn new(facts: Case) -> Self {
+        Self::without(facts, None)
+    }
+
+    /// As [`Watch::new`], with one ingredient left out: to measure what it is worth.
+    #[must_use]
+    pub fn without(mut facts: Case, left_out: Option<Ingredient>) -> Self {
         facts.series.clear();
-        let open = (0..facts.changes.len()).map(Open::new).collect();
-        Self { facts, samples: Samples::default(), open }
+        let open = (0..facts.changes.len()).map(|i| Open::new(i, left_out)).collect();
+        Self { facts, samples: Samples::default(), open, left_out }
     }
 
     /// Takes a sample; `false` if it cannot be or is older than one taken before for the same series.
@@ -41,7 +49,7 @@ impl Watch {
         }
         let evidence: Vec<_> =
             self.open.iter().map(|o| o.weighs().then(|| o.evidence(&self.facts, &self.samples))).collect();
-        let judged = weigh::weigh(&self.facts, &evidence);
+        let judged = weigh::weigh(&self.facts, &evidence, self.left_out);
         for (open, verdict) in self.open.iter_mut().zip(judged) {
             open.decide(&self.facts, verdict, now);
         }

@@ -7,8 +7,8 @@ use super::{Case, Entity, Signal};
 /// Why a case cannot be judged. Each variant names the place.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CaseError {
-    /// The step is not positive.
-    #[error("step_seconds is {0}, expected a positive number")]
+    /// The step is not positive, or longer than a year.
+    #[error("step_seconds is {0}, expected a positive number up to a year")]
     Step(i64),
     /// A name is used twice.
     #[error("{what} {id:?} appears twice")]
@@ -27,6 +27,14 @@ pub enum CaseError {
         what: &'static str,
         /// The name.
         id: String,
+    },
+    /// A time no clock ever showed.
+    #[error("{place}: {time} is no time in unix seconds")]
+    Time {
+        /// Where it stands.
+        place: String,
+        /// What stood there.
+        time: i64,
     },
     /// A change stops being observed before it starts.
     #[error("change {id:?}: observe_until {until} is before start {start}")]
@@ -58,7 +66,7 @@ impl Case {
     /// # Errors
     /// The first thing found wrong. Cycles in the calls, overlapping changes and changes without pods are fine.
     pub fn check(mut self) -> Result<Self, CaseError> {
-        if self.step_s <= 0 {
+        if !(1..=366 * 86_400).contains(&self.step_s) {
             return Err(CaseError::Step(self.step_s));
         }
         let workloads = unique("workload", self.workloads.iter())?;
@@ -70,7 +78,12 @@ impl Case {
             }
             Err(CaseError::Unknown { place: place.to_owned(), what, id: id.clone() })
         };
+        let timely = |place: &str, times: &[Option<i64>]| {
+            let absurd = times.iter().flatten().copied().find(|t| !is_time(*t));
+            absurd.map_or(Ok(()), |time| Err(CaseError::Time { place: place.to_owned(), time }))
+        };
         for pod in &self.pods {
+            timely(&format!("pod {:?}", pod.id), &[pod.created, pod.deleted])?;
             known(&format!("pod {:?}", pod.id), "workload", &workloads, &pod.workload)?;
         }
         for (from, to) in &self.edges {
@@ -79,6 +92,7 @@ impl Case {
         }
         for change in &self.changes {
             let place = format!("change {:?}", change.id);
+            timely(&place, &[Some(change.start), change.end, Some(change.observe_until)])?;
             known(&place, "workload", &workloads, &change.workload)?;
             for pod in change.pods_new.iter().chain(&change.pods_old).flatten() {
                 known(&place, "pod", &pods, pod)?;
@@ -93,6 +107,7 @@ impl Case {
         }
         for series in &mut self.series {
             for &(time, value) in &series.samples {
+                timely(&format!("{} {}", series.entity, series.signal.name()), &[Some(time)])?;
                 if !possible(series.signal, value) {
                     return Err(CaseError::Value {
                         entity: series.entity.to_string(),
@@ -128,6 +143,12 @@ impl Case {
             None => self.workloads.iter().find(|w| *w == id).map(String::as_str),
         }
     }
+}
+
+/// Whether a clock may show this: within thirty thousand years of 1970, so that differences cannot overflow.
+#[must_use]
+pub(crate) fn is_time(time: i64) -> bool {
+    time.abs_diff(0) <= 1_000_000_000_000
 }
 
 /// Whether a signal can have this value. Infinite and absurdly large numbers are refused, not clipped: sums of

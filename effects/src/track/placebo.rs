@@ -7,6 +7,7 @@
 use super::frame::{Frame, Plan};
 use super::views::{BACK, Side, Trace, VIEWS};
 use crate::grid::Grid;
+use crate::ingredient::Ingredient;
 use crate::stats::robust::{quantile, spread};
 
 /// Cells after the start at which the views are read: dense early, where minutes matter, sparse later.
@@ -52,12 +53,13 @@ pub(super) struct Look {
     pub(super) cells: usize,
     views: [f64; VIEWS],
     joint: f64,
+    viewed: usize,
 }
 
 impl Look {
     /// Geometric mean of the views over their scales; 1 is the .95 quantile of the placebos at this look.
     pub(super) fn ratio(&self, views: &[f64; VIEWS]) -> f64 {
-        joint(views, &self.views) / self.joint
+        joint(&views[..self.viewed], &self.views) / self.joint
     }
 
     /// The value that all views must have for this ratio: a lasting shift gives it to each of them.
@@ -71,9 +73,20 @@ impl Reference {
     /// Runs the pseudo-starts of `grid` whose windows end at or before cell `last`, for windows of up to
     /// `horizon` cells. `floor` is the smallest scale that noise of this signal can have, in its own unit.
     #[must_use]
-    pub fn build(grid: &Grid, plan: &Plan, last: i64, horizon: usize, side: Side, floor: f64) -> Self {
+    pub fn build(
+        grid: &Grid,
+        plan: &Plan,
+        last: i64,
+        horizon: usize,
+        (side, floor): (Side, f64),
+        left_out: Option<Ingredient>,
+    ) -> Self {
         let spacing = (last / WANTED).clamp(1, (SPACING_S / grid.step_s()).max(1));
-        let traces = traces(grid, plan, last, horizon, spacing);
+        let traces = match left_out {
+            Some(Ingredient::Placebos) => Vec::new(),
+            _ => traces(grid, plan, last, horizon, spacing),
+        };
+        let viewed = if left_out == Some(Ingredient::Views) { 1 } else { VIEWS };
         let noise: Vec<f64> = grid.present(last - MOST as i64, last + 1).collect();
         let prior = PRIOR_SCALE * spread(&mut noise.clone()).unwrap_or(0.0).max(floor);
         let mut looks: Vec<Look> = Vec::new();
@@ -92,13 +105,13 @@ impl Reference {
                 let measured = quantile(&mut column, 0.95).unwrap_or(prior).max(floor);
                 *scale = shrink(measured, prior, own);
             }
-            let ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1, &scales)).collect();
+            let ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed], &scales)).collect();
             let measured = quantile(&mut ratios.clone(), 0.95).unwrap_or(1.0).max(LEAST_JOINT);
             let joint = shrink(measured, 1.0, own);
             for ((i, _), r) in seen.iter().zip(&ratios) {
                 best[*i] = best[*i].max(r / joint);
             }
-            looks.push(Look { cells, views: scales, joint });
+            looks.push(Look { cells, views: scales, joint, viewed });
         }
         let largest = quantile(&mut best.clone(), 0.95).unwrap_or(1.0).max(1.0);
         let part = (spacing as f64 / horizon.max(1) as f64).min(1.0);
@@ -144,9 +157,9 @@ fn looks_up_to(horizon: usize) -> impl Iterator<Item = usize> {
     LOOKS.into_iter().take_while(move |c| *c < horizon).chain(std::iter::once(horizon))
 }
 
-fn joint(views: &[f64; VIEWS], scales: &[f64; VIEWS]) -> f64 {
+fn joint(views: &[f64], scales: &[f64; VIEWS]) -> f64 {
     let sum: f64 = views.iter().zip(scales).map(|(v, q)| (v / q).max(LEAST_RATIO).ln()).sum();
-    (sum / VIEWS as f64).exp()
+    (sum / views.len() as f64).exp()
 }
 
 fn traces(grid: &Grid, plan: &Plan, last: i64, horizon: usize, spacing: i64) -> Vec<Trace> {

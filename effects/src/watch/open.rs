@@ -6,6 +6,7 @@ use super::weigh::{Evidence, Judgement, Verdict, Weighed, verdict};
 use crate::arms::Arms;
 use crate::case::{Case, Change, Entity, Signal};
 use crate::finding::Finding;
+use crate::ingredient::Ingredient;
 use crate::line::{Source, line};
 use crate::probe::{Probe, Untestable};
 use crate::samples::Samples;
@@ -21,6 +22,7 @@ const AROUND: [Signal; 3] = [Signal::SuccessRatio, Signal::Latency, Signal::Requ
 #[derive(Debug, Clone)]
 pub(super) struct Open {
     change: usize,
+    left_out: Option<Ingredient>,
     started: bool,
     own: Vec<Probe>,
     hints: Vec<Probe>,
@@ -36,9 +38,10 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(change: usize) -> Self {
+    pub(super) fn new(change: usize, left_out: Option<Ingredient>) -> Self {
         Self {
             change,
+            left_out,
             started: false,
             own: Vec::new(),
             hints: Vec::new(),
@@ -78,23 +81,29 @@ impl Open {
         if let Some(arms) = &mut self.arms {
             arms.advance(facts, samples, now);
         }
-        self.silence = silence(facts, samples, change, now);
+        if self.left_out != Some(Ingredient::Silence) {
+            self.silence = silence(facts, samples, change, now);
+        }
         self.looked = now;
     }
 
     fn begin(&mut self, facts: &Case, samples: &Samples, change: &Change) {
         self.started = true;
         let window = (change.start, change.observe_until);
-        self.arms = Arms::open(facts, samples, change);
+        let concurrent = self.left_out != Some(Ingredient::Concurrent);
+        self.arms = concurrent.then(|| Arms::open(facts, samples, change)).flatten();
         for signal in Signal::ALL {
             // a new pod is a new draw: where the change names them, a line put together from pods moves with
             // their number and age, and only pods can be compared with pods
             let source = Source::of(samples, &change.workload, signal, change.start);
-            if change.pods_new.is_some() && matches!(source, Some(Source::Pods | Source::Calls)) {
-                self.hints.extend(Probe::open(facts, samples, (&change.workload, signal), window).ok());
+            if concurrent && change.pods_new.is_some() && matches!(source, Some(Source::Pods | Source::Calls))
+            {
+                self.hints.extend(
+                    Probe::open(facts, samples, (&change.workload, signal), window, self.left_out).ok(),
+                );
                 continue;
             }
-            match Probe::open(facts, samples, (&change.workload, signal), window) {
+            match Probe::open(facts, samples, (&change.workload, signal), window, self.left_out) {
                 Ok(probe) => self.own.push(probe),
                 Err(Untestable::NoHistory) => {}
                 Err(why) => self.untestable.push((signal, why)),
@@ -104,7 +113,8 @@ impl Open {
         self.cut = around.len().saturating_sub(MOST_AROUND);
         for workload in around.iter().take(MOST_AROUND) {
             for signal in AROUND {
-                self.around.extend(Probe::open(facts, samples, (workload, signal), window).ok());
+                self.around
+                    .extend(Probe::open(facts, samples, (workload, signal), window, self.left_out).ok());
             }
         }
         for workload in around.into_iter().chain([change.workload.as_str()]) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::attribute::blame;
 use crate::case::{Case, Signal};
 use crate::finding::{Design, Direction, Finding, What};
+use crate::ingredient::Ingredient;
 
 /// A harmless change may be called harmful this often: one in a hundred is the most that people bear without
 /// learning to ignore it.
@@ -79,8 +80,12 @@ pub struct Judgement {
     pub cut: usize,
 }
 
-pub(super) fn weigh(facts: &Case, evidence: &[Option<Evidence>]) -> Vec<Option<Weighed>> {
-    let one = |(i, e): (usize, &Option<Evidence>)| e.as_ref().map(|e| single(facts, i, e));
+pub(super) fn weigh(
+    facts: &Case,
+    evidence: &[Option<Evidence>],
+    left_out: Option<Ingredient>,
+) -> Vec<Option<Weighed>> {
+    let one = |(i, e): (usize, &Option<Evidence>)| e.as_ref().map(|e| single(facts, i, e, left_out));
     let mut all: Vec<Option<Weighed>> = evidence.iter().enumerate().map(one).collect();
     for (_, effect) in unexplained(&all) {
         if let Some(blame) = blame(facts, &effect) {
@@ -107,14 +112,19 @@ fn unexplained(all: &[Option<Weighed>]) -> BTreeMap<(String, What), Finding> {
     effects
 }
 
-fn single(facts: &Case, change: usize, evidence: &Evidence) -> Weighed {
+fn single(facts: &Case, change: usize, evidence: &Evidence, left_out: Option<Ingredient>) -> Weighed {
     let own = &facts.changes[change].workload;
     let callees: Vec<&str> = facts.edges.iter().filter(|e| e.0 == *own).map(|e| e.1.as_str()).collect();
-    let weights = weights(&evidence.own);
+    let weights = match left_out {
+        Some(Ingredient::Multiplicity) => BTreeMap::new(),
+        _ => weights(&evidence.own),
+    };
+    let still = if left_out == Some(Ingredient::Passing) { 0.0 } else { STILL };
     let mut own: Vec<(Finding, Option<String>)> = Vec::new();
     for finding in &evidence.own {
         let mut finding = finding.clone();
-        let carrier = carrier(&finding, evidence, &callees);
+        let paths = left_out != Some(Ingredient::Paths);
+        let carrier = paths.then(|| carrier(&finding, evidence, &callees)).flatten();
         let weight = weights.get(&finding.what).copied().unwrap_or(1.0);
         finding.p = (finding.p / weight).min(1.0);
         own.push((finding, carrier));
@@ -125,7 +135,7 @@ fn single(facts: &Case, change: usize, evidence: &Evidence) -> Weighed {
     around.sort_by(order);
     let best = |direction| {
         let counts =
-            own.iter().filter(|(f, carrier)| f.direction == direction && carrier.is_none() && f.now >= STILL);
+            own.iter().filter(|(f, carrier)| f.direction == direction && carrier.is_none() && f.now >= still);
         counts.map(|(f, _)| f.p).fold(1.0, f64::min)
     };
     let hints = evidence.hints.iter().filter(|f| f.direction == Direction::Worse && f.now >= STILL);

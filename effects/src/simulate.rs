@@ -1,0 +1,11 @@
+//! Seeded recordings with effects of known place, size and time: the answer key that live systems lack.
+//!
+//! In: a seed and a scenario. Out: a case and what truly happened in it. The same seed gives the same bytes.
+
+mod graph;
+mod noise;
+mod scenario;
+
+pub use graph::simulate;
+pub use noise::{Noise, Rng};
+pub use scenario::{Scenario, Truth};

@@ -1,0 +1,6 @@
+//! The crate as its users see it: one core for both ways in, no look ahead, honest error rates, no panic.
+
+mod causality;
+mod fuzz;
+mod scenarios;
+mod typeone;

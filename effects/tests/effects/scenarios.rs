@@ -1,0 +1,49 @@
+//! Injected effects of known place and size are found, and what did nothing is left alone.
+
+use effects::judge::judge;
+use effects::simulate::{Scenario, simulate};
+use effects::watch::Verdict;
+
+/// Seeds per scenario; the journal has more.
+const SEEDS: u64 = 3;
+
+#[track_caller]
+fn check(scenario: Scenario, expect: &[Verdict]) {
+    for seed in 0..SEEDS {
+        let (case, _) = simulate(scenario, 100 + seed, 5.0);
+        let judged = judge(&case.check().expect("simulated cases are valid"));
+        let verdicts: Vec<Verdict> = judged.iter().map(|j| j.verdict).collect();
+        assert_eq!(verdicts, expect, "{scenario:?} seed {seed}: {judged:#?}");
+    }
+}
+
+#[test]
+fn failures_slowness_leaks_and_lost_traffic_are_harm() {
+    for scenario in [
+        Scenario::ErrorBurst,
+        Scenario::Slower,
+        Scenario::Leak,
+        Scenario::Config,
+        Scenario::BadRollback,
+        Scenario::TwoHops,
+        Scenario::LostTraffic,
+        Scenario::Silent,
+    ] {
+        check(scenario, &[Verdict::Harm]);
+    }
+}
+
+#[test]
+fn of_two_changes_only_the_guilty_one_is_blamed() {
+    check(Scenario::OneOfTwo, &[Verdict::Harm, Verdict::None]);
+}
+
+#[test]
+fn a_rollback_that_ends_failures_is_an_improvement() {
+    check(Scenario::GoodRollback, &[Verdict::Improvement]);
+}
+
+#[test]
+fn nothing_is_nothing() {
+    check(Scenario::Nothing, &[Verdict::None]);
+}

@@ -1,0 +1,63 @@
+//! Where nothing happens, alarms are as rare as promised; where something does, they come.
+
+use effects::grid::Grid;
+use effects::simulate::{Noise, Rng};
+use effects::stats::betting::Betting;
+use effects::track::{Plan, Reference, Side, Tracker};
+
+/// Share of `runs` null series whose p over the whole window falls to `alpha`; one day of history, one hour after.
+fn alarms(noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
+    const BEFORE: usize = 1_500;
+    const AFTER: usize = 60;
+    let mut hits = 0;
+    for run in 0..runs {
+        let values = noise.series(&mut Rng::new(run), BEFORE + AFTER, 0, 60);
+        let mut grid = Grid::new(60, BEFORE as i64 * 60, 60);
+        for (i, v) in values[..BEFORE].iter().enumerate() {
+            grid.put((i as i64 + 1) * 60, *v);
+        }
+        let last = BEFORE as i64;
+        let plan = Plan::at(&grid, last).expect("there is a past").calibrated(&grid, last, AFTER, 10);
+        let reference = Reference::build(&grid, &plan, last, AFTER, (Side::Both, 1e-9), None);
+        let mut tracker = Tracker::open(&grid, &plan, last, reference).expect("there is a past");
+        for v in &values[BEFORE..] {
+            tracker.push(&grid, v + shift);
+        }
+        hits += u64::from(tracker.ratio().expect("values were pushed").p <= alpha);
+    }
+    hits as f64 / runs as f64
+}
+
+#[test]
+fn placebo_calibration_holds_its_level_under_every_noise() {
+    for noise in [Noise::White, Noise::Ar(0.6), Noise::Ar(0.9), Noise::Bursty, Noise::Seasonal] {
+        // 200 runs: three standard errors above .05 are .10, above .01 are .03
+        let five = alarms(noise, 200, 0.05, 0.0);
+        let one = alarms(noise, 200, 0.01, 0.0);
+        assert!(five <= 0.10 && one <= 0.031, "{noise:?}: {five} at .05, {one} at .01");
+    }
+}
+
+#[test]
+fn a_shift_of_four_deviations_is_found() {
+    for noise in [Noise::White, Noise::Ar(0.6)] {
+        assert!(alarms(noise, 40, 0.01, 4.0) >= 0.9, "{noise:?}");
+    }
+}
+
+#[test]
+fn bets_on_failures_rarely_win_under_the_null_however_long_they_run() {
+    for mean in [0.01, 0.05, 0.2] {
+        let mut hits = 0;
+        for run in 0..1000 {
+            let mut rng = Rng::new(run);
+            let mut bet = Betting::default();
+            // bursts of failures: the hardest bounded values are zeros and ones
+            hits += u64::from((0..200).any(|_| {
+                bet.push(f64::from(u8::from(rng.uniform() < mean)), mean);
+                bet.e() >= 20.0
+            }));
+        }
+        assert!(hits <= 50, "{hits} of 1000 crossed 20 at mean {mean}");
+    }
+}

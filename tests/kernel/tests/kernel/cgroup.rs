@@ -54,7 +54,12 @@ impl Cgroup {
 
     /// Makes a command start inside it: the child moves itself between fork and exec.
     pub(crate) fn enter<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        let procs = self.directory.join("cgroup.procs");
+        Self::enter_at(&self.directory, command)
+    }
+
+    /// The same for any cgroup's directory.
+    pub(crate) fn enter_at<'c>(directory: &Path, command: &'c mut Command) -> &'c mut Command {
+        let procs = directory.join("cgroup.procs");
         let file = fs::OpenOptions::new().write(true).open(&procs).unwrap();
         // SAFETY: between fork and exec the closure only writes to a file that is already open.
         unsafe {

@@ -1,8 +1,11 @@
 //! cgroups: born, used and gone within 100 ms, and still named.
 
+use std::time::Duration;
+
+use agent::identity::{Identities, NodeName};
 use agent::kernel::Settings;
 use agent::probe::{cgroups, process};
-use agent::window::sample::{CgroupEvent, Row};
+use agent::window::sample::{CgroupEvent, Owner, Row};
 
 use crate::cgroup::Cgroup;
 use crate::child;
@@ -34,6 +37,13 @@ fn a_process_of_50_ms_in_a_cgroup_of_100_ms_has_its_name() {
         names.sink.cgroups.iter().position(|event| *event == CgroupEvent::Made { id, path: path.clone() });
     let removed = names.sink.cgroups.iter().position(|event| *event == CgroupEvent::Removed { id });
     assert!(made.is_some() && made < removed, "{made:?} {removed:?}");
+    let node = NodeName { node: "here".into(), ..NodeName::default() };
+    let mut identities = Identities::new(node, crate::features().root_cgroup_id);
+    for event in &names.sink.cgroups {
+        identities.apply(event, Duration::ZERO);
+    }
+    let identity = identities.resolve(&Owner::Workload(id)).expect("a name after its end");
+    assert!(identity.workload.contains("brief"), "{identity:?}");
     let exits = processes
         .rows(id)
         .filter(|row| matches!(row, Row::Process(row) if row.event == "exit" && row.pid == pid));

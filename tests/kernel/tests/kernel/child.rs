@@ -94,6 +94,14 @@ fn work() {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
+        "eat_mib" => {
+            let mut eaten: Vec<Vec<u8>> = Vec::new();
+            for _ in 0..number {
+                eaten.push(vec![1; 1 << 20]);
+                std::hint::black_box(&eaten);
+            }
+        }
+        "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes()),
         "direct_writes" => {
             let (number, device) = rest.split_once(' ').unwrap();
             crate::block::direct_writes(number.parse().unwrap(), device);

@@ -1,6 +1,7 @@
 //! Processes: every one is reported, however short its life.
 
-use std::process::Child;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 
 use agent::kernel::Settings;
 use agent::probe::process::PROBE;
@@ -10,7 +11,7 @@ use proto::v1::ProcessRow;
 use crate::cgroup::Cgroup;
 use crate::child;
 use crate::probes::{Attached, eventually};
-use crate::requires::{Need, requires};
+use crate::requires::{Need, requires, skip};
 
 fn events<'a>(
     probe: &'a Attached,
@@ -113,4 +114,70 @@ fn cpu_time_of_a_burner_is_its_own() {
         cpu <= truth + truth / 50 + 10_000_000 && cpu + truth / 10 + 10_000_000 >= truth,
         "{cpu} ns, rusage says {truth}"
     );
+}
+
+#[test]
+fn a_victim_of_the_oom_killer_is_named() {
+    const NAME: &str = "a_victim_of_the_oom_killer_is_named";
+    if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let limited = match Limited::new(16 << 20) {
+        Ok(limited) => limited,
+        Err(reason) => return skip(NAME, &reason),
+    };
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let mut command = child::command("eat_mib 256");
+    let mut child = limited.enter(&mut command).spawn().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");
+    probe.drain();
+    let killed = events(&probe, &limited.cgroup, "oom_kill").next().expect("an OOM kill");
+    assert_eq!((killed.pid, killed.exit_signal), (child.id(), Some(9)));
+    let exit = events(&probe, &limited.cgroup, "exit").next().expect("an exit");
+    assert_eq!((exit.pid, exit.exit_signal), (child.id(), Some(9)));
+}
+
+/// A cgroup with a memory limit: of cgroup2 where the controller is there, else beside it on cgroup v1.
+struct Limited {
+    cgroup: Cgroup,
+    old: Option<PathBuf>,
+}
+
+impl Limited {
+    fn new(bytes: u64) -> Result<Self, String> {
+        let features = crate::features();
+        let root = features.cgroup2.as_deref().ok_or("no cgroup2")?;
+        let cgroup = Cgroup::new(features, "limited")?;
+        // fails where the controller is on v1, or is enabled already
+        drop(std::fs::write(root.join("cgroup.subtree_control"), "+memory"));
+        if std::fs::write(cgroup.directory().join("memory.max"), bytes.to_string()).is_ok() {
+            drop(std::fs::write(cgroup.directory().join("memory.swap.max"), "0"));
+            return Ok(Self { cgroup, old: None });
+        }
+        let old = PathBuf::from("/sys/fs/cgroup/memory").join(cgroup.path().trim_start_matches('/'));
+        std::fs::create_dir(&old).map_err(|error| format!("no memory controller: {error}"))?;
+        let limited = Self { cgroup, old: Some(old.clone()) };
+        std::fs::write(old.join("memory.limit_in_bytes"), bytes.to_string())
+            .map_err(|error| format!("no memory limit: {error}"))?;
+        // without swap accounting the file is not there
+        drop(std::fs::write(old.join("memory.memsw.limit_in_bytes"), bytes.to_string()));
+        Ok(limited)
+    }
+
+    fn enter<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let command = self.cgroup.enter(command);
+        match &self.old {
+            Some(old) => Cgroup::enter_at(old, command),
+            None => command,
+        }
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if let Some(old) = &self.old {
+            drop(std::fs::remove_dir(old));
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use agent::kernel::Settings;
 use agent::probe::syscalls::PROBE;
-use agent::window::sample::Row;
+use agent::window::sample::{CgroupEvent, Row};
+use agent_common::workload::{COMM_LEN, host_key};
 
 use crate::cgroup::Cgroup;
 use crate::child;
@@ -74,4 +75,35 @@ fn latency_is_sampled_by_default_and_whole_as_a_setting() {
         let expected = 24_000 / u64::from(every);
         assert!((expected * 8 / 10..expected * 13 / 10).contains(&timed), "{timed} of {expected}");
     }
+}
+
+#[test]
+fn in_the_root_cgroup_calls_belong_to_the_executable() {
+    const NAME: &str = "in_the_root_cgroup_calls_belong_to_the_executable";
+    if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let root = crate::features().cgroup2.clone().unwrap();
+    let mut command = child::command("syscalls 8000");
+    let status = Cgroup::enter_at(&root, &mut command).status().unwrap();
+    assert!(status.success());
+    probe.drain();
+    let executable = std::env::current_exe().unwrap();
+    let mut comm = [0; COMM_LEN];
+    let name = executable.file_name().unwrap().as_encoded_bytes();
+    let length = name.len().min(COMM_LEN - 1);
+    comm[..length].copy_from_slice(&name[..length]);
+    let key = host_key(&comm);
+    let told = CgroupEvent::HostComm { key, comm: String::from_utf8_lossy(&comm[..length]).into_owned() };
+    assert!(probe.sink.cgroups.contains(&told), "{told:?} of {:?}", probe.sink.cgroups);
+    let calls: u64 = probe
+        .rows(key)
+        .filter_map(|row| match row {
+            Row::Syscall(row) if row.syscall == "fchdir" => Some(row.count),
+            _ => None,
+        })
+        .sum();
+    // tests that run beside this one have the same name
+    assert!(calls >= 2_000, "{calls}");
 }

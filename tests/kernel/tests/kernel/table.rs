@@ -48,3 +48,64 @@ fn line(probe: &str, program: &str, state: &str, insns: Option<u32>, reason: &st
     let reason = reason.replace(['\n', '\t'], " ");
     println!("kernel-table\t{probe}\t{program}\t{state}\t{insns}\t{reason}");
 }
+
+#[test]
+fn without_btf_or_cgroup2_the_reason_is_named() {
+    let settings = Settings::default();
+    let none = agent::kernel::KernelFeatures::default();
+    let with_cgroup2 = agent::kernel::KernelFeatures {
+        cgroup2: Some("/sys/fs/cgroup".into()),
+        root_cgroup_id: 1,
+        possible_cpus: 1,
+        ..Default::default()
+    };
+    for probe in agent::PROBES {
+        for (features, expected) in [(&none, "no_cgroup2"), (&with_cgroup2, "no_btf")] {
+            match (probe.attach)(features, &settings) {
+                Err(AttachError::Unsupported { code, .. }) => assert_eq!(code, expected, "{}", probe.name),
+                Err(other) => panic!("{}: {other}", probe.name),
+                Ok(_) => panic!("{} runs without {expected}", probe.name),
+            }
+        }
+        let off = Settings { disabled: vec![probe.name.to_owned()], ..Settings::default() };
+        assert!(
+            matches!((probe.attach)(crate::features(), &off), Err(AttachError::Disabled(_))),
+            "{}",
+            probe.name
+        );
+    }
+}
+
+/// All default maps of all probes, as the kernel accounts them.
+#[test]
+fn the_default_maps_fit_the_budget() {
+    if !requires("the_default_maps_fit_the_budget", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    // a process of its own: the other tests hold maps too
+    let output = crate::child::command("map_bytes").stdout(std::process::Stdio::piped()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let bytes = text.lines().find_map(|line| line.split_once("map-bytes\t")?.1.parse::<u64>().ok());
+    let bytes = bytes.unwrap_or_else(|| panic!("{text}"));
+    println!("map-bytes\t{bytes}\t{} possible CPUs", crate::features().possible_cpus);
+    assert!((1 << 20..40 << 20).contains(&bytes), "{bytes} bytes of maps");
+}
+
+/// The child's part: attaches everything and adds up what `/proc/self/fdinfo` says of its maps.
+pub(crate) fn map_bytes() -> u64 {
+    let features = crate::features();
+    let cgroup = Cgroup::new(features, "maps").unwrap();
+    let settings = Settings { attach_cgroup: Some(cgroup.directory().into()), ..Settings::default() };
+    let running: Vec<_> =
+        agent::PROBES.iter().filter_map(|probe| (probe.attach)(features, &settings).ok()).collect();
+    let mut bytes = 0;
+    for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        if text.contains("map_type:") {
+            let value = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+            bytes += value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    drop(running);
+    bytes
+}

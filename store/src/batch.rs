@@ -236,7 +236,8 @@ fn borrow(row: &v1::LogRow) -> LogRow<'_> {
     LogRow {
         identity: row.identity,
         ts: i64::try_from(row.ts).unwrap_or(i64::MAX),
-        observed_ts: i64::try_from(row.observed_ts).unwrap_or(i64::MAX),
+        // whole milliseconds, as files keep it: a seal must not change an answer
+        observed_ts: i64::try_from(row.observed_ts).unwrap_or(i64::MAX) / 1_000_000 * 1_000_000,
         body: &row.body,
         level: &row.level,
         source: &row.source,

@@ -29,7 +29,7 @@ pub struct Recovered {
     pub batches: u64,
     /// Rows that are in the head again; more may have been sealed while the WAL was read.
     pub rows: u64,
-    /// Bytes of a torn record at the WAL's end, which was never acknowledged.
+    /// Bytes of torn records at the end of WAL and manifest, which was never acknowledged.
     pub torn_bytes: u64,
     /// Damaged parts of the WAL: acknowledged data that is lost. Each says where and why.
     pub damaged: Vec<String>,
@@ -56,12 +56,14 @@ pub(crate) fn open(
     let lock = lock(&dir.join("LOCK"))?;
     check_format(&*disk, dir)?;
     let loaded = catalog::load(&dir.join("catalog"))?;
+    let torn_bytes = loaded.torn_bytes;
     let state = state(dir, &loaded)?;
     let manifest = Manifest::start(Arc::clone(&disk), dir.join("catalog"), loaded)?;
     clear(&*disk, dir, manifest.contents(), now_ns)?;
     let reader = Arc::new(Reader::new(limits.cache_bytes));
     let shared = Shared::new(dir.to_owned(), disk, limits, reader, manifest, state);
-    let recovered = replay(&shared, now_ns)?;
+    let mut recovered = replay(&shared, now_ns)?;
+    recovered.torn_bytes += torn_bytes;
     let next_lsn = shared.state().last_lsn + 1;
     Ok(Opened { shared, next_lsn, lock, recovered })
 }

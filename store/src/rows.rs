@@ -22,7 +22,7 @@ pub(crate) const CHUNK_ROWS: usize = 8_192;
 /// An immutable piece of one table's head.
 #[derive(Debug)]
 pub(crate) enum Chunk {
-    Log(LogRows),
+    Log(Box<LogRows>),
     Rows(RecordBatch),
 }
 
@@ -62,7 +62,9 @@ impl Chunk {
     /// Both chunks as one. `None` if they are of different tables or their columns do not fit.
     pub(crate) fn concat(&self, next: &Self) -> Option<Self> {
         match (self, next) {
-            (Self::Log(first), Self::Log(second)) => Some(Self::Log(LogRows::concat(first, second))),
+            (Self::Log(first), Self::Log(second)) => {
+                Some(Self::Log(Box::new(LogRows::concat(first, second))))
+            }
             (Self::Rows(first), Self::Rows(second)) => {
                 arrow::compute::concat_batches(first.schema_ref(), [first, second]).ok().map(Self::Rows)
             }

@@ -223,7 +223,12 @@ pub(crate) fn project_by_name(batch: &RecordBatch, schema: &Schema) -> Result<Re
     let mut columns = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let column = batch.column_by_name(field.name());
-        columns.push(Arc::clone(column.ok_or_else(|| ScanError::UnknownColumn(field.name().clone()))?));
+        let column = column.ok_or_else(|| ScanError::UnknownColumn(field.name().clone()))?;
+        columns.push(match column.data_type() == field.data_type() {
+            true => Arc::clone(column),
+            // what a file keeps coarser than a scan yields it
+            false => arrow::compute::cast(column, field.data_type())?,
+        });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::new(schema.clone()), columns, &options)?)

@@ -15,7 +15,7 @@ mod sketch;
 pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, hour_folder};
-pub(crate) use reader::{Reader, Segment};
+pub(crate) use reader::{Reader, Segment, Unpacked};
 pub(crate) use sketch::{Sketch, SketchBuilder};
 
 /// The file of columns.

@@ -228,7 +228,7 @@ impl State {
             for mut rows in logs {
                 rows.rebase(lsn);
                 touched[Table::Log.index()] = last;
-                self.head.table_mut(Table::Log).push(Chunk::Log(rows), now_ns);
+                self.head.table_mut(Table::Log).push(Chunk::Log(Box::new(rows)), now_ns);
             }
         }
         for (table, rows) in tables {

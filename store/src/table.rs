@@ -83,7 +83,7 @@ impl Table {
                 .map(|table| {
                     let columns = table.columns();
                     let fields = columns.iter().filter(|column| column.kind != Kind::BodyText);
-                    Arc::new(Schema::new(fields.map(Column::field).collect::<Vec<_>>()))
+                    Arc::new(Schema::new(fields.map(Column::file_field).collect::<Vec<_>>()))
                 })
                 .collect()
         });

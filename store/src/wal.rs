@@ -10,8 +10,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use record::BatchRecord;
-pub(crate) use recover::{Damage, read_files};
+pub(crate) use recover::read_files;
 pub(crate) use writer::{Job, Sink, Writer, WriterLimits};
 
 /// What a WAL file starts with.

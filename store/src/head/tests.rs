@@ -12,7 +12,7 @@ fn chunk(first_lsn: i64, rows: usize) -> Chunk {
     for lsn in (first_lsn..).take(rows) {
         builder.push(&LogRow { ts: lsn, body: b"line", ..LogRow::default() }, lsn);
     }
-    Chunk::Log(builder.finish())
+    Chunk::Log(Box::new(builder.finish()))
 }
 
 fn lsns(head: &TableHead) -> Vec<i64> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, MapBuilder, RecordBatch, RecordBatchOptions,
-    StringArray, StringBuilder, TimestampNanosecondArray,
+    StringArray, StringBuilder, TimestampMillisecondArray, TimestampNanosecondArray,
 };
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use proto::v1::Identity;
 
@@ -39,14 +39,9 @@ pub(crate) struct LogRow<'a> {
     pub(crate) attributes: Vec<(&'a str, &'a str)>,
 }
 
+/// Identity, level, source, stream.
+type Common<'a> = (u32, &'a str, &'a str, &'a str);
 type Attributes = Box<[(Box<str>, Box<str>)]>;
-
-/// Which form of the body a batch of columns carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    Bytes,
-    Text,
-}
 
 /// Log rows of one chunk. All vectors have one entry per row, except `origins` and `attributes`.
 #[derive(Clone, Debug, Default)]
@@ -68,8 +63,8 @@ pub(crate) struct LogRows {
 #[derive(Debug)]
 pub(crate) struct LogRowsBuilder<'a> {
     identities: &'a [Arc<Identity>],
-    known: HashMap<(u32, &'a str, &'a str, &'a str), u32>,
-    last: Option<((u32, &'a str, &'a str, &'a str), u32)>,
+    known: HashMap<Common<'a>, u32>,
+    last: Option<(Common<'a>, u32)>,
     rows: LogRows,
 }
 
@@ -112,7 +107,7 @@ impl<'a> LogRowsBuilder<'a> {
         self.rows
     }
 
-    fn origin(&mut self, key: (u32, &'a str, &'a str, &'a str)) -> u32 {
+    fn origin(&mut self, key: Common<'a>) -> u32 {
         if let Some((last, origin)) = self.last
             && last == key
         {
@@ -211,6 +206,10 @@ impl LogRows {
         };
         Ok(match field.name().as_str() {
             "ts" => Arc::new(TimestampNanosecondArray::from(ints(&self.ts)).with_timezone("UTC")),
+            "observed_ts" if matches!(field.data_type(), DataType::Timestamp(TimeUnit::Millisecond, _)) => {
+                let times = rows.iter().map(|row| self.observed_ts[*row as usize].div_euclid(1_000_000));
+                Arc::new(TimestampMillisecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
             "observed_ts" => {
                 Arc::new(TimestampNanosecondArray::from(ints(&self.observed_ts)).with_timezone("UTC"))
             }

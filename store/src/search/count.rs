@@ -9,6 +9,7 @@ use super::run::{chunk_keys, passing};
 use super::{LogRequest, Matcher, Plan, RequestError, TABLE};
 use crate::ScanError;
 use crate::rows::Chunk;
+use crate::segment::Unpacked;
 use crate::snapshot::Snapshot;
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -145,7 +146,7 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
         };
         let counted = counted.and_then(|counted| match counted {
             true => Ok(()),
-            false => snapshot.reader.log_keys(segment, &plan.logs).map(|keys| {
+            false => snapshot.reader.log_keys(segment, &plan.logs, &mut Unpacked::new(0)).map(|keys| {
                 keys.iter().for_each(|(_, keys)| count_rows(plan, keys, &mut counts));
             }),
         });

@@ -36,10 +36,6 @@ impl Required {
             list.dedup();
         }
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.whole.is_empty() && self.part.is_empty()
-    }
 }
 
 /// Literals that every match of a regex contains.

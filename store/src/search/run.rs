@@ -11,11 +11,14 @@ use super::{Plan, TABLE};
 use crate::ScanError;
 use crate::rows::{Chunk, LogRows};
 use crate::scan::mask;
+use crate::segment::Unpacked;
 use crate::snapshot::{Emit, Snapshot};
 use crate::table::log_schema;
 
 /// Rows of one answer batch.
 const ANSWER_ROWS: usize = 1_024;
+/// Unpacked pages that a query keeps for reading its rows' bodies: at most 16 MiB.
+const KEPT_PAGES: usize = 32;
 
 /// Where rows lie: a head chunk, or a segment, of the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,7 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
         return;
     }
     let mut best: BinaryHeap<Reverse<Found>> = BinaryHeap::new();
+    let mut unpacked = Unpacked::new(KEPT_PAGES);
     for (source, times) in sources(snapshot, plan) {
         if let (Some(limit), Some(Reverse(worst))) = (plan.limit, best.peek())
             && best.len() >= limit
@@ -47,7 +51,7 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
             // sources come best first: none of the rest can have a better row
             break;
         }
-        let keys = match keys_of(snapshot, plan, source) {
+        let keys = match keys_of(snapshot, plan, source, &mut unpacked) {
             Ok(keys) => keys,
             Err(error) => {
                 if !emit(Err(error)) {
@@ -67,12 +71,13 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
         }
         if plan.limit.is_none() {
             let found = std::mem::take(&mut best);
-            if !answer(snapshot, plan, found, emit) {
+            if !answer(snapshot, plan, found, &unpacked, emit) {
                 return;
             }
+            unpacked = Unpacked::new(KEPT_PAGES);
         }
     }
-    answer(snapshot, plan, best, emit);
+    answer(snapshot, plan, best, &unpacked, emit);
 }
 
 fn rank_of(plan: &Plan, ts: i64, lsn: i64) -> (i64, i64) {
@@ -102,13 +107,14 @@ fn keys_of(
     snapshot: &Snapshot,
     plan: &Plan,
     source: Source,
+    unpacked: &mut Unpacked,
 ) -> Result<Vec<(Vec<u32>, RecordBatch)>, ScanError> {
     match source {
         Source::Chunk(index) => match &*snapshot.chunks(TABLE)[index] {
             Chunk::Log(rows) => Ok(vec![chunk_keys(plan, rows)?]),
             Chunk::Rows(_) => Ok(Vec::new()),
         },
-        Source::Segment(index) => snapshot.reader.log_keys(&snapshot.segments(TABLE)[index], plan),
+        Source::Segment(index) => snapshot.reader.log_keys(&snapshot.segments(TABLE)[index], plan, unpacked),
     }
 }
 
@@ -167,12 +173,18 @@ fn offer(
 }
 
 /// Reads and hands over what was found; false when nobody wants more.
-fn answer(snapshot: &Snapshot, plan: &Plan, found: BinaryHeap<Reverse<Found>>, emit: Emit<'_>) -> bool {
+fn answer(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    found: BinaryHeap<Reverse<Found>>,
+    unpacked: &Unpacked,
+    emit: Emit<'_>,
+) -> bool {
     // ascending order of `Reverse` is the answer's order
     let found: Vec<Found> = found.into_sorted_vec().into_iter().map(|Reverse(found)| found).collect();
     let slices = if plan.limit.is_some() { ANSWER_ROWS.max(found.len()) } else { 8 * ANSWER_ROWS };
     for slice in found.chunks(slices) {
-        match materialise(snapshot, slice) {
+        match materialise(snapshot, slice, unpacked) {
             (Some(rows), errors) => {
                 let mut at = 0;
                 while at < rows.num_rows() {
@@ -197,7 +209,11 @@ fn answer(snapshot: &Snapshot, plan: &Plan, found: BinaryHeap<Reverse<Found>>, e
 }
 
 /// All columns of the rows, in their order; a source that cannot be read is left out and named.
-fn materialise(snapshot: &Snapshot, found: &[Found]) -> (Option<RecordBatch>, Vec<ScanError>) {
+fn materialise(
+    snapshot: &Snapshot,
+    found: &[Found],
+    unpacked: &Unpacked,
+) -> (Option<RecordBatch>, Vec<ScanError>) {
     let mut by_source: Vec<(Source, u32, usize)> =
         found.iter().enumerate().map(|(position, found)| (found.source, found.row, position)).collect();
     by_source.sort_unstable();
@@ -212,7 +228,9 @@ fn materialise(snapshot: &Snapshot, found: &[Found]) -> (Option<RecordBatch>, Ve
                 Chunk::Log(log) => log.columns(&log_schema(), Some(&rows)).map_err(ScanError::from),
                 Chunk::Rows(_) => continue,
             },
-            Source::Segment(index) => snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows),
+            Source::Segment(index) => {
+                snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows, unpacked)
+            }
         };
         match batch {
             Ok(batch) => {

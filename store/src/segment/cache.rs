@@ -11,6 +11,7 @@ use super::{BodyFile, ColumnsFile, Sketch};
 pub(super) enum Kept {
     Columns(Arc<ColumnsFile>),
     Body(Arc<BodyFile>),
+    Blooms(Arc<Vec<u8>>),
     Sketch(Arc<Sketch>),
 }
 
@@ -19,6 +20,7 @@ pub(super) enum Kept {
 pub(super) enum Part {
     Columns,
     Body,
+    Blooms,
     Sketch,
 }
 
@@ -82,6 +84,24 @@ impl Cache {
             slots.bytes -= slot.bytes;
         }
         Ok(kept)
+    }
+
+    /// What is kept, or what `load` gives; nothing where it would push out something else.
+    pub(super) fn get_if_room(
+        &self,
+        segment: u64,
+        part: Part,
+        bytes: usize,
+        load: impl FnOnce() -> io::Result<Kept>,
+    ) -> io::Result<Option<Kept>> {
+        let room = {
+            let slots = self.lock();
+            slots.slots.contains_key(&(segment, part)) || slots.bytes + bytes <= self.budget
+        };
+        if !room {
+            return Ok(None);
+        }
+        self.get(segment, part, || Ok((load()?, bytes))).map(Some)
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {

@@ -33,7 +33,7 @@ pub(crate) fn writer_properties(table: Table, rows: usize) -> WriterProperties {
     for column in table.columns() {
         let path = ColumnPath::from(column.name);
         match column.kind {
-            Kind::Time => {
+            Kind::Time | Kind::CoarseTime => {
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);

@@ -11,6 +11,11 @@ use crate::scan::{Filter, Test};
 /// Ascending ranges of row numbers that do not touch.
 pub(super) type Rows = Vec<Range<u32>>;
 
+/// A single range; none if it is empty.
+pub(super) fn one(range: Range<u32>) -> Rows {
+    std::iter::once(range).filter(|range| !range.is_empty()).collect()
+}
+
 /// Both.
 pub(super) fn intersect(a: &[Range<u32>], b: &[Range<u32>]) -> Rows {
     let (mut left, mut right) = (a.iter().peekable(), b.iter().peekable());
@@ -65,7 +70,7 @@ pub(super) fn selection(rows: &[Range<u32>], total: u32) -> RowSelection {
 /// Rows of the pages that may satisfy time range and conditions.
 pub(super) fn possible(metadata: &ParquetMetaData, from_ns: i64, to_ns: i64, filters: &[Filter]) -> Rows {
     let total = u32::try_from(metadata.file_metadata().num_rows()).unwrap_or(u32::MAX);
-    let mut rows: Rows = if total == 0 { Rows::new() } else { vec![0..total] };
+    let mut rows = one(0..total);
     if from_ns != i64::MIN || to_ns != i64::MAX {
         let in_time = |index: &ColumnIndexMetaData, page: usize| match index {
             ColumnIndexMetaData::INT64(index) => {
@@ -115,7 +120,7 @@ fn of_pages(
     may: impl Fn(&ColumnIndexMetaData, usize) -> bool,
 ) -> Rows {
     let total = u32::try_from(metadata.file_metadata().num_rows()).unwrap_or(u32::MAX);
-    let all = vec![0..total];
+    let all = one(0..total);
     let schema = metadata.file_metadata().schema_descr();
     let Some(leaf) = schema.columns().iter().position(|leaf| leaf.path().string() == column) else {
         return all;

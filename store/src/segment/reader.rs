@@ -1,5 +1,6 @@
 //! Reading segments: which rows can match, their columns, their bodies.
 
+use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::compute::{cast, concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::cache::{Cache, Kept, Part};
-use super::pages::{count, intersect, possible, ranges, selection};
+use super::pages::{count, intersect, one, possible, ranges, selection};
 use super::{BODY, BodyFile, Candidates, ColumnsFile, DATA, Entry, SKETCH, Sketch};
 use crate::rows::Texts;
 use crate::scan::{self, Filter, Test, mask};
@@ -90,6 +91,20 @@ impl Segment {
     }
 }
 
+/// Pages that one query has unpacked and will read rows of.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    pages: HashMap<(u64, usize), Arc<(u32, Texts)>>,
+    room: usize,
+}
+
+impl Unpacked {
+    /// Keeps so many pages of half a MiB.
+    pub(crate) fn new(room: usize) -> Self {
+        Self { pages: HashMap::new(), room }
+    }
+}
+
 /// Reads segments, keeping footers and indexes within a budget.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -121,13 +136,19 @@ impl Reader {
         &self,
         segment: &Segment,
         plan: &search::Plan,
+        unpacked: &mut Unpacked,
     ) -> Result<Vec<(Vec<u32>, RecordBatch)>, ScanError> {
-        self.named(segment, || self.try_log_keys(segment, plan))
+        self.named(segment, || self.try_log_keys(segment, plan, unpacked))
     }
 
     /// All columns of these rows, which ascend.
-    pub(crate) fn log_rows(&self, segment: &Segment, rows: &[u32]) -> Result<RecordBatch, ScanError> {
-        self.named(segment, || self.try_log_rows(segment, rows))
+    pub(crate) fn log_rows(
+        &self,
+        segment: &Segment,
+        rows: &[u32],
+        unpacked: &Unpacked,
+    ) -> Result<RecordBatch, ScanError> {
+        self.named(segment, || self.try_log_rows(segment, rows, unpacked))
     }
 
     /// The segment's counts per minute, if it has them.
@@ -174,7 +195,7 @@ impl Reader {
         })?;
         match kept {
             Kept::Columns(file) => Ok(file),
-            Kept::Body(_) | Kept::Sketch(_) => Err(bad("the cache holds something else")),
+            _ => Err(bad("the cache holds something else")),
         }
     }
 
@@ -189,8 +210,19 @@ impl Reader {
         })?;
         match kept {
             Kept::Body(file) => Ok(file),
-            Kept::Columns(_) | Kept::Sketch(_) => Err(bad("the cache holds something else")),
+            _ => Err(bad("the cache holds something else")),
         }
+    }
+
+    /// The blooms in memory, while the budget has room for them.
+    fn blooms(&self, segment: &Segment, body: &BodyFile) -> io::Result<Option<Arc<Vec<u8>>>> {
+        let kept = self.cache.get_if_room(segment.number, Part::Blooms, body.bloom_bytes(), || {
+            Ok(Kept::Blooms(Arc::new(body.blooms()?)))
+        })?;
+        Ok(match kept {
+            Some(Kept::Blooms(blooms)) => Some(blooms),
+            _ => None,
+        })
     }
 
     fn try_scan(
@@ -247,7 +279,7 @@ impl Reader {
             }
             None => (batch.clone(), rows.to_vec()),
         };
-        let bodies = self.body(segment)?.read(&rows)?;
+        let bodies = self.body(segment)?.read(&rows, |_| None)?;
         assemble(&batch, &bodies, &plan.read)
     }
 
@@ -255,6 +287,7 @@ impl Reader {
         &self,
         segment: &Segment,
         plan: &search::Plan,
+        unpacked: &mut Unpacked,
     ) -> io::Result<Vec<(Vec<u32>, RecordBatch)>> {
         let file = self.columns(segment)?;
         let mut rows = possible(file.metadata.metadata(), plan.from_ns, plan.to_ns, &plan.filters);
@@ -269,12 +302,16 @@ impl Reader {
         rows = of_streams(&body, plan, &rows);
         let wanted = Candidates::new(plan.matcher.required());
         let mut found = Vec::new();
-        for (page, rows) in body.candidates(&rows, &wanted)? {
+        let blooms = self.blooms(segment, &body)?;
+        for (page, rows) in body.candidates(&rows, &wanted, blooms.as_deref().map(Vec::as_slice))? {
             let (first_row, texts) = body.page(page)?;
             let before = found.len();
             let within = (rows.start - first_row) as usize..(rows.end - first_row) as usize;
             plan.matcher.matching(&texts, within, &mut found);
             found[before..].iter_mut().for_each(|row| *row += first_row);
+            if found.len() > before && unpacked.pages.len() < unpacked.room {
+                unpacked.pages.insert((segment.number, page), Arc::new((first_row, texts)));
+            }
         }
         if found.is_empty() {
             return Ok(Vec::new());
@@ -283,9 +320,10 @@ impl Reader {
         Ok(vec![(found, keys)])
     }
 
-    fn try_log_rows(&self, segment: &Segment, rows: &[u32]) -> io::Result<RecordBatch> {
+    fn try_log_rows(&self, segment: &Segment, rows: &[u32], unpacked: &Unpacked) -> io::Result<RecordBatch> {
         let file = self.columns(segment)?;
-        let bodies = self.body(segment)?.read(rows)?;
+        let kept = |page: usize| unpacked.pages.get(&(segment.number, page)).map(Arc::clone);
+        let bodies = self.body(segment)?.read(rows, kept)?;
         let columns = some_rows(&file, rows, &Table::Log.file_schema())?;
         assemble(&columns, &bodies, &log_schema())
     }
@@ -348,7 +386,7 @@ fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) -> io::Result
     };
     let span = (last - first) as usize + 1;
     let dense = rows.len() > 64 && rows.len() * 12 > span;
-    let wanted = if dense { vec![*first..last + 1] } else { ranges(rows) };
+    let wanted = if dense { one(*first..last + 1) } else { ranges(rows) };
     let mut batches = Vec::new();
     for batch in read(file, &wanted, schema, 65_536)? {
         let batch = batch.map_err(io::Error::other)?;
@@ -419,7 +457,14 @@ fn assemble(columns: &RecordBatch, bodies: &Texts, schema: &SchemaRef) -> io::Re
             ("body", _) => {
                 Arc::new(StringArray::from_iter_values(bodies.iter().map(String::from_utf8_lossy)))
             }
-            (name, _) => Arc::clone(columns.column_by_name(name).ok_or_else(|| bad("a column is missing"))?),
+            (name, wanted) => {
+                let column = columns.column_by_name(name).ok_or_else(|| bad("a column is missing"))?;
+                if column.data_type() == wanted {
+                    Arc::clone(column)
+                } else {
+                    cast(column, wanted).map_err(io::Error::other)?
+                }
+            }
         });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(bodies.len()));

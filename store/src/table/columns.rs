@@ -10,6 +10,8 @@ use super::Table;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Time,
+    /// A time whose file keeps whole milliseconds: nanoseconds of noise would cost two points of a log's size.
+    CoarseTime,
     I64,
     I32,
     F64,
@@ -67,7 +69,7 @@ pub(crate) const IDENTITY: [Column; 11] = [
 ];
 
 const LOG: [Column; 9] = [
-    required("observed_ts", 20, Kind::Time),
+    required("observed_ts", 20, Kind::CoarseTime),
     column("level", 21, Kind::Dictionary),
     required("body", 22, Kind::BodyText),
     column("source", 23, Kind::Dictionary),
@@ -212,6 +214,17 @@ pub(super) fn of(table: Table) -> Vec<Column> {
 }
 
 impl Column {
+    /// The field as a file has it.
+    pub(crate) fn file_field(&self) -> Field {
+        match self.kind {
+            Kind::CoarseTime => {
+                let data_type = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+                with_id(Field::new(self.name, data_type, self.nullable), self.id)
+            }
+            _ => self.field(),
+        }
+    }
+
     /// The Arrow field, with its Parquet field id.
     pub(crate) fn field(&self) -> Field {
         with_id(Field::new(self.name, arrow_type(self.kind, self.id), self.nullable), self.id)
@@ -234,7 +247,7 @@ fn arrow_type(kind: Kind, id: i32) -> DataType {
         DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false)
     };
     match kind {
-        Kind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+        Kind::Time | Kind::CoarseTime => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         Kind::I64 => DataType::Int64,
         Kind::I32 => DataType::Int32,
         Kind::F64 => DataType::Float64,

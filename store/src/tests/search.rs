@@ -108,6 +108,7 @@ fn request() -> impl Strategy<Value = LogRequest> {
                 excludes,
                 equals: equals.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
                 limit: Some(20),
+                columns: None,
                 newest_first,
                 after_lsn: None,
             }

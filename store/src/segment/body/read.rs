@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use memchr::memmem;
 
@@ -84,7 +85,9 @@ impl BodyFile {
         &self,
         rows: &[Range<u32>],
         wanted: &Candidates<'_>,
+        blooms: Option<&[u8]>,
     ) -> io::Result<Vec<(usize, Range<u32>)>> {
+        let blooms = Blooms { file: &self.file, start: self.footer.blooms.0, held: blooms };
         let mut pages = Vec::new();
         for range in rows {
             let first = self.footer.pages.partition_point(|page| page.first_row + page.rows <= range.start);
@@ -92,7 +95,7 @@ impl BodyFile {
                 if page.first_row >= range.end {
                     break;
                 }
-                if self.may_hold(page, wanted)? {
+                if blooms.may_hold(page, wanted)? {
                     let start = page.first_row.max(range.start);
                     pages.push((at, start..(page.first_row + page.rows).min(range.end)));
                 }
@@ -101,6 +104,74 @@ impl BodyFile {
         Ok(pages)
     }
 
+    /// Bytes of all blooms.
+    pub(crate) fn bloom_bytes(&self) -> usize {
+        usize::try_from(self.footer.blooms.1).unwrap_or(usize::MAX)
+    }
+
+    /// All blooms, as they lie in the file.
+    pub(crate) fn blooms(&self) -> io::Result<Vec<u8>> {
+        let mut blooms = vec![0; self.bloom_bytes()];
+        self.file.read_exact_at(&mut blooms, self.footer.blooms.0)?;
+        Ok(blooms)
+    }
+
+    /// A page's bodies, and its first row.
+    pub(crate) fn page(&self, at: usize) -> io::Result<(u32, Texts)> {
+        let page = self.footer.pages.get(at).ok_or_else(|| bad("no such page"))?;
+        let mut packed = vec![0; page.bytes as usize];
+        self.file.read_exact_at(&mut packed, page.offset)?;
+        if crc32c::crc32c(&packed) != page.crc {
+            return Err(bad("wrong checksum of a page"));
+        }
+        let mut unpacked = zstd::bulk::decompress(&packed, page.unpacked as usize)?;
+        if unpacked.len() != page.unpacked as usize {
+            return Err(bad("wrong size of a page"));
+        }
+        let ends = ends(&unpacked[..page.lens_bytes as usize], page.rows)
+            .ok_or_else(|| bad("wrong lengths in a page"))?;
+        unpacked.drain(..page.lens_bytes as usize);
+        let texts =
+            Texts::from_parts(ends, unpacked).ok_or_else(|| bad("lengths and text of a page differ"))?;
+        Ok((page.first_row, texts))
+    }
+
+    /// Bodies of these rows, which ascend.
+    /// `kept` may have pages already.
+    pub(crate) fn read(
+        &self,
+        rows: &[u32],
+        kept: impl Fn(usize) -> Option<Arc<(u32, Texts)>>,
+    ) -> io::Result<Texts> {
+        let mut texts = Texts::default();
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            let at = self.footer.pages.partition_point(|page| page.first_row + page.rows <= *first);
+            let page = match kept(at) {
+                Some(page) => page,
+                None => Arc::new(self.page(at)?),
+            };
+            let (first_row, page) = (page.0, &page.1);
+            let end = first_row + u32::try_from(page.len()).unwrap_or(u32::MAX);
+            let here = rest.partition_point(|row| *row < end);
+            if here == 0 {
+                return Err(bad("rows out of order"));
+            }
+            rest[..here].iter().for_each(|row| texts.push(page.get((row - first_row) as usize)));
+            rest = &rest[here..];
+        }
+        Ok(texts)
+    }
+}
+
+/// The blooms of a file, in memory or not.
+struct Blooms<'a> {
+    file: &'a File,
+    start: u64,
+    held: Option<&'a [u8]>,
+}
+
+impl Blooms<'_> {
     fn may_hold(&self, page: &Page, wanted: &Candidates<'_>) -> io::Result<bool> {
         for hash in &wanted.whole {
             if !self.in_bloom(page, *hash)? {
@@ -132,7 +203,7 @@ impl BodyFile {
         }
         // whatever contains it is longer than it, so it is in the list of long tokens
         let mut long = vec![0; page.long_bytes as usize];
-        self.file.read_exact_at(&mut long, page.bloom_offset)?;
+        self.read(&mut long, page.bloom_offset)?;
         Ok(memmem::find(&long, token).is_some())
     }
 
@@ -143,46 +214,16 @@ impl BodyFile {
         let block = bloom::block_of(hash, page.salt, page.blocks as usize);
         let at = page.bloom_offset + u64::from(page.long_bytes) + (block * BLOCK) as u64;
         let mut bytes = [0; BLOCK];
-        self.file.read_exact_at(&mut bytes, at)?;
+        self.read(&mut bytes, at)?;
         Ok(bloom::has(&bytes, hash, page.salt))
     }
 
-    /// A page's bodies, and its first row.
-    pub(crate) fn page(&self, at: usize) -> io::Result<(u32, Texts)> {
-        let page = self.footer.pages.get(at).ok_or_else(|| bad("no such page"))?;
-        let mut packed = vec![0; page.bytes as usize];
-        self.file.read_exact_at(&mut packed, page.offset)?;
-        if crc32c::crc32c(&packed) != page.crc {
-            return Err(bad("wrong checksum of a page"));
-        }
-        let mut unpacked = zstd::bulk::decompress(&packed, page.unpacked as usize)?;
-        if unpacked.len() != page.unpacked as usize {
-            return Err(bad("wrong size of a page"));
-        }
-        let ends = ends(&unpacked[..page.lens_bytes as usize], page.rows)
-            .ok_or_else(|| bad("wrong lengths in a page"))?;
-        unpacked.drain(..page.lens_bytes as usize);
-        let texts =
-            Texts::from_parts(ends, unpacked).ok_or_else(|| bad("lengths and text of a page differ"))?;
-        Ok((page.first_row, texts))
-    }
-
-    /// Bodies of these rows, which ascend.
-    pub(crate) fn read(&self, rows: &[u32]) -> io::Result<Texts> {
-        let mut texts = Texts::default();
-        let mut rest = rows;
-        while let Some(first) = rest.first() {
-            let at = self.footer.pages.partition_point(|page| page.first_row + page.rows <= *first);
-            let (first_row, page) = self.page(at)?;
-            let end = first_row + u32::try_from(page.len()).unwrap_or(u32::MAX);
-            let here = rest.partition_point(|row| *row < end);
-            if here == 0 {
-                return Err(bad("rows out of order"));
-            }
-            rest[..here].iter().for_each(|row| texts.push(page.get((row - first_row) as usize)));
-            rest = &rest[here..];
-        }
-        Ok(texts)
+    fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        let Some(held) = self.held else { return self.file.read_exact_at(bytes, at) };
+        let start = at.checked_sub(self.start).and_then(|start| usize::try_from(start).ok());
+        let found = start.and_then(|start| held.get(start..start + bytes.len()));
+        bytes.copy_from_slice(found.ok_or_else(|| bad("bloom beyond the blooms"))?);
+        Ok(())
     }
 }
 

@@ -216,7 +216,9 @@ impl TokenSet {
         let bigger = vec![0; self.slots.len() * 2];
         let before = std::mem::replace(&mut self.slots, bigger);
         self.len = 0;
-        before.into_iter().filter(|hash| *hash != 0).for_each(|hash| drop(self.insert(hash)));
+        for hash in before.into_iter().filter(|hash| *hash != 0) {
+            self.insert(hash);
+        }
     }
 
     fn iter(&self) -> impl Iterator<Item = u64> {

@@ -39,7 +39,7 @@ pub(super) fn write(
     let chunks: Vec<&LogRows> = chunks
         .iter()
         .filter_map(|chunk| match &**chunk {
-            Chunk::Log(rows) => Some(rows),
+            Chunk::Log(rows) => Some(&**rows),
             Chunk::Rows(_) => None,
         })
         .collect();

@@ -56,6 +56,8 @@ pub(crate) struct Tail {
     partial: Vec<u8>,
     /// Bytes of that line beyond `LINE_BYTES`.
     over: u64,
+    /// NULs that it begins with: a writer that does not append leaves a hole when its file is truncated.
+    hole: u64,
     /// What the line at offset 0 began with, in the file before.
     prefix: Vec<u8>,
 }
@@ -77,6 +79,12 @@ pub(crate) fn fingerprint(bytes: &[u8]) -> Fingerprint {
     }
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     Fingerprint { length, hash: xxhash_rust::xxh3::xxh3_64(bytes) }
+}
+
+/// The line without the NULs that it begins with.
+fn behind_hole(line: &[u8]) -> &[u8] {
+    let hole = line.iter().take_while(|&&byte| byte == 0).count();
+    &line[hole..]
 }
 
 /// Reads until the buffer is full or the file ends.
@@ -138,6 +146,7 @@ impl Tail {
             line_start: offset,
             partial: Vec::new(),
             over: 0,
+            hole: 0,
             prefix: Vec::new(),
         })
     }
@@ -176,7 +185,7 @@ impl Tail {
 
     /// Bytes before were read.
     pub(crate) fn read_to(&self) -> u64 {
-        self.line_start + self.partial.len() as u64 + self.over
+        self.line_start + self.hole + self.partial.len() as u64 + self.over
     }
 
     pub(crate) fn metadata(&self) -> io::Result<Metadata> {
@@ -191,7 +200,7 @@ impl Tail {
     /// Gives that memory back; the unfinished line is read again.
     pub(crate) fn forget_partial(&mut self) {
         self.partial = Vec::new();
-        self.over = 0;
+        (self.over, self.hole) = (0, 0);
     }
 
     /// Nothing was handed out: the file may have got another text meanwhile, so it is read from its beginning.
@@ -211,7 +220,7 @@ impl Tail {
         let mut bytes = std::mem::take(&mut self.prefix);
         bytes.append(&mut self.partial);
         let cut = self.over > 0;
-        self.over = 0;
+        (self.over, self.hole) = (0, 0);
         self.line_start = end;
         Some((bytes, start, end, cut))
     }
@@ -260,8 +269,9 @@ impl Tail {
         for newline in memchr::memchr_iter(b'\n', bytes) {
             let end = read_to + newline as u64 + 1;
             if self.partial.is_empty() && self.prefix.is_empty() {
-                let cut = newline - done > LINE_BYTES;
-                let line = &bytes[done..newline.min(done + LINE_BYTES)];
+                let line = behind_hole(&bytes[done..newline]);
+                let cut = line.len() > LINE_BYTES;
+                let line = &line[..line.len().min(LINE_BYTES)];
                 each(Line { bytes: line, start: self.line_start, end, cut });
             } else {
                 self.keep(&bytes[done..newline]);
@@ -275,8 +285,8 @@ impl Tail {
                     each(Line { bytes: &whole, start: self.line_start, end, cut });
                 }
                 self.partial.clear();
-                self.over = 0;
             }
+            (self.over, self.hole) = (0, 0);
             self.line_start = end;
             done = newline + 1;
         }
@@ -291,7 +301,12 @@ impl Tail {
     }
 
     /// Adds to the unfinished line, as far as it is kept.
-    fn keep(&mut self, bytes: &[u8]) {
+    fn keep(&mut self, mut bytes: &[u8]) {
+        if self.partial.is_empty() {
+            let text = behind_hole(bytes);
+            self.hole += (bytes.len() - text.len()) as u64;
+            bytes = text;
+        }
         let room = LINE_BYTES.saturating_sub(self.partial.len());
         let kept = bytes.len().min(room);
         self.partial.extend_from_slice(&bytes[..kept]);

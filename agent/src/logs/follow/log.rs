@@ -299,7 +299,9 @@ impl Log {
     /// The file ends in the middle of a line: what there is of it is handed on.
     pub(crate) fn hand_on_partial(&mut self, file: &mut Followed, out: &mut Outbox) {
         let key = file.key();
-        if let Some((bytes, start, end, cut)) = file.tail.take_partial() {
+        if let Some((bytes, start, end, cut)) = file.tail.take_partial()
+            && !bytes.is_empty()
+        {
             let seen = file.handed_on();
             let line = Line { bytes: &bytes, start, end, cut };
             self.lines.take(line, key, &mut file.pending, &seen, out);

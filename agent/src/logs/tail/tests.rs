@@ -78,3 +78,17 @@ fn memory_for_an_endless_line_is_bounded() {
     tail.forget_partial();
     assert_eq!((tail.held(), tail.read_to()), (0, 0));
 }
+
+#[test]
+fn the_hole_that_a_truncation_leaves_is_no_text() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a");
+    append(&path, &[&vec![0; 10_000][..], b"one\n\0\0two\nthree\0\n"].concat());
+    let mut tail = Tail::new(File::open(&path).unwrap(), 0).unwrap();
+    let mut lines = Vec::new();
+    while let (Round::Read, read) = round(&mut tail) {
+        lines.extend(read.into_iter().map(|(line, ..)| line));
+    }
+    assert_eq!(lines, [&b"one"[..], b"two", b"three\0"]);
+    assert_eq!(tail.line_start(), 10_000 + 4 + 6 + 7);
+}

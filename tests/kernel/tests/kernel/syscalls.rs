@@ -8,7 +8,7 @@ use agent_common::workload::{COMM_LEN, host_key};
 use crate::cgroup::Cgroup;
 use crate::child;
 use crate::probes::Attached;
-use crate::requires::{Need, requires};
+use crate::requires::{Need, requires, skip};
 
 #[test]
 fn known_calls_are_counted_exactly_with_their_errors() {
@@ -106,4 +106,60 @@ fn in_the_root_cgroup_calls_belong_to_the_executable() {
         .sum();
     // tests that run beside this one have the same name
     assert!(calls >= 2_000, "{calls}");
+}
+
+/// A 32-bit program: calls getppid (64 there) 3,000 times by `int 0x80`, then exits.
+#[cfg(target_arch = "x86_64")]
+fn program_of_32_bits() -> Vec<u8> {
+    const BASE: u32 = 0x0040_0000;
+    let code: [u8; 24] = [
+        0xbe, 0xb8, 0x0b, 0x00, 0x00, // mov esi, 3000
+        0xb8, 0x40, 0x00, 0x00, 0x00, // again: mov eax, 64
+        0xcd, 0x80, // int 0x80
+        0x4e, // dec esi
+        0x75, 0xf6, // jnz again
+        0xb8, 0x01, 0x00, 0x00, 0x00, // mov eax, 1 (exit)
+        0x31, 0xdb, // xor ebx, ebx
+        0xcd, 0x80, // int 0x80
+    ];
+    let (header, length) = (52 + 32, 52 + 32 + code.len() as u32);
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([2_u16, 3].iter().flat_map(|half| half.to_le_bytes()));
+    file.extend([1, BASE + header, 52, 0, 0].iter().flat_map(|word: &u32| word.to_le_bytes()));
+    file.extend([52_u16, 32, 1, 0, 0, 0].iter().flat_map(|half| half.to_le_bytes()));
+    file.extend([1, 0, BASE, BASE, length, length, 5, 4096].iter().flat_map(|word: &u32| word.to_le_bytes()));
+    file.extend(code);
+    file
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_a_32_bit_program_are_counted_apart() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const NAME: &str = "calls_of_a_32_bit_program_are_counted_apart";
+    if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let path = std::env::temp_dir().join(format!("wake-32-bit-{}", std::process::id()));
+    std::fs::write(&path, program_of_32_bits()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let cgroup = Cgroup::new(crate::features(), "compat").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let run = cgroup.enter(&mut std::process::Command::new(&path)).status();
+    std::fs::remove_file(&path).unwrap();
+    match run {
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+            return skip(NAME, "this kernel runs no 32-bit programs");
+        }
+        run => assert!(run.unwrap().success()),
+    }
+    probe.drain();
+    let compat = probe.rows(cgroup.id()).filter_map(|row| match row {
+        Row::Syscall(row) if row.abi == "compat" => Some((row.syscall.as_str(), row.count)),
+        _ => None,
+    });
+    // the exec that began it returned in 32-bit mode; its number is that of the 64-bit caller
+    let calls: Vec<_> = compat.filter(|(name, _)| *name == "getppid").collect();
+    assert_eq!(calls, [("getppid", 3_000)]);
 }

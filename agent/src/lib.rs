@@ -8,16 +8,16 @@
 //! `Agent::build` constructs and binds, and starts nothing; `Agent::spawn` starts and decides nothing.
 
 pub mod config;
-pub mod kernel;
-pub mod probe;
 pub mod decode;
 pub mod driver;
-pub mod files;
-pub mod logs;
-pub mod identity;
-pub mod window;
 pub mod export;
+pub mod files;
+pub mod identity;
+pub mod kernel;
+pub mod logs;
 pub mod metrics;
+pub mod probe;
+pub mod window;
 
 mod admin;
 mod build;

@@ -10,6 +10,7 @@ pub mod histogram;
 #[allow(
     clippy::allow_attributes,
     clippy::all,
+    clippy::clone_on_ref_ptr,
     clippy::allow_attributes_without_reason,
     missing_debug_implementations,
     unreachable_pub

@@ -32,8 +32,13 @@ fn every_mistake_is_reported_with_its_key() {
     );
     check(
         "wake-aggregator",
-        "version: 1\ningest: {listen: nowhere}\nstore: {disk_drop_percent: 101}\nquerry: {}\n",
-        &["ingest.listen", "store.disk_drop_percent", "querry"],
+        "version: 1\ningest: {max_agents: 0}\nstore: {disk_drop_percent: 101}\nquerry: {}\n",
+        &["ingest.max_agents", "store.disk_drop_percent", "querry"],
+    );
+    check(
+        "wake-aggregator",
+        "version: 1\ningest: {listen: nowhere}\napi: {listen: \"127.0.0.1:x\"}\n",
+        &["ingest.listen", "api.listen"],
     );
 }
 

@@ -135,9 +135,18 @@ impl Fleet {
         });
     }
 
-    pub(crate) fn admin(&self, path: &str) -> String {
-        let answer = get(self.admin, path).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    /// The body that the agent's own endpoint answers, once it listens.
+    pub(crate) fn admin(&self, path: &str) -> Option<String> {
+        Some(get(self.admin, path)?.split_once("\r\n\r\n")?.1.to_owned())
+    }
+
+    /// Waits until every probe of the agent has its state: what can be attached is.
+    pub(crate) fn attached(&self) {
+        const PROBES: usize = 8;
+        self.poll("the agent's probes", || {
+            let probes: Vec<Value> = serde_json::from_str(&self.admin("/probes")?).ok()?;
+            (probes.len() >= PROBES).then_some(())
+        });
     }
 
     /// Asks until there is an answer.

@@ -13,7 +13,7 @@ fn both_end_in_time_and_what_was_read_before_is_kept() {
     fleet.start(Part::Aggregator);
     fleet.start(Part::Agent);
     fleet.ready(Part::Aggregator);
-    fleet.ready(Part::Agent);
+    fleet.attached();
     fleet.write_lines("app.log", 3000);
     let agent = fleet.stop(Part::Agent);
     let aggregator = fleet.stop(Part::Aggregator);
@@ -39,10 +39,11 @@ fn the_agent_leaves_no_program_and_no_file_behind() {
     fleet.start(Part::Aggregator);
     fleet.start(Part::Agent);
     fleet.ready(Part::Agent);
+    fleet.attached();
     let pid = fleet.pid(Part::Agent);
     let programs = fleet.poll("programs of the agent", || {
         let programs = programs_of(pid);
-        (!programs.is_empty() && fleet.admin("/probes").contains("\"running\"")).then_some(programs)
+        (!programs.is_empty() && fleet.admin("/probes")?.contains("\"running\"")).then_some(programs)
     });
     fleet.stop(Part::Agent);
     fleet.poll("the kernel to free every program", || {

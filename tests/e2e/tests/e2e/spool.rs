@@ -7,8 +7,6 @@ fn an_agent_without_an_aggregator_catches_up_once_it_comes() {
     let mut fleet = Fleet::logs_only();
     fleet.start(Part::Agent);
     fleet.write_lines("app.log", 2000);
-    let spooled =
-        |fleet: &Fleet| fleet.poll("batches on disk", || spool_bytes(fleet).filter(|bytes| *bytes > 0));
     spooled(&fleet);
     // what is on disk outlives the agent
     fleet.kill(Part::Agent);
@@ -26,9 +24,11 @@ fn an_agent_without_an_aggregator_catches_up_once_it_comes() {
     fleet.expect_every_line_once();
 }
 
-/// Bytes of batches that wait, by the agent's own account.
-fn spool_bytes(fleet: &Fleet) -> Option<u64> {
-    let metrics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fleet.admin("/metrics"))).ok()?;
-    let line = metrics.lines().find(|line| line.starts_with("wake_agent_spool_bytes"))?;
-    line.rsplit(' ').next()?.parse::<f64>().ok().map(|bytes| bytes as u64)
+/// Batches that wait, by the agent's own account.
+fn spooled(fleet: &Fleet) {
+    fleet.poll("batches on disk", || {
+        let metrics = fleet.admin("/metrics")?;
+        let line = metrics.lines().find(|line| line.starts_with("wake_agent_spool_batches "))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok().filter(|batches| *batches > 0.0)
+    });
 }

@@ -297,6 +297,7 @@ impl AgentConfig {
                 .collect(),
             attach_cgroup: flows.cgroup.clone(),
             max_connections: flows.max_connections,
+            max_map_entries: None,
             ebpf_log: self.ebpf_log,
         }
     }

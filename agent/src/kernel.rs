@@ -72,6 +72,8 @@ pub struct Settings {
     pub attach_cgroup: Option<PathBuf>,
     /// Largest number of live connections.
     pub max_connections: u32,
+    /// Cap on the entries of every hash map (tests of full maps).
+    pub max_map_entries: Option<u32>,
     /// Let the programs' own debug lines reach the log.
     pub ebpf_log: bool,
 }
@@ -84,6 +86,7 @@ impl Default for Settings {
             disabled: Vec::new(),
             attach_cgroup: None,
             max_connections: 65_536,
+            max_map_entries: None,
             ebpf_log: false,
         }
     }

@@ -55,6 +55,7 @@ pub struct Loader<'a> {
     globals: Vec<(&'static str, Global)>,
     max_entries: Vec<(&'static str, u32)>,
     missing: Vec<String>,
+    cap: Option<u32>,
     log: bool,
 }
 
@@ -80,6 +81,7 @@ impl<'a> Loader<'a> {
             globals: Vec::new(),
             max_entries: Vec::new(),
             missing: Vec::new(),
+            cap: settings.max_map_entries,
             log: settings.ebpf_log,
         })
     }
@@ -136,6 +138,14 @@ impl<'a> Loader<'a> {
     /// Sets a map's size.
     pub fn max_entries(mut self, map: &'static str, entries: u32) -> Self {
         self.max_entries.push((map, entries));
+        self
+    }
+
+    /// Names the hash maps that a test may make small.
+    pub fn hashes(mut self, maps: &[&'static str]) -> Self {
+        if let Some(cap) = self.cap {
+            self.max_entries.extend(maps.iter().map(|map| (*map, cap)));
+        }
         self
     }
 

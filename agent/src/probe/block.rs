@@ -37,6 +37,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .layout(LAYOUT)?
         .workloads()?
         .fields(FIELDS)?
+        .hashes(&["IN_FLIGHT", "STATS", "HOST_COMMS"])
         .load()?;
     let idle = (IDLE_SECONDS / settings.window_seconds.max(1)).max(2);
     let mut probe = Block {

@@ -90,6 +90,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .fields(FIELDS)?
         .global_u32("VICTIM_IS_TASK", u32::from(victim_is_task))
         .global_u32("GROUP_ARGUMENT", u32::from(says_group))
+        .hashes(&["PROCESSES", "FOLDED", "BUDGETS", "HOST_COMMS"])
         .load()?;
     let idle = (FOLDED_IDLE_SECONDS / settings.window_seconds.max(1)).max(2);
     let node = object.table::<Budget>("NODE_BUDGET", features)?;

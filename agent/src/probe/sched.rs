@@ -39,6 +39,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .workloads()?
         .fields(FIELDS)?
         .global_u32("STATE_ARGUMENT", u32::from(arguments.len() >= 4))
+        .hashes(&["RUN_QUEUES", "HOST_COMMS"])
         .load()?;
     let idle = (IDLE_SECONDS / settings.window_seconds.max(1)).max(2);
     let mut probe = Sched {

@@ -44,6 +44,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .workloads()?
         .global_u32("SAMPLE_MASK", sample_every - 1)
         .global_u32("OWN_TGID", std::process::id())
+        .hashes(&["COUNTS", "ERRORS", "LATENCIES", "HOST_COMMS"])
         .load()?;
     let classes = object.table::<u8>("CLASSES", features)?;
     for (number, class) in syscalls::classes() {

@@ -163,3 +163,22 @@ fn calls_of_a_32_bit_program_are_counted_apart() {
     let calls: Vec<_> = compat.filter(|(name, _)| *name == "getppid").collect();
     assert_eq!(calls, [("getppid", 3_000)]);
 }
+
+#[test]
+fn with_full_maps_each_call_is_counted_or_told_as_lost() {
+    const NAME: &str = "with_full_maps_each_call_is_counted_or_told_as_lost";
+    if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "full").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings { max_map_entries: Some(16), ..Settings::default() });
+    let status = cgroup.enter(&mut child::command("syscalls 20000")).status().unwrap();
+    assert!(status.success());
+    probe.drain();
+    let counted: u64 =
+        probe.rows(cgroup.id()).map(|row| if let Row::Syscall(row) = row { row.count } else { 0 }).sum();
+    let lost: u64 =
+        probe.sink.losses.iter().filter(|loss| loss.reason == "map_full").map(|loss| loss.count).sum();
+    assert!(lost > 0, "sixteen entries are not enough for a machine");
+    assert!(counted + lost >= 35_000, "{counted} counted, {lost} lost");
+}

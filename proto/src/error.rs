@@ -98,7 +98,12 @@ impl ErrorCode {
     /// Whether the same request may succeed later without being changed.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::WalFull | Self::HeadFull | Self::DiskFull | Self::Busy | Self::Unavailable | Self::Timeout => true,
+            Self::WalFull
+            | Self::HeadFull
+            | Self::DiskFull
+            | Self::Busy
+            | Self::Unavailable
+            | Self::Timeout => true,
             Self::Invalid
             | Self::TooLarge
             | Self::UnsupportedVersion

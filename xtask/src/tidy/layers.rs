@@ -34,7 +34,7 @@ const MAY_NOT_DEPEND_ON: [(&str, &[&str], &str); 3] = [
         "the store knows nothing of HTTP",
     ),
     ("effects", &["tokio", "axum", "tonic", "arrow", "parquet"], "effects is pure"),
-    ("agent", &["axum", "datafusion", "parquet", "arrow"], "the agent runs on every node and stays small"),
+    ("agent", &["datafusion", "parquet", "arrow"], "the agent runs on every node and stays small"),
 ];
 
 /// Inside a crate: a module, and the sibling modules that it may not name.

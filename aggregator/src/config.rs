@@ -307,6 +307,14 @@ impl Config {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
+    /// Received batches that may be in memory until they are stored, KiB; further ones wait in their connections.
+    pub fn ingest_kib(&self) -> usize {
+        match self.store.profile {
+            Profile::Default => 64 << 10,
+            Profile::Small => 32 << 10,
+        }
+    }
+
     /// Queries that run at the same time.
     pub fn queries_running(&self) -> usize {
         match self.query.running {

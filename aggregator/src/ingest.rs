@@ -19,6 +19,7 @@ use proto::v1::ingest_server::{Ingest, IngestServer};
 use proto::v1::{AgentMessage, AggregatorMessage};
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) metrics: IngestMetrics,
     pub(crate) in_flight: usize,
+    /// KiB of batches of all agents that may be in memory.
+    pub(crate) bytes: Arc<Semaphore>,
     /// Appends go on when their stream ends: what was received whole is stored, and a repeat is recognised.
     pub(crate) tasks: TaskTracker,
     pub(crate) token: Arc<Token>,

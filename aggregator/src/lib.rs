@@ -28,6 +28,7 @@ use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown, Token};
 use store::{Recovered, Store};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use api::document as openapi;
@@ -103,7 +104,7 @@ impl Aggregator {
 
         let (store, recovered) = open(&config, &clock).await?;
         report(&recovered, &health);
-        let root = registry.with_prefix("wake_aggregator");
+        let root = registry.with_prefix(metrics::PREFIX);
         let query_metrics = QueryMetrics::register(&root);
         let running = config.queries_running();
         let limits = query::Limits {
@@ -124,6 +125,7 @@ impl Aggregator {
             clock: clock.clone(),
             metrics: IngestMetrics::register(&root, &clock),
             in_flight: config.ingest.in_flight_per_agent as usize,
+            bytes: Arc::new(Semaphore::new(config.ingest_kib())),
             tasks: TaskTracker::new(),
             token: Arc::new(shutdown.register(Phase::Intake, "ingest")),
         };

@@ -22,6 +22,9 @@ use proto::error::ErrorCode;
 
 pub(crate) use self::store::{described as described_store, register as register_store};
 
+/// What every name begins with.
+pub(crate) const PREFIX: &str = "wake_aggregator";
+
 /// Seconds: from half a millisecond to half a minute.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];

@@ -87,11 +87,15 @@ async fn read(
             Some(Kind::Batch(batch)) => {
                 // Past this many in flight the connection's own flow control holds the agent back.
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+                let kib = u32::try_from(batch.zstd_payload.len().div_ceil(1 << 10)).unwrap_or(u32::MAX);
+                let Ok(bytes) = Arc::clone(&context.bytes).acquire_many_owned(kib).await else {
+                    return Ok(());
+                };
                 let (context, hello, answers) = (context.clone(), hello.clone(), answers.clone());
                 let tasks = context.tasks.clone();
                 tasks.spawn(async move {
                     let answer = append(&context, &hello, &batch).await;
-                    drop(place);
+                    drop((place, bytes));
                     // An agent that has gone sends the batch again and gets `repeated`.
                     drop(answers.send(Ok(answer)).await);
                 });

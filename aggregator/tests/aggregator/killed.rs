@@ -182,3 +182,27 @@ fn the_binary_prints_what_it_is_asked_for() {
     assert_eq!(refused.status.code(), Some(64), "{text}");
     assert!(text.contains("query.max_rows") && text.contains("foo"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_data_is_said_and_the_rest_is_served() {
+    let server = crate::server::Server::start().await;
+    let mut agent = server.agent("a").await;
+    for seq in 1..=3 {
+        agent.log(seq, &[(now_ns(), &format!("line {seq}"))]).await;
+    }
+    let dir = server.stop().await;
+    let wal = dir.path().join("data/wal");
+    let file = std::fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 2;
+    bytes[middle] ^= 0x55;
+    std::fs::write(&file, bytes).unwrap();
+    let server = crate::server::Server::start_in(dir, |_config| {}).await;
+    let (status, text) = server.text("/readyz").await;
+    assert!(status == 200 && text.contains("acknowledged data is lost"), "{status} {text}");
+    let (_, metrics) = server.text("/metrics").await;
+    assert!(!metrics.contains("wake_aggregator_store_lost_records_total 0"), "{metrics}");
+    let bodies = server.sql("SELECT body FROM log ORDER BY body").await;
+    assert!((1..3).contains(&bodies.as_array().unwrap().len()), "{bodies}");
+    server.stop().await;
+}

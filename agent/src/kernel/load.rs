@@ -157,7 +157,10 @@ impl<'a> Loader<'a> {
         loader.btf(None).verifier_log_level(aya::VerifierLogLevel::DEBUG | aya::VerifierLogLevel::STATS);
         let level: u8 = if self.log { 5 } else { 0 };
         loader.override_global("AYA_LOG_LEVEL", &level, false);
-        loader.max_entries_of_log(self.log);
+        if !self.log {
+            // one page, since nothing will be written to it
+            loader.map_max_entries("AYA_LOGS", 4096);
+        }
         for (name, value) in &self.globals {
             match value {
                 Global::U8(value) => loader.override_global(name, value, true),
@@ -174,24 +177,28 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Small adjustments to aya's loader that read better as methods.
-trait LoaderExt {
-    /// One page for the log ring where nothing will be written to it.
-    fn max_entries_of_log(&mut self, log: bool);
-}
-
-impl LoaderExt for EbpfLoader<'_> {
-    fn max_entries_of_log(&mut self, log: bool) {
-        if !log {
-            self.map_max_entries("AYA_LOGS", 4096);
-        }
-    }
-}
-
 /// Opens a cgroup directory to attach programs to.
 pub(super) fn open_cgroup(path: &Path) -> Result<std::fs::File, AttachError> {
     std::fs::File::open(path).map_err(|error| AttachError::Unsupported {
         code: "no_cgroup2",
         detail: format!("open {}: {error}", path.display()),
     })
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use agent_common::selfcheck::SelfCheck;
+
+    use super::{KernelFeatures, Loader, Settings};
+    use crate::probe::AttachError;
+
+    #[test]
+    fn an_object_of_other_structs_is_refused() {
+        let (features, settings) = (KernelFeatures::default(), Settings::default());
+        let loader =
+            || Loader::new("selfcheck", crate::ebpf_object!("selfcheck"), &features, &settings).unwrap();
+        assert!(loader().layout(SelfCheck::LAYOUT).is_ok());
+        let refused = loader().layout(SelfCheck::LAYOUT ^ 1).unwrap_err();
+        assert!(matches!(refused, AttachError::Failed { code: "object", .. }), "{refused}");
+    }
 }

@@ -94,6 +94,19 @@ fn work() {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
+        // children that only end
+        "forks" => {
+            for _ in 0..number {
+                // SAFETY: the child calls nothing but `_exit`; the parent waits for it.
+                unsafe {
+                    let child = libc::fork();
+                    if child == 0 {
+                        libc::_exit(7);
+                    }
+                    assert_eq!(libc::waitpid(child, std::ptr::null_mut(), 0), child);
+                }
+            }
+        }
         "eat_mib" => {
             let mut eaten: Vec<Vec<u8>> = Vec::new();
             for _ in 0..number {

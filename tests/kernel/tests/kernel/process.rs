@@ -117,6 +117,32 @@ fn cpu_time_of_a_burner_is_its_own() {
 }
 
 #[test]
+fn beyond_the_budget_ends_are_still_counted() {
+    const NAME: &str = "beyond_the_budget_ends_are_still_counted";
+    if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "flood").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let mut child = cgroup.enter(&mut child::command("forks 5000")).spawn().unwrap();
+    let status = loop {
+        probe.poll();
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert!(status.success());
+    probe.drain();
+    let told: u64 = events(&probe, &cgroup, "exit").map(|row| row.count).sum();
+    assert_eq!(told, 5_001, "{:?}", probe.sink.losses);
+    let alone = events(&probe, &cgroup, "exit").filter(|row| row.pid != 0);
+    for row in alone.filter(|row| row.pid != child.id()) {
+        assert_eq!((row.exit_code, row.parent_pid), (Some(7), child.id()));
+        assert!(row.executable.len() > 8, "what its parent runs: {}", row.executable);
+    }
+}
+
+#[test]
 fn a_victim_of_the_oom_killer_is_named() {
     const NAME: &str = "a_victim_of_the_oom_killer_is_named";
     if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {

@@ -29,8 +29,12 @@ impl TableProvider for StoreTable {
         self
     }
 
+    /// The table's columns without `lsn`, which is the store's own and comes last.
     fn schema(&self) -> SchemaRef {
-        self.table.schema()
+        let schema = self.table.schema();
+        let columns: Vec<usize> =
+            (0..schema.fields().len()).filter(|at| schema.field(*at).name() != "lsn").collect();
+        schema.project(&columns).map_or(schema, Arc::new)
     }
 
     fn table_type(&self) -> TableType {

@@ -4,8 +4,10 @@
 //! round all logs with something to read. Everything is driven by the caller; nothing here waits.
 
 mod followed;
+mod framing;
 mod log;
 mod reconcile;
+mod resume;
 mod rotated;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +29,8 @@ use crate::logs::record::{Chunk, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::tail::{READ_BYTES, Tail, key_of};
-use log::{Kind, Log, Looked, Progress};
+use framing::Kind;
+use log::{Log, Looked, Progress};
 
 /// Rounds of one log before the next has its turn.
 const TURN: usize = 8;

@@ -36,6 +36,12 @@ fn line(random: &mut Random, out: &mut String) {
     written.unwrap();
 }
 
+/// Of this thread.
+fn cpu_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
 #[test]
 fn speed_of_read_parse_and_redact() {
     let count: usize =
@@ -47,8 +53,7 @@ fn speed_of_read_parse_and_redact() {
     }
     bench.append("a.log", &text);
     bench.start();
-    let clock = Clock::system();
-    let before = clock.monotonic();
+    let before = cpu_seconds();
     let (mut lines, mut bytes, mut more) = (0, 0, true);
     while more {
         more = bench.read();
@@ -57,16 +62,16 @@ fn speed_of_read_parse_and_redact() {
             bytes += chunk.records.iter().map(|record| record.row.body.len()).sum::<usize>();
         }
     }
-    let took = (clock.monotonic() - before).as_secs_f64();
+    let took = cpu_seconds() - before;
     assert_eq!(lines, count);
     println!(
-        "{lines} lines, {bytes} bytes in {took:.3} s: {:.0} lines/s, {:.0} MB/s",
+        "{lines} lines, {bytes} bytes in {took:.3} s of CPU: {:.0} lines/s, {:.0} MB/s",
         lines as f64 / took,
         bytes as f64 / took / 1e6
     );
     let rules = Rules::build(&[]).unwrap();
-    let before = clock.monotonic();
+    let before = cpu_seconds();
     let hits: u32 = text.lines().map(|line| redact(RawText::new(line.as_bytes()), &rules).hits()).sum();
-    let took = (clock.monotonic() - before).as_secs_f64();
+    let took = cpu_seconds() - before;
     println!("redaction alone: {:.0} ns a line, {hits} hits", took * 1e9 / count as f64);
 }

@@ -66,6 +66,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     if arguments.check_config {
+        writeln!(std::io::stdout(), "config is valid").context("print")?;
         return Ok(ExitCode::SUCCESS);
     }
     agent::kernel::memory::few_arenas();

@@ -234,7 +234,13 @@ impl<S: ChunkSource> Writer<S> {
         if let Some(held_back) = open.refusals.permit() {
             tracing::warn!(%error, held_back, "rows dropped, the spool takes nothing");
         }
-        let reason = if matches!(error, SpoolError::Full { .. }) { "spool_full" } else { "spool_error" };
+        let reason = match error {
+            SpoolError::Full { .. } => "spool_full",
+            SpoolError::Append { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "disk_full"
+            }
+            SpoolError::Open { .. } | SpoolError::Append { .. } => "spool_error",
+        };
         for (signal, count) in rows {
             self.ledger.add(&Loss { signal, stage: "spool", reason, count });
         }

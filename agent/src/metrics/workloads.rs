@@ -20,6 +20,9 @@ use crate::window::sample::Row;
 #[cfg(test)]
 mod tests;
 
+/// A gauge without news for this long is of a workload that has ended; two of the longest windows.
+const GAUGE_IDLE: Duration = Duration::from_secs(120);
+
 type Labels = Vec<(&'static str, String)>;
 
 /// What is known of one metric.
@@ -79,6 +82,8 @@ struct Table {
     series: BTreeMap<Id, BTreeMap<Labels, f64>>,
     /// Workloads with series, and when a row of theirs came last.
     seen: BTreeMap<(String, String), Duration>,
+    /// When a usage row of theirs came last.
+    used: BTreeMap<(String, String), Duration>,
     peers: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
@@ -119,32 +124,30 @@ impl Workloads {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         for Named { identity, row } in rows {
             let (namespace, workload) = self.admit(&mut table, &identity.namespace, &identity.workload, now);
+            if matches!(row, Row::Usage(_)) {
+                table.used.insert((namespace.clone(), workload.clone()), now);
+            }
             let owner = vec![("namespace", namespace), ("workload", workload)];
             self.add_row(&mut table, &owner, row);
         }
     }
 
-    /// Forgets workloads of which nothing came for a while.
+    /// Forgets workloads of which nothing came for a while, and much sooner how much memory the ended ones have.
     pub fn expire(&self, now: Duration) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone: BTreeSet<(String, String)> = table
-            .seen
-            .iter()
-            .filter(|(_, at)| now.saturating_sub(**at) > self.idle)
-            .map(|(owner, _)| owner.clone())
-            .collect();
-        if gone.is_empty() {
-            return;
+        let Table { series, seen, used, peers } = &mut *table;
+        let ended = late(used, now, GAUGE_IDLE.min(self.idle));
+        let gone = late(seen, now, self.idle);
+        for (id, series) in series.iter_mut() {
+            let is_gauge = METRICS.iter().any(|(of, metric)| of == id && metric.kind == Kind::Gauge);
+            series.retain(|labels, _| {
+                let owner = owner_of(labels);
+                !(gone.contains(&owner) || (is_gauge && ended.contains(&owner)))
+            });
         }
-        let owner_of = |labels: &Labels| {
-            let value = |at: usize| labels.get(at).map(|(_, value)| value.clone()).unwrap_or_default();
-            (value(0), value(1))
-        };
-        for series in table.series.values_mut() {
-            series.retain(|labels, _| !gone.contains(&owner_of(labels)));
-        }
-        table.seen.retain(|owner, _| !gone.contains(owner));
-        table.peers.retain(|owner, _| !gone.contains(owner));
+        used.retain(|owner, _| !ended.contains(owner));
+        seen.retain(|owner, _| !gone.contains(owner));
+        peers.retain(|owner, _| !gone.contains(owner));
     }
 
     fn admit(&self, table: &mut Table, namespace: &str, workload: &str, now: Duration) -> (String, String) {
@@ -157,8 +160,7 @@ impl Workloads {
     }
 
     fn peer(&self, table: &mut Table, owner: &Labels, name: &str) -> String {
-        let value = |at: usize| owner.get(at).map(|(_, value)| value.clone()).unwrap_or_default();
-        let peers = table.peers.entry((value(0), value(1))).or_default();
+        let peers = table.peers.entry(owner_of(owner)).or_default();
         if !peers.contains(name) && peers.len() >= self.max_peers {
             return String::from("other");
         }
@@ -201,6 +203,22 @@ impl Workloads {
             Row::RunQueue(_) | Row::SyscallLatency(_) | Row::Process(_) => {}
         }
     }
+}
+
+/// Who has been silent for longer than this.
+fn late(
+    seen: &BTreeMap<(String, String), Duration>,
+    now: Duration,
+    than: Duration,
+) -> BTreeSet<(String, String)> {
+    let silent = seen.iter().filter(|(_, at)| now.saturating_sub(**at) > than);
+    silent.map(|(owner, _)| owner.clone()).collect()
+}
+
+/// The first two labels.
+fn owner_of(labels: &Labels) -> (String, String) {
+    let value = |at: usize| labels.get(at).map(|(_, value)| value.clone()).unwrap_or_default();
+    (value(0), value(1))
 }
 
 impl Table {

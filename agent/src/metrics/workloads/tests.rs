@@ -68,3 +68,13 @@ fn workloads_and_peers_are_bounded_and_the_idle_go() {
     let text = scrape(&workloads);
     assert!(!text.contains("w1") && text.contains("w0"), "{text}");
 }
+
+#[test]
+fn the_gauges_of_what_ended_go_before_its_counters() {
+    let workloads = Workloads::new(3, 2, Duration::from_secs(900));
+    let usage = v1::UsageRow { memory_current: Some(7), cpu_usage_ns: Some(500), ..Default::default() };
+    workloads.add(&[named("a", Row::Usage(Box::new(usage)))], Duration::ZERO);
+    workloads.expire(Duration::from_secs(121));
+    let text = scrape(&workloads);
+    assert!(text.contains("container_cpu_time") && !text.contains("container_memory"), "{text}");
+}

@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Cargo profile to build with; `release` is slower to build and faster to run.
     #[arg(long, default_value = "up")]
     profile: String,
+    /// Start the programs in this directory instead of building them.
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
     /// Where data and config go (default: /var/lib/wake as root, else $XDG_STATE_HOME/wake).
     #[arg(long)]
     state_dir: Option<PathBuf>,
@@ -40,7 +43,10 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let rights = needs::check()?;
     let stop = signals()?;
-    let bin = build(&args.profile)?;
+    let bin = match &args.bin_dir {
+        Some(dir) => std::path::absolute(dir).context("find the programs")?,
+        None => build(&args.profile)?,
+    };
     let began = clock::now();
     let layout = config::prepare(args.state_dir.as_deref())?;
 
@@ -119,10 +125,9 @@ fn watch(stop: &Receiver<i32>, mut agent: Option<&mut Child>, aggregator: &mut C
 fn end(agent: Option<Child>, aggregator: Child) -> Result<()> {
     let began = clock::now();
     let mut late = Vec::new();
-    for (child, patience) in
-        [(agent, Duration::from_millis(2500)), (Some(aggregator), Duration::from_secs(2))]
+    for (child, by) in [(agent, Duration::from_millis(3200)), (Some(aggregator), Duration::from_millis(4800))]
     {
-        late.extend(child.and_then(|child| child.stop(patience)));
+        late.extend(child.and_then(|child| child.stop(by.saturating_sub(began.elapsed()))));
     }
     if !late.is_empty() {
         bail!("ended by force, being late: {}", late.join(", "));

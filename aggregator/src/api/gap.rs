@@ -1,39 +1,99 @@
-//! What an answer lacks because agents lost it, or because it is older than what is kept.
+//! What an answer lacks because agents lost it: the loss ledger's entries in its range become its reasons.
+//!
+//! Read from the store directly: it is asked with every answer, and planning SQL for it would cost more than most answers.
 
-use crate::api::answer::Rows;
+use std::collections::BTreeMap;
+
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
+use futures::StreamExt as _;
+use store::{ScanRequest, Table};
+
 use crate::api::error::ApiError;
 use crate::api::params::Range;
-use crate::api::wheres::{Values, clause};
+use crate::query::error::QueryError;
 use crate::query::reason::{Reason, ReasonCode};
 use crate::query::session::Session;
-use store::Table;
 
-/// Adds the losses of these signals in the range to the session's reasons.
+/// Signal, stage, reason.
+type Place = [String; 3];
+
+/// How much was lost at one place, and between which times.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    count: i64,
+    from_ns: i64,
+    to_ns: i64,
+}
+
+/// Adds the losses of these signals in the range to the session's reasons, the largest first.
 pub(crate) async fn losses(session: &Session, range: Range, signals: &[&str]) -> Result<(), ApiError> {
-    let mut values = Values::default();
-    let conditions = clause(Table::Loss, range, &[], &mut values)?;
-    let query = format!(
-        "SELECT signal, stage, reason, sum(count) AS lost, CAST(min(ts) AS BIGINT) AS since, \
-         CAST(max(ts) AS BIGINT) + max(window_s) * 1000000000 AS until \
-         FROM loss {conditions} GROUP BY signal, stage, reason ORDER BY lost DESC LIMIT 100"
-    );
-    let mut rows = Rows::default();
-    session.own(&query, values.0, &mut rows).await?;
-    for row in rows.0 {
-        let text = |name: &str| row.get(name).and_then(|value| value.as_str()).unwrap_or_default();
-        let number = |name: &str| row.get(name).and_then(serde_json::Value::as_i64);
-        if !signals.contains(&text("signal")) {
-            continue;
+    let columns = ["signal", "stage", "reason", "count", "ts", "window_s"];
+    let request = ScanRequest {
+        from_ns: range.from_ns,
+        to_ns: range.to_ns,
+        columns: Some(columns.map(str::to_owned).to_vec()),
+        ..ScanRequest::default()
+    };
+    let mut rows = session.snapshot.scan(Table::Loss, request).map_err(QueryError::Scan)?;
+    let mut lost = BTreeMap::new();
+    while let Some(batch) = rows.next().await {
+        match batch {
+            Ok(batch) => add(&batch, &mut lost),
+            Err(error) if error.is_partial() => session.reasons.add_scan(&error),
+            Err(error) => return Err(QueryError::Scan(error).into()),
         }
-        let detail = format!(
-            "{} {} lost at {}: {}",
-            number("lost").unwrap_or_default(),
-            text("signal"),
-            text("stage"),
-            text("reason")
-        );
-        let (from_ns, to_ns) = (number("since"), number("until"));
+    }
+    let mut lost: Vec<(Place, Lost)> = lost.into_iter().collect();
+    lost.retain(|([signal, ..], _)| signals.contains(&signal.as_str()));
+    lost.sort_by_key(|(_, lost)| std::cmp::Reverse(lost.count));
+    for ([signal, stage, reason], Lost { count, from_ns, to_ns }) in lost {
+        let detail = format!("{count} {signal} lost at {stage}: {reason}");
+        let (from_ns, to_ns) = (Some(from_ns), Some(to_ns));
         session.reasons.add(Reason { code: ReasonCode::AgentGap, detail, from_ns, to_ns });
     }
     Ok(())
+}
+
+/// Sums by dictionary key first: a text per row would be the dearest part.
+fn add(batch: &RecordBatch, lost: &mut BTreeMap<Place, Lost>) {
+    let [signal, stage, reason] = ["signal", "stage", "reason"]
+        .map(|name| batch.column_by_name(name).and_then(|column| column.as_dictionary_opt::<Int32Type>()));
+    let (Some(signal), Some(stage), Some(reason)) = (signal, stage, reason) else { return };
+    let [count, ts, window] = ["count", "ts", "window_s"].map(|name| batch.column_by_name(name));
+    let count = count.and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let ts = ts.and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
+    let window = window.and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let (Some(count), Some(ts), Some(window)) = (count, ts, window) else { return };
+    let mut sums: BTreeMap<[Option<usize>; 3], Lost> = BTreeMap::new();
+    for row in 0..batch.num_rows() {
+        let from_ns = ts.value(row);
+        let to_ns = from_ns.saturating_add(i64::from(window.value(row)) * 1_000_000_000);
+        merge(
+            sums.entry([signal.key(row), stage.key(row), reason.key(row)]),
+            Lost { count: count.value(row), from_ns, to_ns },
+        );
+    }
+    for (keys, sum) in sums {
+        let text = |column: &dyn arrow::array::AnyDictionaryArray, key: Option<usize>| {
+            let values = column.values().as_string_opt::<i32>();
+            values
+                .zip(key)
+                .filter(|(values, key)| *key < values.len())
+                .map(|(values, key)| values.value(key).to_owned())
+        };
+        let place = [text(signal, keys[0]), text(stage, keys[1]), text(reason, keys[2])]
+            .map(Option::unwrap_or_default);
+        merge(lost.entry(place), sum);
+    }
+}
+
+fn merge<K: Ord>(entry: std::collections::btree_map::Entry<'_, K, Lost>, more: Lost) {
+    entry
+        .and_modify(|sum| {
+            sum.count = sum.count.saturating_add(more.count);
+            sum.from_ns = sum.from_ns.min(more.from_ns);
+            sum.to_ns = sum.to_ns.max(more.to_ns);
+        })
+        .or_insert(more);
 }

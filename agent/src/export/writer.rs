@@ -150,7 +150,7 @@ impl<S: ChunkSource> Writer<S> {
             self.flush(&mut open, false).await;
         }
         self.flush(&mut open, true).await;
-        self.persist().await;
+        self.persist(&open).await;
         self.flushed.send_replace(true);
     }
 
@@ -197,7 +197,8 @@ impl<S: ChunkSource> Writer<S> {
             && let Err((error, batch)) = self.write(batch).await
         {
             if let Some(held_back) = open.refusals.permit() {
-                tracing::warn!(%error, held_back, "logs wait, the spool takes nothing");
+                let error = daemon::log::chain(&error);
+                tracing::warn!(error, held_back, "logs wait, the spool takes nothing");
             }
             open.held = Some(*batch);
         }
@@ -232,7 +233,8 @@ impl<S: ChunkSource> Writer<S> {
         open: &Open,
     ) {
         if let Some(held_back) = open.refusals.permit() {
-            tracing::warn!(%error, held_back, "rows dropped, the spool takes nothing");
+            let error = daemon::log::chain(error);
+            tracing::warn!(error, held_back, "rows dropped, the spool takes nothing");
         }
         let reason = match error {
             SpoolError::Full { .. } => "spool_full",
@@ -267,7 +269,7 @@ impl<S: ChunkSource> Writer<S> {
         }
         // the number is taken before the checkpoints are made durable: what is settled later waits for the next round
         let removable = self.spool.lock().removable();
-        if self.persist().await
+        if self.persist(open).await
             && removable > 0
             && let Err(error) = self.spool.lock().remove(removable)
         {
@@ -275,13 +277,15 @@ impl<S: ChunkSource> Writer<S> {
         }
     }
 
-    async fn persist(&self) -> bool {
+    async fn persist(&self, open: &Open) -> bool {
         let Some(checkpoints) = self.checkpoints.clone() else { return true };
         let now_ns = self.clock.now_unix_ns();
         match tokio::task::spawn_blocking(move || checkpoints.persist(now_ns)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::warn!(error = daemon::log::chain(&error), "checkpoints not written");
+                if let Some(held_back) = open.refusals.permit() {
+                    tracing::warn!(error = daemon::log::chain(&error), held_back, "checkpoints not written");
+                }
                 false
             }
             Err(_) => false,

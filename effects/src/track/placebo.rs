@@ -179,3 +179,31 @@ fn traces(grid: &Grid, plan: &Plan, last: i64, horizon: usize, spacing: i64) -> 
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Noise, Rng};
+
+    #[test]
+    fn the_prior_scale_is_what_correlated_noise_reaches() {
+        let mut largest: Vec<f64> = (0..2_000)
+            .map(|run| Noise::Ar(0.6).series(&mut Rng::new(run), 110, 0, 60))
+            .map(|v| v.iter().fold(0.0, |m: f64, x| m.max(x.abs())))
+            .collect();
+        let q = quantile(&mut largest, 0.95).unwrap();
+        assert!((3.0..=PRIOR_SCALE).contains(&q), "{q}");
+    }
+
+    #[test]
+    fn the_prior_tail_is_near_what_the_largest_of_normal_noise_has() {
+        let mut largest: Vec<f64> = (0..4_000)
+            .map(|run| Noise::White.series(&mut Rng::new(run), 110, 0, 60))
+            .map(|v| v.iter().fold(0.0, |m: f64, x| m.max(x.abs())))
+            .collect();
+        let u = quantile(&mut largest, 0.95).unwrap();
+        let own = tail(&largest, u, 1.0, 1e9);
+        // one view alone has a lighter tail than the prior, which must also cover bursts
+        assert!((0.02..=PRIOR_TAIL).contains(&own), "{own}");
+    }
+}

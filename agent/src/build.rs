@@ -106,6 +106,8 @@ impl Agent {
         let workloads = Workloads::new(max_workloads, max_peers, idle);
         workloads.register(&registry);
         let states = States::new(metrics.clone());
+        let health = Health::new();
+        health.not_ready("probes", "being attached");
 
         let mounts = std::fs::read_to_string(proc.join("self/mountinfo"))
             .map(|text| mounts(&text))
@@ -127,6 +129,7 @@ impl Agent {
                 identities: &identities,
                 states: &states,
                 workloads: &workloads,
+                health: &health,
                 log_metrics: LogMetrics::register(&own),
                 rules: &rules,
                 mounts: &mounts,
@@ -139,8 +142,6 @@ impl Agent {
             states.disabled("logs", "export.kind is none");
             (None, None)
         };
-        let health = Health::new();
-        health.not_ready("probes", "being attached");
         let driver = Driver {
             probes,
             settings: config.settings(),
@@ -169,6 +170,7 @@ struct Exporting<'a> {
     identities: &'a Arc<Mutex<Identities>>,
     states: &'a States,
     workloads: &'a Workloads,
+    health: &'a Health,
     log_metrics: LogMetrics,
     rules: &'a Arc<Rules>,
     mounts: &'a Mounts,
@@ -223,6 +225,7 @@ impl Exporting<'_> {
             in_flight: config.export.in_flight,
             spool,
             ledger: agent_metrics.ledger.clone(),
+            health: self.health.clone(),
             metrics: metrics.clone(),
             clock: Clock::clone(clock),
         };

@@ -299,7 +299,7 @@ impl ExportMetrics {
                 durations(),
             ),
             spool_bytes: root.register_with_unit(
-                "spool_disk",
+                "spool",
                 "Bytes of the spool on disk",
                 Unit::Bytes,
                 Gauge::default(),

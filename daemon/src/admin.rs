@@ -51,6 +51,11 @@ impl Health {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(part, what.into());
     }
 
+    /// What was noted of this part no longer holds.
+    pub fn forget(&self, part: &'static str) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
+    }
+
     /// What stands in the way, `part: why` each.
     pub fn reasons(&self) -> Vec<String> {
         lines(&self.lock())

@@ -9,6 +9,7 @@ mod backoff;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::log::Repeated;
 use daemon::shutdown::Token;
@@ -55,6 +56,8 @@ pub struct Client {
     pub spool: SharedSpool,
     /// What is lost.
     pub ledger: Ledger,
+    /// `/readyz` says when the aggregator is away; the agent works without it.
+    pub health: Health,
     /// Counters.
     pub metrics: ExportMetrics,
     /// Time.
@@ -102,8 +105,12 @@ impl Client {
                 Err(error) => error,
             };
             self.metrics.stream_errors.inc();
+            let error = daemon::log::chain(&error);
+            self.health.note(
+                "export",
+                format!("not connected to the aggregator: {error}; batches stay in the spool"),
+            );
             if let Some(held_back) = lines.permit() {
-                let error = daemon::log::chain(&error);
                 tracing::warn!(
                     error,
                     held_back,
@@ -134,6 +141,7 @@ impl Client {
         };
         tracing::info!(endpoint = %self.endpoint.uri(), "connected to the aggregator");
         self.metrics.connected.set(1);
+        self.health.forget("export");
         let now = self.clock.monotonic();
         let mut stream = Stream { outgoing, in_flight: BTreeSet::new(), paused_until: now, heard_at: now };
         let mut status_at = now + STATUS_EVERY;

@@ -139,6 +139,7 @@ async fn rig(fake: Fake, batches: u64) -> Rig {
         in_flight: 4,
         spool: spool.clone(),
         ledger: ledger.clone(),
+        health: daemon::admin::Health::new(),
         metrics: ExportMetrics::register(&Registry::new()),
         clock: Clock::system(),
     };

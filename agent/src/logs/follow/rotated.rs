@@ -23,7 +23,7 @@ pub(crate) struct Sibling {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rank {
-    /// `app.log.2`: the larger, the older.
+    /// `app.log.2`: the larger, the older, as logrotate counts.
     Number(u32),
     /// `app.log-20261121`: the larger, the newer.
     Date(String),
@@ -76,7 +76,10 @@ pub(crate) fn is_rotated(base: &str, name: &str) -> bool {
 
 fn older_first(left: &Sibling, right: &Sibling) -> Ordering {
     match (&left.rank, &right.rank) {
-        (Rank::Number(left), Rank::Number(right)) => right.cmp(left),
+        // logrotate counts up with age, some programs with time: the last write tells, the number only where it ties
+        (Rank::Number(older), Rank::Number(newer)) => {
+            left.modified_ns.cmp(&right.modified_ns).then_with(|| newer.cmp(older))
+        }
         (Rank::Date(left), Rank::Date(right)) => left.cmp(right),
         _ => left.modified_ns.cmp(&right.modified_ns).then_with(|| left.path.cmp(&right.path)),
     }

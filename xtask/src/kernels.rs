@@ -77,7 +77,12 @@ pub(crate) fn main(args: &Args) -> Result<()> {
             Ok(kernel) => {
                 let began = clock::now();
                 let image = image::build(&tools, &kernel, &binary, args.test.as_deref())?;
-                let run = vm::boot(&tools, &kernel, image.path(), args.verbose)?;
+                let mut run = vm::boot(&tools, &kernel, image.path(), args.verbose)?;
+                if run.broke_off() {
+                    out::note("the machine broke off; booting it once more");
+                    run.complaints().iter().flat_map(|text| text.lines()).for_each(out::note);
+                    run = vm::boot(&tools, &kernel, image.path(), args.verbose)?;
+                }
                 out::note(&format!(
                     "{}: {} passed, {} failed, {} skipped in {:.0} s",
                     kernel.release,

@@ -27,6 +27,8 @@ pub(super) struct Run {
     pub(super) rows: Vec<Vec<String>>,
     /// The test binary's exit code; none if the machine never came so far.
     pub(super) exit: Option<i32>,
+    /// The machine was ended because it took too long.
+    timed_out: bool,
     /// The end of what was printed.
     tail: String,
 }
@@ -38,6 +40,11 @@ impl Run {
 
     pub(super) fn failed(&self) -> Vec<&str> {
         self.tests.iter().filter(|(_, passed)| !passed).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The kernel panicked or never began: on a busy host the emulator's own doing, so worth another boot.
+    pub(super) fn broke_off(&self) -> bool {
+        self.exit.is_none() && !self.timed_out
     }
 
     /// What makes the verb fail, one line each.
@@ -76,16 +83,18 @@ pub(super) fn boot(tools: &Tools, kernel: &Kernel, image: &Path, verbose: bool) 
         ])
         .args([
             "-append",
-            "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off random.trust_cpu=on cgroup_no_v1=all",
+            "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off random.trust_cpu=on cgroup_no_v1=all no_timer_check",
         ])
         .stdin(Stdio::null());
     // in this process group, so that Ctrl-C ends it too
     let mut machine = qemu.spawn().context("start qemu")?;
     let began = clock::now();
     let mut shown = 0;
+    let mut timed_out = false;
     while machine.try_wait().context("look after qemu")?.is_none() {
         if began.elapsed() > PATIENCE {
             out::note(&format!("ended after {} s", PATIENCE.as_secs()));
+            timed_out = true;
             machine.kill().ok();
             machine.wait().ok();
             break;
@@ -95,7 +104,7 @@ pub(super) fn boot(tools: &Tools, kernel: &Kernel, image: &Path, verbose: bool) 
     }
     progress(&result, shown, verbose);
     let text = String::from_utf8_lossy(&fs::read(&result)?).replace('\r', "");
-    let mut run = parse(&kernel.release, &text);
+    let mut run = Run { timed_out, ..parse(&kernel.release, &text) };
     if run.exit.is_none() {
         let console = String::from_utf8_lossy(&fs::read(&console)?).into_owned();
         run.tail = tail(&format!("{console}\n{text}"), 30);

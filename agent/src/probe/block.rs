@@ -103,6 +103,7 @@ impl Running for Block {
         sink.samples.extend(gained.iter().map(|(key, stats)| block::stats(key, stats, &self.devices)));
         self.hosts.drain(sink);
         self.losses.drain(sink);
+        self.object.drain_skipped("block", sink);
         self.object.flush_log();
     }
 }

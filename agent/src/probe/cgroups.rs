@@ -99,6 +99,9 @@ impl Running for Cgroups {
     fn drain(&mut self, _window: Window, sink: &mut Sink) {
         self.poll(sink);
         self.losses(sink);
+        if self.object.drain_skipped("identity", sink) > 0 {
+            sink.cgroups.push(CgroupEvent::Lost);
+        }
         self.object.flush_log();
     }
 }

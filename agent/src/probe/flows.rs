@@ -149,6 +149,7 @@ impl Running for Flows {
         // after the rows' keys were read, so that each has its name
         self.hosts.drain(sink);
         self.losses.drain(sink);
+        self.object.drain_skipped("flow", sink);
         self.object.flush_log();
     }
 }

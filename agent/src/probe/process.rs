@@ -217,6 +217,7 @@ impl Running for Processes {
         }
         self.hosts.drain(sink);
         self.losses.drain(sink);
+        self.object.drain_skipped("process", sink);
         self.object.flush_log();
     }
 }

@@ -77,6 +77,7 @@ impl Running for Sched {
         }
         self.hosts.drain(sink);
         self.losses.drain(sink);
+        self.object.drain_skipped("usage", sink);
         self.object.flush_log();
     }
 }

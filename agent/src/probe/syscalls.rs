@@ -111,6 +111,7 @@ impl Running for Syscalls {
         // after the counters, so that no key is without its name
         self.hosts.drain(sink);
         self.losses.drain(sink);
+        self.object.drain_skipped("syscall", sink);
         self.object.flush_log();
     }
 }

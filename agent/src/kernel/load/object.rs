@@ -1,5 +1,6 @@
 //! A loaded object: its maps, and its programs attached one by one.
 
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,15 @@ use super::super::table::Table;
 use super::error::{Needs, of_program};
 use super::log::ProgramLog;
 use super::open_cgroup;
-use crate::probe::AttachError;
+use crate::probe::{AttachError, Sink};
+use crate::window::sample::Loss;
+
+/// What `/proc` says of a program's runs that were skipped; 0 where the kernel does not count them.
+fn skipped_runs(fd: RawFd) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
 
 /// What became of one program; a line of the table kernel × probe × program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +55,8 @@ pub struct Object {
     missing: Vec<String>,
     programs: Vec<ProgramReport>,
     log: Option<ProgramLog>,
+    /// Runs that the kernel skipped, as last reported.
+    skipped: u64,
 }
 
 impl Object {
@@ -58,7 +69,17 @@ impl Object {
         log: bool,
     ) -> Self {
         let log = if log { ProgramLog::new(probe, &mut ebpf) } else { None };
-        Self { probe, ebpf, trace_btf, parsed_btf: None, capabilities, missing, programs: Vec::new(), log }
+        Self {
+            probe,
+            ebpf,
+            trace_btf,
+            parsed_btf: None,
+            capabilities,
+            missing,
+            programs: Vec::new(),
+            log,
+            skipped: 0,
+        }
     }
 
     /// Loads and attaches a raw tracepoint program.
@@ -144,6 +165,23 @@ impl Object {
         if let Some(log) = &mut self.log {
             log.flush();
         }
+    }
+
+    /// Reports runs that the kernel skipped because the program was under way on that CPU: possible where programs
+    /// can be preempted (seen on 7.2). The kernel counts them from 5.12 on. Returns how many.
+    pub fn drain_skipped(&mut self, signal: &'static str, sink: &mut Sink) -> u64 {
+        let total: u64 = self
+            .ebpf
+            .programs()
+            .filter_map(|(_, program)| program.fd().ok())
+            .map(|fd| skipped_runs(fd.as_fd().as_raw_fd()))
+            .sum();
+        let count = total.saturating_sub(self.skipped);
+        self.skipped = total;
+        if count > 0 {
+            sink.losses.push(Loss { signal, stage: "kernel", reason: "program_busy", count });
+        }
+        count
     }
 
     /// Takes a map out of the object.

@@ -46,10 +46,20 @@ fn a_thousand_short_processes_are_all_reported() {
     for mut child in running {
         assert!(child.wait().is_ok());
     }
-    let pids_in_exits = |probe: &Attached| events(probe, &cgroup, "exit").count();
+    let exits = |probe: &Attached| events(probe, &cgroup, "exit").count() as u64;
+    // a kernel that can preempt programs (7.2) may skip a run, and counts it: told or in the ledger
+    let skipped = |probe: &Attached| {
+        probe
+            .sink
+            .losses
+            .iter()
+            .filter(|loss| loss.reason == "program_busy")
+            .map(|loss| loss.count)
+            .sum::<u64>()
+    };
     eventually("1,000 exits", || {
-        probe.poll();
-        pids_in_exits(&probe) >= 1_000
+        probe.drain();
+        exits(&probe) + skipped(&probe) >= 1_000
     });
     let own = std::env::current_exe().unwrap();
     for row in events(&probe, &cgroup, "exit") {
@@ -67,7 +77,9 @@ fn a_thousand_short_processes_are_all_reported() {
         assert!(row.lifetime_ns.is_some_and(|life| (20_000_000..20_000_000_000).contains(&life)));
         assert!(row.memory_peak.is_some_and(|peak| peak > 100_000), "{:?}", row.memory_peak);
     }
-    assert!(pids.is_empty(), "{} processes are missing", pids.len());
+    let skipped = skipped(&probe);
+    println!("processes\t{} missing\t{skipped} in the ledger", pids.len());
+    assert!(pids.len() as u64 <= skipped, "{} processes are missing, {skipped} told as lost", pids.len());
 }
 
 #[test]

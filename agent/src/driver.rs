@@ -88,6 +88,7 @@ impl Driver {
     pub fn run(mut self, token: Token, detached: Token) {
         let mut sink = Sink::default();
         let mut probes = self.attach(&token, &mut sink);
+        self.measure(&probes);
         let mut window = Window::containing(self.clock.now_unix_ns(), self.settings.window_seconds);
         self.pass(&mut sink);
         while !token.is_stopped() {

@@ -14,6 +14,8 @@ use crate::{Limits, LogRequest, Store};
 
 /// How many schedules run; each is another seed.
 const SCHEDULES: u64 = 1_000;
+/// A schedule mostly waits for its own threads.
+const THREADS: usize = 4;
 
 /// What the twin knows of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,8 +155,14 @@ async fn schedule(seed: u64) -> u64 {
 
 #[test]
 fn what_is_acknowledged_is_stored_once_whatever_fails() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let failures: u64 = (0..SCHEDULES).map(|seed| runtime.block_on(schedule(seed))).sum();
+    let share = |first: u64| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        (first..SCHEDULES).step_by(THREADS).map(|seed| runtime.block_on(schedule(seed))).sum::<u64>()
+    };
+    let failures: u64 = std::thread::scope(|scope| {
+        let shares: Vec<_> = (0..THREADS as u64).map(|first| scope.spawn(move || share(first))).collect();
+        shares.into_iter().map(|share| share.join().unwrap()).sum()
+    });
     // a disk that never fails would show nothing
     assert!(failures > SCHEDULES, "{failures}");
 }

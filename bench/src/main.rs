@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod agent;
+mod effect;
 mod machine;
 mod process;
 mod report;
@@ -28,6 +29,8 @@ enum What {
     Store(store::StoreArgs),
     /// Cost of each eBPF program and of the whole agent.
     Agent(agent::AgentArgs),
+    /// One look of the effects engine over many workloads and changes, and one whole case.
+    Effects(effect::EffectsArgs),
 }
 
 #[tokio::main]
@@ -35,5 +38,6 @@ async fn main() -> Result<()> {
     match Args::parse().what {
         What::Store(args) => store::run(args).await,
         What::Agent(args) => agent::run(args).await,
+        What::Effects(args) => effect::run(&args),
     }
 }

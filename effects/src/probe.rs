@@ -1,5 +1,7 @@
 //! One line of one workload, watched from a change on.
 
+use std::collections::BTreeMap;
+
 use crate::case::{Case, Signal};
 use crate::finding::{Design, Direction, Finding, Size, What};
 use crate::grid::Grid;
@@ -46,6 +48,7 @@ pub struct Probe {
     times: Vec<i64>,
     done: i64,
     seasonal: bool,
+    work: Option<Work>,
 }
 
 impl Probe {
@@ -62,6 +65,11 @@ impl Probe {
     ) -> Result<Self, Untestable> {
         let source = Source::of(samples, workload, signal, start).ok_or(Untestable::NoHistory)?;
         let past = line(facts, samples, (workload, signal, source), start, (i64::MIN, start));
+        let work = Work::of(facts, samples, (workload, signal), start);
+        let past = match &work {
+            Some(work) => work.per_request(facts, samples, workload, start, (i64::MIN, start), &past),
+            None => past,
+        };
         let first = past.first().ok_or(Untestable::NoHistory)?.0;
         let step_s = spacing(&past).unwrap_or(facts.step_s).max(facts.step_s);
         let values: Vec<f64> = past.iter().map(|s| s.1).collect();
@@ -101,13 +109,18 @@ impl Probe {
             times,
             done: start,
             seasonal,
+            work,
         })
     }
 
     /// Takes everything observed up to `now`.
     pub fn advance(&mut self, facts: &Case, samples: &Samples, now: i64) {
         let key = (self.workload.as_str(), self.signal, self.source);
-        for (time, value) in line(facts, samples, key, self.start, (self.done, now)) {
+        let mut fresh = line(facts, samples, key, self.start, (self.done, now));
+        if let Some(work) = &self.work {
+            fresh = work.per_request(facts, samples, &self.workload, self.start, (self.done, now), &fresh);
+        }
+        for (time, value) in fresh {
             let k = self.history.cell(time) - self.last;
             // a second sample in a cell already taken cannot be placed
             if k < 1 || k <= self.worse.1.cells() as i64 || k > MOST_CELLS {
@@ -165,6 +178,46 @@ impl Probe {
         let at = residuals.iter().position(|r| excess != 0.0 && reached(r))?;
         let before = if at == 0 { self.start } else { self.times[at - 1] };
         Some((before, self.times[at]))
+    }
+}
+
+/// Requests that a consumption is divided by: more use for more work is no harm.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    source: Source,
+    usual: f64,
+}
+
+/// Below this share of the usual requests the idle use dominates, and a ratio to requests says nothing.
+const LEAST_WORK: f64 = 0.05;
+
+impl Work {
+    /// `None` for signals that are no consumption, and where requests were not measured.
+    fn of(facts: &Case, samples: &Samples, (workload, signal): (&str, Signal), start: i64) -> Option<Self> {
+        if !matches!(signal, Signal::Cpu | Signal::NetworkReceive | Signal::NetworkTransmit) {
+            return None;
+        }
+        let source = Source::of(samples, workload, Signal::RequestRate, start)?;
+        let rates = line(facts, samples, (workload, Signal::RequestRate, source), start, (i64::MIN, start));
+        let usual = median(&mut rates.iter().map(|s| s.1).collect::<Vec<f64>>()).filter(|r| *r > 0.0)?;
+        Some(Self { source, usual })
+    }
+
+    /// The samples per request, where requests of the same time are known; in the unit of the signal at the
+    /// usual number of requests.
+    fn per_request(
+        &self,
+        facts: &Case,
+        samples: &Samples,
+        workload: &str,
+        start: i64,
+        window: (i64, i64),
+        used: &[(i64, f64)],
+    ) -> Vec<(i64, f64)> {
+        let rates = line(facts, samples, (workload, Signal::RequestRate, self.source), start, window);
+        let rates: BTreeMap<i64, f64> = rates.into_iter().collect();
+        let known = used.iter().filter_map(|(t, v)| rates.get(t).map(|r| (*t, *v, *r)));
+        known.map(|(t, v, r)| (t, v / (r / self.usual).max(LEAST_WORK))).collect()
     }
 }
 

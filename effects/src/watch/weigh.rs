@@ -134,8 +134,12 @@ fn single(facts: &Case, change: usize, evidence: &Evidence, left_out: Option<Ing
     let mut around = evidence.around.clone();
     around.sort_by(order);
     let best = |direction| {
-        let counts =
-            own.iter().filter(|(f, carrier)| f.direction == direction && carrier.is_none() && f.now >= still);
+        // more requests are neither harm nor help
+        let idle =
+            |f: &Finding| direction == Direction::Better && f.what == What::Signal(Signal::RequestRate);
+        let counts = own.iter().filter(|(f, carrier)| {
+            f.direction == direction && carrier.is_none() && f.now >= still && !idle(f)
+        });
         counts.map(|(f, _)| f.p).fold(1.0, f64::min)
     };
     let hints = evidence.hints.iter().filter(|f| f.direction == Direction::Worse && f.now >= STILL);

@@ -44,6 +44,11 @@ fn a_rollback_that_ends_failures_is_an_improvement() {
 }
 
 #[test]
+fn more_traffic_from_outside_is_nobodys_doing() {
+    check(Scenario::Surge, &[Verdict::None]);
+}
+
+#[test]
 fn nothing_is_nothing() {
     check(Scenario::Nothing, &[Verdict::None]);
 }

@@ -195,9 +195,11 @@ impl Shared {
 
     /// Stops acknowledging for good.
     pub(crate) fn stop(&self, why: String) {
-        tracing::error!(error = %why, "store stopped: what is on disk is unknown, restart to recover");
         let mut state = self.state();
-        state.stopped.get_or_insert(why);
+        if state.stopped.is_none() {
+            tracing::error!(error = %why, "store stopped: what is on disk is unknown, restart to recover");
+            state.stopped = Some(why);
+        }
         self.due.notify_one();
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::v1;
 
@@ -16,6 +17,8 @@ use crate::{Limits, LogRequest, Store};
 const SCHEDULES: u64 = 1_000;
 /// A schedule mostly waits for its own threads.
 const THREADS: usize = 4;
+/// A schedule takes milliseconds; one that takes this long waits for an answer that never comes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the twin knows of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +159,13 @@ async fn schedule(seed: u64) -> u64 {
 #[test]
 fn what_is_acknowledged_is_stored_once_whatever_fails() {
     let share = |first: u64| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        (first..SCHEDULES).step_by(THREADS).map(|seed| runtime.block_on(schedule(seed))).sum::<u64>()
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let run = |seed: u64| {
+            let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, schedule(seed)).await });
+            answered.unwrap_or_else(|_| panic!("seed {seed} hangs"))
+        };
+        (first..SCHEDULES).step_by(THREADS).map(run).sum::<u64>()
     };
     let failures: u64 = std::thread::scope(|scope| {
         let shares: Vec<_> = (0..THREADS as u64).map(|first| scope.spawn(move || share(first))).collect();

@@ -66,7 +66,7 @@ impl<S: Sink> Writer<S> {
         Self { disk, folder, limits, next_lsn, file: None, sink }
     }
 
-    /// Writes until every sender is gone or an fsync fails.
+    /// Writes until an fsync fails, and answers until every sender is gone.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         let mut buffer = Vec::new();
         while let Ok(Job(first)) = jobs.recv() {
@@ -82,11 +82,12 @@ impl<S: Sink> Writer<S> {
                 }
             }
             if !self.write(group, &mut buffer) {
-                // what is still queued must not wait for an answer that cannot come
-                let late = jobs.try_iter().map(|Job(admitted)| *admitted).collect();
-                self.sink.failed("sync", &io::Error::other("the log has stopped"), late);
-                return;
+                break;
             }
+        }
+        // after a failure: whoever comes until the store is closed still gets an answer
+        while let Ok(Job(late)) = jobs.recv() {
+            self.sink.failed("sync", &io::Error::other("the log has stopped"), vec![*late]);
         }
     }
 

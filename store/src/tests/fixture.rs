@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{AsArray as _, RecordBatch};
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt as _;
 use prost::Message as _;
 use proto::v1;
@@ -81,14 +82,25 @@ pub(crate) fn newest(limit: usize) -> LogRequest {
     LogRequest { limit: Some(limit), ..LogRequest::default() }
 }
 
-/// Rows as text, whatever dictionaries they came with.
+/// Rows as text, whatever dictionaries they came with. Times are numbers: how arrow shows a time zone depends on the
+/// features that other crates of the build ask of it.
 pub(crate) fn render(batches: &[RecordBatch]) -> String {
-    let plain = |column: &arrow::array::ArrayRef| match column.data_type() {
-        DataType::Dictionary(_, value) => arrow::compute::cast(column, value).unwrap(),
-        _ => std::sync::Arc::clone(column),
+    let options = FormatOptions::new().with_null("null");
+    let plain = |column: &ArrayRef| match column.data_type() {
+        DataType::Timestamp(..) => arrow::compute::cast(column, &DataType::Int64).unwrap(),
+        _ => Arc::clone(column),
     };
-    batches
-        .iter()
-        .map(|batch| format!("{:?}\n", batch.columns().iter().map(plain).collect::<Vec<_>>()))
-        .collect()
+    let mut text = String::new();
+    for batch in batches {
+        let columns: Vec<ArrayRef> = batch.columns().iter().map(plain).collect();
+        let columns: Vec<_> =
+            columns.iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            for (column, field) in columns.iter().zip(batch.schema().fields()) {
+                text += &format!("{}={} ", field.name(), column.value(row));
+            }
+            text.push('\n');
+        }
+    }
+    text
 }

@@ -93,8 +93,10 @@ pub(crate) fn render(batches: &[RecordBatch]) -> String {
     let mut text = String::new();
     for batch in batches {
         let columns: Vec<ArrayRef> = batch.columns().iter().map(plain).collect();
-        let columns: Vec<_> =
-            columns.iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
             for (column, field) in columns.iter().zip(batch.schema().fields()) {
                 text += &format!("{}={} ", field.name(), column.value(row));

@@ -1,5 +1,6 @@
 //! A child process under measurement: its CPU time and memory as the kernel counts them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +14,20 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) struct Measured {
     child: Child,
     peak_anon_kib: Arc<AtomicU64>,
+}
+
+/// What each thread had run at one moment.
+#[derive(Debug)]
+pub(crate) struct Threads(BTreeMap<PathBuf, u64>);
+
+impl Threads {
+    /// What the threads that live now have run since `before`; what one that has ended since ran is not in it.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let ran = |(thread, run): (&PathBuf, &u64)| {
+            run.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
+        };
+        Duration::from_nanos(self.0.iter().map(ran).sum())
+    }
 }
 
 impl Measured {
@@ -60,14 +75,18 @@ impl Measured {
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// Time on a CPU of the threads that live now, in nanoseconds: fine enough for one query.
-    pub(crate) fn thread_cpu(&self) -> Result<Duration> {
-        let mut total = 0;
+    /// Time on a CPU of each thread that lives now, in nanoseconds: fine enough for one query.
+    pub(crate) fn threads(&self) -> Result<Threads> {
+        let mut threads = BTreeMap::new();
         for task in std::fs::read_dir(format!("/proc/{}/task", self.pid())).context("list threads")? {
-            let schedstat = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            total += schedstat.split(' ').next().and_then(|run| run.parse::<u64>().ok()).unwrap_or(0);
+            let path = task?.path();
+            // a thread may end while it is read
+            let schedstat = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            if let Some(run) = schedstat.split(' ').next().and_then(|run| run.parse::<u64>().ok()) {
+                threads.insert(path, run);
+            }
         }
-        Ok(Duration::from_nanos(total))
+        Ok(Threads(threads))
     }
 
     /// Waits until it uses less than 4 % of a core for a second.

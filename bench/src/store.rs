@@ -1,11 +1,13 @@
 //! The store under load: data → batches (packed before the clock starts) → a real wake-aggregator → questions.
 
+mod fresh;
 mod generate;
 mod ingest;
 mod otlp;
 mod pack;
 mod query;
 mod server;
+mod sizes;
 mod truth;
 
 pub(crate) use ingest::quantile;
@@ -52,7 +54,9 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
     report.figure("log text MB", truth.text_bytes as f64 / 1e6);
     let server = server::Server::start(&dir, &args.profile, work.path()).await?;
     ingest::run(&server, &packed, &truth, &mut report).await?;
+    sizes::run(&server, &truth, &mut report)?;
     query::run(&server, &truth, &mut report).await?;
+    fresh::run(&server, &mut report).await?;
     report.figure("peak anonymous memory MiB", server.process.peak_anon_mib());
     report.figure("stop s", server.process.stop().await?.as_secs_f64());
     report.write(args.json.as_deref())

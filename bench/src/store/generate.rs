@@ -1,4 +1,5 @@
-//! A seeded generator of one node's logs, flows and usage: twelve workloads, five shapes of line, skewed rates.
+//! A seeded generator of one node's logs, flows and usage: twelve workloads, five shapes of line, skewed rates; per
+//! batch of lines a window of flows and usage for each of 72 pods.
 //!
 //! The same seed gives the same rows; times end at the start of the run. Needles are planted at known places.
 
@@ -187,8 +188,19 @@ fn side_rows(
             ts,
             window_s: 10,
             cpu_usage_ns: Some(random.skewed(10_000_000_000)),
-            memory_current: Some(random.below(1 << 30)),
-            memory_working_set: Some(random.below(1 << 30)),
+            cpu_user_ns: Some(random.skewed(6_000_000_000)),
+            cpu_system_ns: Some(random.skewed(4_000_000_000)),
+            memory_current: Some((u64::from(identity) * 4_000 + random.below(4_000)) * 4_096),
+            memory_working_set: Some((u64::from(identity) * 3_000 + random.below(3_000)) * 4_096),
+            memory_limit: Some(1 << 30),
+            pids_current: Some(20 + random.skewed(20)),
+            io_write_bytes: Some(random.skewed(2_000) * 4_096),
+            io_write_ops: Some(random.skewed(500)),
+            psi_cpu_some_us: Some(random.skewed(100_000)),
+            psi_memory_some_us: Some(0),
+            switches_voluntary: Some(random.skewed(20_000)),
+            switches_involuntary: Some(random.skewed(2_000)),
+            run_queue_hist: histogram(random, 12, 2_000),
             ..Default::default()
         });
         payload.flows.push(v1::FlowRow {
@@ -203,13 +215,25 @@ fn side_rows(
             bytes_received: random.skewed(10_000_000),
             packets_sent: random.skewed(10_000),
             packets_received: random.skewed(10_000),
+            connects: random.skewed(100),
+            closes: random.skewed(100),
             srtt_us: Some(random.skewed(20_000)),
+            rtt_hist: histogram(random, 30, 200),
             ..Default::default()
         });
     }
     truth.flow_rows += 72;
     truth.usage_rows += 72;
     Ok(())
+}
+
+/// A latency histogram with some ten buckets filled.
+fn histogram(random: &mut Random, from: usize, most: u64) -> Vec<u32> {
+    let mut counts = vec![0; proto::histogram::BUCKETS];
+    for count in counts.iter_mut().skip(from).take(10) {
+        *count = random.skewed(most) as u32;
+    }
+    counts
 }
 
 fn count(levels: &mut BTreeMap<String, Vec<u64>>, level: &str, minute: usize) {

@@ -1,22 +1,23 @@
 //! Ingest: from the first batch on the wire to the settled segments, in CPU time of the server.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use proto::v1::agent_message::Kind;
 use proto::v1::aggregator_message::Kind as Answer;
 use proto::v1::ingest_client::IngestClient;
-use proto::v1::{AgentMessage, Hello};
+use proto::v1::{AgentMessage, AggregatorMessage, Batch, Hello};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
 use super::pack::next_batch;
 use super::server::Server;
 use super::truth::Truth;
-use crate::process::disk_bytes;
 use crate::report::Report;
 
 /// Batches on the wire that no ack has come for yet.
@@ -24,54 +25,93 @@ const IN_FLIGHT: usize = 8;
 
 pub(crate) async fn run(server: &Server, packed: &Path, truth: &Truth, report: &mut Report) -> Result<()> {
     let (cpu, wall) = (server.process.cpu()?, Instant::now());
-    let latencies = send(server, packed).await?;
+    let sent = send(server, packed).await?;
     let acked = server.process.cpu()? - cpu;
     report.figure("ingest: wall s to the last ack", wall.elapsed().as_secs_f64());
     report.figure("ingest: CPU s to the last ack", acked.as_secs_f64());
-    report.figure("ingest: ack p50 ms", quantile(&latencies, 0.5));
-    report.figure("ingest: ack p99 ms", quantile(&latencies, 0.99));
+    report.figure("ingest: ack p50 ms", quantile(&sent.ack_ms, 0.5));
+    report.figure("ingest: ack p99 ms", quantile(&sent.ack_ms, 0.99));
+    report.figure("ingest: batches refused for a while", sent.refused);
     server.post("/api/v1/admin/seal", &serde_json::json!({})).await?;
     server.process.settle().await?;
     let settled = (server.process.cpu()? - cpu).as_secs_f64();
     report.figure("ingest: CPU s to settled", settled);
     report.figure("ingest: lines per CPU-second, settled", truth.lines as f64 / settled);
     report.figure("ingest: MB of text per CPU-second, settled", truth.text_bytes as f64 / 1e6 / settled);
-    let disk = disk_bytes(&server.data)? as f64;
-    report.figure("disk: MB", disk / 1e6);
-    report.figure("disk: bytes per line", disk / truth.lines as f64);
-    report.figure("disk: share of text, %", 100.0 * disk / truth.text_bytes as f64);
+    report.figure("ingest: peak anonymous memory MiB", server.process.peak_anon_mib());
     Ok(())
 }
 
-/// Sends every batch over one stream; returns the ack latencies in milliseconds.
-async fn send(server: &Server, packed: &Path) -> Result<Vec<f64>> {
-    let mut client =
-        IngestClient::connect(server.ingest.clone()).await.context("connect to the aggregator")?;
-    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-    let hello = Hello { node: "bench".to_owned(), wire_version: proto::WIRE_VERSION, ..Default::default() };
-    sender.send(AgentMessage { kind: Some(Kind::Hello(hello)) }).await?;
-    let mut answers = client.stream(ReceiverStream::new(receiver)).await?.into_inner();
+/// What sending took.
+#[derive(Debug, Default)]
+struct Sent {
+    /// From the first time that a batch was sent to its ack, milliseconds.
+    ack_ms: Vec<f64>,
+    /// Times that a batch was refused and sent again: the server had no room yet.
+    refused: u64,
+}
+
+/// Sends every batch over one stream, and again what was refused for a while.
+async fn send(server: &Server, packed: &Path) -> Result<Sent> {
+    let mut stream = AckedStream::open(server).await?;
     let mut input = BufReader::with_capacity(1 << 20, File::open(packed)?);
-    let mut sent = std::collections::VecDeque::new();
-    let mut latencies = Vec::new();
+    let mut waiting: BTreeMap<(u64, u64), (Batch, Instant)> = BTreeMap::new();
+    let mut sent = Sent::default();
     loop {
-        while sent.len() < IN_FLIGHT
+        while waiting.len() < IN_FLIGHT
             && let Some(batch) = next_batch(&mut input)?
         {
-            sent.push_back(Instant::now());
-            sender.send(AgentMessage { kind: Some(Kind::Batch(batch)) }).await?;
+            waiting.insert((batch.epoch, batch.seq), (batch.clone(), Instant::now()));
+            stream.send(batch).await?;
         }
-        let Some(at) = sent.pop_front() else { return Ok(latencies) };
-        match answers.message().await?.and_then(|message| message.kind) {
-            Some(Answer::Ack(ack)) if ack.rejected_rows == 0 => {
-                latencies.push(at.elapsed().as_secs_f64() * 1e3)
+        if waiting.is_empty() {
+            return Ok(sent);
+        }
+        match stream.answer().await? {
+            Answer::Ack(ack) if ack.rejected_rows == 0 => {
+                let (_, at) = waiting.remove(&(ack.epoch, ack.seq)).context("an ack of nothing")?;
+                sent.ack_ms.push(at.elapsed().as_secs_f64() * 1e3);
             }
-            Some(Answer::Ack(ack)) => {
+            Answer::Ack(ack) => {
                 bail!("batch {} lost {} rows: {:?}", ack.seq, ack.rejected_rows, ack.rejected.first())
             }
-            Some(Answer::Refused(refused)) => bail!("refused {}: {}", refused.code, refused.detail),
-            None => bail!("the aggregator closed the stream"),
+            Answer::Refused(refused) if refused.retryable => {
+                sent.refused += 1;
+                tokio::time::sleep(Duration::from_millis(refused.retry_after_ms)).await;
+                let (batch, _) =
+                    waiting.get(&(refused.epoch, refused.seq)).context("a refusal of nothing")?;
+                stream.send(batch.clone()).await?;
+            }
+            Answer::Refused(refused) => bail!("refused {}: {}", refused.code, refused.detail),
         }
+    }
+}
+
+/// A stream of batches to the aggregator, and its answers.
+pub(super) struct AckedStream {
+    sender: mpsc::Sender<AgentMessage>,
+    answers: Streaming<AggregatorMessage>,
+}
+
+impl AckedStream {
+    pub(super) async fn open(server: &Server) -> Result<Self> {
+        let mut client =
+            IngestClient::connect(server.ingest.clone()).await.context("connect to the aggregator")?;
+        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+        let hello =
+            Hello { node: "bench".to_owned(), wire_version: proto::WIRE_VERSION, ..Default::default() };
+        sender.send(AgentMessage { kind: Some(Kind::Hello(hello)) }).await?;
+        let answers = client.stream(ReceiverStream::new(receiver)).await?.into_inner();
+        Ok(Self { sender, answers })
+    }
+
+    pub(super) async fn send(&self, batch: Batch) -> Result<()> {
+        Ok(self.sender.send(AgentMessage { kind: Some(Kind::Batch(batch)) }).await?)
+    }
+
+    pub(super) async fn answer(&mut self) -> Result<Answer> {
+        let message = self.answers.message().await?.context("the aggregator closed the stream")?;
+        message.kind.context("an answer of no kind")
     }
 }
 

@@ -24,7 +24,7 @@ impl Server {
         let config = work.join("aggregator.yaml");
         let text = format!(
             "version: 1\ndata_dir: {}\ningest:\n  listen: 127.0.0.1:{ingest}\napi:\n  listen: 127.0.0.1:{api}\n\
-             store:\n  memory: {profile}\n",
+             store:\n  profile: {profile}\n",
             data.display()
         );
         std::fs::write(&config, text).context("write the aggregator's config")?;

@@ -20,7 +20,7 @@ use agent::window::assemble::{Assembler, Named};
 use agent::window::sample::{CgroupEvent, Owner, Row};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
-use daemon::shutdown::{Phase, Shutdown};
+use daemon::shutdown::Shutdown;
 use proto::v1::UsageRow;
 
 use crate::cgroup::Cgroup;
@@ -89,9 +89,8 @@ fn with_driver(work: impl FnOnce(), mut done: impl FnMut(&[Named]) -> bool) -> V
         clock: Clock::system(),
     };
     let shutdown = Shutdown::new(Duration::from_secs(5));
-    let (token, detached) =
-        (shutdown.register(Phase::Intake, "probes"), shutdown.register(Phase::Buffers, "detach"));
-    let thread = std::thread::spawn(move || driver.run(token, detached));
+    let stopping = shutdown.clone();
+    let thread = std::thread::spawn(move || driver.run(&stopping));
     crate::probes::eventually("the probes run", || {
         states.is_running("process") && states.is_running("cgroups")
     });
@@ -122,13 +121,16 @@ fn a_cgroup_that_lived_a_moment_is_named_and_billed() {
     if !requires(name, &[Need::Root, Need::Btf, Need::Cgroup2]) {
         return;
     }
+    // the last reading is the exit event, which comes before the kernel has torn the process down: 4 % of 10 ms of
+    // work here, 60 ms of any work where a busy machine emulates this one
+    let burn = if std::env::var_os("WAKE_EMULATED").is_some() { "burn_ms 500" } else { "burn_ms 50" };
     let mut truth = 0;
     let mut paths = Vec::new();
     let mut ids = Vec::new();
     let work = || {
         for _ in 0..5 {
             let cgroup = Cgroup::new(crate::features(), "moment").unwrap();
-            let mut child = cgroup.enter(&mut child::command("burn_ms 50")).spawn().unwrap();
+            let mut child = cgroup.enter(&mut child::command(burn)).spawn().unwrap();
             truth += child::wait(&mut child).cpu_ns;
             paths.push(cgroup.path());
             ids.push(cgroup.id());
@@ -155,7 +157,5 @@ fn a_cgroup_that_lived_a_moment_is_named_and_billed() {
             _ => None,
         })
         .sum();
-    // the last reading is the exit event, which comes before the kernel has torn the process down: 4 % of 10 ms of
-    // work here, 13 % where the machine is emulated
     within(billed, truth, 0.25);
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{AgentConfig, ExportKind};
 use crate::driver::Driver;
+use crate::driver::budget::Budget;
 use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::export::SharedSpool;
@@ -20,6 +21,7 @@ use crate::export::chunks::Chunks;
 use crate::export::client::Client;
 use crate::export::spool::{Spool, SpoolError};
 use crate::export::writer::{Item, QUEUE_ITEMS, Writer};
+use crate::files::addresses::Addresses;
 use crate::files::{Roots, Usage};
 use crate::identity::walk::{Mounts, mounts};
 use crate::identity::{Identities, NodeName};
@@ -156,6 +158,8 @@ impl Agent {
             metrics,
             ledger,
             health: health.clone(),
+            addresses: Addresses::new(proc.clone()),
+            budget: Budget::new(Duration::from_millis(config.budget.cpu_ms_per_second)),
             clock,
         };
         Ok(Self { driver, export, logs, admin, registry, health, states })

@@ -38,6 +38,8 @@ pub struct AgentConfig {
     pub admin: AdminConfig,
     /// Workload metrics on `/metrics`.
     pub metrics: MetricsConfig,
+    /// What the agent may cost; beyond, it sheds detail.
+    pub budget: BudgetConfig,
     /// Let the eBPF programs' own debug lines reach the agent's log. Costs a ring buffer and time per event.
     pub ebpf_log: bool,
 }
@@ -184,6 +186,18 @@ pub struct MetricsConfig {
     pub idle_seconds: u64,
 }
 
+/// What the agent may cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// CPU time in milliseconds per second, of the agent and, as estimated, of its programs in other processes. When it is
+    /// exceeded for 20 s, the agent sheds in this order, one after the other: latency of syscalls, run-queue delays, flows
+    /// by peer; never identity, counts and bytes. What is shed is told in `/probes`, in `budget_shed` and as losses, and
+    /// comes back when there is room.
+    #[schemars(range(min = 10, max = 64_000))]
+    pub cpu_ms_per_second: u64,
+}
+
 impl Default for AgentConfig {
     fn default() -> Self {
         Self {
@@ -197,6 +211,7 @@ impl Default for AgentConfig {
             logs: LogsConfig::default(),
             admin: AdminConfig::default(),
             metrics: MetricsConfig::default(),
+            budget: BudgetConfig::default(),
             ebpf_log: false,
         }
     }
@@ -247,6 +262,12 @@ impl Default for AdminConfig {
 impl Default for MetricsConfig {
     fn default() -> Self {
         Self { max_workloads: 1000, max_peers: 256, idle_seconds: 900 }
+    }
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self { cpu_ms_per_second: 300 }
     }
 }
 

@@ -5,6 +5,7 @@
 //! Invariants: absent is absent, never zero; what a cgroup used before it was first seen counts only if it was born
 //! while the agent ran; open descriptors stay within the budget.
 
+pub mod addresses;
 mod cgroup;
 mod host;
 mod nest;

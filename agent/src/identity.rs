@@ -5,6 +5,7 @@
 //! by `MAX_HOST_COMMS`); an id keeps its first path, since ids are not used again within a boot.
 
 pub mod name;
+mod pods;
 pub mod walk;
 
 use std::collections::{HashMap, VecDeque};
@@ -14,7 +15,8 @@ use std::time::Duration;
 use agent_common::workload::{COMM_LEN, HOST_BIT, MAX_HOST_COMMS, host_key};
 use proto::v1;
 
-use crate::window::sample::{CgroupEvent, Owner, Row, Sample};
+use self::pods::Pods;
+use crate::window::sample::{CgroupEvent, Owner, PodContainer, Row, Sample};
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +51,7 @@ pub struct Identities {
     host_comms: HashMap<u64, String>,
     hosts: HashMap<String, Arc<v1::Identity>>,
     named: HashMap<(&'static str, String), Arc<v1::Identity>>,
+    pods: Pods,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,7 @@ impl Identities {
             host_comms: HashMap::new(),
             hosts: HashMap::new(),
             named: HashMap::new(),
+            pods: Pods::default(),
         }
     }
 
@@ -92,7 +96,10 @@ impl Identities {
             return;
         }
         let name = name::name(path);
+        let (namespace, pod) = self.pods.name_of(&name.pod_uid);
         let identity = v1::Identity {
+            namespace,
+            pod,
             workload: name.workload,
             workload_kind: name.kind.to_owned(),
             pod_uid: name.pod_uid,
@@ -157,6 +164,7 @@ impl Identities {
             Owner::Workload(id) if *id == self.root_id || *id == 0 => Some(self.host("other")),
             Owner::Workload(id) => self.cgroups.get(id).map(|entry| Arc::clone(&entry.identity)),
             Owner::Host(comm) => Some(self.host(comm)),
+            Owner::Pod(pod) => Some(self.pod(pod)),
             Owner::File(path) => {
                 Some(self.kept(path, "file", &format!("file/{}", path.trim_start_matches('/'))))
             }
@@ -187,7 +195,7 @@ impl Identities {
         let (key, kind) = match owner {
             Owner::Workload(key) if key & HOST_BIT != 0 => (0, "host_process"),
             Owner::Workload(key) => (*key, "cgroup"),
-            Owner::Host(_) | Owner::File(_) | Owner::Named(_) => (0, "cgroup"),
+            Owner::Host(_) | Owner::File(_) | Owner::Named(_) | Owner::Pod(_) => (0, "cgroup"),
         };
         let workload = if kind == "cgroup" { format!("cgroup/{key}") } else { String::from("host/other") };
         Arc::new(v1::Identity { workload, workload_kind: kind.to_owned(), cgroup_id: key, ..self.blank() })
@@ -230,6 +238,31 @@ impl Identities {
             ..self.blank()
         });
         self.hosts.insert(comm.to_owned(), Arc::clone(&identity));
+        identity
+    }
+
+    /// A container's log names the pod, and so the pod's cgroups from then on; both are the workload `pod/<uid>`.
+    fn pod(&mut self, owner: &PodContainer) -> Arc<v1::Identity> {
+        if let Some(identity) = self.pods.identity(owner) {
+            return identity;
+        }
+        let identity = Arc::new(v1::Identity {
+            namespace: owner.namespace.clone(),
+            workload: format!("pod/{}", owner.uid),
+            workload_kind: String::from("container"),
+            pod: owner.pod.clone(),
+            pod_uid: owner.uid.clone(),
+            container: owner.container.clone(),
+            ..self.blank()
+        });
+        self.pods.keep(owner, &identity);
+        let unnamed =
+            |entry: &&mut Entry| entry.identity.pod_uid == owner.uid && entry.identity.pod.is_empty();
+        for entry in self.cgroups.values_mut().filter(unnamed) {
+            let identity = Arc::make_mut(&mut entry.identity);
+            identity.namespace.clone_from(&owner.namespace);
+            identity.pod.clone_from(&owner.pod);
+        }
         identity
     }
 

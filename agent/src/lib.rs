@@ -77,9 +77,8 @@ impl Agent {
     pub fn spawn(self) -> std::io::Result<Running> {
         let shutdown = Shutdown::new(GRACE);
         let Self { driver, export, logs, admin, registry, health, states } = self;
-        let (token, detached) =
-            (shutdown.register(Phase::Intake, "probes"), shutdown.register(Phase::Buffers, "probe detach"));
-        std::thread::Builder::new().name("probes".into()).spawn(move || driver.run(token, detached))?;
+        let stopping = shutdown.clone();
+        std::thread::Builder::new().name("probes".into()).spawn(move || driver.run(&stopping))?;
         if let Some((mut writer, client)) = export {
             if let Some((logs, metrics)) = logs {
                 match logs.spawn() {

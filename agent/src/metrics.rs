@@ -39,6 +39,20 @@ pub struct ProbeStateLabels {
     pub reason: String,
 }
 
+/// How true a window was to its length.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ExtentLabels {
+    /// whole | partial | stretched
+    pub extent: String,
+}
+
+/// What the budget can shed.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PartLabels {
+    /// syscall_latency | run_queue | flow_peers
+    pub part: String,
+}
+
 /// One label that is a signal.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct SignalLabels {
@@ -71,6 +85,12 @@ pub struct AgentMetrics {
     pub drain_seconds: Family<ProbeLabels, Histogram>,
     /// Time from a window's end until its rows were handed over.
     pub window_seconds: Histogram,
+    /// Windows closed, by how true they were to their length.
+    pub windows: Family<ExtentLabels, Counter>,
+    /// 1 for each part that is shed because the agent was over its budget.
+    pub budget_shed: Family<PartLabels, Gauge>,
+    /// CPU time per second, programs included.
+    pub budget_used: Gauge<f64, std::sync::atomic::AtomicU64>,
     /// Panics of a probe that were caught.
     pub probe_panics: Family<ProbeLabels, Counter>,
     /// Names known.
@@ -117,6 +137,22 @@ impl AgentMetrics {
                 "Time from a window's end until its rows were handed to the export",
                 Unit::Seconds,
                 durations(),
+            ),
+            windows: root.register(
+                "windows",
+                "Windows closed: whole ones, partial ones (the first, the last), and stretched ones (the agent stood still)",
+                Family::default(),
+            ),
+            budget_shed: root.register(
+                "budget_shed",
+                "1 for each part that is shed because the agent was over its budget",
+                Family::default(),
+            ),
+            budget_used: root.register_with_unit(
+                "budget_used",
+                "CPUs that the agent used in the last window, its programs in other processes included as estimated",
+                Unit::Other("cpus".into()),
+                Gauge::default(),
             ),
             probe_panics: root.register(
                 "probe_panics",

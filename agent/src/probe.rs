@@ -48,6 +48,14 @@ pub trait Running: Send {
         Vec::new()
     }
 
+    /// Gives up or takes up again what this probe can do without while the agent is over its budget.
+    ///
+    /// # Errors
+    /// When the programs could not be detached or attached; the probe runs on as it was.
+    fn detail(&mut self, _on: bool) -> Result<(), AttachError> {
+        Ok(())
+    }
+
     /// Empties rings into the sink; bounded work per call.
     fn poll(&mut self, _sink: &mut Sink) {}
 

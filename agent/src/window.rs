@@ -1,15 +1,17 @@
 //! The window: the fixed span of wall time that a row sums up, aligned so that all nodes agree.
 
 pub mod assemble;
+pub mod current;
 pub(crate) mod peers;
 pub mod sample;
 
-/// One window, `[start, start + length)`.
+/// One window, `[start, start + length)`. As nominal ones are laid the start is a multiple of the length; what a row
+/// carries is what was covered (`current`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Nanoseconds since the Unix epoch, a multiple of the length.
+    /// Nanoseconds since the Unix epoch, a whole second.
     pub start_ns: u64,
-    /// Length in whole seconds, 1 to 60.
+    /// Length in whole seconds.
     pub seconds: u32,
 }
 

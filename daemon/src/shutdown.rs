@@ -77,6 +77,11 @@ impl Shutdown {
         Token { shared: Arc::clone(&self.0), id, phase, begun }
     }
 
+    /// Whether a phase has begun; for parts that hold no token, since nothing must wait for them.
+    pub fn has_begun(&self, phase: Phase) -> bool {
+        self.0.begun.borrow().is_some_and(|begun| begun >= phase)
+    }
+
     /// Asks for the shutdown; `requested` returns everywhere. May be called often.
     pub fn request(&self) {
         self.0.requested.send_replace(true);

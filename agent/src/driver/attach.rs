@@ -2,21 +2,21 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use daemon::shutdown::Token;
+use daemon::shutdown::{Phase, Shutdown};
 
 use super::{Attached, Driver, lock};
 use crate::kernel::KernelFeatures;
-use crate::probe::{AttachError, Sink};
+use crate::probe::{AttachError, Probe, Sink};
 
 impl Driver {
     /// Cgroup events first, then the walk of the tree, then everything that needs names.
-    pub(super) fn attach(&mut self, token: &Token, sink: &mut Sink) -> Vec<Attached> {
+    pub(super) fn attach(&mut self, shutdown: &Shutdown, sink: &mut Sink) -> Vec<Attached> {
         let started = self.clock.monotonic();
         let features = KernelFeatures::probe();
         let mut attached = Vec::new();
         let mut is_walked = false;
         for probe in self.probes {
-            if token.is_stopped() {
+            if shutdown.has_begun(Phase::Intake) {
                 break;
             }
             if !is_walked && probe.name != "cgroups" {
@@ -27,18 +27,7 @@ impl Driver {
                 self.states.disabled(probe.name, "switched off in the config");
                 continue;
             }
-            let attach = || (probe.attach)(&features, &self.settings);
-            match catch_unwind(AssertUnwindSafe(attach)) {
-                Ok(Ok(running)) => {
-                    self.states.running(probe.name, running.missing());
-                    let fds = running.wake_fds();
-                    attached.push(Attached { name: probe.name, running, fds });
-                }
-                Ok(Err(error)) => self.refuse(probe.name, &error),
-                Err(_) => {
-                    self.states.failed(probe.name, "panic", "attaching panicked; the log has the place")
-                }
-            }
+            attached.extend(self.attach_one(probe, &features));
             self.poll(&mut attached, sink);
         }
         if !is_walked {
@@ -52,6 +41,21 @@ impl Driver {
         let took_ms = (self.clock.monotonic() - started).as_millis();
         tracing::info!(kernel, took_ms, probes = self.states.line(), "probes attached");
         attached
+    }
+
+    /// One probe; its state says what became of it.
+    pub(super) fn attach_one(&self, probe: &'static Probe, features: &KernelFeatures) -> Option<Attached> {
+        let attach = || (probe.attach)(features, &self.settings);
+        match catch_unwind(AssertUnwindSafe(attach)) {
+            Ok(Ok(running)) => {
+                self.states.running(probe.name, running.missing());
+                let fds = running.wake_fds();
+                return Some(Attached { name: probe.name, running, fds });
+            }
+            Ok(Err(error)) => self.refuse(probe.name, &error),
+            Err(_) => self.states.failed(probe.name, "panic", "attaching panicked; the log has the place"),
+        }
+        None
     }
 
     fn refuse(&self, name: &'static str, error: &AttachError) {
@@ -73,3 +77,6 @@ impl Driver {
         usage.begin();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,11 @@ impl States {
         self.stopped(probe, "disabled", "config", why);
     }
 
+    /// It is shed for a while.
+    pub fn over_budget(&self, probe: &str) {
+        self.stopped(probe, "disabled", "budget", "shed, the agent is over its budget");
+    }
+
     /// This host lacks what it needs.
     pub fn unsupported(&self, probe: &str, code: &str, detail: &str) {
         self.stopped(probe, "unsupported", code, detail);

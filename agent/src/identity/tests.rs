@@ -4,7 +4,7 @@ use agent_common::workload::{HOST_BIT, host_key};
 
 use super::walk::Found;
 use super::{Identities, MAX_TOMBSTONES, NodeName, TOMBSTONE_TTL};
-use crate::window::sample::{CgroupEvent, Owner, Row, Sample};
+use crate::window::sample::{CgroupEvent, Owner, PodContainer, Row, Sample};
 
 const ROOT: u64 = 1;
 
@@ -102,4 +102,30 @@ fn a_process_tells_the_name_behind_its_key() {
         table.learn(&Sample { owner: owner.clone(), row: Row::Process(Box::new(row)) });
         assert_eq!(workload(&mut table, &owner).as_deref(), expected);
     }
+}
+
+#[test]
+fn a_container_log_names_the_pod_and_its_cgroups() {
+    let mut table = table();
+    let uid = "0a1b2c3d-0000-4000-8000-000000000001";
+    let cgroup = |id, name: &str| made(id, &format!("/kubepods/burstable/pod{uid}/{name}"));
+    table.apply(&cgroup(7, &"a".repeat(64)), Duration::ZERO);
+    assert_eq!(table.resolve(&Owner::Workload(7)).unwrap().pod, "");
+    let container = PodContainer {
+        namespace: "shop".into(),
+        pod: "cart-7d9".into(),
+        uid: uid.into(),
+        container: "app".into(),
+    };
+    let of_log = table.resolve(&Owner::Pod(Box::new(container.clone()))).unwrap();
+    assert_eq!((of_log.namespace.as_str(), of_log.pod.as_str()), ("shop", "cart-7d9"));
+    assert_eq!((of_log.pod_uid.as_str(), of_log.container.as_str()), (uid, "app"));
+    table.apply(&cgroup(8, &"b".repeat(64)), Duration::ZERO);
+    for id in [7, 8] {
+        let identity = table.resolve(&Owner::Workload(id)).unwrap();
+        assert_eq!((identity.namespace.as_str(), identity.pod.as_str()), ("shop", "cart-7d9"));
+        assert_eq!(identity.workload, of_log.workload, "logs and usage of a pod are one workload");
+    }
+    let again = table.resolve(&Owner::Pod(Box::new(container))).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&again, &of_log));
 }

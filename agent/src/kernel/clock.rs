@@ -1,5 +1,7 @@
 //! The kernel's boot-time clock against wall time: the programs stamp with the one, rows carry the other.
 
+use std::time::Duration;
+
 /// `wall - boot` in nanoseconds; read again each window, since wall time is adjusted.
 pub fn boot_to_unix_ns() -> i64 {
     read(libc::CLOCK_REALTIME) - read(libc::CLOCK_BOOTTIME)
@@ -18,6 +20,11 @@ pub fn boot_ns() -> u64 {
 /// Nanoseconds since boot without suspend, as `bpf_ktime_get_ns` gives them.
 pub fn monotonic_ns() -> u64 {
     u64::try_from(read(libc::CLOCK_MONOTONIC)).unwrap_or(0)
+}
+
+/// CPU time of all threads of this process since its start.
+pub fn process_cpu() -> Duration {
+    Duration::from_nanos(u64::try_from(read(libc::CLOCK_PROCESS_CPUTIME_ID)).unwrap_or(0))
 }
 
 fn read(clock: libc::clockid_t) -> i64 {

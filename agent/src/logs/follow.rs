@@ -3,6 +3,7 @@
 //! `start` takes up what the checkpoints say, `scan` finds new and rotated files, `expire` closes old ones, `read` goes
 //! round all logs with something to read. Everything is driven by the caller; nothing here waits.
 
+mod finished;
 mod followed;
 mod framing;
 mod log;
@@ -29,8 +30,10 @@ use crate::logs::record::{Chunk, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::tail::{READ_BYTES, Tail, key_of};
+use finished::Finished;
 use framing::Kind;
 use log::{Log, Looked, Progress};
+use rotated::Sibling;
 
 /// Rounds of one log before the next has its turn.
 const TURN: usize = 8;
@@ -54,6 +57,10 @@ pub(crate) struct Follower {
     logs: BTreeMap<PathBuf, Log>,
     directories: BTreeSet<PathBuf>,
     buffer: Vec<u8>,
+    /// When following began: what was made since belongs to nobody else.
+    started_ns: u64,
+    /// Rotated files of logs that are gone, so that a log which comes back does not read them again.
+    finished: Finished,
 }
 
 #[derive(Debug)]
@@ -114,12 +121,15 @@ impl Follower {
             logs: BTreeMap::new(),
             directories: BTreeSet::new(),
             buffer: vec![0; READ_BYTES],
+            started_ns: u64::MAX,
+            finished: Finished::default(),
         }
     }
 
     /// Takes up the files of the checkpoints, then those that are there now.
     pub(crate) fn start(&mut self) {
         let is_first = self.checkpoints.is_fresh();
+        self.started_ns = self.clock.now_unix_ns();
         let Resume { saved_ns, globs, positions } = self.checkpoints.resume();
         let mut by_log: BTreeMap<PathBuf, Vec<(SourceKey, FilePosition)>> = BTreeMap::new();
         for (source, position) in positions {
@@ -136,7 +146,9 @@ impl Follower {
         for (path, pattern) in found {
             let is_new_glob = !old.contains(&self.patterns[pattern].text);
             let at_end = is_new_glob && self.from == From::End;
-            if let Some(log) = self.admit(&path, pattern, at_end) {
+            // what was rotated away while the agent was stopped; of a new glob rotated files are history
+            let unread_since = if is_new_glob { u64::MAX } else { saved_ns };
+            if let Some(log) = self.admit(&path, pattern, at_end, unread_since) {
                 let files = log.files.iter_mut();
                 let positions = files.map(|file| Mark {
                     source: file.key(),
@@ -187,7 +199,7 @@ impl Follower {
     /// Finds new files, and what became of those that are followed.
     pub(crate) fn scan(&mut self) {
         for (path, pattern) in self.find() {
-            self.admit(&path, pattern, false);
+            self.admit(&path, pattern, false, self.started_ns);
         }
         self.reconcile(None);
     }
@@ -219,8 +231,9 @@ impl Follower {
         self.exclude.iter().any(|glob| glob.matches(path))
     }
 
-    /// Begins to follow the file, unless it is followed already or is another log's rotated one.
-    fn admit(&mut self, path: &Path, pattern: usize, at_end: bool) -> Option<&mut Log> {
+    /// Begins to follow the file, unless it is followed already or is another log's rotated one. Its rotated files that
+    /// were made since `unread_since` are read as well: they went before they were seen.
+    fn admit(&mut self, path: &Path, pattern: usize, at_end: bool, unread_since: u64) -> Option<&mut Log> {
         if self.logs.contains_key(path) || path.to_str().is_none() {
             return None;
         }
@@ -242,7 +255,15 @@ impl Follower {
         let kind = self.patterns[pattern].kind(path);
         let mut log = Log::new(path.to_owned(), real, kind, self.limit);
         let open = |file| if at_end { Tail::at_end(file) } else { Tail::new(file, 0) };
-        if let Err(error) = log.begin(self.clock.monotonic(), open) {
+        let followed: BTreeSet<SourceKey> =
+            self.logs.values().flat_map(Log::all).map(followed::Followed::key).collect();
+        let finished = self.finished.take(path);
+        let is_unread = |sibling: &Sibling| {
+            sibling.is_born_since(unread_since)
+                && !followed.contains(&sibling.key)
+                && !finished.contains(&sibling.identity())
+        };
+        if let Err(error) = log.begin(self.clock.monotonic(), open, is_unread) {
             self.cannot_read(path, &error);
             return None;
         }
@@ -276,7 +297,14 @@ impl Follower {
             open += log.all().count() as u64;
             lag += log.all().map(followed::Followed::unread).sum::<u64>();
         }
-        self.logs.retain(|_, log| log.all().next().is_some());
+        let finished = &mut self.finished;
+        self.logs.retain(|path, log| {
+            let is_live = log.all().next().is_some();
+            if !is_live {
+                finished.put(path, std::mem::take(&mut log.ignored));
+            }
+            is_live
+        });
         self.out.status.open_files.set(open);
         self.out.status.lag_bytes.set(lag);
     }

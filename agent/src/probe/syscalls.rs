@@ -86,6 +86,10 @@ impl Running for Syscalls {
         self.object.programs()
     }
 
+    fn detail(&mut self, on: bool) -> Result<(), AttachError> {
+        self.object.switch("syscalls_enter", on)
+    }
+
     fn drain(&mut self, _window: Window, sink: &mut Sink) {
         let mut errnos: HashMap<(u64, u32), Errnos> = HashMap::new();
         let errors = self.errors.read(|key, gained| {

@@ -40,13 +40,14 @@ pub struct Assembler {
     max_rows: usize,
     window: Duration,
     waiting: VecDeque<(Duration, Sample)>,
+    folds_peers: bool,
 }
 
 impl Assembler {
     /// At most `max_rows` rows of one signal in one window.
     pub fn new(max_rows: usize, window_seconds: u32) -> Self {
         let window = Duration::from_secs(u64::from(window_seconds));
-        Self { max_rows, window, waiting: VecDeque::new() }
+        Self { max_rows, window, waiting: VecDeque::new(), folds_peers: false }
     }
 
     fn patience(&self, owner: &Owner) -> Duration {
@@ -71,8 +72,19 @@ impl Assembler {
             stamp(&mut sample.row, window);
         }
         let mut rows = self.pass(samples, identities, now, losses);
+        if self.folds_peers {
+            let (flows, rest): (Vec<_>, Vec<_>) =
+                rows.into_iter().partition(|named| matches!(named.row, Row::Flow(_)));
+            rows = rest;
+            rows.extend(fold(flows, losses));
+        }
         self.keep_budget(&mut rows, losses);
         rows
+    }
+
+    /// Whether flows go out as one row per workload instead of one per peer.
+    pub fn fold_peers(&mut self, on: bool) {
+        self.folds_peers = on;
     }
 
     /// Names rows; those whose owner is unknown wait for `retry`.

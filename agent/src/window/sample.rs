@@ -18,10 +18,25 @@ pub enum Owner {
     Workload(u64),
     /// The root cgroup's executable, by name.
     Host(String),
+    /// A container of a pod, as the path of its log names it.
+    Pod(Box<PodContainer>),
     /// A log file that no process of a known cgroup writes.
     File(String),
     /// A workload that the config names for a glob.
     Named(String),
+}
+
+/// What `/var/log/pods/<namespace>_<pod>_<uid>/<container>/` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodContainer {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's uid; of a static pod the hash of its manifest.
+    pub uid: String,
+    /// The container's name.
+    pub container: String,
 }
 
 /// One row of one signal.

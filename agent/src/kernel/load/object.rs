@@ -1,11 +1,13 @@
 //! A loaded object: its maps, and its programs attached one by one.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use agent_common::plain::Plain;
 use aya::maps::{Map, MapData, RingBuf};
+use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{
     BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, RawTracePoint,
 };
@@ -57,6 +59,8 @@ pub struct Object {
     log: Option<ProgramLog>,
     /// Runs that the kernel skipped, as last reported.
     skipped: u64,
+    /// Links of BTF tracepoints, by program.
+    links: BTreeMap<String, BtfTracePointLinkId>,
 }
 
 impl Object {
@@ -79,6 +83,7 @@ impl Object {
             programs: Vec::new(),
             log,
             skipped: 0,
+            links: BTreeMap::new(),
         }
     }
 
@@ -102,11 +107,35 @@ impl Object {
             return Err(AttachError::Unsupported { code: "no_btf", detail });
         };
         let result = self.program::<BtfTracePoint>(program).and_then(|traced| {
-            let step = traced.load(tracepoint, &btf).and_then(|()| traced.attach().map(|_link| ()));
+            let step = traced.load(tracepoint, &btf).and_then(|()| traced.attach());
             step.map_err(|error| (Needs::Tracing, error))
         });
         self.parsed_btf = Some(btf);
+        let result = result.map(|link| drop(self.links.insert(program.to_owned(), link)));
         self.report(program, "tp_btf", tracepoint, result)
+    }
+
+    /// Detaches a BTF tracepoint program that was attached, or attaches it again; one that never was stays as it is.
+    pub fn switch(&mut self, program: &str, on: bool) -> Result<(), AttachError> {
+        let is_loaded =
+            self.programs.iter().any(|report| report.program == program && report.state == "running");
+        let link = self.links.remove(program);
+        if !is_loaded || link.is_some() == on {
+            self.links.extend(link.map(|link| (program.to_owned(), link)));
+            return Ok(());
+        }
+        let capabilities = self.capabilities;
+        let switched = self.program::<BtfTracePoint>(program).and_then(|traced| {
+            let step = match link {
+                Some(link) => traced.detach(link).map(|()| None),
+                None => traced.attach().map(Some),
+            };
+            step.map_err(|error| (Needs::Tracing, error))
+        });
+        let link =
+            switched.map_err(|(needs, error)| of_program(program, "again", needs, capabilities, &error))?;
+        self.links.extend(link.map(|link| (program.to_owned(), link)));
+        Ok(())
     }
 
     /// Loads and attaches a cgroup_skb program beside whatever else is attached there.

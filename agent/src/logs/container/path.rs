@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::window::sample::PodContainer;
+
 /// A container as its log's path names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Container {
@@ -9,6 +11,8 @@ pub(crate) struct Container {
     pub(crate) attributes: Vec<(&'static str, String)>,
     /// The runtime's id, 64 hex digits, where the path has it.
     pub(crate) id: Option<String>,
+    /// The container of a pod that the path names.
+    pub(crate) pod: Option<PodContainer>,
 }
 
 /// `.../pods/<namespace>_<pod>_<uid>/<container>/<restarts>.log` or docker's `.../containers/<id>/<id>-json.log`.
@@ -18,7 +22,7 @@ pub(crate) fn of_path(path: &Path) -> Container {
     if let Some(id) = file.strip_suffix("-json.log") {
         if id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let attributes = vec![("container.id", id.to_owned())];
-            return Container { attributes, id: Some(id.to_owned()) };
+            return Container { attributes, id: Some(id.to_owned()), pod: None };
         }
         return Container::default();
     }
@@ -35,7 +39,13 @@ pub(crate) fn of_path(path: &Path) -> Container {
     ];
     let restarts = file.split('.').next().filter(|count| count.parse::<u32>().is_ok());
     attributes.extend(restarts.map(|count| ("k8s.container.restart_count", count.to_owned())));
-    Container { attributes, id: None }
+    let pod = [namespace, name, uid, directory].iter().all(|part| !part.is_empty()).then(|| PodContainer {
+        namespace: namespace.to_owned(),
+        pod: name.to_owned(),
+        uid: uid.to_owned(),
+        container: directory.to_owned(),
+    });
+    Container { attributes, id: None, pod }
 }
 
 #[cfg(test)]
@@ -49,6 +59,9 @@ mod tests {
         let container = of_path(Path::new(path));
         let values: Vec<&str> = container.attributes.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["shop", "cart-7d9", "0a1b-2c", "app", "3"]);
+        let pod = container.pod.unwrap();
+        let names = [&pod.namespace, &pod.pod, &pod.uid, &pod.container];
+        assert_eq!(names, ["shop", "cart-7d9", "0a1b-2c", "app"]);
     }
 
     #[test]

@@ -55,8 +55,9 @@ impl Framing {
                 other => other,
             },
             Kind::Container(container) => {
-                let found = container.id.as_deref().and_then(|id| owners.of_container(id));
-                found.unwrap_or_else(|| Owner::File(path.display().to_string()))
+                let by_id = || container.id.as_deref().and_then(|id| owners.of_container(id));
+                let by_pod = container.pod.clone().map(|pod| Owner::Pod(Box::new(pod)));
+                by_pod.or_else(by_id).unwrap_or_else(|| Owner::File(path.display().to_string()))
             }
         };
     }

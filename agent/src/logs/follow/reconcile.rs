@@ -50,13 +50,31 @@ pub(super) fn present(real: &Path) -> io::Result<Present> {
 }
 
 impl Log {
-    /// Begins to follow a log that was not followed before, at the offset that `open` chooses.
+    /// Begins to follow a log that was not followed before, at the offset that `open` chooses. Rotated files that
+    /// `is_unread` takes had the log's name while nobody looked: they are read first, whole, oldest first.
     ///
     /// # Errors
-    /// When the file cannot be opened.
-    pub(crate) fn begin(&mut self, now: Duration, open: impl Fn(File) -> io::Result<Tail>) -> io::Result<()> {
-        self.ignored = siblings(&self.real).iter().map(Sibling::identity).collect();
-        self.files.push_back(Followed::new(open(File::open(&self.real)?)?, now));
+    /// When a file cannot be opened.
+    pub(crate) fn begin(
+        &mut self,
+        now: Duration,
+        open: impl Fn(File) -> io::Result<Tail>,
+        is_unread: impl Fn(&Sibling) -> bool,
+    ) -> io::Result<()> {
+        let Present { live, rotated } = present(&self.real)?;
+        let live = live.ok_or(io::ErrorKind::NotFound)?;
+        for sibling in rotated {
+            if is_unread(&sibling)
+                && let Ok(file) = File::open(&sibling.path)
+                && !is_copy(&file, &live)?
+            {
+                let file = Followed::new(Tail::new(file, 0)?, now);
+                self.files.push_back(Followed { is_rotated: true, ..file });
+            } else {
+                self.ignored.insert(sibling.identity());
+            }
+        }
+        self.files.push_back(Followed::new(open(live)?, now));
         Ok(())
     }
 

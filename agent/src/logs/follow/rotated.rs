@@ -17,6 +17,8 @@ pub(crate) struct Sibling {
     pub(crate) path: PathBuf,
     pub(crate) key: SourceKey,
     born_ns: u64,
+    /// `born_ns` is that, and not the last change.
+    has_birth: bool,
     pub(crate) modified_ns: i128,
     rank: Rank,
 }
@@ -30,6 +32,11 @@ enum Rank {
 }
 
 impl Sibling {
+    /// Whether the file was made at or after this time; not where the file system does not tell.
+    pub(crate) fn is_born_since(&self, unix_ns: u64) -> bool {
+        self.has_birth && self.born_ns >= unix_ns
+    }
+
     /// Names the file among all that ever have its inode.
     pub(crate) fn identity(&self) -> (SourceKey, u64) {
         (self.key, self.born_ns)
@@ -60,7 +67,8 @@ pub(crate) fn siblings(log: &Path) -> Vec<Sibling> {
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             let modified_ns = modified_ns(&metadata);
             let (key, born_ns) = identity(&metadata);
-            Some(Sibling { path: entry.path(), key, born_ns, modified_ns, rank })
+            let has_birth = self::born_ns(&metadata) > 0;
+            Some(Sibling { path: entry.path(), key, born_ns, has_birth, modified_ns, rank })
         })
         .collect();
     found.sort_by(older_first);

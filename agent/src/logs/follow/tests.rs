@@ -435,3 +435,44 @@ fn a_private_key_stays_hidden_over_a_restart() {
     let hidden = "[redacted:private_key]";
     bench.expect(&[hidden, hidden, hidden, hidden, "plain"]);
 }
+
+#[test]
+fn files_rotated_away_before_the_first_look_are_read_first() {
+    let mut bench = Bench::plain();
+    bench.append("b.log", "b\n");
+    bench.start();
+    bench.append("a.log", "one\n");
+    fs::rename(bench.path("a.log"), bench.path("a.log.2")).unwrap();
+    bench.append("a.log", "two\n");
+    fs::rename(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    bench.append("a.log", "three\n");
+    bench.expect(&["one", "two", "three"]);
+    bench.kill();
+    bench.start();
+    bench.append("a.log", "four\n");
+    bench.expect(&["one", "two", "three", "four"]);
+}
+
+#[test]
+fn a_log_that_comes_back_does_not_read_its_rotated_files_again() {
+    let mut bench = Bench::plain();
+    bench.start();
+    bench.append("a.log", "one\n");
+    bench.settle();
+    fs::rename(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    bench.clock.advance(Duration::from_secs(400));
+    bench.settle();
+    bench.append("a.log", "two\n");
+    bench.expect(&["one", "two"]);
+}
+
+#[test]
+fn rotated_files_that_are_older_than_the_agent_stay_unread() {
+    let mut bench = Bench::plain();
+    bench.append("a.log.1", "history\n");
+    // files get their time of birth from the real clock, the reader is ahead of it
+    bench.clock.advance(Duration::from_secs(50 * 365 * 86_400));
+    bench.start();
+    bench.append("a.log", "one\n");
+    bench.expect(&["one"]);
+}

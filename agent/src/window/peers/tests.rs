@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use proto::v1;
@@ -34,7 +36,7 @@ fn both_ends_on_this_host_know_each_other() {
         flow("curl", "client", "10.0.0.1", 80),
         flow("curl", "client", "::1", 81),
     ];
-    fill(&mut rows);
+    fill(&mut rows, &BTreeSet::new());
     assert_eq!(peers(&rows), ["nginx", "curl", "", ""]);
 }
 
@@ -45,6 +47,37 @@ fn several_candidates_are_none() {
         flow("b", "client", "127.0.0.1", 80),
         flow("nginx", "server", "127.0.0.1", 80),
     ];
-    fill(&mut rows);
+    fill(&mut rows, &BTreeSet::new());
     assert_eq!(peers(&rows), ["nginx", "nginx", ""]);
+}
+
+fn own() -> BTreeSet<IpAddr> {
+    ["10.0.0.7", "10.1.0.2", "2001:db8::7"].map(|text| text.parse().unwrap()).into()
+}
+
+#[test]
+fn addresses_of_this_host_are_known_too() {
+    let mut rows = [
+        flow("curl", "client", "10.0.0.7", 80),
+        flow("nginx", "server", "::ffff:10.1.0.2", 80),
+        // the same port by loopback is another matter
+        flow("probe", "client", "127.0.0.1", 80),
+        flow("curl", "client", "192.0.2.1", 80),
+        flow("dig", "client", "2001:db8::7", 53),
+        flow("dns", "server", "2001:db8::7", 53),
+    ];
+    fill(&mut rows, &own());
+    assert_eq!(peers(&rows), ["nginx", "curl", "", "", "dns", "dig"]);
+}
+
+#[test]
+fn the_same_port_of_two_addresses_is_left_open() {
+    let mut rows = [
+        flow("curl", "client", "10.0.0.7", 80),
+        // refused there: no server's row
+        flow("curl", "client", "10.1.0.2", 80),
+        flow("nginx", "server", "10.1.0.2", 80),
+    ];
+    fill(&mut rows, &own());
+    assert_eq!(peers(&rows), ["", "", ""]);
 }

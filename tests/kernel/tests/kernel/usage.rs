@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::driver::Driver;
+use agent::driver::budget::Budget;
 use agent::driver::states::States;
 use agent::driver::tree::Tree;
 use agent::export::writer::Item;
+use agent::files::addresses::Addresses;
 use agent::files::{Roots, Usage};
 use agent::identity::walk::mounts;
 use agent::identity::{Identities, NodeName};
@@ -86,6 +88,8 @@ fn with_driver(work: impl FnOnce(), mut done: impl FnMut(&[Named]) -> bool) -> V
         ledger: metrics.ledger.clone(),
         metrics,
         health: daemon::admin::Health::new(),
+        addresses: Addresses::new("/proc".into()),
+        budget: Budget::new(Duration::from_secs(64)),
         clock: Clock::system(),
     };
     let shutdown = Shutdown::new(Duration::from_secs(5));

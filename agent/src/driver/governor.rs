@@ -1,0 +1,140 @@
+//! The agent's budget: when it costs more than it may, parts are shed in a fixed order, and taken up again when there is
+//! room. Pure.
+//!
+//! Order: latency of syscalls, run-queue delays, flows by peer. Never: identity, counts, bytes, loss counters.
+//! What counts is the agent's own CPU time and, estimated from counts, that of its programs inside other processes.
+//! Sheds after `HOLD` above the budget, one part at a time; restores after a calm time that doubles each time a restored
+//! part had to go again soon.
+
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+
+/// How long the cost stays above the budget before a part is shed.
+const HOLD: Duration = Duration::from_secs(20);
+/// How long it stays below `CALM_PERCENT` of the budget before a part comes back, at first and at most.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
+/// A part that must go again so soon after it came back was taken up too early.
+const RELAPSE: Duration = Duration::from_secs(300);
+const CALM_PERCENT: u128 = 60;
+
+/// What can be shed, the first to go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Timing of syscalls; their counts and errors stay.
+    SyscallLatency,
+    /// Run-queue delays and context switches: the whole `sched` probe.
+    RunQueue,
+    /// Flows by peer; their sums per workload stay.
+    Peers,
+}
+
+impl Part {
+    /// The order of shedding.
+    pub const ORDER: [Self; 3] = [Self::SyscallLatency, Self::RunQueue, Self::Peers];
+
+    /// For the metric and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SyscallLatency => "syscall_latency",
+            Self::RunQueue => "run_queue",
+            Self::Peers => "flow_peers",
+        }
+    }
+
+    /// The probe that it belongs to.
+    pub fn probe(self) -> &'static str {
+        match self {
+            Self::SyscallLatency => "syscalls",
+            Self::RunQueue => "sched",
+            Self::Peers => "flows",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing.
+    Keep,
+    /// Give this up.
+    Shed(Part),
+    /// Take this up again.
+    Restore(Part),
+}
+
+/// The governor.
+#[derive(Debug)]
+pub struct Governor {
+    /// CPU time per second that is allowed.
+    budget: Duration,
+    /// How many parts of `ORDER` are shed.
+    shed: usize,
+    above: Duration,
+    calm: Duration,
+    patience: Duration,
+    since_restore: Option<Duration>,
+}
+
+impl Governor {
+    /// Allows `budget` of CPU time per second.
+    pub fn new(budget: Duration) -> Self {
+        let (above, calm) = (Duration::ZERO, Duration::ZERO);
+        Self { budget, shed: 0, above, calm, patience: PATIENCE.0, since_restore: None }
+    }
+
+    /// Whether this part is shed.
+    pub fn is_shed(&self, part: Part) -> bool {
+        self.shed().contains(&part)
+    }
+
+    /// What is shed.
+    pub fn shed(&self) -> &'static [Part] {
+        Part::ORDER.get(..self.shed).unwrap_or(&Part::ORDER)
+    }
+
+    /// In the time `elapsed` the agent and its programs used `used` of CPU time.
+    pub fn observe(&mut self, used: Duration, elapsed: Duration) -> Decision {
+        self.since_restore = self.since_restore.map(|since| since.saturating_add(elapsed));
+        let allowed = self.budget.as_nanos().saturating_mul(elapsed.as_nanos()) / 1_000_000_000;
+        if used.as_nanos() > allowed {
+            self.calm = Duration::ZERO;
+            self.above += elapsed;
+            return self.too_much();
+        }
+        self.above = Duration::ZERO;
+        if used.as_nanos().saturating_mul(100) > allowed.saturating_mul(CALM_PERCENT) {
+            self.calm = Duration::ZERO;
+            return Decision::Keep;
+        }
+        self.calm += elapsed;
+        self.enough()
+    }
+
+    fn too_much(&mut self) -> Decision {
+        let Some(&part) = Part::ORDER.get(self.shed) else { return Decision::Keep };
+        if self.above < HOLD {
+            return Decision::Keep;
+        }
+        self.above = Duration::ZERO;
+        self.shed += 1;
+        if let Some(since) = self.since_restore.take() {
+            let is_relapse = since < RELAPSE;
+            self.patience = if is_relapse { (self.patience * 2).min(PATIENCE.1) } else { PATIENCE.0 };
+        }
+        Decision::Shed(part)
+    }
+
+    fn enough(&mut self) -> Decision {
+        let last = self.shed.checked_sub(1).and_then(|last| Part::ORDER.get(last));
+        let Some(&part) = last else { return Decision::Keep };
+        if self.calm < self.patience {
+            return Decision::Keep;
+        }
+        self.calm = Duration::ZERO;
+        self.shed -= 1;
+        self.since_restore = Some(Duration::ZERO);
+        Decision::Restore(part)
+    }
+}

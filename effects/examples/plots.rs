@@ -74,7 +74,8 @@ fn placebos(dir: &Path) {
             grid.put((i as i64 + 1) * 60, *v);
         }
         let plan = Plan::at(&grid, BEFORE as i64).expect("a day came before");
-        let reference = Reference::build(&grid, &plan, BEFORE as i64, AFTER, (Side::Both, 1e-9), None);
+        let reference =
+            Reference::build(&grid, &plan, BEFORE as i64, AFTER, (&[Side::Both], 1e-9), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, BEFORE as i64, reference).expect("a day came before");
         let mut ratios = Vec::new();
         for (k, v) in values[BEFORE..].iter().enumerate() {

@@ -19,6 +19,12 @@ impl Grid {
         Self { origin: anchor.saturating_sub(steps.saturating_mul(step_s)), step_s, values: Vec::new() }
     }
 
+    /// The same grid without its values.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { origin: self.origin, step_s: self.step_s, values: Vec::new() }
+    }
+
     /// Puts a value into the cell that holds `time`; a later value of the same cell stands. Times before the
     /// origin are ignored, and so are jumps that would need more than `MOST` cells.
     pub fn put(&mut self, time: i64, value: f64) {

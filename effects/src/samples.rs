@@ -8,7 +8,7 @@ use crate::case::{Case, Entity, Signal};
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
     series: Vec<Kept>,
-    ids: BTreeMap<(Entity, Signal), usize>,
+    ids: BTreeMap<Entity, BTreeMap<Signal, usize>>,
     by_workload: BTreeMap<String, Vec<usize>>,
 }
 
@@ -35,8 +35,8 @@ impl Samples {
         if !crate::case::possible(signal, value) || !crate::case::is_time(time) {
             return false;
         }
-        let id = match self.ids.get(&(entity.clone(), signal)) {
-            Some(&id) => id,
+        let id = match self.id(entity, signal) {
+            Some(id) => id,
             None => self.enter(facts, entity, signal),
         };
         let values = &mut self.series[id].values;
@@ -50,7 +50,7 @@ impl Samples {
     fn enter(&mut self, facts: &Case, entity: &Entity, signal: Signal) -> usize {
         let id = self.series.len();
         self.series.push(Kept { entity: entity.clone(), signal, values: Vec::new() });
-        self.ids.insert((entity.clone(), signal), id);
+        self.ids.entry(entity.clone()).or_default().insert(signal, id);
         if let Some(workload) = facts.workload_of(entity) {
             self.by_workload.entry(workload.to_owned()).or_default().push(id);
         }
@@ -59,7 +59,11 @@ impl Samples {
 
     /// The series of one entity and signal.
     pub(crate) fn get(&self, entity: &Entity, signal: Signal) -> Option<&Kept> {
-        self.ids.get(&(entity.clone(), signal)).map(|&id| &self.series[id])
+        self.id(entity, signal).map(|id| &self.series[id])
+    }
+
+    fn id(&self, entity: &Entity, signal: Signal) -> Option<usize> {
+        self.ids.get(entity)?.get(&signal).copied()
     }
 
     /// All series of a workload: its own, its pods', and the calls it answers.

@@ -7,8 +7,10 @@
 
 mod frame;
 mod placebo;
+mod top;
 mod tracker;
 mod views;
+mod windows;
 
 pub use frame::Plan;
 pub use placebo::Reference;

@@ -10,6 +10,7 @@ pub use weigh::{ALPHA, Judgement, STILL, Verdict, Weighed};
 
 use crate::case::{Case, Entity, Signal};
 use crate::ingredient::Ingredient;
+use crate::past::Pasts;
 use crate::samples::Samples;
 use open::Open;
 
@@ -19,6 +20,7 @@ pub struct Watch {
     facts: Case,
     samples: Samples,
     open: Vec<Open>,
+    pasts: Pasts,
     left_out: Option<Ingredient>,
 }
 
@@ -34,7 +36,8 @@ impl Watch {
     pub fn without(mut facts: Case, left_out: Option<Ingredient>) -> Self {
         facts.series.clear();
         let open = (0..facts.changes.len()).map(|i| Open::new(i, left_out)).collect();
-        Self { facts, samples: Samples::default(), open, left_out }
+        let pasts = Pasts::new(left_out);
+        Self { facts, samples: Samples::default(), open, pasts, left_out }
     }
 
     /// Takes a sample; `false` if it cannot be or is older than one taken before for the same series.
@@ -44,8 +47,9 @@ impl Watch {
 
     /// Looks at every change that has begun and may still be decided at `now`.
     pub fn look(&mut self, now: i64) {
+        self.pasts.look();
         for open in &mut self.open {
-            open.advance(&self.facts, &self.samples, now);
+            open.advance(&self.facts, &self.samples, &mut self.pasts, now);
         }
         let evidence: Vec<_> =
             self.open.iter().map(|o| o.weighs().then(|| o.evidence(&self.facts, &self.samples))).collect();

@@ -3,6 +3,7 @@
 //! Two kinds of control need no other series: *short*, the median of the last hour, and *seasonal*, the same
 //! clock on each of the last seven days, shifted by the difference of the medians of the hour before.
 
+use super::views::BACK;
 use crate::grid::Grid;
 use crate::stats::robust::median;
 
@@ -39,6 +40,21 @@ impl Plan {
             }
         }
         Some(plan)
+    }
+
+    /// The stretches before a start, in seconds from it, that a plan and a trace over `horizon` cells can read:
+    /// what lies outside them need not be at hand.
+    pub fn reads(step_s: i64, horizon: usize) -> impl Iterator<Item = (i64, i64)> {
+        let back = (HOUR_S / step_s).max(FEWEST_BEFORE).max(BACK as i64) + 1;
+        let ahead = horizon as i64 + 1;
+        (0..=DAYS).map(move |day| (-day * DAY_S - back * step_s, -day * DAY_S + ahead * step_s))
+    }
+
+    /// The plan without its earlier days.
+    #[must_use]
+    pub fn short(mut self) -> Self {
+        self.lags.clear();
+        self
     }
 
     /// The plan without earlier days where fewer than `windows` independent placebos of `horizon` cells could be

@@ -4,8 +4,11 @@
 //! look; of the geometric mean of the views, per look; of the largest such ratio over all looks. So the final
 //! ratio may be read after every sample: peeking is paid for in the last layer.
 
-use super::frame::{Frame, Plan};
-use super::views::{BACK, Side, Trace, VIEWS};
+use std::sync::Arc;
+
+use super::frame::Plan;
+use super::views::{Side, VIEWS};
+use super::windows::Windows;
 use crate::grid::Grid;
 use crate::ingredient::Ingredient;
 use crate::stats::robust::{quantile, spread};
@@ -18,7 +21,7 @@ const SPACING_S: i64 = 900;
 /// Enough for a .95 quantile with a relative error of some percent.
 const WANTED: i64 = 200;
 /// The newest count; older ones describe another system.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 /// Ratios below this say nothing and must not dominate a geometric mean.
 const LEAST_RATIO: f64 = 1e-2;
 /// Where placebos stay far below their floors, the floor is the noise: a joint ratio of a half is as good as one.
@@ -57,6 +60,25 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// The scales of one look, from the views of the placebos that reach it; `own` independent ones among them.
+    fn of(
+        cells: usize,
+        seen: &[(usize, [f64; VIEWS])],
+        (prior, floor): (f64, f64),
+        own: f64,
+        viewed: usize,
+    ) -> Self {
+        let mut views = [0.0; VIEWS];
+        for (v, scale) in views.iter_mut().enumerate() {
+            let mut column: Vec<f64> = seen.iter().map(|s| s.1[v]).collect();
+            let measured = quantile(&mut column, 0.95).unwrap_or(prior).max(floor);
+            *scale = shrink(measured, prior, own);
+        }
+        let mut ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed], &views)).collect();
+        let measured = quantile(&mut ratios, 0.95).unwrap_or(1.0).max(LEAST_JOINT);
+        Self { cells, views, joint: shrink(measured, 1.0, own), viewed }
+    }
+
     /// Geometric mean of the views over their scales; 1 is the .95 quantile of the placebos at this look.
     pub(super) fn ratio(&self, views: &[f64; VIEWS]) -> f64 {
         joint(&views[..self.viewed], &self.views) / self.joint
@@ -70,66 +92,57 @@ impl Look {
 }
 
 impl Reference {
+    /// Cells of the longest window.
+    pub(super) fn horizon(&self) -> usize {
+        self.looks.last().map_or(1, |look| look.cells)
+    }
+
     /// Runs the pseudo-starts of `grid` whose windows end at or before cell `last`, for windows of up to
-    /// `horizon` cells. `floor` is the smallest scale that noise of this signal can have, in its own unit.
+    /// `horizon` cells, once for all sides. `floor` is the smallest scale that noise of this signal can have, in
+    /// its own unit. One reference per side, in their order.
     #[must_use]
     pub fn build(
         grid: &Grid,
         plan: &Plan,
         last: i64,
         horizon: usize,
-        (side, floor): (Side, f64),
+        (sides, floor): (&[Side], f64),
         left_out: Option<Ingredient>,
-    ) -> Self {
+    ) -> Vec<Arc<Self>> {
         let spacing = (last / WANTED).clamp(1, (SPACING_S / grid.step_s()).max(1));
-        let traces = match left_out {
-            Some(Ingredient::Placebos) => Vec::new(),
-            _ => traces(grid, plan, last, horizon, spacing),
+        let windows = match left_out {
+            Some(Ingredient::Placebos) => Windows::none(sides.len(), horizon),
+            _ => Windows::run(grid, plan, (last, horizon, spacing), sides),
         };
         let viewed = if left_out == Some(Ingredient::Views) { 1 } else { VIEWS };
-        let noise: Vec<f64> = grid.present(last - MOST as i64, last + 1).collect();
-        let prior = PRIOR_SCALE * spread(&mut noise.clone()).unwrap_or(0.0).max(floor);
-        let mut looks: Vec<Look> = Vec::new();
-        let mut best = vec![0.0_f64; traces.len()];
-        for cells in looks_up_to(horizon) {
-            // windows that overlap count by the part that is new
-            let part = (spacing as f64 / cells as f64).min(1.0);
-            let mut seen = Vec::new();
-            for (i, trace) in traces.iter().enumerate().filter(|(_, t)| t.seasonal.len() >= cells) {
-                seen.extend(trace.views(cells, side).map(|v| (i, v)));
+        let mut noise: Vec<f64> = grid.present(last - MOST as i64, last + 1).collect();
+        let prior = PRIOR_SCALE * spread(&mut noise).unwrap_or(0.0).max(floor);
+        let band = band(windows.means, prior);
+        let mut built = Vec::with_capacity(sides.len());
+        for (side, seen) in sides.iter().zip(&windows.seen) {
+            let mut looks: Vec<Look> = Vec::new();
+            let mut best = vec![0.0_f64; windows.count];
+            for (cells, seen) in looks_up_to(horizon).zip(seen) {
+                // windows that overlap count by the part that is new
+                let part = (spacing as f64 / cells as f64).min(1.0);
+                let look = Look::of(cells, seen, (prior, floor), part * seen.len() as f64, viewed);
+                for (i, views) in seen {
+                    best[*i] = best[*i].max(look.ratio(views));
+                }
+                looks.push(look);
             }
-            let own = part * seen.len() as f64;
-            let mut scales = [0.0; VIEWS];
-            for (v, scale) in scales.iter_mut().enumerate() {
-                let mut column: Vec<f64> = seen.iter().map(|s| s.1[v]).collect();
-                let measured = quantile(&mut column, 0.95).unwrap_or(prior).max(floor);
-                *scale = shrink(measured, prior, own);
-            }
-            let ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed], &scales)).collect();
-            let measured = quantile(&mut ratios.clone(), 0.95).unwrap_or(1.0).max(LEAST_JOINT);
-            let joint = shrink(measured, 1.0, own);
-            for ((i, _), r) in seen.iter().zip(&ratios) {
-                best[*i] = best[*i].max(r / joint);
-            }
-            looks.push(Look { cells, views: scales, joint, viewed });
+            let largest = quantile(&mut best.clone(), 0.95).unwrap_or(1.0).max(1.0);
+            let part = (spacing as f64 / horizon.max(1) as f64).min(1.0);
+            let tail = tail(&best, largest, part, part * windows.count as f64);
+            let placebos = windows.count;
+            built.push(Arc::new(Self { side: *side, looks, largest, tail, band, placebos }));
         }
-        let largest = quantile(&mut best.clone(), 0.95).unwrap_or(1.0).max(1.0);
-        let part = (spacing as f64 / horizon.max(1) as f64).min(1.0);
-        let tail = tail(&best, largest, part, part * traces.len() as f64);
-        let band = band(&traces, prior);
-        Self { side, looks, largest, tail, band, placebos: traces.len() }
+        built
     }
 }
 
 /// Quantiles .025 and .975 of the mean residual of a window, widened by the prior where placebos are few.
-fn band(traces: &[Trace], prior: f64) -> (f64, f64) {
-    let mut means: Vec<f64> = Vec::with_capacity(traces.len());
-    for trace in traces {
-        let seen: Vec<f64> = trace.seasonal.iter().copied().filter(|r| !r.is_nan()).collect();
-        if !seen.is_empty() {
-            means.push(seen.iter().sum::<f64>() / seen.len() as f64);
-        }
-    }
+fn band(mut means: Vec<f64>, prior: f64) -> (f64, f64) {
     let wide = if (means.len() as f64) < PRIOR_WEIGHT { prior } else { 0.0 };
     let low = quantile(&mut means, 0.025).unwrap_or(0.0);
     let high = quantile(&mut means, 0.975).unwrap_or(0.0);
@@ -152,7 +165,7 @@ fn shrink(measured: f64, prior: f64, own: f64) -> f64 {
     measured.powf(1.0 - weight) * prior.max(f64::MIN_POSITIVE).powf(weight)
 }
 
-fn looks_up_to(horizon: usize) -> impl Iterator<Item = usize> {
+pub(super) fn looks_up_to(horizon: usize) -> impl Iterator<Item = usize> {
     let horizon = horizon.max(1);
     LOOKS.into_iter().take_while(move |c| *c < horizon).chain(std::iter::once(horizon))
 }
@@ -160,24 +173,6 @@ fn looks_up_to(horizon: usize) -> impl Iterator<Item = usize> {
 fn joint(views: &[f64], scales: &[f64; VIEWS]) -> f64 {
     let sum: f64 = views.iter().zip(scales).map(|(v, q)| (v / q).max(LEAST_RATIO).ln()).sum();
     (sum / views.len() as f64).exp()
-}
-
-fn traces(grid: &Grid, plan: &Plan, last: i64, horizon: usize, spacing: i64) -> Vec<Trace> {
-    let horizon = horizon as i64;
-    let mut all = Vec::new();
-    // newest first; where history is long the first one ends where the change begins, else windows are cut
-    let mut start = if last > 2 * horizon { last - horizon } else { last - 1 };
-    while start > 0 && all.len() < MOST {
-        if let Some(frame) = Frame::at(grid, plan, start) {
-            let mut trace = Trace::begin(grid, start, BACK);
-            for k in 1..=horizon.min(last - start) {
-                trace.push(grid, &frame, k, grid.at(start + k));
-            }
-            all.push(trace);
-        }
-        start -= spacing;
-    }
-    all
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The change itself, run through the same views as its placebos.
 
+use std::sync::Arc;
+
 use super::frame::{Frame, Plan};
 use super::placebo::Reference;
-use super::views::{BACK, Trace};
+use super::views::{Seen, Trace};
 use crate::grid::Grid;
 
 /// How unusual a series has been since the change.
@@ -18,12 +20,14 @@ pub struct Ratio {
     pub placebos: usize,
 }
 
-/// One series since one change. Its size is fixed by the horizon: three numbers per cell.
+/// One series since one change. Its size is fixed by the horizon.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     frame: Frame,
     trace: Trace,
-    reference: Reference,
+    view: Seen,
+    residuals: Vec<f64>,
+    reference: Arc<Reference>,
     next: usize,
     largest: f64,
     now: f64,
@@ -33,20 +37,24 @@ pub struct Tracker {
 impl Tracker {
     /// `None` if the series has nothing before cell `last` to compare with.
     #[must_use]
-    pub fn open(grid: &Grid, plan: &Plan, last: i64, reference: Reference) -> Option<Self> {
+    pub fn open(grid: &Grid, plan: &Plan, last: i64, reference: Arc<Reference>) -> Option<Self> {
         let frame = Frame::at(grid, plan, last)?;
-        let trace = Trace::begin(grid, last, BACK);
-        Some(Self { frame, trace, reference, next: 0, largest: 0.0, now: 0.0, seen: 0 })
+        let trace = Trace::begin(grid, &frame, last);
+        let view = Seen::begin(reference.side, reference.horizon());
+        let residuals = Vec::new();
+        Some(Self { frame, trace, view, residuals, reference, next: 0, largest: 0.0, now: 0.0, seen: 0 })
     }
 
     /// Takes the value of the next cell (NaN for a gap); `history` is the grid up to the change or later.
     pub fn push(&mut self, history: &Grid, y: f64) {
-        let k = self.trace.seasonal.len() as i64 + 1;
-        self.trace.push(history, &self.frame, k, y);
+        let k = self.residuals.len() as i64 + 1;
+        let residuals = if y.is_nan() { (y, y) } else { self.frame.residuals(history, k, y) };
+        self.trace.push(y, residuals, std::slice::from_mut(&mut self.view));
+        self.residuals.push(residuals.0);
         self.seen += usize::from(!y.is_nan());
-        let n = self.trace.seasonal.len();
+        let n = self.residuals.len();
         let Some(look) = self.reference.looks.get(self.next).filter(|l| l.cells <= n) else { return };
-        if let Some(views) = self.trace.views(n, self.reference.side) {
+        if let Some(views) = self.trace.views(&self.view) {
             self.now = look.ratio(&views);
             self.largest = self.largest.max(self.now);
         }
@@ -56,7 +64,7 @@ impl Tracker {
     /// Cells taken so far.
     #[must_use]
     pub fn cells(&self) -> usize {
-        self.trace.seasonal.len()
+        self.residuals.len()
     }
 
     /// Samples among them.
@@ -93,7 +101,7 @@ impl Tracker {
     /// Residuals against the seasonal expectation so far; NaN for gaps.
     #[must_use]
     pub fn residuals(&self) -> &[f64] {
-        &self.trace.seasonal
+        &self.residuals
     }
 
     /// The level the change started from.

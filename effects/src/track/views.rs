@@ -1,11 +1,12 @@
 //! Views: what an effect can look like, each a number that grows with it.
 //!
-//! A short spike, a broad shift, a value never seen at this clock, a jump between neighbours: no single
-//! statistic sees all, and each, divided by what it does when nothing happens, is comparable with the others.
+//! A short spike, a broad shift, a value never seen at this clock, a jump between neighbours, a jump between
+//! longer stretches: no single statistic sees all, and each, divided by what it does when nothing happens, is
+//! comparable with the others.
 
 use super::frame::Frame;
+use super::top::Top;
 use crate::grid::Grid;
-use crate::stats::robust::top_mean;
 
 /// Number of views.
 pub(super) const VIEWS: usize = 5;
@@ -46,70 +47,129 @@ impl Side {
 /// Cells before the start that the jump views look back to.
 pub(super) const BACK: usize = 10;
 
-/// What was seen since a start, cell by cell; NaN where there was no sample.
-#[derive(Debug, Clone, Default)]
+/// What was seen since a start, cell by cell.
+#[derive(Debug, Clone)]
 pub(super) struct Trace {
-    /// Distance from the seasonal expectation.
-    pub(super) seasonal: Vec<f64>,
-    /// Distance from the nearest counterfactual.
-    pub(super) nearest: Vec<f64>,
-    /// The values themselves, the last `BACK` before the start first.
-    pub(super) level: Vec<f64>,
+    level: Level,
+    cells: usize,
+    seen: usize,
+    sum: f64,
+}
+
+/// What a trace says on one side, kept up with every cell.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    side: Side,
+    seasonal: Top,
+    nearest: Top,
+    step: f64,
+}
+
+impl Seen {
+    /// Nothing yet, for traces of up to `horizon` cells.
+    pub(super) fn begin(side: Side, horizon: usize) -> Self {
+        let (seasonal, nearest) = (Top::new(horizon.div_ceil(6)), Top::new(horizon.div_ceil(12)));
+        Self { side, seasonal, nearest, step: 0.0 }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.seasonal.clear();
+        self.nearest.clear();
+        self.step = 0.0;
+    }
+
+    fn push(&mut self, (seasonal, nearest): (f64, f64)) {
+        self.seasonal.push(self.side.part(seasonal));
+        self.nearest.push(self.side.part(nearest));
+    }
 }
 
 impl Trace {
     /// An empty trace of a start after cell `last`.
-    pub(super) fn begin(grid: &Grid, last: i64, back: usize) -> Self {
-        let level = (0..back as i64).rev().map(|k| grid.at(last - k)).collect();
-        Self { level, ..Self::default() }
+    pub(super) fn begin(grid: &Grid, frame: &Frame, last: i64) -> Self {
+        let mut level = Level { base: frame.short(), sums: vec![(0.0, 0)], last: f64::NAN };
+        for k in (0..BACK as i64).rev() {
+            level.push(grid.at(last - k));
+        }
+        Self { level, cells: 0, seen: 0, sum: 0.0 }
     }
 
-    /// Takes the value `k` cells after the start.
-    pub(super) fn push(&mut self, grid: &Grid, frame: &Frame, k: i64, y: f64) {
-        let (seasonal, nearest) = if y.is_nan() { (f64::NAN, f64::NAN) } else { frame.residuals(grid, k, y) };
-        self.seasonal.push(seasonal);
-        self.nearest.push(nearest);
+    /// Takes the next value (NaN for a gap) and its residuals.
+    pub(super) fn push(&mut self, y: f64, residuals: (f64, f64), sides: &mut [Seen]) {
+        let step = y - self.level.last;
         self.level.push(y);
+        self.cells += 1;
+        if y.is_nan() {
+            return;
+        }
+        self.seen += 1;
+        self.sum += residuals.0;
+        for side in sides {
+            side.push(residuals);
+            // NaN (a gap before) compares as no step
+            side.step = side.step.max(side.side.part(step));
+        }
     }
 
-    /// The views of the first `n` cells; `None` if none of them has a value.
-    pub(super) fn views(&self, n: usize, side: Side) -> Option<[f64; VIEWS]> {
-        let parts = |v: &[f64]| -> Vec<f64> {
-            v.iter().take(n).filter(|x| !x.is_nan()).map(|x| side.part(*x)).collect()
-        };
-        let (mut seasonal, mut nearest) = (parts(&self.seasonal), parts(&self.nearest));
-        if seasonal.is_empty() {
+    /// Mean seasonal residual; `None` before the first value.
+    pub(super) fn mean(&self) -> Option<f64> {
+        (self.seen > 0).then(|| self.sum / self.seen as f64)
+    }
+
+    /// The views of all cells so far; `None` if none of them has a value.
+    pub(super) fn views(&self, side: &Seen) -> Option<[f64; VIEWS]> {
+        let n = self.seen;
+        if n == 0 {
             return None;
         }
-        let size = seasonal.len();
-        let level = &self.level[..(BACK + n).min(self.level.len())];
         Some([
-            top_mean(&mut seasonal, size.div_ceil(24)),
-            top_mean(&mut seasonal, size.div_ceil(6)),
-            top_mean(&mut nearest, size.div_ceil(12)),
-            jump(level, 1, side),
-            jump(level, (n / 11).max(1), side),
+            side.seasonal.mean(n.div_ceil(24)),
+            side.seasonal.mean(n.div_ceil(6)),
+            side.nearest.mean(n.div_ceil(12)),
+            side.step,
+            self.level.jump((self.cells / 11).max(1), side),
         ])
     }
 }
 
-/// The largest step between the means of `width` neighbours.
-fn jump(level: &[f64], width: usize, side: Side) -> f64 {
-    let mean = |v: &[f64]| {
-        let (mut sum, mut n) = (0.0, 0u32);
-        for x in v.iter().filter(|x| !x.is_nan()) {
-            sum += x;
-            n += 1;
-        }
-        sum / f64::from(n)
-    };
-    let mut most = 0.0_f64;
-    // the first comparison already needs one value after the start on its right
-    let first = BACK.saturating_sub(width - 1).max(width);
-    for at in first..=level.len().saturating_sub(width) {
-        let step = mean(&level[at..at + width]) - mean(&level[at - width..at]);
-        // NaN (a gap on one side) compares as no jump
-        most = most.max(side.part(step));
+/// The values themselves, the last `BACK` before the start first, as running sums: any mean is one difference.
+#[derive(Debug, Clone)]
+struct Level {
+    /// Subtracted first, so that sums stay small.
+    base: f64,
+    sums: Vec<(f64, u32)>,
+    last: f64,
+}
+
+impl Level {
+    fn push(&mut self, y: f64) {
+        let (sum, n) = self.sums.last().copied().unwrap_or((0.0, 0));
+        self.sums.push(if y.is_nan() { (sum, n) } else { (sum + (y - self.base), n + 1) });
+        self.last = y;
     }
-    most
+
+    /// The largest step between the means of `width` neighbours.
+    fn jump(&self, width: usize, seen: &Seen) -> f64 {
+        if width == 1 {
+            return seen.step;
+        }
+        let cells = self.sums.len() - 1;
+        // the first comparison already needs one value after the start on its right
+        let first = BACK.saturating_sub(width - 1).max(width);
+        let whole = self.sums.last().is_some_and(|s| s.1 as usize == cells);
+        let mut most = 0.0_f64;
+        for at in first..=cells.saturating_sub(width) {
+            let (left, middle, right) = (self.sums[at - width], self.sums[at], self.sums[at + width]);
+            let step = if whole {
+                (right.0 - 2.0 * middle.0 + left.0) / width as f64
+            } else {
+                let mean = |a: (f64, u32), b: (f64, u32)| (b.0 - a.0) / f64::from(b.1 - a.1);
+                mean(middle, right) - mean(left, middle)
+            };
+            // NaN (only gaps on one side) compares as no jump
+            most = most.max(seen.side.part(step));
+        }
+        most
+    }
 }

@@ -1,17 +1,17 @@
 //! One change under watch: its tests, and the verdict that stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::weigh::{Evidence, Judgement, Verdict, Weighed, verdict};
 use crate::arms::Arms;
 use crate::case::{Case, Change, Entity, Signal};
 use crate::finding::Finding;
 use crate::ingredient::Ingredient;
-use crate::line::{Source, line};
-use crate::probe::{Probe, Untestable};
+use crate::line::Source;
+use crate::past::{Pasts, Untestable};
+use crate::probe::Probe;
 use crate::samples::Samples;
 use crate::silence::silence;
-use crate::stats::robust::median;
 
 /// Neighbours in the call graph that are tested: callers to see who else is hurt, callees to see who hurt us.
 const MOST_AROUND: usize = 200;
@@ -29,6 +29,8 @@ pub(super) struct Open {
     untestable: Vec<(Signal, Untestable)>,
     arms: Option<Arms>,
     around: Vec<Probe>,
+    /// Neighbours not learnt yet.
+    waiting: VecDeque<(String, Signal)>,
     cut: usize,
     silence: Option<Finding>,
     rates: BTreeMap<String, f64>,
@@ -48,6 +50,7 @@ impl Open {
             untestable: Vec::new(),
             arms: None,
             around: Vec::new(),
+            waiting: VecDeque::new(),
             cut: 0,
             silence: None,
             rates: BTreeMap::new(),
@@ -67,14 +70,15 @@ impl Open {
         now > change.start && now <= change.observe_until
     }
 
-    pub(super) fn advance(&mut self, facts: &Case, samples: &Samples, now: i64) {
+    pub(super) fn advance(&mut self, facts: &Case, samples: &Samples, pasts: &mut Pasts, now: i64) {
         if !self.undecided(facts, now) {
             return;
         }
         let change = self.facts(facts);
         if !self.started {
-            self.begin(facts, samples, change);
+            self.begin(facts, samples, pasts, change);
         }
+        self.meet(facts, samples, pasts, change);
         for probe in self.own.iter_mut().chain(&mut self.hints).chain(&mut self.around) {
             probe.advance(facts, samples, now);
         }
@@ -87,7 +91,7 @@ impl Open {
         self.looked = now;
     }
 
-    fn begin(&mut self, facts: &Case, samples: &Samples, change: &Change) {
+    fn begin(&mut self, facts: &Case, samples: &Samples, pasts: &mut Pasts, change: &Change) {
         self.started = true;
         let window = (change.start, change.observe_until);
         let concurrent = self.left_out != Some(Ingredient::Concurrent);
@@ -96,31 +100,33 @@ impl Open {
             // a new pod is a new draw: where the change names them, a line put together from pods moves with
             // their number and age, and only pods can be compared with pods
             let source = Source::of(samples, &change.workload, signal, change.start);
-            if concurrent && change.pods_new.is_some() && matches!(source, Some(Source::Pods | Source::Calls))
-            {
-                self.hints.extend(
-                    Probe::open(facts, samples, (&change.workload, signal), window, self.left_out).ok(),
-                );
-                continue;
-            }
-            match Probe::open(facts, samples, (&change.workload, signal), window, self.left_out) {
+            let pooled = matches!(source, Some(Source::Pods | Source::Calls));
+            let hint = concurrent && change.pods_new.is_some() && pooled;
+            match Probe::open(pasts, (facts, samples), (&change.workload, signal), window, true) {
+                Ok(probe) if hint => self.hints.push(probe),
                 Ok(probe) => self.own.push(probe),
-                Err(Untestable::NoHistory) => {}
-                Err(why) => self.untestable.push((signal, why)),
+                Err(why) if !hint && why != Untestable::NoHistory => self.untestable.push((signal, why)),
+                Err(_) => {}
             }
         }
         let around = around(facts, &change.workload);
         self.cut = around.len().saturating_sub(MOST_AROUND);
         for workload in around.iter().take(MOST_AROUND) {
-            for signal in AROUND {
-                self.around
-                    .extend(Probe::open(facts, samples, (workload, signal), window, self.left_out).ok());
-            }
+            self.waiting.extend(AROUND.map(|signal| ((*workload).to_owned(), signal)));
         }
-        for workload in around.into_iter().chain([change.workload.as_str()]) {
-            if let Some(rate) = usual_rate(facts, samples, workload, change.start) {
+        for workload in around.into_iter().take(MOST_AROUND).chain([change.workload.as_str()]) {
+            if let Some(rate) = pasts.rate(facts, samples, workload, change.start) {
                 self.rates.insert(workload.to_owned(), rate);
             }
+        }
+    }
+
+    /// Opens the lines of neighbours, as many as this look may still learn.
+    fn meet(&mut self, facts: &Case, samples: &Samples, pasts: &mut Pasts, change: &Change) {
+        let window = (change.start, change.observe_until);
+        while !pasts.spent() {
+            let Some((workload, signal)) = self.waiting.pop_front() else { return };
+            self.around.extend(Probe::open(pasts, (facts, samples), (&workload, signal), window, false).ok());
         }
     }
 
@@ -183,12 +189,6 @@ fn around<'a>(facts: &'a Case, workload: &str) -> Vec<&'a str> {
     }
     names.remove(workload);
     names.into_iter().collect()
-}
-
-fn usual_rate(facts: &Case, samples: &Samples, workload: &str, start: i64) -> Option<f64> {
-    let source = Source::of(samples, workload, Signal::RequestRate, start)?;
-    let past = line(facts, samples, (workload, Signal::RequestRate, source), start, (i64::MIN, start));
-    median(&mut past.iter().map(|s| s.1).collect::<Vec<f64>>())
 }
 
 /// Largest mean failure, over callees, of the calls that the changed workload made since the change.

@@ -18,7 +18,7 @@ fn alarms(noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
         }
         let last = BEFORE as i64;
         let plan = Plan::at(&grid, last).expect("there is a past").calibrated(&grid, last, AFTER, 10);
-        let reference = Reference::build(&grid, &plan, last, AFTER, (Side::Both, 1e-9), None);
+        let reference = Reference::build(&grid, &plan, last, AFTER, (&[Side::Both], 1e-9), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, last, reference).expect("there is a past");
         for v in &values[BEFORE..] {
             tracker.push(&grid, v + shift);

@@ -1,0 +1,283 @@
+//! What the past of a line says, learnt once and shared by the changes that need it.
+//!
+//! Learning is the dear part of a look: hundreds of placebos per line. What was learnt for one change serves the
+//! next one on the same line as long as the history has hardly grown, and a look learns a bounded number of
+//! lines. Invariant: a past rests on samples up to the change it was first learnt for, never later than the
+//! change it is used for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::case::{Case, Signal};
+use crate::grid::Grid;
+use crate::ingredient::Ingredient;
+use crate::line::{Source, line};
+use crate::samples::Samples;
+use crate::stats::robust::median;
+use crate::track::{Plan, Reference, Side};
+use crate::work::Work;
+use crate::working::Unit;
+
+/// Windows longer than a day in minutes are cut: nobody waits longer for a verdict.
+pub(crate) const MOST_CELLS: i64 = 1_440;
+/// Independent placebos that a seasonal control must leave room for.
+const FEWEST_WINDOWS: usize = 10;
+/// A past serves until the history has grown by this part of itself: an hour in a day. More placebos than that
+/// would move a .95 quantile; fewer cannot.
+const GROWTH: i64 = 24;
+/// Lines of neighbours learnt per look, over all changes: a second of one core at some milliseconds each. Those
+/// left over are learnt at the next look.
+const LEARNT_PER_LOOK: usize = 400;
+
+/// Why a line cannot be tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Untestable {
+    /// The signal was not measured before the change.
+    NoHistory,
+    /// Nothing was measured in the hour before the change.
+    NothingRecent,
+}
+
+impl Untestable {
+    /// The reason in words.
+    #[must_use]
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::NoHistory => "not measured before the change",
+            Self::NothingRecent => "no sample in the hour before the change",
+        }
+    }
+}
+
+/// What the past of one line says.
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    pub(crate) source: Source,
+    pub(crate) unit: Unit,
+    pub(crate) work: Option<Work>,
+    pub(crate) plan: Plan,
+    /// Harm, then its mirror where that was learnt.
+    pub(crate) sides: Vec<Side>,
+    pub(crate) references: Vec<Arc<Reference>>,
+    step_s: i64,
+    horizon: usize,
+    /// The plan before it was decided whether days can be calibrated.
+    every_day: Plan,
+    first: i64,
+    start: i64,
+}
+
+/// The pasts of all lines that changes have asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Pasts {
+    left_out: Option<Ingredient>,
+    known: BTreeMap<String, BTreeMap<Signal, Past>>,
+    rates: BTreeMap<String, (i64, i64, f64)>,
+    learnt: usize,
+}
+
+impl Pasts {
+    /// None yet; `left_out` holds for all of them.
+    pub(crate) fn new(left_out: Option<Ingredient>) -> Self {
+        Self { left_out, known: BTreeMap::new(), rates: BTreeMap::new(), learnt: 0 }
+    }
+
+    /// A new look begins.
+    pub(crate) fn look(&mut self) {
+        self.learnt = 0;
+    }
+
+    /// Whether this look has learnt as much as a look may.
+    pub(crate) fn spent(&self) -> bool {
+        self.learnt >= LEARNT_PER_LOOK
+    }
+
+    /// The past of a line at the start of a window, and the part of its grid that the window needs.
+    pub(crate) fn of(
+        &mut self,
+        facts: &Case,
+        samples: &Samples,
+        (workload, signal): (&str, Signal),
+        (start, until): (i64, i64),
+        mirror: bool,
+    ) -> Result<(&Past, Grid), Untestable> {
+        let key = (workload, signal);
+        let source = Source::of(samples, workload, signal, start).ok_or(Untestable::NoHistory)?;
+        let known = self.known.get(workload).and_then(|lines| lines.get(&signal));
+        let shared = known.and_then(|past| past.again(facts, samples, key, (start, until), (source, mirror)));
+        let grid = match shared {
+            Some(grid) => grid,
+            None => {
+                let learnt =
+                    Past::learn(facts, samples, (key, source), (start, until), mirror, self.left_out)?;
+                self.learnt += 1;
+                let lines = self.known.entry(workload.to_owned()).or_default();
+                lines.insert(signal, learnt.0);
+                learnt.1
+            }
+        };
+        let past = self.known.get(workload).and_then(|lines| lines.get(&signal));
+        past.map(|past| (past, grid)).ok_or(Untestable::NoHistory)
+    }
+
+    /// Usual requests per second of a workload up to `start`.
+    pub(crate) fn rate(
+        &mut self,
+        facts: &Case,
+        samples: &Samples,
+        workload: &str,
+        start: i64,
+    ) -> Option<f64> {
+        if let Some(&(first, at, rate)) = self.rates.get(workload)
+            && fresh(first, at, start)
+        {
+            return Some(rate);
+        }
+        let key = (workload, Signal::RequestRate);
+        let source = Source::of(samples, workload, key.1, start)?;
+        let past = line(facts, samples, (key.0, key.1, source), start, (i64::MIN, start));
+        let rate = median(&mut past.iter().map(|s| s.1).collect::<Vec<f64>>())?;
+        self.rates.insert(workload.to_owned(), (past.first()?.0, start, rate));
+        Some(rate)
+    }
+}
+
+/// Whether what was learnt at `at` from a history since `first` still holds at `start`.
+fn fresh(first: i64, at: i64, start: i64) -> bool {
+    at <= start && start - at <= (at - first) / GROWTH
+}
+
+fn horizon((start, until): (i64, i64), step_s: i64) -> usize {
+    ((until - start) / step_s).clamp(1, MOST_CELLS) as usize
+}
+
+impl Past {
+    fn learn(
+        facts: &Case,
+        samples: &Samples,
+        ((workload, signal), source): ((&str, Signal), Source),
+        (start, until): (i64, i64),
+        mirror: bool,
+        left_out: Option<Ingredient>,
+    ) -> Result<(Self, Grid), Untestable> {
+        let past = line(facts, samples, (workload, signal, source), start, (i64::MIN, start));
+        let work = Work::of(facts, samples, (workload, signal), start);
+        let past = match &work {
+            Some(work) => work.per_request(facts, samples, workload, start, (i64::MIN, start), &past),
+            None => past,
+        };
+        let first = past.first().ok_or(Untestable::NoHistory)?.0;
+        let step_s = spacing(&past).unwrap_or(facts.step_s).max(facts.step_s);
+        let values: Vec<f64> = past.iter().map(|s| s.1).collect();
+        let unit =
+            Unit::of(signal, &values, step_s, requests(facts, samples, workload, signal, start, step_s));
+        let mut grid = Grid::new(first, start, step_s);
+        for &(time, value) in &past {
+            grid.put(time, unit.into_working(value));
+        }
+        let last = grid.cell(start);
+        let horizon = horizon((start, until), step_s);
+        let every_day = Plan::at(&grid, last).ok_or(Untestable::NothingRecent)?;
+        let windows = if left_out == Some(Ingredient::Seasonal) { usize::MAX } else { FEWEST_WINDOWS };
+        let plan = every_day.clone().calibrated(&grid, last, horizon, windows);
+        let side = unit.side(signal);
+        let sides: Vec<Side> = std::iter::once(side).chain(side.mirror().filter(|_| mirror)).collect();
+        let references = Reference::build(&grid, &plan, last, horizon, (&sides, unit.floor()), left_out);
+        let past =
+            Self { source, unit, work, plan, sides, references, step_s, horizon, every_day, first, start };
+        Ok((past, grid))
+    }
+
+    /// The grid for another window, if this past holds for it: the same source, the same length, hardly any
+    /// more history, and a start that has just the values before it that this one had.
+    fn again(
+        &self,
+        facts: &Case,
+        samples: &Samples,
+        (workload, signal): (&str, Signal),
+        (start, until): (i64, i64),
+        (source, mirror): (Source, bool),
+    ) -> Option<Grid> {
+        let sides = self.sides.len() == 2 || !mirror || self.sides.contains(&Side::Both);
+        // levels of pods are taken up to the start, so a line put together from them moves with it
+        let fixed = source == Source::Workload || !facts.relative.contains(&signal);
+        let same = source == self.source && horizon((start, until), self.step_s) == self.horizon;
+        if !(sides && fixed && same && fresh(self.first, self.start, start)) {
+            return None;
+        }
+        let mut grid = Grid::new(self.first, start, self.step_s);
+        for (from, to) in Plan::reads(self.step_s, self.horizon) {
+            let window = (start + from, (start + to).min(start));
+            let mut part = line(facts, samples, (workload, signal, source), start, window);
+            if let Some(work) = &self.work {
+                part = work.per_request(facts, samples, workload, start, window, &part);
+            }
+            for (time, value) in part {
+                grid.put(time, self.unit.into_working(value));
+            }
+        }
+        let plan = Plan::at(&grid, grid.cell(start))?;
+        (plan == self.every_day).then_some(grid)
+    }
+}
+
+/// Median distance of samples; `None` for fewer than two.
+fn spacing(samples: &[(i64, f64)]) -> Option<i64> {
+    let mut gaps: Vec<f64> = samples.windows(2).map(|w| (w[1].0 - w[0].0) as f64).collect();
+    median(&mut gaps).map(|m| m as i64)
+}
+
+/// Usual requests per step behind a share, if requests were measured.
+fn requests(
+    facts: &Case,
+    samples: &Samples,
+    workload: &str,
+    signal: Signal,
+    start: i64,
+    step_s: i64,
+) -> Option<f64> {
+    if signal != Signal::SuccessRatio {
+        return None;
+    }
+    let source = Source::of(samples, workload, Signal::RequestRate, start)?;
+    let rates = line(facts, samples, (workload, Signal::RequestRate, source), start, (i64::MIN, start));
+    let mut rates: Vec<f64> = rates.iter().map(|s| s.1).collect();
+    median(&mut rates).map(|r| r * step_s as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::Entity;
+    use crate::simulate::{Noise, Rng, Scenario, simulate};
+
+    /// A day of one line, and how many lines were learnt for windows of an hour that begin at these times.
+    fn learnt(starts: &[i64]) -> usize {
+        let (facts, _) = simulate(Scenario::Nothing, 1, 5.0);
+        let mut samples = Samples::default();
+        let entity = Entity::Workload("front".to_owned());
+        for (i, v) in Noise::Ar(0.6).series(&mut Rng::new(1), 1_600, 0, 60).into_iter().enumerate() {
+            samples.add(&facts, &entity, Signal::Gauge, (i as i64 + 1) * 60, v);
+        }
+        let mut pasts = Pasts::new(None);
+        for start in starts {
+            let window = (*start, start + 3_600);
+            let (past, grid) =
+                pasts.of(&facts, &samples, ("front", Signal::Gauge), window, true).expect("there is a past");
+            assert!(past.start <= *start, "nothing later than the change is used");
+            assert_eq!(grid.cell(*start), grid.cells() - 1, "the grid ends where the change begins");
+        }
+        pasts.learnt
+    }
+
+    #[test]
+    fn a_past_serves_until_its_history_has_grown_by_a_part() {
+        // nineteen hours after the first sample, before any earlier day could serve as a control
+        let day = 70_000;
+        assert_eq!(learnt(&[day]), 1);
+        assert_eq!(learnt(&[day, day, day + 5, day + 600, day + 2_900]), 1);
+        assert_eq!(learnt(&[day, day + 3_000]), 2);
+        // never backwards: what was learnt for a later change knows too much
+        assert_eq!(learnt(&[day, day - 600]), 2);
+    }
+}

@@ -93,7 +93,9 @@ impl Disk for RealDisk {
 
     fn space(&self, path: &Path) -> io::Result<(u64, u64)> {
         let stat = rustix::fs::statvfs(path)?;
-        Ok((stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize))
+        // blocks that are kept for others, or beyond a quota, are neither used nor free: they are no part of our disk
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+        Ok((used.saturating_add(stat.f_bavail) * stat.f_frsize, stat.f_bavail * stat.f_frsize))
     }
 }
 

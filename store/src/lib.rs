@@ -11,6 +11,7 @@
 
 mod batch;
 mod catalog;
+mod compact;
 mod dedupe;
 mod disk;
 mod error;
@@ -31,6 +32,7 @@ mod table;
 mod wal;
 
 pub use batch::{Appended, RejectedRow};
+pub use compact::Compacted;
 pub use error::{OpenError, Refused, ScanError, SealError};
 pub use limits::{Limits, Retention};
 pub use maintain::Maintained;
@@ -39,7 +41,7 @@ pub use scan::{Order, ScanRequest};
 pub use seal::Sealed;
 pub use search::{Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest, RequestError};
 pub use snapshot::{RowStream, Snapshot};
-pub use stats::{Counters, StoreStats, TableStats};
+pub use stats::{Counters, StoreStats, SyncTimes, TableStats};
 pub use store::Store;
 pub use table::{Table, log_schema};
 

@@ -35,6 +35,10 @@ pub struct Limits {
     pub disk_drop_percent: u8,
     /// Share of the file system in use from which batches are refused (`disk_full`), percent.
     pub disk_refuse_percent: u8,
+    /// So many segments of one table and hour are merged into one; fewer once the hour is long over.
+    pub compact_segments: usize,
+    /// Files that are merged into one segment, bytes.
+    pub compact_bytes: u64,
     /// A segment that left the catalog is unlinked after this time, seconds, when no snapshot holds it.
     pub delete_after_s: u64,
     /// How long each table's rows are kept, and how many bytes at most.
@@ -73,6 +77,8 @@ impl Default for Limits {
             max_disk_bytes: u64::MAX,
             disk_drop_percent: 85,
             disk_refuse_percent: 95,
+            compact_segments: 4,
+            compact_bytes: 512 << 20,
             delete_after_s: 900,
             retention: [
                 days(7),
@@ -101,6 +107,7 @@ impl Limits {
             seal_table_bytes: 16 * MIB,
             cache_bytes: 24 * MIB,
             batches_in_flight: 8,
+            compact_bytes: 128 << 20,
             ..Self::default()
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-use crate::seal::{self, Sealed, remove_segments};
+use crate::seal::{self, Sealed, release_log, remove_segments};
 use crate::segment::Segment;
 use crate::state::{Doomed, Shared};
 use crate::stats::Counts;
@@ -76,6 +76,7 @@ fn maintain(shared: &Shared, now_ns: i64) -> Result<Maintained, SealError> {
     if !tables.is_empty() {
         done.sealed = seal_now(shared, &tables, now_ns)?;
     }
+    release_log(shared);
     note_room(shared)?;
     Ok(done)
 }
@@ -111,7 +112,7 @@ fn expired(shared: &Shared, now_ns: i64) -> Vec<Arc<Segment>> {
 
 /// The oldest segments of tables that take more than their share, and the oldest of all while the disk is too full.
 fn crowded(shared: &Shared) -> Result<Vec<Arc<Segment>>, SealError> {
-    let (total, free) = space(shared)?;
+    let (total, free) = shared.space()?;
     let state = shared.state();
     let mut crowded: Vec<Arc<Segment>> = Vec::new();
     let mut rest: Vec<Arc<Segment>> = Vec::new();
@@ -174,7 +175,7 @@ fn unlink(shared: &Shared, now_ns: i64, short: bool) -> Result<u64, SealError> {
 }
 
 fn note_room(shared: &Shared) -> Result<(), SealError> {
-    let (total, free) = space(shared)?;
+    let (total, free) = shared.space()?;
     let mut state = shared.state();
     let segments: u64 =
         state.segments.iter().flat_map(|list| list.iter()).map(|segment| segment.file_bytes()).sum();
@@ -186,9 +187,4 @@ fn note_room(shared: &Shared) -> Result<(), SealError> {
     }
     state.disk_full = full;
     Ok(())
-}
-
-fn space(shared: &Shared) -> Result<(u64, u64), SealError> {
-    let failed = |source| SealError::Io { operation: "measure", path: shared.root.clone(), source };
-    shared.disk.space(&shared.root).map_err(failed)
 }

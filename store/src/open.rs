@@ -90,8 +90,11 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
         in_flight: std::collections::HashMap::new(),
         last_lsn: contents.next_lsn - 1,
         wal: Vec::new(),
+        wal_writing: false,
+        wal_given_up: -1,
         stopped: None,
         disk_full: false,
+        remembered_through: contents.next_lsn - 1,
         sealed_through: Table::ALL.map(sealed),
         doomed: Vec::new(),
     })

@@ -16,7 +16,10 @@ use crate::segment::Entry;
 use crate::state::Shared;
 use crate::{SealError, Table};
 
-pub(crate) use commit::remove_segments;
+pub(crate) use commit::{release_log, remove_segments, replace_segments};
+pub(crate) use files::Draft;
+pub(crate) use log::namespaces;
+pub(crate) use tables::TableWriter;
 
 /// What a seal wrote of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +81,8 @@ fn write_table(
     }
 }
 
-fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SealError {
+/// Names the file operation that failed.
+pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SealError {
     let path = path.to_owned();
     move |source| SealError::Io { operation, path, source }
 }

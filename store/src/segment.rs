@@ -8,15 +8,19 @@ mod body;
 mod cache;
 mod columns;
 mod entry;
+mod handle;
 mod pages;
 mod reader;
+mod rows;
 mod sketch;
 
 pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run};
 pub(crate) use columns::{ColumnsFile, writer_properties};
-pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, hour_folder};
-pub(crate) use reader::{Reader, Segment, Unpacked};
-pub(crate) use sketch::{Sketch, SketchBuilder};
+pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
+pub(crate) use handle::Segment;
+pub(crate) use reader::{Reader, Unpacked};
+pub(crate) use rows::read;
+pub(crate) use sketch::{MergedSketch, Sketch, SketchBuilder};
 
 /// The file of columns.
 pub(crate) const DATA: &str = "data.parquet";
@@ -24,3 +28,7 @@ pub(crate) const DATA: &str = "data.parquet";
 pub(crate) const BODY: &str = "body.bin";
 /// The file of counts per minute.
 pub(crate) const SKETCH: &str = "sketch.parquet";
+
+fn bad(detail: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, detail)
+}

@@ -5,21 +5,24 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use proto::error::ErrorCode;
 use tokio::sync::{Notify, watch};
 
 use crate::batch::Admitted;
 use crate::catalog::Manifest;
+use crate::compact::Unreadable;
 use crate::dedupe::{BatchKey, Dedupe};
 use crate::disk::Disk;
 use crate::head::Head;
 use crate::rows::{CHUNK_ROWS, Chunk, TableRows};
 use crate::segment::{Reader, Segment};
-use crate::stats::Counts;
+use crate::stats::{Counts, Stopwatch, SyncCounts};
 use crate::wal::Sink;
-use crate::{Appended, Limits, Refused, Snapshot, Table};
+use crate::{Appended, Limits, Refused, SealError, Snapshot, Table};
 
 /// How long a sender should wait when something is full, ms.
 const RETRY_FULL_MS: u64 = 500;
@@ -35,12 +38,21 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) reader: Arc<Reader>,
     pub(crate) counts: Counts,
+    pub(crate) sync_times: SyncCounts,
+    /// The caller's clock, for measuring.
+    pub(crate) stopwatch: OnceLock<Stopwatch>,
     /// The last position that is searchable.
     pub(crate) rows: watch::Sender<i64>,
     /// Something reached its size and wants `maintain`.
     pub(crate) due: Notify,
     /// Held by the thread that seals or removes.
     pub(crate) running: Mutex<()>,
+    /// Held by the thread that compacts.
+    pub(crate) compacting: Mutex<()>,
+    /// Segments that compaction leaves alone.
+    pub(crate) unreadable: Unreadable,
+    /// The store is being closed: long work ends early.
+    pub(crate) closing: AtomicBool,
     manifest: Mutex<Manifest>,
     state: Mutex<State>,
 }
@@ -62,8 +74,14 @@ pub(crate) struct State {
     pub(crate) in_flight: HashMap<BatchKey, watch::Sender<Option<Answer>>>,
     pub(crate) last_lsn: i64,
     pub(crate) wal: Vec<WalFile>,
+    /// A group of batches is being written to the newest WAL file.
+    pub(crate) wal_writing: bool,
+    /// WAL files up to this first lsn are not appended to any more, the newest among them.
+    pub(crate) wal_given_up: i64,
     pub(crate) stopped: Option<String>,
     pub(crate) disk_full: bool,
+    /// Up to where the catalog's list of stored batches is complete.
+    pub(crate) remembered_through: i64,
     /// Up to where each table's rows are in segments.
     pub(crate) sealed_through: [i64; Table::COUNT],
     pub(crate) doomed: Vec<Doomed>,
@@ -105,9 +123,14 @@ impl Shared {
             limits,
             reader,
             counts: Counts::default(),
+            sync_times: SyncCounts::default(),
+            stopwatch: OnceLock::new(),
             rows,
             due: Notify::new(),
             running: Mutex::new(()),
+            compacting: Mutex::new(()),
+            unreadable: Unreadable::default(),
+            closing: AtomicBool::new(false),
             manifest: Mutex::new(manifest),
             state: Mutex::new(state),
         }
@@ -191,6 +214,12 @@ impl Shared {
         if let Some(sender) = sender {
             sender.send_replace(Some(answer));
         }
+    }
+
+    /// Bytes in all and bytes that are free for us on the store's file system.
+    pub(crate) fn space(&self) -> Result<(u64, u64), SealError> {
+        let failed = |source| SealError::Io { operation: "measure", path: self.root.clone(), source };
+        self.disk.space(&self.root).map_err(failed)
     }
 
     /// Stops acknowledging for good.
@@ -330,8 +359,25 @@ impl Sink for WalSink {
         }
     }
 
-    fn synced(&mut self, _batches: usize, bytes: u64) {
+    fn synced(&mut self, bytes: u64, took: Option<Duration>) {
         Counts::add(&self.0.counts.syncs, 1);
         Counts::add(&self.0.counts.wal_bytes, bytes);
+        if let Some(took) = took {
+            self.0.sync_times.add(took);
+        }
+    }
+
+    fn time(&self) -> Option<Duration> {
+        self.0.stopwatch.get().map(|stopwatch| (stopwatch.0)())
+    }
+
+    fn begin(&mut self, file_lsn: Option<i64>) -> bool {
+        let mut state = self.0.state();
+        state.wal_writing = true;
+        file_lsn.is_none_or(|first_lsn| first_lsn > state.wal_given_up)
+    }
+
+    fn end(&mut self) {
+        self.0.state().wal_writing = false;
     }
 }

@@ -1,6 +1,8 @@
 //! What the store counts about itself; whoever serves metrics reads it from here.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::Table;
 
@@ -17,6 +19,10 @@ pub(crate) struct Counts {
     pub(crate) seals: AtomicU64,
     pub(crate) failed_seals: AtomicU64,
     pub(crate) sealed_rows: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compacted_segments: AtomicU64,
+    pub(crate) compacted_rows: AtomicU64,
+    pub(crate) failed_compactions: AtomicU64,
     pub(crate) dropped_segments: AtomicU64,
     pub(crate) dropped_rows: AtomicU64,
     pub(crate) lost_records: AtomicU64,
@@ -45,6 +51,14 @@ pub struct Counters {
     pub failed_seals: u64,
     /// Rows sealed.
     pub sealed_rows: u64,
+    /// Merges of segments that were committed.
+    pub compactions: u64,
+    /// Segments that were merged into others.
+    pub compacted_segments: u64,
+    /// Rows of segments that were merged.
+    pub compacted_rows: u64,
+    /// Merges that failed; the segments stay as they were.
+    pub failed_compactions: u64,
     /// Segments that retention or a full disk took.
     pub dropped_segments: u64,
     /// Rows that retention or a full disk took.
@@ -53,6 +67,50 @@ pub struct Counters {
     pub unreadable_segments: u64,
     /// Damaged parts of the WAL found at start, before its tail: acknowledged data that is lost.
     pub lost_records: u64,
+}
+
+/// How long syncs took: how many took at most each bound, and how long all of them together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncTimes {
+    /// (upper bound in µs, syncs that took more than the bound before and at most this one), ascending; the last bound
+    /// is `u64::MAX`.
+    pub buckets: Vec<(u64, u64)>,
+    /// All of them together, µs.
+    pub sum_us: u64,
+}
+
+/// Upper bounds of the buckets but the last, µs.
+const SYNC_BOUNDS_US: [u64; 11] =
+    [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
+
+/// Counts of [`SyncTimes`].
+#[derive(Debug, Default)]
+pub(crate) struct SyncCounts {
+    buckets: [AtomicU64; SYNC_BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl SyncCounts {
+    pub(crate) fn add(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        Counts::add(&self.buckets[SYNC_BOUNDS_US.partition_point(|bound| *bound < took)], 1);
+        Counts::add(&self.sum_us, took);
+    }
+
+    pub(crate) fn copy(&self) -> SyncTimes {
+        let bounds = SYNC_BOUNDS_US.into_iter().chain([u64::MAX]);
+        let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
+        SyncTimes { buckets: bounds.zip(counts).collect(), sum_us: self.sum_us.load(Ordering::Relaxed) }
+    }
+}
+
+/// The caller's monotonic clock.
+pub(crate) struct Stopwatch(pub(crate) Box<dyn Fn() -> Duration + Send + Sync>);
+
+impl fmt::Debug for Stopwatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Stopwatch")
+    }
 }
 
 /// How the store stands.
@@ -80,6 +138,8 @@ pub struct StoreStats {
     pub disk_full: bool,
     /// Each table, in the order of [`Table::ALL`].
     pub tables: Vec<TableStats>,
+    /// How long syncs of the WAL took, if the store was given a clock.
+    pub sync_times: SyncTimes,
     /// Counters since the store was opened.
     pub counters: Counters,
 }
@@ -121,6 +181,10 @@ impl Counts {
             seals: get(&self.seals),
             failed_seals: get(&self.failed_seals),
             sealed_rows: get(&self.sealed_rows),
+            compactions: get(&self.compactions),
+            compacted_segments: get(&self.compacted_segments),
+            compacted_rows: get(&self.compacted_rows),
+            failed_compactions: get(&self.failed_compactions),
             dropped_segments: get(&self.dropped_segments),
             dropped_rows: get(&self.dropped_rows),
             unreadable_segments: 0,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use proto::error::ErrorCode;
 use proto::v1;
@@ -15,7 +16,7 @@ use crate::dedupe::BatchKey;
 use crate::disk::{Disk, RealDisk};
 use crate::open::{self, Recovered};
 use crate::state::{Answer, Begun, Shared, WalSink};
-use crate::stats::{Counts, TableStats};
+use crate::stats::{Counts, Stopwatch, TableStats};
 use crate::wal::{Job, Writer, WriterLimits};
 use crate::{Appended, Limits, OpenError, Refused, Snapshot, StoreStats, Table};
 
@@ -28,6 +29,8 @@ pub struct Store {
     in_flight: Arc<Semaphore>,
     /// Held while something is sealed or removed.
     pub(crate) maintaining: tokio::sync::Mutex<()>,
+    /// Held while segments are merged.
+    pub(crate) compacting: tokio::sync::Mutex<()>,
     /// The lock on the folder; it goes with the process, however that ends.
     lock: Mutex<Option<File>>,
 }
@@ -68,6 +71,7 @@ impl Store {
             writer: Mutex::new(Some(thread)),
             in_flight: Arc::new(Semaphore::new(limits.batches_in_flight.max(1))),
             maintaining: tokio::sync::Mutex::new(()),
+            compacting: tokio::sync::Mutex::new(()),
             lock: Mutex::new(Some(opened.lock)),
         };
         Ok((Arc::new(store), opened.recovered))
@@ -145,6 +149,12 @@ impl Store {
         self.shared.due.notified().await;
     }
 
+    /// Gives the store a monotonic clock to measure its syncs with; it reads none by itself. Once.
+    pub fn measure_with(&self, clock: impl Fn() -> Duration + Send + Sync + 'static) {
+        // a second clock would only measure the same
+        drop(self.shared.stopwatch.set(Stopwatch(Box::new(clock))));
+    }
+
     /// How the store stands.
     pub fn stats(&self) -> StoreStats {
         let state = self.shared.state();
@@ -173,6 +183,7 @@ impl Store {
             dedupe_closed_gaps: state.dedupe.closed_gaps,
             disk_full: state.disk_full,
             tables: tables.to_vec(),
+            sync_times: self.shared.sync_times.copy(),
             counters: self.counters(),
         }
     }
@@ -186,7 +197,9 @@ impl Store {
     /// Batches that come after it are refused.
     pub async fn close(&self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.shared.closing.store(true, std::sync::atomic::Ordering::Relaxed);
         let _maintaining = self.maintaining.lock().await;
+        let _compacting = self.compacting.lock().await;
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await

@@ -2,6 +2,7 @@
 
 mod basics;
 mod bounds;
+mod compact;
 mod damage;
 pub(crate) mod fixture;
 mod kept;

@@ -22,6 +22,12 @@ pub(crate) struct TableRows {
     pub(crate) places: Vec<i64>,
 }
 
+impl TableRows {
+    pub(crate) fn rows(&self) -> usize {
+        self.places.len()
+    }
+}
+
 /// Rows that were admitted, each with its place in the batch, of a table with schema `schema`.
 struct Columns<'a, R> {
     schema: SchemaRef,

@@ -37,7 +37,7 @@ pub(super) fn sealed(
         ..Edit::default()
     };
     commit(shared, edit)?;
-    let unpinned = {
+    {
         let mut state = shared.state();
         for table in tables {
             state.sealed_through[table.index()] = through;
@@ -45,22 +45,26 @@ pub(super) fn sealed(
         }
         for segment in segments {
             if let Some(table) = segment.entry.table() {
-                let mut list = (*state.segments[table.index()]).clone();
-                list.push(segment);
-                state.segments[table.index()] = Arc::new(list);
+                Arc::make_mut(&mut state.segments[table.index()]).push(segment);
             }
         }
         state.version += 1;
-        take_unpinned(&mut state, through_all)
-    };
+        state.remembered_through = through_all;
+    }
     Counts::add(&shared.counts.seals, 1);
     Counts::add(&shared.counts.sealed_rows, rows);
+    release_log(shared);
+    Ok(())
+}
+
+/// Removes WAL files that nothing needs any more.
+pub(crate) fn release_log(shared: &Shared) {
+    let unpinned = take_unpinned(&mut shared.state());
     for path in unpinned {
         if let Err(error) = shared.disk.remove_file(&path) {
             tracing::warn!(%error, file = %path.display(), "log file stays until the next start");
         }
     }
-    Ok(())
 }
 
 /// Takes segments out of the catalog; their files go when no snapshot holds them and their time has come.
@@ -72,23 +76,76 @@ pub(crate) fn remove_segments(
     if segments.is_empty() {
         return Ok(());
     }
-    let gone = |segment: &Segment| (segment.entry.table.clone(), segment.entry.path.clone());
-    let remove: Vec<_> = segments.iter().map(|segment| gone(segment)).collect();
-    commit(shared, Edit { remove: remove.clone(), ..Edit::default() })?;
+    let remove: Vec<_> = segments.iter().map(|segment| name(segment)).collect();
+    commit(shared, Edit { remove, ..Edit::default() })?;
     let mut state = shared.state();
-    for list in &mut state.segments {
-        let kept: Vec<_> =
-            list.iter().filter(|segment| !remove.contains(&gone(segment))).map(Arc::clone).collect();
-        if kept.len() != list.len() {
-            *list = Arc::new(kept);
-        }
-    }
+    state.drop_segments(segments, now_ns);
     state.version += 1;
-    let doomed = segments.iter().map(|segment| Doomed { segment: Arc::clone(segment), since_ns: now_ns });
-    state.doomed.extend(doomed);
     Counts::add(&shared.counts.dropped_segments, segments.len() as u64);
     Counts::add(&shared.counts.dropped_rows, segments.iter().map(|segment| segment.rows()).sum());
     Ok(())
+}
+
+/// Puts one segment in the place of several that have the same rows, in one step for every snapshot; nothing happens
+/// (false) if one of them is not listed any more. The caller holds `running`.
+pub(crate) fn replace_segments(
+    shared: &Shared,
+    inputs: &[Arc<Segment>],
+    entry: &Entry,
+    now_ns: i64,
+) -> Result<bool, SealError> {
+    let placed = Segment::new(entry.clone(), &shared.root).zip(entry.table());
+    let Some((segment, table)) = placed else { return Ok(false) };
+    let all_listed = {
+        let state = shared.state();
+        let list = &state.segments[table.index()];
+        inputs.iter().all(|input| list.iter().any(|listed| Arc::ptr_eq(listed, input)))
+    };
+    if !all_listed {
+        discard(shared, &segment);
+        return Ok(false);
+    }
+    let remove = inputs.iter().map(|segment| name(segment)).collect();
+    let edit = Edit { add: vec![entry.clone()], remove, ..Edit::default() };
+    commit(shared, edit).inspect_err(|_| {
+        // after a sync that failed nobody knows whether the catalog has it: then it stays
+        if shared.state().stopped.is_none() {
+            discard(shared, &segment);
+        }
+    })?;
+    let mut state = shared.state();
+    state.drop_segments(inputs, now_ns);
+    Arc::make_mut(&mut state.segments[table.index()]).push(Arc::new(segment));
+    state.version += 1;
+    Counts::add(&shared.counts.compactions, 1);
+    Counts::add(&shared.counts.compacted_segments, inputs.len() as u64);
+    Counts::add(&shared.counts.compacted_rows, entry.rows);
+    Ok(true)
+}
+
+/// What the catalog calls a segment.
+fn name(segment: &Segment) -> (String, String) {
+    (segment.entry.table.clone(), segment.entry.path.clone())
+}
+
+/// Removes the files of a segment that was placed and not committed.
+fn discard(shared: &Shared, segment: &Segment) {
+    if let Err(error) = shared.disk.remove_dir_all(&segment.folder) {
+        tracing::debug!(%error, folder = %segment.folder.display(), "uncommitted segment stays until a later start");
+    }
+}
+
+impl State {
+    /// Takes segments out of the lists; their files wait for snapshots that hold them.
+    fn drop_segments(&mut self, segments: &[Arc<Segment>], now_ns: i64) {
+        for list in &mut self.segments {
+            if list.iter().any(|listed| segments.iter().any(|gone| Arc::ptr_eq(listed, gone))) {
+                Arc::make_mut(list).retain(|listed| !segments.iter().any(|gone| Arc::ptr_eq(listed, gone)));
+            }
+        }
+        let doomed = segments.iter().map(|segment| Doomed { segment: Arc::clone(segment), since_ns: now_ns });
+        self.doomed.extend(doomed);
+    }
 }
 
 fn commit(shared: &Shared, edit: Edit) -> Result<(), SealError> {
@@ -103,16 +160,19 @@ fn commit(shared: &Shared, edit: Edit) -> Result<(), SealError> {
     }
 }
 
-/// WAL files whose every row is in a segment and whose every batch is in the catalog's list of what is stored.
-fn take_unpinned(state: &mut State, remembered_through: i64) -> Vec<PathBuf> {
-    let sealed_through = state.sealed_through;
-    let current = state.wal.iter().map(|file| file.first_lsn).max();
+/// WAL files whose every row is in a segment and whose every batch is in the catalog's list of what is stored. The newest
+/// is among them when nothing is being written to it: the next batch begins another.
+fn take_unpinned(state: &mut State) -> Vec<PathBuf> {
+    let State { sealed_through, remembered_through, .. } = *state;
+    let newest = state.wal.iter().map(|file| file.first_lsn).max();
+    let writing = state.wal_writing;
     let unpinned = |file: &crate::state::WalFile| {
-        Some(file.first_lsn) != current
+        !(writing && Some(file.first_lsn) == newest)
             && file.last_lsn <= remembered_through
             && file.tables.iter().zip(sealed_through).all(|(last, sealed)| *last <= sealed)
     };
-    let paths = state.wal.iter().filter(|file| unpinned(file)).map(|file| file.path.clone()).collect();
-    state.wal.retain(|file| !unpinned(file));
-    paths
+    let gone: Vec<_> = state.wal.extract_if(.., |file| unpinned(file)).collect();
+    let given_up = gone.iter().map(|file| file.first_lsn).max();
+    state.wal_given_up = state.wal_given_up.max(given_up.unwrap_or(-1));
+    gone.into_iter().map(|file| file.path).collect()
 }

@@ -13,7 +13,7 @@ use crate::state::Shared;
 const BUFFER: usize = 256 << 10;
 
 /// A file that counts and checksums what is written to it.
-pub(super) struct Checked {
+pub(crate) struct Checked {
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     bytes: u64,
@@ -21,12 +21,12 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    pub(super) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         Ok(Self { file: disk.create(path)?, buffer: Vec::with_capacity(BUFFER), bytes: 0, crc: 0 })
     }
 
     /// Makes it durable and says what it is.
-    pub(super) fn finish(mut self, name: &str) -> io::Result<FileEntry> {
+    pub(crate) fn finish(mut self, name: &str) -> io::Result<FileEntry> {
         self.flush()?;
         self.file.sync()?;
         Ok(FileEntry { name: name.to_owned(), bytes: self.bytes, crc32c: self.crc })
@@ -56,14 +56,14 @@ impl Write for Checked {
 }
 
 /// A segment being written.
-pub(super) struct Draft<'a> {
+pub(crate) struct Draft<'a> {
     shared: &'a Shared,
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     id: String,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(shared: &'a Shared, id: String) -> Result<Self, SealError> {
+    pub(crate) fn new(shared: &'a Shared, id: String) -> Result<Self, SealError> {
         let folder = shared.root.join("tmp").join(&id);
         // left by a seal that failed: nothing refers to it
         match shared.disk.remove_dir_all(&folder) {
@@ -75,13 +75,20 @@ impl<'a> Draft<'a> {
         Ok(Self { shared, folder, id })
     }
 
-    pub(super) fn create(&self, name: &str) -> Result<Checked, SealError> {
+    pub(crate) fn create(&self, name: &str) -> Result<Checked, SealError> {
         let path = self.folder.join(name);
         Checked::create(&*self.shared.disk, &path).map_err(seal_io("make", &path))
     }
 
+    /// Removes what was written; what cannot be removed goes when the store is opened.
+    pub(crate) fn abandon(self) {
+        if let Err(error) = self.shared.disk.remove_dir_all(&self.folder) {
+            tracing::debug!(%error, folder = %self.folder.display(), "draft stays");
+        }
+    }
+
     /// Writes `meta.json` and moves the folder to where the entry says.
-    pub(super) fn place(self, entry: &Entry) -> Result<(), SealError> {
+    pub(crate) fn place(self, entry: &Entry) -> Result<(), SealError> {
         let Self { shared, folder, id } = self;
         let meta = folder.join(META);
         let text = serde_json::to_vec_pretty(entry).map_err(io::Error::other);

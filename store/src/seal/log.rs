@@ -112,6 +112,7 @@ impl Job<'_> {
             min_lsn: rows.iter().map(|row| row.lsn).min().unwrap_or(0),
             max_lsn: rows.iter().map(|row| row.lsn).max().unwrap_or(0),
             namespaces: namespaces(&runs),
+            replaces: Vec::new(),
         };
         draft.place(&entry)?;
         Ok(entry)
@@ -175,7 +176,8 @@ impl Job<'_> {
     }
 }
 
-fn namespaces(runs: &[Run]) -> Vec<NamespaceRows> {
+/// Where the rows of each namespace lie, after runs in row order.
+pub(crate) fn namespaces(runs: &[Run]) -> Vec<NamespaceRows> {
     let mut namespaces: Vec<NamespaceRows> = Vec::new();
     for run in runs {
         match namespaces.last_mut() {

@@ -1,6 +1,7 @@
 //! Sealing every other table: sorted by its columns, then time and position; one Parquet file per hour.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, UInt32Array};
@@ -9,10 +10,10 @@ use arrow::datatypes::{Int32Type, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 
-use super::files::Draft;
+use super::files::{Checked, Draft};
 use super::io;
 use crate::rows::{Chunk, lsns, times};
-use crate::segment::{DATA, Entry, NamespaceRows, TENANT, hour_folder, writer_properties};
+use crate::segment::{DATA, Entry, FileEntry, NamespaceRows, TENANT, hour_folder, writer_properties};
 use crate::state::Shared;
 use crate::{SealError, Table};
 
@@ -78,28 +79,19 @@ fn write_hour(
 ) -> Result<Entry, SealError> {
     let path = hour_folder(table, hour.saturating_mul(HOUR_NS)).join(&id);
     let draft = Draft::new(shared, format!("{}-{hour}-{id}", table.name()))?;
-    let data = draft.folder.join(DATA);
-    let failed = |source| SealError::Columns { path: data.clone(), source };
     let arrange = |source| SealError::Arrange { table: table.name(), source };
     let count = rows.len();
-    let schema = table.file_schema();
-    let properties = writer_properties(table, count);
-    let mut writer =
-        ArrowWriter::try_new(draft.create(DATA)?, Arc::clone(&schema), Some(properties)).map_err(failed)?;
+    let mut writer = TableWriter::new(&draft, table, count)?;
     let (mut min_ts, mut max_ts, mut min_lsn, mut max_lsn) = (i64::MAX, i64::MIN, i64::MAX, i64::MIN);
-    let mut namespaces = Vec::new();
     for slice in rows.chunks(SLICE) {
         let batch = take_record_batch(all, &UInt32Array::from(slice.to_vec())).map_err(arrange)?;
         for (ts, lsn) in times(&batch).iter().zip(lsns(&batch)) {
             (min_ts, max_ts) = (min_ts.min(*ts), max_ts.max(*ts));
             (min_lsn, max_lsn) = (min_lsn.min(*lsn), max_lsn.max(*lsn));
         }
-        if table.sort_columns().first() == Some(&"namespace") {
-            add_namespaces(&batch, &mut namespaces);
-        }
-        writer.write(&batch).map_err(failed)?;
+        writer.write(&batch)?;
     }
-    let file = writer.into_inner().map_err(failed)?;
+    let Written { file, namespaces, rows } = writer.finish()?;
     let entry = Entry {
         version: crate::segment::VERSION,
         id,
@@ -107,17 +99,58 @@ fn write_hour(
         tenant: TENANT.to_owned(),
         level: 0,
         path: path.to_string_lossy().into_owned(),
-        files: vec![file.finish(DATA).map_err(io("sync", &data))?],
-        rows: count as u64,
+        files: vec![file],
+        rows,
         text_bytes: 0,
         min_ts,
         max_ts,
         min_lsn,
         max_lsn,
         namespaces,
+        replaces: Vec::new(),
     };
     draft.place(&entry)?;
     Ok(entry)
+}
+
+/// Writes `data.parquet` of a table other than the log, batch by batch in the table's order.
+pub(crate) struct TableWriter {
+    table: Table,
+    path: PathBuf,
+    writer: ArrowWriter<Checked>,
+    namespaces: Vec<NamespaceRows>,
+    rows: u64,
+}
+
+/// What came of it.
+pub(crate) struct Written {
+    pub(crate) file: FileEntry,
+    pub(crate) namespaces: Vec<NamespaceRows>,
+    pub(crate) rows: u64,
+}
+
+impl TableWriter {
+    pub(crate) fn new(draft: &Draft<'_>, table: Table, rows: usize) -> Result<Self, SealError> {
+        let path = draft.folder.join(DATA);
+        let properties = writer_properties(table, rows);
+        let writer = ArrowWriter::try_new(draft.create(DATA)?, table.file_schema(), Some(properties));
+        let writer = writer.map_err(|source| SealError::Columns { path: path.clone(), source })?;
+        Ok(Self { table, path, writer, namespaces: Vec::new(), rows: 0 })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), SealError> {
+        if self.table.sort_columns().first() == Some(&"namespace") {
+            add_namespaces(batch, &mut self.namespaces);
+        }
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|source| SealError::Columns { path: self.path.clone(), source })
+    }
+
+    pub(crate) fn finish(self) -> Result<Written, SealError> {
+        let Self { path, writer, namespaces, rows, table: _ } = self;
+        let file = writer.into_inner().map_err(|source| SealError::Columns { path: path.clone(), source })?;
+        Ok(Written { file: file.finish(DATA).map_err(io("sync", &path))?, namespaces, rows })
+    }
 }
 
 fn add_namespaces(batch: &RecordBatch, namespaces: &mut Vec<NamespaceRows>) {

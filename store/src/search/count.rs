@@ -140,18 +140,15 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
         if !plan.logs.overlaps(segment.times()) {
             continue;
         }
-        let counted = match plan.sketchable && minute_exact(plan, segment.times()) {
-            true => count_sketch(snapshot, plan, segment, &mut counts),
-            false => Ok(false),
-        };
-        let counted = counted.and_then(|counted| match counted {
-            true => Ok(()),
-            false => snapshot.reader.log_keys(segment, &plan.logs, &mut Unpacked::new(0)).map(|keys| {
-                keys.iter().for_each(|(_, keys)| count_rows(plan, keys, &mut counts));
-            }),
-        });
-        if let Err(error) = counted {
-            errors.push(error);
+        let from_sketch = plan.sketchable
+            && minute_exact(plan, segment.times())
+            && count_sketch(snapshot, plan, segment, &mut counts);
+        if from_sketch {
+            continue;
+        }
+        match snapshot.reader.log_keys(segment, &plan.logs, &mut Unpacked::new(0)) {
+            Ok(keys) => keys.iter().for_each(|(_, keys)| count_rows(plan, keys, &mut counts)),
+            Err(error) => errors.push(error),
         }
     }
     for chunk in snapshot.chunks(TABLE) {
@@ -189,8 +186,8 @@ fn count_sketch(
     plan: &HistogramPlan,
     segment: &crate::segment::Segment,
     counts: &mut Counts,
-) -> Result<bool, ScanError> {
-    let Some(sketch) = snapshot.reader.sketch(segment)? else { return Ok(false) };
+) -> bool {
+    let Some(sketch) = snapshot.reader.sketch(segment) else { return false };
     let (namespace, workload, level) =
         (plan.logs.must_be("namespace"), plan.logs.must_be("workload"), plan.logs.must_be("level"));
     for (group, minutes) in sketch.groups() {
@@ -214,7 +211,7 @@ fn count_sketch(
             }
         }
     }
-    Ok(true)
+    true
 }
 
 fn count_rows(plan: &HistogramPlan, keys: &RecordBatch, counts: &mut Counts) {

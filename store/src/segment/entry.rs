@@ -21,7 +21,7 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) table: String,
     pub(crate) tenant: String,
-    /// 0: as sealed; 1: compacted within its hour.
+    /// 0: as sealed; 1: compacted within its hour; 2: within its day.
     pub(crate) level: u32,
     /// The folder, relative to the store.
     pub(crate) path: String,
@@ -35,6 +35,9 @@ pub(crate) struct Entry {
     pub(crate) max_lsn: i64,
     /// For tables sorted by namespace, where each one's rows lie.
     pub(crate) namespaces: Vec<NamespaceRows>,
+    /// The folders of the segments whose rows it took over, when it came of a compaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaces: Vec<String>,
 }
 
 /// One file of a segment.
@@ -81,6 +84,11 @@ pub(crate) fn hour_folder(table: Table, ts: i64) -> PathBuf {
         .join(table.name())
         .join(format!("{year:04}-{month:02}-{day:02}"))
         .join(format!("{hour:02}"))
+}
+
+/// `seg/<tenant>/<table>/<date>/day` for all rows of this day.
+pub(crate) fn day_folder(table: Table, ts: i64) -> PathBuf {
+    hour_folder(table, ts).with_file_name("day")
 }
 
 /// The civil date of a day since 1970 (Hinnant's algorithm).

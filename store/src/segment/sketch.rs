@@ -20,6 +20,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use super::ColumnsFile;
 use crate::rows::Origin;
 
+mod merge;
+
+pub(crate) use merge::MergedSketch;
+
 const MINUTE_NS: i64 = 60_000_000_000;
 
 /// Whose lines are counted together.
@@ -106,17 +110,23 @@ impl SketchBuilder {
             minute: None,
             count,
         }));
-        rows.sort_unstable_by_key(|row| (row.group, row.minute));
-        let batch = batch(&rows)?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_statistics_enabled(EnabledStatistics::None);
-        let mut writer = ArrowWriter::try_new(out, schema(), Some(properties.build()))?;
-        writer.write(&batch)?;
-        writer.close().map(drop)
+        write_rows(rows, out)
     }
 }
 
+/// Writes the file.
+fn write_rows(mut rows: Vec<Row<'_>>, out: impl Write + Send) -> Result<(), ParquetError> {
+    rows.sort_unstable_by_key(|row| (row.group, row.minute));
+    let batch = batch(&rows)?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::None);
+    let mut writer = ArrowWriter::try_new(out, schema(), Some(properties.build()))?;
+    writer.write(&batch)?;
+    writer.close().map(drop)
+}
+
+/// One row of the file: a count of a minute, or a pod's total.
 struct Row<'a> {
     group: (&'a str, &'a str, Option<&'a str>, Option<&'a str>),
     minute: Option<i64>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto::error::ErrorCode;
 
-use super::fixture::{NOW, SECOND, batch, bodies, lines, newest, open};
+use super::fixture::{NOW, SECOND, batch, bodies, limits, lines, newest, open};
 use crate::{Limits, OpenError, Retention, Store, Table};
 
 fn open_with(dir: &std::path::Path, limits: Limits) -> Arc<Store> {
@@ -14,7 +14,7 @@ fn open_with(dir: &std::path::Path, limits: Limits) -> Arc<Store> {
 #[tokio::test]
 async fn a_full_head_refuses_until_it_is_sealed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open_with(dir.path(), Limits { head_bytes: 1, ..Limits::small() });
+    let store = open_with(dir.path(), Limits { head_bytes: 1, ..limits() });
     store.append(&batch("n", 1, 1, &lines(NOW, &["first"])), NOW).await.unwrap();
     let second = batch("n", 1, 2, &lines(NOW, &["second"]));
     let refused = store.append(&second, NOW).await.unwrap_err();
@@ -28,14 +28,14 @@ async fn a_full_head_refuses_until_it_is_sealed() {
 #[tokio::test]
 async fn a_full_log_refuses_until_it_is_sealed_and_its_files_go() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = Limits { wal_file_bytes: 1, wal_soft_bytes: 1, wal_hard_bytes: 200, ..Limits::small() };
+    let limits = Limits { wal_file_bytes: 1, wal_soft_bytes: 1, wal_hard_bytes: 200, ..limits() };
     let store = open_with(dir.path(), limits);
     store.append(&batch("n", 1, 1, &lines(NOW, &["first"])), NOW).await.unwrap();
     store.append(&batch("n", 1, 2, &lines(NOW, &["second"])), NOW).await.unwrap();
     let third = batch("n", 1, 3, &lines(NOW, &["third"]));
     assert_eq!(store.append(&third, NOW).await.unwrap_err().code, ErrorCode::WalFull);
     store.maintain(NOW).await.unwrap();
-    assert_eq!(store.stats().wal_files, 1);
+    assert_eq!((store.stats().wal_files, store.stats().wal_bytes), (0, 0));
     store.append(&third, NOW).await.unwrap();
     store.close().await;
     drop(store);
@@ -47,21 +47,25 @@ async fn a_full_log_refuses_until_it_is_sealed_and_its_files_go() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open_with(dir.path(), Limits { max_disk_bytes: 100, ..Limits::small() });
+    let store = open_with(dir.path(), Limits { max_disk_bytes: 100, ..limits() });
     store.append(&batch("n", 1, 1, &lines(NOW, &["first"])), NOW).await.unwrap();
-    store.seal(NOW).await.unwrap();
     store.maintain(NOW).await.unwrap();
-    // the segment was dropped to make room, but the log alone is too large for this disk
-    assert_eq!(store.stats().counters.dropped_segments, 1);
-    let refused = store.append(&batch("n", 1, 2, &lines(NOW, &["second"])), NOW).await.unwrap_err();
+    // the log alone is too large for this disk
+    let second = batch("n", 1, 2, &lines(NOW, &["second"]));
+    let refused = store.append(&second, NOW).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::DiskFull);
     assert!(refused.code.is_retryable());
+    store.seal(NOW).await.unwrap();
+    store.maintain(NOW).await.unwrap();
+    // the segment was dropped to make room
+    assert_eq!(store.stats().counters.dropped_segments, 1);
+    store.append(&second, NOW).await.unwrap();
 }
 
 #[tokio::test]
 async fn retention_drops_what_is_old_and_keeps_what_a_snapshot_holds() {
     let dir = tempfile::tempdir().unwrap();
-    let mut limits = Limits { delete_after_s: 0, ..Limits::small() };
+    let mut limits = Limits { delete_after_s: 0, ..limits() };
     limits.retention[Table::Log as usize] = Retention { age_s: 3_600, max_bytes: u64::MAX };
     let store = open_with(dir.path(), limits);
     store.append(&batch("n", 1, 1, &lines(NOW - 7_200 * SECOND, &["old"])), NOW).await.unwrap();
@@ -90,7 +94,7 @@ async fn retention_drops_what_is_old_and_keeps_what_a_snapshot_holds() {
 #[tokio::test]
 async fn a_table_keeps_to_its_share_of_the_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let mut limits = Limits::small();
+    let mut limits = limits();
     limits.retention[Table::Log as usize] = Retention { age_s: u64::MAX, max_bytes: 30_000 };
     let store = open_with(dir.path(), limits);
     for seq in 1..=8 {
@@ -117,7 +121,7 @@ async fn old_rows_are_sealed_by_age() {
 async fn a_store_is_open_once() {
     let dir = tempfile::tempdir().unwrap();
     let _store = open(dir.path());
-    assert!(matches!(Store::open(dir.path(), Limits::small(), NOW), Err(OpenError::Locked { .. })));
+    assert!(matches!(Store::open(dir.path(), limits(), NOW), Err(OpenError::Locked { .. })));
 }
 
 #[tokio::test]
@@ -125,7 +129,7 @@ async fn a_store_of_a_newer_release_is_refused_and_names_it() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).close().await;
     std::fs::write(dir.path().join("FORMAT"), "format 9\noldest_reader 2\nwritten_by 3.1.4\n").unwrap();
-    match Store::open(dir.path(), Limits::small(), NOW) {
+    match Store::open(dir.path(), limits(), NOW) {
         Err(OpenError::TooNew { found: 9, written_by, .. }) => assert_eq!(written_by, "3.1.4"),
         other => panic!("{other:?}"),
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt as _;
 
 use super::basics::everything;
-use super::fixture::{NOW, SECOND, batch, bodies, lines, newest, open};
+use super::fixture::{NOW, SECOND, batch, bodies, limits, lines, newest, open};
 use crate::disk::faulty::Random;
 use crate::{
     HistogramBy, HistogramRequest, Limits, LogRequest, OpenError, ScanError, ScanRequest, Store, Table,
@@ -141,7 +141,7 @@ async fn damage_before_the_tail_of_the_log_is_set_aside_and_the_rest_replayed() 
     bytes[second] ^= 0xff;
     fs::write(&wal, bytes).unwrap();
     for again in 0..2 {
-        let (store, recovered) = Store::open(dir.path(), Limits::small(), NOW).unwrap();
+        let (store, recovered) = Store::open(dir.path(), limits(), NOW).unwrap();
         assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["line 3", "line 1"]);
         assert_eq!(recovered.damaged.len(), 1 - again, "{recovered:?}");
         assert_eq!(store.stats().counters.lost_records, 1 - again as u64);
@@ -160,7 +160,7 @@ async fn a_torn_tail_of_the_log_is_cut() {
     let mut bytes = fs::read(&wal).unwrap();
     bytes.extend_from_slice(&[9, 0, 0, 0, 1, 2, 3]);
     fs::write(&wal, bytes).unwrap();
-    let (store, recovered) = Store::open(dir.path(), Limits::small(), NOW).unwrap();
+    let (store, recovered) = Store::open(dir.path(), limits(), NOW).unwrap();
     assert_eq!((recovered.batches, recovered.torn_bytes, recovered.damaged.len()), (1, 7, 0));
     store.append(&batch("n", 1, 2, &lines(NOW + 1, &["next"])), NOW).await.unwrap();
     store.close().await;
@@ -187,7 +187,7 @@ fn no_damage_of_log_or_manifest_makes_opening_panic() {
         victims.push(dir.path().join("FORMAT"));
         damage(&victims[usize::try_from(random.below(victims.len() as u64)).unwrap()], &mut random);
         runtime.block_on(async {
-            match Store::open(dir.path(), Limits::small(), NOW) {
+            match Store::open(dir.path(), limits(), NOW) {
                 Ok((store, _)) => {
                     read_everything(&store).await;
                     store.close().await;

@@ -56,8 +56,13 @@ pub(crate) fn lines(ts: i64, bodies: &[&str]) -> v1::Payload {
     v1::Payload { identities: vec![identity("shop", "cart")], logs: logs.collect(), ..v1::Payload::default() }
 }
 
+/// The small profile, however full the disk of the machine is.
+pub(crate) fn limits() -> Limits {
+    Limits { disk_drop_percent: 100, disk_refuse_percent: 100, ..Limits::small() }
+}
+
 pub(crate) fn open(dir: &Path) -> Arc<Store> {
-    Store::open(dir, Limits::small(), NOW).unwrap().0
+    Store::open(dir, limits(), NOW).unwrap().0
 }
 
 pub(crate) async fn collect(mut stream: RowStream) -> Vec<RecordBatch> {

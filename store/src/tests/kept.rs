@@ -70,4 +70,7 @@ async fn test_data_of_every_version_is_read() {
     assert!(store.append(&batch("n", 1, 2, &lines(NOW, &["again"])), NOW).await.unwrap().repeated);
     store.seal(NOW).await.unwrap();
     assert_eq!(answers(&store).await, expected);
+    while store.compact(NOW + 96 * 3_600 * SECOND).await.unwrap().is_some() {}
+    assert!(store.stats().tables.iter().all(|table| table.segments == 1));
+    assert_eq!(answers(&store).await, expected);
 }

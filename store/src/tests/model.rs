@@ -1,4 +1,4 @@
-//! WAL, dedupe, head and seal against a naive twin, on a disk that forgets and fails: what was acknowledged is stored,
+//! WAL, dedupe, head, seal and compaction against a naive twin, on a disk that forgets and fails: what was acknowledged is stored,
 //! once each, whatever happens when.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proto::v1;
 
-use super::fixture::{NOW, batch, bodies, lines};
+use super::fixture::{self, NOW, batch, bodies, lines};
 use crate::disk::Disk;
 use crate::disk::faulty::{FaultyDisk, Random};
 use crate::{Limits, LogRequest, Store};
@@ -35,6 +35,7 @@ struct Twin {
     fates: BTreeMap<u64, Fate>,
     /// Batches refused because something failed, and stores that did not open.
     failures: u64,
+    compactions: u64,
 }
 
 /// Two lines that name their batch.
@@ -47,7 +48,13 @@ fn sent(seq: u64, now: i64) -> v1::Batch {
 
 fn limits() -> Limits {
     // files so small that they turn over all the time
-    Limits { wal_file_bytes: 700, seal_log_rows: 40, delete_after_s: 0, ..Limits::small() }
+    Limits {
+        wal_file_bytes: 700,
+        seal_log_rows: 40,
+        delete_after_s: 0,
+        compact_segments: 2,
+        ..fixture::limits()
+    }
 }
 
 impl Twin {
@@ -70,15 +77,25 @@ impl Twin {
             _ => {}
         }
         for _ in 0..2 + self.random.below(8) {
-            match self.random.below(8) {
+            match self.random.below(10) {
                 0 => drop(store.seal(self.now).await),
                 1 => drop(store.maintain(self.now).await),
+                3 => self.compact(&store).await,
+                4 => drop(tokio::join!(store.compact(self.now), store.seal(self.now))),
                 2 => self.now += i64::try_from(self.random.below(120)).unwrap() * 1_000_000_000,
                 _ => self.send(&store).await,
             }
         }
         store.close().await;
         disk.crash();
+    }
+
+    async fn compact(&mut self, store: &Store) {
+        match store.compact(self.now).await {
+            Ok(Some(_)) => self.compactions += 1,
+            Ok(None) => {}
+            Err(_) => self.failures += 1,
+        }
     }
 
     async fn send(&mut self, store: &Store) {
@@ -133,10 +150,11 @@ impl Twin {
     }
 }
 
-/// Runs one; returns how much failed.
-async fn schedule(seed: u64) -> u64 {
+/// Runs one; returns how much failed, and how often segments were merged.
+async fn schedule(seed: u64) -> (u64, u64) {
     let dir = tempfile::tempdir().unwrap();
-    let mut twin = Twin { random: Random(seed), now: NOW, next: 1, fates: BTreeMap::new(), failures: 0 };
+    let mut twin =
+        Twin { random: Random(seed), now: NOW, next: 1, fates: BTreeMap::new(), failures: 0, compactions: 0 };
     for life in 0..3 {
         twin.live(dir.path(), seed * 16 + life).await;
     }
@@ -152,8 +170,12 @@ async fn schedule(seed: u64) -> u64 {
     twin.check(&store, seed).await;
     store.seal(twin.now).await.unwrap();
     twin.check(&store, seed).await;
+    while store.compact(twin.now).await.unwrap().is_some() {
+        twin.compactions += 1;
+    }
+    twin.check(&store, seed).await;
     store.close().await;
-    twin.failures
+    (twin.failures, twin.compactions)
 }
 
 #[test]
@@ -165,12 +187,15 @@ fn what_is_acknowledged_is_stored_once_whatever_fails() {
             let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, schedule(seed)).await });
             answered.unwrap_or_else(|_| panic!("seed {seed} hangs"))
         };
-        (first..SCHEDULES).step_by(THREADS).map(run).sum::<u64>()
+        (first..SCHEDULES).step_by(THREADS).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     };
-    let failures: u64 = std::thread::scope(|scope| {
+    let (failures, compactions) = std::thread::scope(|scope| {
         let shares: Vec<_> = (0..THREADS as u64).map(|first| scope.spawn(move || share(first))).collect();
-        shares.into_iter().map(|share| share.join().unwrap()).sum()
+        shares
+            .into_iter()
+            .map(|share| share.join().unwrap())
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     });
-    // a disk that never fails would show nothing
-    assert!(failures > SCHEDULES, "{failures}");
+    // a disk that never fails, or segments that are never merged, would show nothing
+    assert!(failures > SCHEDULES && compactions > SCHEDULES, "{failures} {compactions}");
 }

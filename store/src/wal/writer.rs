@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 use super::record::BatchRecord;
 use super::{MAGIC, file_path};
@@ -29,8 +30,15 @@ pub(crate) trait Sink: Send {
     fn refused(&mut self, admitted: Admitted, error: &io::Error);
     /// Nobody knows what is on disk: the store must stop.
     fn failed(&mut self, operation: &'static str, error: &io::Error, unanswered: Vec<Admitted>);
-    /// How long the sync took is for others to measure; this counts groups.
-    fn synced(&mut self, batches: usize, bytes: u64);
+    /// A group is durable; the sync took so long, if there is a clock.
+    fn synced(&mut self, bytes: u64, took: Option<Duration>);
+    /// A monotonic time, if there is a clock.
+    fn time(&self) -> Option<Duration>;
+    /// A group is about to be written: whether the open file, if there is one, may be appended to. If not, it was
+    /// given up and may be gone.
+    fn begin(&mut self, file_lsn: Option<i64>) -> bool;
+    /// The group was answered.
+    fn end(&mut self);
 }
 
 /// The writer's state.
@@ -93,6 +101,15 @@ impl<S: Sink> Writer<S> {
 
     /// Writes one group; false if the store must stop.
     fn write(&mut self, group: Vec<Admitted>, buffer: &mut Vec<u8>) -> bool {
+        if !self.sink.begin(self.file.as_ref().map(|open| open.first_lsn)) {
+            self.file = None;
+        }
+        let goes_on = self.write_group(group, buffer);
+        self.sink.end();
+        goes_on
+    }
+
+    fn write_group(&mut self, group: Vec<Admitted>, buffer: &mut Vec<u8>) -> bool {
         match self.ensure_file() {
             Ok(()) => {}
             Err(OpenFileError::Write(error)) => {
@@ -129,14 +146,16 @@ impl<S: Sink> Writer<S> {
             group.into_iter().for_each(|admitted| self.sink.refused(admitted, &error));
             return true;
         }
+        let before = self.sink.time();
         if let Err(error) = open.file.sync() {
             self.sink.failed("sync", &error, group);
             return false;
         }
+        let took = before.and_then(|before| self.sink.time()?.checked_sub(before));
         open.bytes += buffer.len() as u64;
         let (file_lsn, full) = (open.first_lsn, open.bytes >= self.limits.file_bytes);
         self.next_lsn = lsn;
-        self.sink.synced(group.len(), buffer.len() as u64);
+        self.sink.synced(buffer.len() as u64, took);
         for (admitted, (lsn, bytes)) in group.into_iter().zip(ends) {
             self.sink.written(admitted, lsn, file_lsn, bytes);
         }

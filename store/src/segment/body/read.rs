@@ -28,6 +28,15 @@ pub(crate) struct Candidates<'a> {
     part: Vec<(u64, &'a [u8])>,
 }
 
+/// A page as it lies in the file, whose checksum was right.
+#[derive(Debug)]
+pub(crate) struct PackedPage {
+    pub(super) page: Page,
+    pub(super) packed: Vec<u8>,
+    /// Its long tokens and its bloom.
+    pub(super) blooms: Vec<u8>,
+}
+
 impl<'a> Candidates<'a> {
     pub(crate) fn new(required: &'a Required) -> Self {
         let whole = required.whole.iter().map(|token| bloom::hash(token).max(1)).collect();
@@ -134,6 +143,19 @@ impl BodyFile {
         let texts =
             Texts::from_parts(ends, unpacked).ok_or_else(|| bad("lengths and text of a page differ"))?;
         Ok((page.first_row, texts))
+    }
+
+    /// A page without unpacking it.
+    pub(crate) fn packed_page(&self, at: usize) -> io::Result<PackedPage> {
+        let page = *self.footer.pages.get(at).ok_or_else(|| bad("no such page"))?;
+        let mut packed = vec![0; page.bytes as usize];
+        self.file.read_exact_at(&mut packed, page.offset)?;
+        if crc32c::crc32c(&packed) != page.crc {
+            return Err(bad("wrong checksum of a page"));
+        }
+        let mut blooms = vec![0; page.long_bytes as usize + page.blocks as usize * BLOCK];
+        self.file.read_exact_at(&mut blooms, page.bloom_offset)?;
+        Ok(PackedPage { page, packed, blooms })
     }
 
     /// Bodies of these rows, which ascend.

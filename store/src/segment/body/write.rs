@@ -1,5 +1,7 @@
 //! Writing `body.bin`: one pass over the bodies, a page at a time, in bounded memory.
 
+mod copy;
+
 use std::io::{self, Write};
 
 use super::bloom;

@@ -1,0 +1,147 @@
+//! Reading rows of a segment: ranges or single rows, some of the columns, with their bodies or without.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::pages::{count, intersect, one, ranges, selection};
+use super::{BodyFile, ColumnsFile, bad};
+use crate::rows::Texts;
+use crate::scan::{self, Filter, Test};
+use crate::search;
+
+/// The columns of `schema` (but the body) of these rows, in batches.
+pub(crate) fn read(
+    file: &ColumnsFile,
+    rows: &[Range<u32>],
+    schema: &Schema,
+    batch: usize,
+) -> io::Result<ParquetRecordBatchReader> {
+    let descriptor = file.metadata.metadata().file_metadata().schema_descr();
+    let fields = file.metadata.schema().fields();
+    let roots = fields.iter().enumerate().filter(|(_, field)| schema.index_of(field.name()).is_ok());
+    let projection = ProjectionMask::roots(descriptor, roots.map(|(root, _)| root));
+    let total = u32::try_from(file.metadata.metadata().file_metadata().num_rows()).unwrap_or(u32::MAX);
+    let mut builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file.input.clone(), file.metadata.clone())
+            .with_projection(projection)
+            .with_batch_size(batch);
+    if count(rows) != total as usize {
+        builder = builder.with_row_selection(selection(rows, total));
+    }
+    builder.build().map_err(io::Error::other)
+}
+
+/// Key columns of whole ranges, with the rows' numbers.
+pub(super) fn whole_ranges(
+    file: &ColumnsFile,
+    rows: &[Range<u32>],
+    schema: &SchemaRef,
+) -> io::Result<Vec<(Vec<u32>, RecordBatch)>> {
+    let mut numbers = rows.iter().cloned().flatten();
+    let mut keys = Vec::new();
+    for batch in read(file, rows, schema, 65_536)? {
+        let batch = batch.map_err(io::Error::other)?;
+        let batch = scan::project_by_name(&batch, schema).map_err(io::Error::other)?;
+        keys.push((numbers.by_ref().take(batch.num_rows()).collect(), batch));
+    }
+    Ok(keys)
+}
+
+/// Columns of single rows, which ascend. Where they lie close together, the ranges between them are read as well.
+pub(super) fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) -> io::Result<RecordBatch> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(RecordBatch::new_empty(Arc::clone(schema)));
+    };
+    let span = (last - first) as usize + 1;
+    let dense = rows.len() > 64 && rows.len() * 12 > span;
+    let wanted = if dense { one(*first..last + 1) } else { ranges(rows) };
+    let mut batches = Vec::new();
+    for batch in read(file, &wanted, schema, 65_536)? {
+        let batch = batch.map_err(io::Error::other)?;
+        batches.push(scan::project_by_name(&batch, schema).map_err(io::Error::other)?);
+    }
+    let all = concat_batches(schema, &batches).map_err(io::Error::other)?;
+    if all.num_rows() != count(&wanted) {
+        return Err(bad("fewer rows than its footer says"));
+    }
+    if !dense {
+        return Ok(all);
+    }
+    let places: UInt32Array = rows.iter().map(|row| row - first).collect::<Vec<u32>>().into();
+    take_record_batch(&all, &places).map_err(io::Error::other)
+}
+
+/// Leaves out row groups whose bloom does not know the trace that is asked for.
+pub(super) fn without_other_traces(
+    file: &ColumnsFile,
+    rows: Vec<Range<u32>>,
+    filters: &[Filter],
+) -> io::Result<Vec<Range<u32>>> {
+    let trace = filters.iter().find_map(|filter| match &filter.test {
+        Test::Text(trace) if filter.name == "trace_id" && !trace.is_empty() => Some(trace.as_str()),
+        _ => None,
+    });
+    let Some(trace) = trace else { return Ok(rows) };
+    let metadata = file.metadata.metadata();
+    let schema = metadata.file_metadata().schema_descr();
+    let Some(leaf) = schema.columns().iter().position(|leaf| leaf.path().string() == "trace_id") else {
+        return Ok(rows);
+    };
+    let builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file.input.clone(), file.metadata.clone());
+    let mut groups = Vec::new();
+    let mut start = 0;
+    for (group, row_group) in metadata.row_groups().iter().enumerate() {
+        let end = start + u32::try_from(row_group.num_rows()).unwrap_or(0);
+        let bloom = builder.get_row_group_column_bloom_filter(group, leaf).map_err(io::Error::other)?;
+        if bloom.is_none_or(|bloom| bloom.check(&trace)) {
+            groups.push(start..end);
+        }
+        start = end;
+    }
+    Ok(intersect(&rows, &groups))
+}
+
+/// Leaves out streams that the conditions on namespace and workload rule out.
+pub(super) fn of_streams(body: &BodyFile, plan: &search::Plan, rows: &[Range<u32>]) -> Vec<Range<u32>> {
+    let (namespace, workload) = (plan.must_be("namespace"), plan.must_be("workload"));
+    if namespace.is_none() && workload.is_none() {
+        return rows.to_vec();
+    }
+    let streams = body.runs().iter().filter(|run| {
+        namespace.is_none_or(|value| value == run.namespace)
+            && workload.is_none_or(|value| value == run.workload)
+    });
+    let streams: Vec<Range<u32>> = streams.map(|run| run.first_row..run.first_row + run.rows).collect();
+    intersect(rows, &streams)
+}
+
+/// Columns and bodies as one batch.
+pub(super) fn assemble(columns: &RecordBatch, bodies: &Texts, schema: &SchemaRef) -> io::Result<RecordBatch> {
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        arrays.push(match (field.name().as_str(), field.data_type()) {
+            ("body", DataType::Binary) => Arc::new(BinaryArray::from_iter_values(bodies.iter())),
+            ("body", _) => {
+                Arc::new(StringArray::from_iter_values(bodies.iter().map(String::from_utf8_lossy)))
+            }
+            (name, wanted) => {
+                let column = columns.column_by_name(name).ok_or_else(|| bad("a column is missing"))?;
+                if column.data_type() == wanted {
+                    Arc::clone(column)
+                } else {
+                    cast(column, wanted).map_err(io::Error::other)?
+                }
+            }
+        });
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(bodies.len()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(io::Error::other)
+}

@@ -27,7 +27,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     };
     step("lint", &lint::main);
     step("tidy", &tidy::main);
-    step("test", &|| test::main(&test::Args { full: args.full, cargo: Vec::new() }));
+    step("test", &|| test::main(&test::Args { full: args.full, minutes: None, cargo: Vec::new() }));
     step("kernels", &|| kernels::main(&kernels::Args::in_ci(args.full)));
     if args.full || bpf::just_changed()? {
         step("bpf --check", &|| bpf::main(&bpf::Args::CHECK));

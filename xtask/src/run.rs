@@ -1,9 +1,13 @@
 //! Running programs: inherited output, checked exit.
 
+mod deadline;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+
+pub(crate) use deadline::check_within;
 
 /// What cargo and rustup set for the programs that they start; a nested cargo must not see it.
 const INHERITED: [&str; 14] = [

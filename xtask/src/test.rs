@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every test that this machine can run, and which it could not.
 //!
 //! A test that cannot run appends `wake-skip: <test>: <reason>` to the file that `WAKE_SKIPS` names and returns.
+//! A test that hangs ends the run after `--minutes`, named, so that a caller with a limit of its own still learns why.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -13,6 +15,9 @@ pub(crate) struct Args {
     /// More rounds of the tests that kill processes at random points.
     #[arg(long)]
     pub(crate) full: bool,
+    /// How long the tests may run, in minutes [default: 45, with --full 180].
+    #[arg(long, value_name = "N")]
+    pub(crate) minutes: Option<u64>,
     /// Passed on to `cargo test`, e.g. a test's name or `-p store`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) cargo: Vec<String>,
@@ -41,7 +46,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     } else {
         cargo.args(["test", "--locked"]).args(&args.cargo);
     }
-    let result = run::check(&mut cargo);
+    let minutes = args.minutes.unwrap_or(if args.full { 180 } else { 45 });
+    let result = run::check_within(&mut cargo, Duration::from_secs(minutes.saturating_mul(60)));
     report(&fs::read_to_string(&skips).unwrap_or_default());
     result
 }

@@ -7,6 +7,7 @@
 
 pub mod addresses;
 mod cgroup;
+pub(crate) mod fuzz;
 mod host;
 mod nest;
 mod parse;

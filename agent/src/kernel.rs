@@ -9,6 +9,7 @@ pub mod btf;
 pub mod clock;
 mod elf;
 pub mod features;
+pub(crate) mod fuzz;
 pub mod hosts;
 pub mod load;
 pub mod losses;

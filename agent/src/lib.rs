@@ -12,6 +12,8 @@ pub mod decode;
 pub mod driver;
 pub mod export;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod identity;
 pub mod kernel;
 pub mod logs;

@@ -41,6 +41,7 @@ pub mod checkpoint;
 pub mod config;
 mod container;
 mod follow;
+pub(crate) mod fuzz;
 mod glob;
 mod journal;
 mod line;

@@ -7,5 +7,5 @@
 mod manifest;
 mod record;
 
-pub(crate) use manifest::{Loaded, Manifest, load};
+pub(crate) use manifest::{Loaded, Manifest, fuzz, load};
 pub(crate) use record::{CommitError, Contents, Edit};

@@ -15,6 +15,8 @@ mod compact;
 mod dedupe;
 mod disk;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod limits;
 mod maintain;

@@ -10,7 +10,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use recover::read_files;
+pub(crate) use recover::{fuzz, read_files};
 pub(crate) use writer::{Job, Sink, Writer, WriterLimits};
 
 /// What a WAL file starts with.

@@ -7,6 +7,7 @@
 //! oldest first, and only once the caller has made the log checkpoints durable; bytes on disk stay within the limit.
 //! Does not: read a clock, compress, talk to anybody.
 
+pub(crate) mod fuzz;
 mod open;
 mod segment;
 

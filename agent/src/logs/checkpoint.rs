@@ -183,5 +183,10 @@ impl Checkpoints {
     }
 }
 
+/// What a start makes of the file's bytes, for `crate::fuzz`.
+pub(crate) fn fuzz(data: &[u8]) {
+    file::parse(data).ok();
+}
+
 #[cfg(test)]
 mod tests;

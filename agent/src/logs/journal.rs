@@ -26,7 +26,7 @@ use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::stop::Stop;
 use crate::window::sample::Owner;
-use export::{Entry, Parser};
+pub(crate) use export::{Entry, Parser};
 
 /// How the checkpoint file says that the journal was read before.
 pub(crate) const PATTERN: &str = "journald:";

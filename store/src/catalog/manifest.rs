@@ -101,6 +101,18 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<(Contents, u64), OpenEr
     Ok((contents, rest.len() as u64))
 }
 
+/// A manifest's bytes, for `crate::fuzz`. `is_json`: a snapshot's, without its frame, which is then made right.
+pub(crate) fn fuzz(data: &[u8], is_json: bool) {
+    let mut bytes = data.to_vec();
+    if is_json {
+        let Ok(contents) = serde_json::from_slice(data) else { return };
+        bytes = MAGIC.to_vec();
+        bytes.extend(encode_contents(&contents).unwrap_or_default());
+    }
+    let parsed = parse(&bytes, Path::new("fuzz"));
+    assert!(!is_json || parsed.is_ok(), "what is written is read");
+}
+
 impl Manifest {
     /// Begins a new manifest with what was loaded.
     pub(crate) fn start(disk: Arc<dyn Disk>, folder: PathBuf, loaded: Loaded) -> Result<Self, OpenError> {

@@ -63,6 +63,16 @@ impl BatchRecord {
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
     }
 
+    /// A file with one record of these bytes behind the header's length and checksum, for `crate::fuzz`.
+    pub(super) fn frame(record: &[u8]) -> Vec<u8> {
+        let mut file = super::MAGIC.to_vec();
+        let length = record.len().saturating_sub(HEADER_BYTES - 8);
+        file.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+        file.extend_from_slice(&crc32c::crc32c(record).to_le_bytes());
+        file.extend_from_slice(record);
+        file
+    }
+
     /// Reads the record at the start of `bytes`.
     pub(super) fn decode(bytes: &Bytes) -> Decoded {
         let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {

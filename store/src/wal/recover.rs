@@ -136,6 +136,22 @@ fn next_record(bytes: &Bytes, from: usize) -> Option<usize> {
     })
 }
 
+/// A file's bytes, for `crate::fuzz`: records and holes cover it. `is_payload`: the bytes are what one record with a right
+/// checksum holds, so that what lies behind the checksum is reached too.
+pub(crate) fn fuzz(data: &[u8], is_payload: bool) {
+    let mut bytes = data.to_vec();
+    if is_payload {
+        bytes = BatchRecord::frame(data);
+    }
+    let bytes = Bytes::from(bytes);
+    let Ok(parts) = split(&bytes, Path::new("fuzz.wal")) else { return };
+    let records: usize = parts.records.iter().map(BatchRecord::len).sum();
+    let holes: usize = parts.holes.iter().map(|hole| hole.end - hole.start).sum();
+    let magic = if bytes.starts_with(MAGIC) { MAGIC.len() } else { 0 };
+    assert_eq!(magic + records + holes, bytes.len(), "every byte is of a record or named as lost");
+    assert!(parts.end <= bytes.len(), "a file is never cut behind its end");
+}
+
 /// Copies a damaged file to `.corrupt` and leaves its whole records in place.
 fn set_aside(
     disk: &dyn Disk,

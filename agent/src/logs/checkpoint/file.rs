@@ -40,7 +40,7 @@ pub(super) fn open(directory: &Path) -> Result<Checkpoints, CheckpointError> {
     Ok(Checkpoints { path, state: Arc::new(Mutex::new(state)), writing: Arc::default() })
 }
 
-fn parse(bytes: &[u8]) -> Result<Stored, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Stored, String> {
     let document: Document = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if document.version != VERSION {
         return Err(format!("version {} is not {VERSION}", document.version));

@@ -1,0 +1,99 @@
+//! What the fuzz targets in `fuzz/` call: bytes of the kernel, of its files, of logs, of our own disk, of a config.
+//!
+//! No input may make any of these panic or break what is asserted. `tests/e2e` replays the corpus through the same table,
+//! so that a finding stays found. Hidden: no program uses this.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use agent_common::flows::{Conn, DropKey, Drops, Edge, EdgeKey};
+use agent_common::{block, sched, syscalls};
+
+use crate::decode;
+pub use crate::export::spool::fuzz::spool;
+pub use crate::files::fuzz::files as kernel_files;
+use crate::kernel::batch::record;
+use crate::kernel::btf::Btf;
+pub use crate::kernel::fuzz::object as kernel_object;
+pub use crate::logs::fuzz::{checkpoints, journal, lines, redaction};
+
+/// Each target's name in `fuzz/`, and its function.
+pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+    ("kernel_records", kernel_records),
+    ("kernel_btf", kernel_btf),
+    ("kernel_object", kernel_object),
+    ("kernel_files", kernel_files),
+    ("log_lines", lines),
+    ("log_redaction", redaction),
+    ("log_journal", journal),
+    ("log_checkpoints", checkpoints),
+    ("spool", spool),
+    ("agent_config", config),
+];
+
+/// Every struct that the kernel's maps and rings hold; the first byte chooses.
+pub fn kernel_records(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let before = bytes.get(8..).unwrap_or_default();
+    match kind % 7 {
+        0 => {
+            let units = decode::process::Units { boot_to_unix_ns: 1_795_262_400_000_000_000, page: 4_096 };
+            if let Some(sample) = decode::process::record(bytes, units) {
+                decode::process::end(&sample);
+            }
+        }
+        1 => drop(decode::cgroups::event(bytes)),
+        2 => {
+            let Some(now) = record::<Conn>(bytes) else { return };
+            let before = record::<Conn>(before).map(|before| decode::flows::ConnRead::from(&before));
+            drop(decode::flows::conn(&now, before.as_ref(), i64::MIN));
+        }
+        3 => {
+            let (Some(key), Some(now)) = (record::<EdgeKey>(bytes), record::<Edge>(bytes)) else { return };
+            drop(decode::flows::edge(&key, &now, record::<Edge>(before).as_ref()));
+        }
+        4 => {
+            let (Some(key), Some(now)) = (record::<DropKey>(bytes), record::<Drops>(bytes)) else { return };
+            let reasons = decode::flows::DropReasons::default();
+            drop(decode::flows::drops(&key, &now, record::<Drops>(before).as_ref(), &reasons));
+        }
+        5 => {
+            if let (Some(key), Some(count)) = (record::<syscalls::CountKey>(bytes), record(before)) {
+                let errnos: HashMap<u32, u64> =
+                    record::<u32>(before).map(|errno| (errno, 3)).into_iter().collect();
+                drop(decode::syscalls::count(&key, &count, Some(&errnos)));
+            }
+            if let (Some(key), Some(latency)) = (record::<syscalls::LatencyKey>(bytes), record(before)) {
+                drop(decode::syscalls::latency(&key, &latency, u32::from(*kind)));
+            }
+        }
+        _ => {
+            if let (Some(key), Some(stats)) = (record::<block::StatsKey>(bytes), record(before)) {
+                drop(decode::block::stats(&key, &stats, &HashMap::new()));
+            }
+            if let Some(queue) = record::<sched::RunQueue>(bytes) {
+                drop(decode::sched::run_queue(7, &queue));
+            }
+        }
+    }
+}
+
+/// The kernel's description of its own types.
+pub fn kernel_btf(data: &[u8]) {
+    let Ok(btf) = Btf::parse(data.to_vec()) else { return };
+    for path in ["first", "bit", "pid", "deep", "in.a", "in.b.c"] {
+        btf.field("outer", path).ok();
+    }
+    drop((btf.enumerators("reason"), btf.tracepoint("event"), btf.argument("event", "outer")));
+    drop(Btf::parse(btf.tracepoints_only()));
+}
+
+/// The agent's configuration file.
+pub fn config(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let read = daemon::config::parse::<crate::config::AgentConfig>(text, "agent.yaml", &BTreeMap::new());
+    match read {
+        Ok(config) => drop(config.settings()),
+        Err(errors) => assert!(!errors.0.is_empty(), "a refusal names a mistake"),
+    }
+}

@@ -1,0 +1,82 @@
+//! Text that others write, as `crate::fuzz` gives it: framing, time, level, redaction, the journal, checkpoints.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use crate::logs::container::{Join, Stream, decode, of_path};
+use crate::logs::journal::{Entry, Parser};
+use crate::logs::line::{Lines, Source, Text};
+use crate::logs::redact::{RawText, Rules, redact, redact_arguments};
+use crate::logs::{checkpoint, redact::redact_key_line};
+
+/// 2026-11-21, so that times in a corpus are near it.
+const NOW_NS: u64 = 1_795_262_400_000_000_000;
+
+static RULES: LazyLock<Arc<Rules>> =
+    LazyLock::new(|| Arc::new(Rules::build(&[]).expect("the built-in rules are regular expressions")));
+
+/// Lines of a file, plain and with a container's framing, to rows.
+pub fn lines(data: &[u8]) {
+    let mut lines = Lines::new(Arc::clone(&RULES));
+    let (mut join, mut in_key) = (Join::default(), false);
+    let source = Source::default();
+    for line in data.split(|&byte| byte == b'\n') {
+        let entry = decode(line);
+        assert!(!entry.is_bad || entry.text == line, "what is no container's line is kept as it is");
+        let (stream, is_bad) = (entry.stream, entry.is_bad);
+        if let Some(joined) = join.push(entry) {
+            let text = Text {
+                bytes: joined.text,
+                stream,
+                ts: joined.ts,
+                level: None,
+                is_cut: joined.is_cut,
+                is_bad,
+            };
+            check(&lines.row(&source, &text, NOW_NS, &mut in_key));
+        }
+        let plain = Cow::Borrowed(line);
+        let text =
+            Text { bytes: plain, stream: Stream::None, ts: None, level: None, is_cut: false, is_bad: false };
+        check(&lines.row(&source, &text, NOW_NS, &mut in_key));
+        of_path(Path::new(&*String::from_utf8_lossy(line)));
+    }
+    join.finish();
+}
+
+fn check(row: &proto::v1::LogRow) {
+    assert!(row.ts.abs_diff(NOW_NS) <= 86_400 * 1_000_000_000, "a time that is a day off is not believed");
+    assert!(row.body.len() <= proto::MAX_LOG_BODY_BYTES, "a body is bounded");
+    assert!(matches!(row.trace_id.len(), 0 | 16 | 32), "an id is an id: {:?}", row.trace_id);
+}
+
+/// Redaction: what is not touched is as it was; what is redacted once is not redacted again.
+pub fn redaction(data: &[u8]) {
+    let redacted = redact(RawText::new(data), &RULES);
+    assert!(redacted.hits() > 0 || redacted.as_bytes() == data, "no hit, no change");
+    redact_key_line(RawText::new(data));
+    let arguments: Vec<RawText<'_>> = data.split(|&byte| byte == 0).map(RawText::new).collect();
+    assert_eq!(redact_arguments(&arguments, &RULES).len(), arguments.len(), "an argument is never lost");
+}
+
+/// The journal's export format: the same entries in whatever pieces it comes.
+pub fn journal(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else { return };
+    let whole = entries(data, data.len().max(1));
+    let pieces = entries(data, usize::from(*size).max(1));
+    assert_eq!(whole, pieces, "pieces do not matter");
+}
+
+fn entries(data: &[u8], size: usize) -> Option<Vec<Entry>> {
+    let (mut parser, mut entries) = (Parser::default(), Vec::new());
+    for piece in data.chunks(size) {
+        parser.feed(piece, |entry| entries.push(entry)).ok()?;
+    }
+    Some(entries)
+}
+
+/// The checkpoint file.
+pub fn checkpoints(data: &[u8]) {
+    checkpoint::fuzz(data);
+}

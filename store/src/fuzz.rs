@@ -1,0 +1,115 @@
+//! What the fuzz targets in `fuzz/` call: batches as agents send them, and every file of the store.
+//!
+//! No input may make any of these panic or break what is asserted. `tests/e2e` replays the corpus through the same table.
+//! Hidden: no program uses this.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::batch::admit;
+use crate::dedupe::BatchKey;
+use crate::segment::{BodyFile, Sketch};
+use crate::{Limits, catalog, wal};
+
+/// Each target's name in `fuzz/`, and its function.
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("ingest_batch", ingest_batch),
+    ("wal", write_ahead_log),
+    ("manifest", manifest),
+    ("segment_body", segment_body),
+    ("segment_sketch", segment_sketch),
+];
+
+/// 2026-11-21, so that times in a corpus are near it.
+const NOW_NS: i64 = 1_795_262_400_000_000_000;
+
+/// A batch's payload: with an odd first byte unpacked, else as zstd.
+pub fn ingest_batch(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let (packed, unpacked_bytes) = match kind % 2 {
+        1 => (zstd::bulk::compress(bytes, 1).unwrap_or_default(), bytes.len() as u64),
+        _ => (bytes.to_vec(), 4_096),
+    };
+    let key = BatchKey { node: Arc::from("node"), epoch: 1, seq: 1 };
+    let limits = Limits::small();
+    let Ok(admitted) = admit(key, Bytes::from(packed), unpacked_bytes, NOW_NS, &limits) else { return };
+    let rows = admitted.logs.iter().map(crate::rows::LogRows::len).sum::<usize>() as u64;
+    let rows = rows + admitted.tables.iter().map(|(_, rows)| rows.rows() as u64).sum::<u64>();
+    let places = admitted.places.unsigned_abs();
+    assert!(rows + admitted.answer.rejected.len() as u64 <= places, "every row has one place, taken or not");
+}
+
+/// A file of the write-ahead log.
+pub fn write_ahead_log(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    wal::fuzz(bytes, kind % 2 == 1);
+}
+
+/// A manifest of the catalog.
+pub fn manifest(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    catalog::fuzz(bytes, kind % 2 == 1);
+}
+
+/// `body.bin`; with an odd first byte the checksums of its footer and blooms are made right, so that what lies behind them
+/// is reached.
+pub fn segment_body(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    if kind % 2 == 0 {
+        in_file(bytes, read_body);
+    } else if let Some(repaired) = repaired(bytes) {
+        in_file(&repaired, read_body);
+    }
+}
+
+/// The tail of a body file: length and checksum of the footer, checksum of the blooms, version, magic.
+const TAIL: usize = 24;
+
+fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
+    let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+    let tail_at = bytes.len().checked_sub(TAIL)?;
+    let footer_len = u32::try_from(number(tail_at)? & 0xffff_ffff).ok()?;
+    let footer_at = tail_at.checked_sub(footer_len as usize)?;
+    // a footer begins with where the blooms lie
+    let start = usize::try_from(number(footer_at)?).ok()?;
+    let end = start.checked_add(usize::try_from(number(footer_at + 8)?).ok()?)?;
+    let (footer, blooms) =
+        (crc32c::crc32c(&bytes[footer_at..tail_at]), crc32c::crc32c(bytes.get(start..end)?));
+    let mut file = bytes.to_vec();
+    file[tail_at + 4..tail_at + 8].copy_from_slice(&footer.to_le_bytes());
+    file[tail_at + 8..tail_at + 12].copy_from_slice(&blooms.to_le_bytes());
+    Some(file)
+}
+
+fn read_body(path: &Path) {
+    let Ok(body) = BodyFile::open(path) else { return };
+    let rows: u64 = body.runs().iter().map(|run| u64::from(run.rows)).sum();
+    assert_eq!(rows, u64::from(body.rows()), "a row lies in one run");
+    for at in 0..body.rows().min(64) as usize {
+        body.page(at).ok();
+    }
+    body.blooms().ok();
+}
+
+/// `sketch.parquet`.
+pub fn segment_sketch(data: &[u8]) {
+    in_file(data, |path| {
+        if let Ok(sketch) = Sketch::open(path) {
+            drop(sketch.groups().map(|(_, minutes)| minutes.len()).sum::<usize>());
+        }
+    });
+}
+
+/// These bytes as a file in memory.
+fn in_file(data: &[u8], read: impl FnOnce(&Path)) {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let Ok(file) = memfd_create("fuzz", MemfdFlags::CLOEXEC) else { return };
+    let mut file = std::fs::File::from(file);
+    if file.write_all(data).is_ok() {
+        read(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
+    }
+}

@@ -1,7 +1,7 @@
 //! What the fuzz targets in `fuzz/` call: bytes of the kernel, of its files, of logs, of our own disk, of a config.
 //!
-//! No input may make any of these panic or break what is asserted. `tests/e2e` replays the corpus through the same table,
-//! so that a finding stays found. Hidden: no program uses this.
+//! No input may make any of these panic or break what is asserted. The tests replay the corpus through the same table, so
+//! that a finding stays found. Hidden: no program uses this.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -95,5 +95,17 @@ pub fn config(data: &[u8]) {
     match read {
         Ok(config) => drop(config.settings()),
         Err(errors) => assert!(!errors.0.is_empty(), "a refusal names a mistake"),
+    }
+}
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_and_changes_of_it_do_no_harm() {
+        super::replay::all(&super::TARGETS);
     }
 }

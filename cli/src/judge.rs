@@ -6,7 +6,7 @@
 mod answers;
 mod evaluate;
 mod export;
-mod read;
+pub(crate) mod read;
 mod report;
 
 use std::io::IsTerminal as _;

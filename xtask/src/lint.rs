@@ -7,10 +7,12 @@ use crate::{out, run, tree};
 pub(crate) fn main() -> Result<()> {
     out::step("cargo fmt --check");
     run::check(cargo().args(["fmt", "--all", "--check"]))?;
-    let ebpf = tree::root().join("agent-ebpf");
-    run::check(
-        run::clean("cargo").current_dir(ebpf).env("RUSTUP_TOOLCHAIN", "stable").args(["fmt", "--check"]),
-    )?;
+    // workspaces of their own
+    for dir in ["agent-ebpf", "fuzz"] {
+        let mut fmt = run::clean("cargo");
+        fmt.current_dir(tree::root().join(dir)).env("RUSTUP_TOOLCHAIN", "stable").args(["fmt", "--check"]);
+        run::check(&mut fmt)?;
+    }
     out::step("cargo clippy --workspace --all-targets -- -D warnings");
     run::check(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     deny()

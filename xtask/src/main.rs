@@ -12,6 +12,7 @@ mod clock;
 mod codegen;
 mod docs;
 mod eval;
+mod fuzz;
 mod http;
 mod kernels;
 mod lint;
@@ -55,6 +56,8 @@ enum Verb {
     Codegen,
     /// Load every probe and run its tests on other kernels, in emulated machines.
     Kernels(kernels::Args),
+    /// Run the fuzz targets of every decoder for some seconds each; needs nightly and cargo-fuzz.
+    Fuzz(fuzz::Args),
     /// Judge recorded cases and score the answers.
     Eval(eval::Args),
     /// Rebuild the committed eBPF objects (agent/ebpf-objects) with the pinned toolchain.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&args),
         Verb::Codegen => codegen::main(),
         Verb::Kernels(args) => kernels::main(&args),
+        Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Eval(args) => eval::main(&args),
         Verb::Bpf(args) => bpf::main(&args),
     });

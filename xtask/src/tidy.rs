@@ -3,6 +3,7 @@
 //! Each rule reads files and returns findings; a failure fails the verb, a warning does not.
 
 mod files;
+mod fuzz;
 mod layers;
 mod objects;
 
@@ -25,6 +26,7 @@ pub(crate) fn main() -> Result<()> {
     let mut findings = layers::check(&files)?;
     findings.extend(files::check(&files)?);
     findings.extend(objects::check()?);
+    findings.extend(fuzz::check()?);
     findings.extend(stale(&bpf::stale()?, "cargo xtask bpf"));
     findings.extend(stale(&codegen::stale()?, "cargo xtask codegen"));
     let mut failed = 0;

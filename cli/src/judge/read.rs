@@ -77,12 +77,7 @@ enum RawKind {
 pub(crate) fn case(dir: &Path) -> Result<Case, ReadError> {
     let path = dir.join("case.json");
     let text = std::fs::read(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
-    let raw: RawCase =
-        serde_json::from_slice(&text).map_err(|source| ReadError::Json { path: path.clone(), source })?;
-    if raw.format != 1 {
-        return Err(ReadError::Format { path, format: raw.format });
-    }
-    let mut case = convert(raw);
+    let mut case = without_series(&path, &text)?;
     let zipped = dir.join("series.csv.gz");
     let plain = dir.join("series.csv");
     case.series = match std::fs::File::open(&zipped) {
@@ -95,6 +90,23 @@ pub(crate) fn case(dir: &Path) -> Result<Case, ReadError> {
         Err(source) => return Err(ReadError::Io { path: zipped, source }),
     };
     case.check().map_err(|source| ReadError::Case { path: dir.to_owned(), source })
+}
+
+/// The same of a case that is in memory, plain.
+pub(crate) fn bytes(json: &[u8], series: &[u8]) -> Result<Case, ReadError> {
+    let path = Path::new("case.json");
+    let mut case = without_series(path, json)?;
+    case.series = rows(Path::new("series.csv"), &case, series)?;
+    case.check().map_err(|source| ReadError::Case { path: path.to_owned(), source })
+}
+
+fn without_series(path: &Path, json: &[u8]) -> Result<Case, ReadError> {
+    let raw: RawCase =
+        serde_json::from_slice(json).map_err(|source| ReadError::Json { path: path.to_owned(), source })?;
+    if raw.format != 1 {
+        return Err(ReadError::Format { path: path.to_owned(), format: raw.format });
+    }
+    Ok(convert(raw))
 }
 
 fn convert(raw: RawCase) -> Case {

@@ -1,0 +1,30 @@
+//! What the fuzz targets in `fuzz/` call: recorded cases, which come from other people's machines.
+//!
+//! No input may make any of these panic or break what is asserted. The tests replay the corpus through the same table, so
+//! that a finding stays found. Hidden: no program uses this.
+
+use crate::judge::read;
+
+/// Each target's name in `fuzz/`, and its function.
+pub const TARGETS: [(&str, fn(&[u8])); 1] = [("effects_case", effects_case)];
+
+/// `case.json`, an empty line, `series.csv`.
+pub fn effects_case(data: &[u8]) {
+    let cut = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
+    let (json, series) = data.split_at(cut);
+    if let Ok(case) = read::bytes(json, series.trim_ascii_start()) {
+        assert!(case.check().is_ok(), "a case that was read is whole");
+    }
+}
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_and_changes_of_it_do_no_harm() {
+        super::replay::all(&super::TARGETS);
+    }
+}

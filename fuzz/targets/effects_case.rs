@@ -1,0 +1,4 @@
+//! Recorded cases.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cli::fuzz::effects_case(data));

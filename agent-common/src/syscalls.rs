@@ -43,6 +43,41 @@ pub struct Count {
     pub errors: u64,
 }
 
+/// Counts of one key on one CPU that are not yet in `COUNTS`: most calls find their own here and need no hash.
+///
+/// A program changes the key by: `begun += 1`, counts to `COUNTS`, counts = 0, key, `ended += 1`. A copy is read from the
+/// front, so one in which the two differ was taken meanwhile, and its counts may be in `COUNTS` or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cached {
+    /// Changes of the key that have ended
+    pub ended: u64,
+    /// Owner
+    pub workload: u64,
+    /// Number, with `COMPAT`
+    pub number: u32,
+    /// Zero
+    pub _pad: u32,
+    /// Calls that returned
+    pub calls: u64,
+    /// Those that returned an error that is one
+    pub errors: u64,
+    /// Changes of the key that have begun
+    pub begun: u64,
+}
+
+/// Places for `Cached` on each CPU; a power of two.
+pub const CACHED: usize = 256;
+/// The one value of `CACHE`, per CPU.
+pub type Cache = [Cached; CACHED];
+
+/// The place of a key; consecutive cgroups and numbers spread.
+#[inline(always)]
+pub fn place(workload: u64, number: u32) -> usize {
+    let spread = (workload as u32).wrapping_mul(0x9e37_79b1) >> 24;
+    (spread ^ number) as usize & (CACHED - 1)
+}
+
 /// Key of `ERRORS`; the value is a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
@@ -81,6 +116,15 @@ pub struct Start {
 
 crate::plain!(CountKey, 16, { workload: u64, number: u32, _pad: u32 });
 crate::plain!(Count, 16, { calls: u64, errors: u64 });
+crate::plain!(Cached, 48, {
+    ended: u64,
+    workload: u64,
+    number: u32,
+    _pad: u32,
+    calls: u64,
+    errors: u64,
+    begun: u64,
+});
 crate::plain!(ErrorKey, 16, { workload: u64, number: u32, errno: u32 });
 crate::plain!(LatencyKey, 16, { workload: u64, class: u32, _pad: u32 });
 crate::plain!(Start, 16, { tid: u32, _pad: u32, at_ns: u64 });
@@ -92,6 +136,8 @@ pub type Latency = [u32; BUCKETS];
 pub const LAYOUT: u64 = fold(&[
     CountKey::LAYOUT,
     Count::LAYOUT,
+    Cached::LAYOUT,
+    CACHED as u64,
     ErrorKey::LAYOUT,
     LatencyKey::LAYOUT,
     Start::LAYOUT,

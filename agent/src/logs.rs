@@ -56,4 +56,4 @@ mod tail;
 mod watch;
 
 #[cfg(test)]
-mod random;
+pub(crate) mod random;

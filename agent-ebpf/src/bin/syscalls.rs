@@ -8,8 +8,8 @@
 use agent_common::histogram::bucket;
 use agent_common::lost;
 use agent_common::syscalls::{
-    CLASS_NEVER, CLASS_NUMBERS, COMPAT, Count, CountKey, ErrorKey, LAYOUT, Latency, LatencyKey, MAX_COUNTS,
-    MAX_ERRORS, MAX_LATENCIES, SAMPLE_EVERY, STARTS, Start, failure,
+    CLASS_NEVER, CLASS_NUMBERS, COMPAT, Cache, Cached, Count, CountKey, ErrorKey, LAYOUT, Latency,
+    LatencyKey, MAX_COUNTS, MAX_ERRORS, MAX_LATENCIES, SAMPLE_EVERY, STARTS, Start, failure, place,
 };
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{add, add32};
@@ -32,6 +32,9 @@ static OWN_TGID: Global<u32> = Global::new(0);
 
 #[map]
 static COUNTS: PerCpuHashMap<CountKey, Count> = PerCpuHashMap::with_max_entries(MAX_COUNTS, 0);
+/// In front of `COUNTS`: a hash of 16 bytes costs more than all else that a call costs here.
+#[map]
+static CACHE: PerCpuArray<Cache> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static ERRORS: HashMap<ErrorKey, u64> = HashMap::with_max_entries(MAX_ERRORS, 0);
 #[map]
@@ -107,20 +110,49 @@ fn syscalls_exit(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn count(workload: u64, number: u32, failed: Option<u32>) {
-    let key = CountKey { workload, number, _pad: 0 };
-    if let Some(count) = count_of(&key) {
-        // SAFETY: this CPU's own value.
-        unsafe {
-            (*count).calls += 1;
-            if failed.is_some() {
-                (*count).errors += 1;
-            }
+    let Some(cache) = CACHE.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own value; the place is inside it, and no other run of this program is on this CPU.
+    unsafe {
+        let cached = cache.cast::<Cached>().add(place(workload, number));
+        if (*cached).workload != workload || (*cached).number != number {
+            hand_over(cached);
+            write_volatile(&raw mut (*cached).workload, workload);
+            write_volatile(&raw mut (*cached).number, number);
+            let ended = read_volatile(&raw const (*cached).begun);
+            write_volatile(&raw mut (*cached).ended, ended);
         }
-    } else {
-        lose(lost::MAP_FULL, 1);
+        write_volatile(&raw mut (*cached).calls, (*cached).calls + 1);
+        if failed.is_some() {
+            write_volatile(&raw mut (*cached).errors, (*cached).errors + 1);
+        }
     }
     if let Some(errno) = failed {
         error(workload, number, errno);
+    }
+}
+
+/// The counts of the key that was here before go to `COUNTS`; see `Cached` for the order.
+///
+/// # Safety
+/// `cached` is this CPU's own.
+#[inline(always)]
+unsafe fn hand_over(cached: *mut Cached) {
+    // SAFETY: the caller's.
+    unsafe {
+        let Cached { workload, number, calls, errors, begun, .. } = *cached;
+        write_volatile(&raw mut (*cached).begun, begun + 1);
+        if calls > 0 {
+            let key = CountKey { workload, number, _pad: 0 };
+            match count_of(&key) {
+                Some(count) => {
+                    write_volatile(&raw mut (*count).calls, (*count).calls + calls);
+                    write_volatile(&raw mut (*count).errors, (*count).errors + errors);
+                }
+                None => lose(lost::MAP_FULL, calls),
+            }
+        }
+        write_volatile(&raw mut (*cached).calls, 0);
+        write_volatile(&raw mut (*cached).errors, 0);
     }
 }
 

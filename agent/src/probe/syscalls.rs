@@ -2,16 +2,19 @@
 //!
 //! Hooks: `sys_enter`, `sys_exit` (BTF tracepoints), `task_rename` and `sched_process_exit` for the names of the root
 //! cgroup's tasks. Kernel: 5.10 with BTF and cgroup2.
-//! Maps: `COUNTS` per CPU, `ERRORS`, `LATENCIES`, cumulative; what is idle for five minutes is removed; a refused
+//! Maps: `COUNTS` per CPU and `CACHE` before it, `ERRORS`, `LATENCIES`, cumulative; what is idle for five minutes is removed; a refused
 //! insert counts as `map_full`.
 //! Cost: 100 ns a call above empty programs, 340 with every call timed (docs/journal/2026-11-21-syscalls-and-switches.md).
 //! Does not: time the agent's own calls, nor those that never return.
 
+mod counts;
+
 use std::collections::HashMap;
 
 use agent_common::syscalls::{Count, CountKey, ErrorKey, LAYOUT, Latency, LatencyKey, SAMPLE_EVERY};
+use counts::Counts;
 
-use super::growing::{Counters, Growing};
+use super::growing::Growing;
 use super::{AttachError, Probe, Running, Sink};
 use crate::decode::syscalls::{self, Errnos};
 use crate::kernel::hosts::HostComms;
@@ -29,7 +32,7 @@ const IDLE_SECONDS: u32 = 300;
 #[derive(Debug)]
 struct Syscalls {
     object: Object,
-    counts: Growing<CountKey, Count>,
+    counts: Counts,
     errors: Growing<ErrorKey, u64>,
     latencies: Growing<LatencyKey, Latency>,
     hosts: HostComms,
@@ -55,7 +58,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     }
     let idle = (IDLE_SECONDS / settings.window_seconds.max(1)).max(2);
     let probe = Syscalls {
-        counts: Growing::new(object.dump("COUNTS", features)?, idle),
+        counts: Counts::new(object.dump("COUNTS", features)?, object.table("CACHE", features)?, idle),
         errors: Growing::new(object.dump("ERRORS", features)?, idle),
         latencies: Growing::new(object.dump("LATENCIES", features)?, idle),
         hosts: object.hosts(features)?,
@@ -102,7 +105,7 @@ impl Running for Syscalls {
         // an error between the two readings: its count was in the last window or is in the next
         for ((workload, number), own) in errnos {
             let key = CountKey { workload, number, _pad: 0 };
-            sink.samples.push(syscalls::count(&key, &Count::ZERO, Some(&own)));
+            sink.samples.push(syscalls::count(&key, &Count::default(), Some(&own)));
         }
         let every = self.sample_every;
         let latencies =
@@ -117,25 +120,5 @@ impl Running for Syscalls {
         self.losses.drain(sink);
         self.object.drain_skipped("syscall", sink);
         self.object.flush_log();
-    }
-}
-
-impl Counters for Count {
-    const ZERO: Self = Self { calls: 0, errors: 0 };
-
-    fn add(&mut self, other: &Self) {
-        self.calls = self.calls.wrapping_add(other.calls);
-        self.errors = self.errors.wrapping_add(other.errors);
-    }
-
-    fn since(&self, before: &Self) -> Self {
-        if self.calls < before.calls {
-            return *self;
-        }
-        Self { calls: self.calls - before.calls, errors: self.errors.saturating_sub(before.errors) }
-    }
-
-    fn is_zero(&self) -> bool {
-        self.calls == 0 && self.errors == 0
     }
 }

@@ -111,7 +111,9 @@ impl Object {
             step.map_err(|error| (Needs::Tracing, error))
         });
         self.parsed_btf = Some(btf);
-        let result = result.map(|link| drop(self.links.insert(program.to_owned(), link)));
+        let result = result.map(|link| {
+            self.links.insert(program.to_owned(), link);
+        });
         self.report(program, "tp_btf", tracepoint, result)
     }
 

@@ -24,6 +24,12 @@ impl Attached {
         }
     }
 
+    /// Gives up or takes up again what the probe can do without.
+    #[track_caller]
+    pub(crate) fn detail(&mut self, on: bool) {
+        self.running.detail(on).unwrap();
+    }
+
     /// Empties rings, once.
     pub(crate) fn poll(&mut self) {
         self.running.poll(&mut self.sink);

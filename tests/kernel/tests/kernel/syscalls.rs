@@ -1,6 +1,7 @@
 //! Syscalls: a program that makes a known number of calls is counted exactly.
 
 use agent::kernel::Settings;
+use agent::probe::Sink;
 use agent::probe::syscalls::PROBE;
 use agent::window::sample::{CgroupEvent, Row};
 use agent_common::workload::{COMM_LEN, host_key};
@@ -74,6 +75,35 @@ fn latency_is_sampled_by_default_and_whole_as_a_setting() {
         // getpgid and getsid are of this class: 24,000 calls
         let expected = 24_000 / u64::from(every);
         assert!((expected * 8 / 10..expected * 13 / 10).contains(&timed), "{timed} of {expected}");
+    }
+}
+
+#[test]
+fn over_the_budget_calls_are_counted_and_not_timed() {
+    const NAME: &str = "over_the_budget_calls_are_counted_and_not_timed";
+    if !requires(NAME, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "shed").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings { syscall_latency_full: true, ..Settings::default() });
+    for (on, timed) in [(false, 0), (false, 0), (true, 2_000)] {
+        probe.detail(on);
+        probe.sink = Sink::default();
+        let status = cgroup.enter(&mut child::command("syscalls 4000")).status().unwrap();
+        assert!(status.success());
+        probe.drain();
+        let (mut counted, mut found) = (0, 0_u64);
+        for row in probe.rows(cgroup.id()) {
+            match row {
+                Row::Syscall(row) if row.syscall == "getpgid" => counted += row.count,
+                Row::SyscallLatency(row) if row.class == "process" => {
+                    found += row.latency_hist.iter().map(|count| u64::from(*count)).sum::<u64>();
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(counted, 4_000);
+        assert!(if timed == 0 { found == 0 } else { found >= timed }, "{found} timed, on: {on}");
     }
 }
 

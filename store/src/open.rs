@@ -1,5 +1,8 @@
 //! Opening a store: lock, format, catalog, WAL.
 
+mod covered;
+mod mend;
+
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
@@ -31,8 +34,10 @@ pub struct Recovered {
     pub rows: u64,
     /// Bytes of torn records at the end of WAL and manifest, which was never acknowledged.
     pub torn_bytes: u64,
-    /// Damaged parts of the WAL: acknowledged data that is lost. Each says where and why.
+    /// Damaged parts of WAL and catalog: acknowledged data, or what is known of it, is lost. Each says where and why.
     pub damaged: Vec<String>,
+    /// What the segments themselves said where the catalog did not.
+    pub rebuilt: Vec<String>,
 }
 
 /// An opened store, before its threads run.
@@ -55,15 +60,19 @@ pub(crate) fn open(
     }
     let lock = lock(&dir.join("LOCK"))?;
     check_format(&*disk, dir)?;
-    let loaded = catalog::load(&dir.join("catalog"))?;
+    let mut loaded = catalog::load(&dir.join("catalog"))?;
+    let folders = segment_folders(dir)?;
+    let catalog = mend::catalog(&*disk, dir, &mut loaded, &folders)?;
     let torn_bytes = loaded.torn_bytes;
     let state = state(dir, &loaded)?;
     let manifest = Manifest::start(Arc::clone(&disk), dir.join("catalog"), loaded)?;
-    clear(&*disk, dir, manifest.contents(), now_ns)?;
+    clear(&*disk, dir, manifest.contents(), &folders, now_ns)?;
     let reader = Arc::new(Reader::new(limits.cache_bytes));
     let shared = Shared::new(dir.to_owned(), disk, limits, reader, manifest, state);
     let mut recovered = replay(&shared, now_ns)?;
     recovered.torn_bytes += torn_bytes;
+    recovered.damaged.splice(..0, catalog.damaged);
+    recovered.rebuilt = catalog.rebuilt;
     let next_lsn = shared.state().last_lsn + 1;
     Ok(Opened { shared, next_lsn, lock, recovered })
 }
@@ -100,14 +109,8 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
     })
 }
 
-/// Removes what a stop left behind: drafts, and segments older than an hour that no catalog names.
-fn clear(disk: &dyn Disk, dir: &Path, contents: &Contents, now_ns: i64) -> Result<(), OpenError> {
-    let tmp = dir.join("tmp");
-    for path in children(&tmp)? {
-        disk.remove_dir_all(&path).map_err(io("clear", &path))?;
-    }
-    let known: HashSet<PathBuf> = contents.segments.iter().map(|entry| dir.join(&entry.path)).collect();
-    // seg / tenant / table / date / hour / id
+/// Every folder that may be a segment: `seg / tenant / table / date / hour / id`.
+fn segment_folders(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut level = vec![dir.join("seg")];
     for _ in 0..5 {
         let mut below = Vec::new();
@@ -116,13 +119,33 @@ fn clear(disk: &dyn Disk, dir: &Path, contents: &Contents, now_ns: i64) -> Resul
         }
         level = below;
     }
-    for folder in level.into_iter().filter(|folder| !known.contains(folder)) {
-        let changed =
-            fs::metadata(&folder).and_then(|metadata| metadata.modified()).map_err(io("look at", &folder))?;
+    Ok(level)
+}
+
+/// Removes what a stop left behind: drafts, and segments older than an hour that no catalog names.
+fn clear(
+    disk: &dyn Disk,
+    dir: &Path,
+    contents: &Contents,
+    folders: &[PathBuf],
+    now_ns: i64,
+) -> Result<(), OpenError> {
+    let tmp = dir.join("tmp");
+    for path in children(&tmp)? {
+        disk.remove_dir_all(&path).map_err(io("clear", &path))?;
+    }
+    let known: HashSet<PathBuf> = contents.segments.iter().map(|entry| dir.join(&entry.path)).collect();
+    for folder in folders.iter().filter(|folder| !known.contains(*folder)) {
+        let changed = match fs::metadata(folder).and_then(|metadata| metadata.modified()) {
+            Ok(changed) => changed,
+            // set aside
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io("look at", folder)(error)),
+        };
         let age = i128::from(now_ns) - nanos(changed);
         if age > ORPHAN_NS {
             tracing::info!(folder = %folder.display(), "uncommitted segment removed");
-            disk.remove_dir_all(&folder).map_err(io("clear", &folder))?;
+            disk.remove_dir_all(folder).map_err(io("clear", folder))?;
         }
     }
     Ok(())
@@ -150,6 +173,7 @@ fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
     let mut recovered = Recovered::default();
     let folder = shared.root.join("wal");
     let mut seen = Dedupe::default();
+    let covered = shared.manifest().contents().covered.clone();
     let mut files: Vec<WalFile> = Vec::new();
     let read = wal::read_files(&*shared.disk, &folder, |index, record| {
         // the same batch twice could only be there if a write that failed had reached the disk
@@ -160,7 +184,7 @@ fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
         let (lsn, admitted_ns, key) = (record.lsn, record.now_ns, record.key.clone());
         let admitted =
             batch::admit(record.key, record.zstd_payload, record.unpacked_bytes, admitted_ns, &shared.limits);
-        let admitted = match admitted {
+        let admitted = match admitted.and_then(|admitted| covered::leave_out(admitted, lsn, &covered)) {
             Ok(admitted) => admitted,
             Err(refused) => {
                 recovered

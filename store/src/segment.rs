@@ -17,7 +17,7 @@ mod sketch;
 pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
-pub(crate) use handle::Segment;
+pub(crate) use handle::{Segment, checksum};
 pub(crate) use reader::{Reader, Unpacked};
 pub(crate) use rows::read;
 pub(crate) use sketch::{MergedSketch, Sketch, SketchBuilder};

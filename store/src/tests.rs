@@ -2,6 +2,7 @@
 
 mod basics;
 mod bounds;
+mod catalog;
 mod compact;
 mod damage;
 pub(crate) mod fixture;

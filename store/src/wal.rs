@@ -10,6 +10,8 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
+use crate::OpenError;
+
 pub(crate) use recover::{fuzz, read_files};
 pub(crate) use writer::{Job, Sink, Writer, WriterLimits};
 
@@ -19,6 +21,16 @@ pub(crate) const MAGIC: &[u8; 8] = b"WAKEWAL1";
 /// The file whose first record has this lsn.
 pub(crate) fn file_path(folder: &Path, first_lsn: i64) -> PathBuf {
     folder.join(format!("{first_lsn:016x}.wal"))
+}
+
+/// The first lsn of the oldest WAL file, if there is one.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub(crate) fn oldest(folder: &Path) -> Result<Option<i64>, OpenError> {
+    let files = std::fs::read_dir(folder).map_err(crate::open::io("list", folder))?;
+    let lsns = files.filter_map(|file| first_lsn(&file.ok()?.path()));
+    Ok(lsns.min())
 }
 
 /// The first lsn of a WAL file, from its name.

@@ -1,5 +1,6 @@
 //! The manifest file: appended to, replaced by a fresh snapshot when it has grown, named by `CURRENT`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
@@ -38,47 +39,123 @@ impl fmt::Debug for Manifest {
 pub(crate) struct Loaded {
     pub(crate) contents: Contents,
     number: u64,
-    /// Bytes of a torn edit at the end, which was never relied on.
+    /// The manifest that was read, if there is one.
+    pub(crate) path: Option<PathBuf>,
+    /// Bytes of an edit at the end that is not whole.
     pub(crate) torn_bytes: u64,
+    /// What could not be read before the end; each says where and why.
+    pub(crate) damage: Vec<String>,
+    /// Whether the list of stored batches is as it was before the last damage.
+    pub(crate) dedupe_is_old: bool,
+    /// (table, path) of segments that a whole edit took out.
+    pub(crate) removed: HashSet<(String, String)>,
 }
 
-/// Reads the manifest that `CURRENT` names.
+impl Loaded {
+    /// Whether an edit may be missing, so that the segments must be asked.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.torn_bytes > 0 || !self.damage.is_empty()
+    }
+}
+
+/// Reads the manifest that `CURRENT` names; where that cannot be, the newest that can be read.
 ///
 /// # Errors
-/// If it cannot be read, is damaged before its end, or was written by a newer release.
+/// If a file cannot be read, or was written by a newer release. Damage is no error.
 pub(crate) fn load(folder: &Path) -> Result<Loaded, OpenError> {
+    let mut manifests = list(folder)?;
     let current = folder.join(CURRENT);
-    let name = match fs::read_to_string(&current) {
-        Ok(name) => name.trim().to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
+    let mut damage = Vec::new();
+    let mut is_named = true;
+    match fs::read(&current) {
+        Ok(name) => {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            match number_of(name.trim()).filter(|number| manifests.contains(number)) {
+                // whatever came after it was never made current
+                Some(number) => manifests.retain(|other| *other <= number),
+                None => damage.push(format!("{} names {:?}", current.display(), name.trim())),
+            }
+        }
+        // before the first manifest is current there may be a part of it
+        Err(error) if error.kind() == io::ErrorKind::NotFound => is_named = false,
         Err(source) => return Err(OpenError::Io { operation: "read", path: current, source }),
-    };
-    let Some(number) = name.strip_prefix("MANIFEST-").and_then(|number| number.parse().ok()) else {
-        return Err(OpenError::Catalog { path: current, detail: format!("it names {name:?}") });
-    };
-    let path = folder.join(&name);
-    let bytes = fs::read(&path).map_err(crate::open::io("read", &path))?;
-    let (contents, torn_bytes) = parse(&bytes, &path)?;
-    Ok(Loaded { contents, number, torn_bytes })
+    }
+    let newest = manifests.iter().max().copied().unwrap_or(0);
+    let mut best: Option<Loaded> = None;
+    manifests.sort_unstable();
+    for number in manifests.into_iter().rev() {
+        let path = folder.join(file_name(number));
+        let bytes = fs::read(&path).map_err(crate::open::io("read", &path))?;
+        let parsed = parse(&bytes, &path)?;
+        let whole = parsed.has_snapshot;
+        if whole || (is_named && best.is_none()) {
+            let Parsed { contents, torn_bytes, damage, dedupe_is_old, removed, .. } = parsed;
+            let path = Some(path);
+            best = Some(Loaded { contents, number, path, torn_bytes, damage, dedupe_is_old, removed });
+        }
+        if whole {
+            break;
+        }
+    }
+    let mut loaded = best.unwrap_or_default();
+    loaded.number = newest;
+    loaded.damage.splice(..0, damage);
+    Ok(loaded)
 }
 
-/// The contents that a manifest's bytes amount to, and how many bytes of a torn edit follow.
-pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<(Contents, u64), OpenError> {
-    let damaged = |detail: String| OpenError::Catalog { path: path.to_owned(), detail };
-    let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| damaged("wrong magic".to_owned()))?;
-    let mut contents: Option<Contents> = None;
-    while !rest.is_empty() {
-        match decode(rest) {
-            Decoded::Record(Record::Contents(found), len) if contents.is_none() => {
-                contents = Some(*found);
-                rest = &rest[len..];
+fn list(folder: &Path) -> Result<Vec<u64>, OpenError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(crate::open::io("list", folder))? {
+        let name = entry.map_err(crate::open::io("list", folder))?.file_name();
+        numbers.extend(name.to_str().and_then(number_of));
+    }
+    Ok(numbers)
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("MANIFEST-")?.parse().ok()
+}
+
+fn file_name(number: u64) -> String {
+    format!("MANIFEST-{number:06}")
+}
+
+/// What a manifest's bytes amount to.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    pub(super) contents: Contents,
+    pub(super) has_snapshot: bool,
+    pub(super) torn_bytes: u64,
+    pub(super) damage: Vec<String>,
+    dedupe_is_old: bool,
+    removed: HashSet<(String, String)>,
+}
+
+/// Reads every whole record, and says what lies between them.
+///
+/// # Errors
+/// If a newer release wrote it.
+pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Parsed, OpenError> {
+    let mut parsed = Parsed::default();
+    let mut at = MAGIC.len();
+    if !bytes.starts_with(MAGIC) {
+        parsed.hole(path, 0, "wrong magic");
+        at = next_record(bytes, 0).unwrap_or(bytes.len());
+    }
+    while at < bytes.len() {
+        match decode(&bytes[at..]) {
+            Decoded::Record(record, len) => {
+                match record {
+                    Record::Contents(found) if !parsed.has_snapshot => {
+                        parsed.contents = *found;
+                        parsed.has_snapshot = true;
+                        parsed.dedupe_is_old = false;
+                    }
+                    Record::Contents(_) => parsed.hole(path, at, "a second snapshot"),
+                    Record::Edit(edit) => parsed.apply(*edit),
+                }
+                at += len;
             }
-            Decoded::Record(Record::Edit(edit), len) => {
-                let contents = contents.as_mut().ok_or_else(|| damaged("an edit of nothing".to_owned()))?;
-                contents.apply(*edit);
-                rest = &rest[len..];
-            }
-            Decoded::Record(Record::Contents(_), _) => return Err(damaged("a second snapshot".to_owned())),
             Decoded::Newer { version } => {
                 return Err(OpenError::TooNew {
                     path: path.to_owned(),
@@ -87,18 +164,44 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<(Contents, u64), OpenEr
                     written_by: "an unknown release".to_owned(),
                 });
             }
-            Decoded::Bad(detail) => {
-                let at = bytes.len() - rest.len();
-                let follows = (1..rest.len()).any(|at| matches!(decode(&rest[at..]), Decoded::Record(..)));
-                if contents.is_none() || follows {
-                    return Err(damaged(format!("at {at}: {detail}")));
+            Decoded::Bad(detail) => match next_record(bytes, at + 1) {
+                Some(next) => {
+                    parsed.hole(path, at, &detail);
+                    at = next;
                 }
-                break;
-            }
+                None => {
+                    parsed.torn_bytes = (bytes.len() - at) as u64;
+                    break;
+                }
+            },
         }
     }
-    let contents = contents.ok_or_else(|| damaged("no snapshot".to_owned()))?;
-    Ok((contents, rest.len() as u64))
+    if !parsed.has_snapshot {
+        parsed.hole(path, 0, "no snapshot");
+    }
+    Ok(parsed)
+}
+
+/// The next position at which a whole record lies.
+fn next_record(bytes: &[u8], from: usize) -> Option<usize> {
+    (from..bytes.len()).find(|at| {
+        // kind and version first: the checksum of every position would take minutes
+        matches!(bytes.get(at + 8..at + 10), Some([1 | 2, super::record::VERSION]))
+            && matches!(decode(&bytes[*at..]), Decoded::Record(..))
+    })
+}
+
+impl Parsed {
+    fn hole(&mut self, path: &Path, at: usize, detail: &str) {
+        self.damage.push(format!("{} at {at}: {detail}", path.display()));
+        self.dedupe_is_old = true;
+    }
+
+    fn apply(&mut self, edit: Edit) {
+        self.dedupe_is_old &= edit.dedupe.is_none();
+        self.removed.extend(edit.remove.iter().cloned());
+        self.contents.apply(edit);
+    }
 }
 
 /// A manifest's bytes, for `crate::fuzz`. `is_json`: a snapshot's, without its frame, which is then made right.
@@ -110,13 +213,14 @@ pub(crate) fn fuzz(data: &[u8], is_json: bool) {
         bytes.extend(encode_contents(&contents).unwrap_or_default());
     }
     let parsed = parse(&bytes, Path::new("fuzz"));
-    assert!(!is_json || parsed.is_ok(), "what is written is read");
+    let is_whole = parsed.is_ok_and(|parsed| parsed.damage.is_empty() && parsed.torn_bytes == 0);
+    assert!(!is_json || is_whole, "what is written is read");
 }
 
 impl Manifest {
     /// Begins a new manifest with what was loaded.
     pub(crate) fn start(disk: Arc<dyn Disk>, folder: PathBuf, loaded: Loaded) -> Result<Self, OpenError> {
-        let Loaded { contents, number, torn_bytes: _ } = loaded;
+        let Loaded { contents, number, .. } = loaded;
         let mut manifest = Self { disk, folder, number, file: None, bytes: 0, snapshot_bytes: 0, contents };
         let path = manifest.path(number + 1);
         match manifest.rotate() {
@@ -164,7 +268,7 @@ impl Manifest {
         file.write_all(&snapshot).map_err(CommitError::Write)?;
         file.sync().map_err(CommitError::Unknown)?;
         self.disk.sync_dir(&self.folder).map_err(CommitError::Unknown)?;
-        let name = format!("MANIFEST-{number:06}\n");
+        let name = format!("{}\n", file_name(number));
         // whichever of the two is current after a failure here, both say the same
         write_whole(&*self.disk, &self.folder.join(CURRENT), name.as_bytes())
             .map_err(CommitError::Unknown)?;
@@ -181,6 +285,6 @@ impl Manifest {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("MANIFEST-{number:06}"))
+        self.folder.join(file_name(number))
     }
 }

@@ -26,6 +26,20 @@ pub(crate) struct Contents {
     /// No lsn below it may be given out again.
     pub(crate) next_lsn: i64,
     pub(crate) dedupe: Vec<Seen>,
+    /// Rows that a segment has though `sealed_through` does not say so: the edit that said it was lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) covered: Vec<Covered>,
+}
+
+/// Every row of a table with a time and an lsn in these ranges is in a segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Covered {
+    pub(crate) table: String,
+    pub(crate) from_ts: i64,
+    /// Exclusive.
+    pub(crate) to_ts: i64,
+    pub(crate) min_lsn: i64,
+    pub(crate) max_lsn: i64,
 }
 
 /// One change, applied whole.
@@ -60,6 +74,8 @@ impl Contents {
             let known = self.sealed_through.entry(table).or_insert(lsn);
             *known = (*known).max(lsn);
         }
+        let sealed = &self.sealed_through;
+        self.covered.retain(|covered| sealed.get(&covered.table).is_none_or(|lsn| *lsn < covered.max_lsn));
         self.next_lsn = self.next_lsn.max(next_lsn);
         if let Some(dedupe) = dedupe {
             self.dedupe = dedupe;

@@ -165,6 +165,14 @@ impl LogRows {
         rows
     }
 
+    /// Some of the rows, with their bodies.
+    pub(crate) fn some(&self, rows: &[u32]) -> Self {
+        let order: Vec<(u32, u32)> = rows.iter().map(|row| (0, *row)).collect();
+        let mut some = OriginMap::new(&[self]).gather(&[self], &order);
+        rows.iter().for_each(|row| some.bodies.push(self.bodies.get(*row as usize)));
+        some
+    }
+
     /// The columns named by their position in `schema`, of all rows or of those at `rows`.
     ///
     /// # Errors

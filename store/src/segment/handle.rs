@@ -122,7 +122,8 @@ fn check_columns(file: &ColumnsFile, table: Table) -> io::Result<()> {
     Ok(())
 }
 
-fn checksum(path: &Path) -> io::Result<(u64, u32)> {
+/// Length and crc32c of a file.
+pub(crate) fn checksum(path: &Path) -> io::Result<(u64, u32)> {
     let mut file = std::fs::File::open(path)?;
     let (mut bytes, mut crc) = (0, 0);
     let mut buffer = vec![0; 256 << 10];

@@ -10,7 +10,8 @@ use futures::StreamExt as _;
 use prost::Message as _;
 use proto::v1;
 
-use crate::{Limits, LogRequest, RowStream, Snapshot, Store};
+use crate::disk::faulty::FaultyDisk;
+use crate::{Limits, LogRequest, OpenError, Recovered, RowStream, Snapshot, Store};
 
 /// 2026-11-21 12:00 UTC.
 pub(crate) const NOW: i64 = 1_795_262_400_000_000_000;
@@ -61,8 +62,13 @@ pub(crate) fn limits() -> Limits {
     Limits { disk_drop_percent: 100, disk_refuse_percent: 100, ..Limits::small() }
 }
 
+/// A store on real files that are not synced: what waits for a disk shows nothing here.
 pub(crate) fn open(dir: &Path) -> Arc<Store> {
-    Store::open(dir, limits(), NOW).unwrap().0
+    open_with(dir, limits()).unwrap().0
+}
+
+pub(crate) fn open_with(dir: &Path, limits: Limits) -> Result<(Arc<Store>, Recovered), OpenError> {
+    Store::open_on(Arc::new(FaultyDisk::new(1)), dir, limits, NOW)
 }
 
 pub(crate) async fn collect(mut stream: RowStream) -> Vec<RecordBatch> {

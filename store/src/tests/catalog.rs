@@ -1,0 +1,163 @@
+//! A catalog of which any part is lost: what the segments say of themselves makes up for it, each row is there once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fixture::{NOW, SECOND, batch, bodies, limits, lines, newest, open, open_with};
+use crate::disk::faulty::Random;
+use crate::{Limits, LogRequest, Recovered, Store};
+
+const HOUR: i64 = 3_600 * SECOND;
+
+fn open_and_say(dir: &Path) -> (Arc<Store>, Recovered) {
+    open_with(dir, Limits { compact_segments: 2, ..limits() }).unwrap()
+}
+
+fn manifest(dir: &Path) -> PathBuf {
+    let name = fs::read_to_string(dir.join("catalog/CURRENT")).unwrap();
+    dir.join("catalog").join(name.trim())
+}
+
+async fn sorted(store: &Store) -> Vec<String> {
+    let mut found = bodies(&store.snapshot(), LogRequest::default()).await;
+    found.sort();
+    found
+}
+
+/// A store with several seals, merges, rows of two hours, and rows that are only in the log. Returns what it holds.
+async fn fill(dir: &Path, random: &mut Random) -> Vec<String> {
+    let (store, _) = open_and_say(dir);
+    let mut sent = Vec::new();
+    for seq in 1..=4 + random.below(8) {
+        let hour = i64::try_from(random.below(2)).unwrap() * HOUR;
+        let texts = [format!("batch {seq} first"), format!("batch {seq} second")];
+        let payload = lines(NOW - hour, &texts.each_ref().map(String::as_str));
+        store.append(&batch("n", 1, seq, &payload), NOW).await.unwrap();
+        sent.extend(texts);
+        match random.below(4) {
+            0 | 1 => drop(store.seal(NOW).await.unwrap()),
+            2 => drop(store.compact(NOW).await.unwrap()),
+            _ => {}
+        }
+    }
+    store.close().await;
+    sent.sort();
+    sent
+}
+
+/// Damages the catalog in one of many ways.
+fn damage(dir: &Path, random: &mut Random) {
+    let path = manifest(dir);
+    let mut bytes = fs::read(&path).unwrap();
+    let any = |random: &mut Random, bytes: &[u8]| usize::try_from(random.below(bytes.len() as u64)).unwrap();
+    match random.below(6) {
+        0 => return fs::remove_file(dir.join("catalog/CURRENT")).unwrap(),
+        1 => return fs::write(dir.join("catalog/CURRENT"), "MANIFEST-").unwrap(),
+        2 => return fs::remove_file(path).unwrap(),
+        3 => bytes.truncate(any(random, &bytes)),
+        _ => {
+            let (start, len) = (any(random, &bytes), 1 + any(random, &bytes) / 4);
+            let end = (start + len).min(bytes.len());
+            bytes[start..end].fill(u8::try_from(random.below(256)).unwrap());
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn whatever_part_of_the_catalog_is_lost_each_row_is_there_once() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let mut rebuilt = 0;
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let dir = tempfile::tempdir().unwrap();
+        runtime.block_on(async {
+            let sent = fill(dir.path(), &mut random).await;
+            damage(dir.path(), &mut random);
+            let (store, recovered) = open_and_say(dir.path());
+            rebuilt += recovered.rebuilt.len();
+            assert_eq!(sorted(&store).await, sent, "seed {seed}: {recovered:?}");
+            if random.below(2) == 0 {
+                store.seal(NOW).await.unwrap();
+                while store.compact(NOW + 3 * HOUR).await.unwrap().is_some() {}
+                assert_eq!(sorted(&store).await, sent, "seed {seed}, sealed");
+            }
+            store.close().await;
+            // as it was put right, so it stays
+            let (store, recovered) = open_and_say(dir.path());
+            assert_eq!(recovered.damaged, [""; 0], "seed {seed}");
+            assert_eq!(sorted(&store).await, sent, "seed {seed}, again");
+            store.seal(NOW).await.unwrap();
+            assert_eq!(sorted(&store).await, sent, "seed {seed}, sealed again");
+            store.close().await;
+        });
+    }
+    assert!(rebuilt > 40, "{rebuilt}");
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_is_named_and_later_edits_still_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut ends = Vec::new();
+    for seq in 1..=3 {
+        let text = format!("line {seq}");
+        let ts = NOW + i64::try_from(seq).unwrap() * SECOND;
+        store.append(&batch("n", 1, seq, &lines(ts, &[&text])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+        ends.push(fs::metadata(manifest(dir.path())).unwrap().len());
+    }
+    store.close().await;
+    let path = manifest(dir.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = usize::try_from(ends[0] + (ends[1] - ends[0]) / 2).unwrap();
+    bytes[middle] ^= 0xff;
+    fs::write(&path, bytes).unwrap();
+    let (store, recovered) = open_and_say(dir.path());
+    assert_eq!((recovered.damaged.len(), recovered.rebuilt.len()), (1, 1), "{recovered:?}");
+    assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["line 3", "line 2", "line 1"]);
+    // the last edit knows every batch
+    for seq in 1..=3 {
+        let again = store.append(&batch("n", 1, seq, &lines(NOW, &["again"])), NOW).await.unwrap();
+        assert!(again.repeated, "{seq}");
+    }
+    assert!(path.with_extension("corrupt").try_exists().unwrap());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_segment_that_is_listed_and_gone_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for seq in 1..=2 {
+        let ts = NOW - i64::try_from(seq).unwrap() * HOUR;
+        store.append(&batch("n", 1, seq, &lines(ts, &[&format!("line {seq}")])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+    }
+    store.close().await;
+    fs::remove_dir_all(dir.path().join("seg/default/log/2026-11-21/11")).unwrap();
+    fs::write(manifest(dir.path()), b"garbage").unwrap();
+    let (store, recovered) = open_and_say(dir.path());
+    assert!(recovered.damaged.iter().any(|line| line.contains("wrong magic")), "{recovered:?}");
+    assert_eq!(sorted(&store).await, ["line 2"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_nobody_knows_is_set_aside_and_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["line"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.close().await;
+    let hour = dir.path().join("seg/default/log/2026-11-21/12");
+    let segment = fs::read_dir(&hour).unwrap().next().unwrap().unwrap().path();
+    fs::write(segment.join("meta.json"), b"{").unwrap();
+    fs::write(manifest(dir.path()), b"garbage").unwrap();
+    let (store, recovered) = open_and_say(dir.path());
+    assert!(recovered.damaged.iter().any(|line| line.contains("set aside")), "{recovered:?}");
+    assert_eq!(fs::read_dir(dir.path().join("corrupt")).unwrap().count(), 1);
+    assert_eq!(sorted(&store).await, [""; 0]);
+    store.close().await;
+}

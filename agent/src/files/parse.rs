@@ -37,10 +37,10 @@ pub(super) fn io_stat(text: &str) -> Io {
         let Some((key, value)) = field.split_once('=') else { continue };
         let Ok(value) = value.parse::<u64>() else { continue };
         match key {
-            "rbytes" => io.read_bytes += value,
-            "wbytes" => io.write_bytes += value,
-            "rios" => io.read_ops += value,
-            "wios" => io.write_ops += value,
+            "rbytes" => io.read_bytes = io.read_bytes.saturating_add(value),
+            "wbytes" => io.write_bytes = io.write_bytes.saturating_add(value),
+            "rios" => io.read_ops = io.read_ops.saturating_add(value),
+            "wios" => io.write_ops = io.write_ops.saturating_add(value),
             _ => {}
         }
     }
@@ -49,15 +49,15 @@ pub(super) fn io_stat(text: &str) -> Io {
 
 /// `blkio.throttle.io_service_bytes` or `.io_serviced` of v1: read and write sums; none when no line is there.
 pub(super) fn blkio(text: &str) -> Option<(u64, u64)> {
-    let (mut read, mut write, mut is_empty) = (0, 0, true);
+    let (mut read, mut write, mut is_empty) = (0_u64, 0_u64, true);
     for line in text.lines() {
         let mut fields = line.split(' ').skip(1);
         let (Some(kind), Some(value)) = (fields.next(), fields.next()) else { continue };
         let Ok(value) = value.parse::<u64>() else { continue };
         is_empty = false;
         match kind {
-            "Read" => read += value,
-            "Write" => write += value,
+            "Read" => read = read.saturating_add(value),
+            "Write" => write = write.saturating_add(value),
             _ => {}
         }
     }

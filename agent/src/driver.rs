@@ -33,8 +33,9 @@ use crate::files::addresses::Addresses;
 use crate::identity::Identities;
 use crate::kernel::Settings;
 use crate::logs::redact::Rules;
+use crate::metrics::AgentMetrics;
+use crate::metrics::labels::{KindLabels, ProbeLabels};
 use crate::metrics::workloads::Workloads;
-use crate::metrics::{AgentMetrics, ProbeLabels};
 use crate::probe::{Probe, Running, Sink};
 use crate::window::Window;
 use crate::window::assemble::Assembler;
@@ -160,7 +161,7 @@ impl Driver {
     fn measure(&self, probes: &[Attached]) {
         let (live, dead, comms) = lock(&self.identities).sizes();
         for (kind, count) in [("cgroup", live), ("tombstone", dead), ("executable", comms)] {
-            let labels = crate::metrics::KindLabels { kind: kind.to_owned() };
+            let labels = KindLabels { kind: kind.to_owned() };
             self.metrics.identities.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         if let Some(usage) = &self.usage {

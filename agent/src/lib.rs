@@ -65,8 +65,8 @@ pub fn describe_metrics() -> Vec<daemon::metrics::Described> {
     let registry = Registry::new();
     let own = registry.with_prefix("wake_agent");
     metrics::AgentMetrics::register(&own);
-    metrics::ExportMetrics::register(&own);
-    metrics::LogMetrics::register(&own);
+    metrics::export::ExportMetrics::register(&own);
+    metrics::logs::LogMetrics::register(&own);
     metrics::workloads::Workloads::new(1, 1, Duration::ZERO).register(&registry);
     registry.describe()
 }

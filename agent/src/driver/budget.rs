@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::governor::{Decision, Governor, Part};
 use super::{Attached, Driver};
 use crate::kernel::{KernelFeatures, clock};
-use crate::metrics::PartLabels;
+use crate::metrics::labels::PartLabels;
 use crate::window::sample::{Loss, Row, Sample};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::governor::Part;
 use super::{Attached, Driver, lock};
 use crate::export::writer::{ITEM_ROWS, Item};
 use crate::files::Usage;
-use crate::metrics::ExtentLabels;
+use crate::metrics::labels::ExtentLabels;
 use crate::probe::Sink;
 use crate::window::assemble::{Named, signal, table};
 use crate::window::current::Current;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proto::v1::ProbeState;
 use tokio::sync::watch;
 
-use crate::metrics::{AgentMetrics, ProbeStateLabels};
+use crate::metrics::AgentMetrics;
+use crate::metrics::labels::ProbeStateLabels;
 use crate::probe::AttachError;
 
 /// The states; clones share them.

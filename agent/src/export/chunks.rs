@@ -8,7 +8,7 @@ use crate::export::writer::ChunkSource;
 use crate::logs::reader::LogReader;
 use crate::logs::record::Chunk;
 use crate::logs::status::LogStatus;
-use crate::metrics::LogMetrics;
+use crate::metrics::logs::LogMetrics;
 
 /// The reader, or nothing where logs are switched off.
 #[derive(Debug)]

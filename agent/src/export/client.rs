@@ -24,7 +24,7 @@ use tonic::transport::Endpoint;
 use crate::export::SharedSpool;
 use crate::export::ledger::Ledger;
 use crate::export::spool::BatchId;
-use crate::metrics::ExportMetrics;
+use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
 use backoff::Backoff;
 

@@ -3,6 +3,7 @@
 //! `start` takes up what the checkpoints say, `scan` finds new and rotated files, `expire` closes old ones, `read` goes
 //! round all logs with something to read. Everything is driven by the caller; nothing here waits.
 
+mod find;
 mod finished;
 mod followed;
 mod framing;
@@ -10,30 +11,28 @@ mod log;
 mod reconcile;
 mod resume;
 mod rotated;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daemon::clock::Clock;
 
-use crate::logs::checkpoint::{Checkpoints, FilePosition, Mark, Position, Resume};
+use crate::logs::checkpoint::Checkpoints;
 use crate::logs::config::{From, LogsConfig};
 use crate::logs::container;
 use crate::logs::glob::Glob;
-use crate::logs::journal;
 use crate::logs::outbox::{Outbox, RateLimit};
 use crate::logs::owner::Owners;
 use crate::logs::record::{Chunk, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
-use crate::logs::tail::{READ_BYTES, Tail, key_of};
+use crate::logs::tail::READ_BYTES;
 use finished::Finished;
 use framing::Kind;
 use log::{Log, Looked, Progress};
-use rotated::Sibling;
 
 /// Rounds of one log before the next has its turn.
 const TURN: usize = 8;
@@ -126,76 +125,6 @@ impl Follower {
         }
     }
 
-    /// Takes up the files of the checkpoints, then those that are there now.
-    pub(crate) fn start(&mut self) {
-        let is_first = self.checkpoints.is_fresh();
-        self.started_ns = self.clock.now_unix_ns();
-        let Resume { saved_ns, globs, positions } = self.checkpoints.resume();
-        let mut by_log: BTreeMap<PathBuf, Vec<(SourceKey, FilePosition)>> = BTreeMap::new();
-        for (source, position) in positions {
-            if let Position::File(position) = position {
-                by_log.entry(position.log.clone()).or_default().push((source, position));
-            }
-        }
-        for (path, entries) in by_log {
-            self.resume(&path, entries, saved_ns);
-        }
-        let old: BTreeSet<String> = if is_first { BTreeSet::new() } else { globs.into_iter().collect() };
-        let found = self.find();
-        let mut marks = Vec::new();
-        for (path, pattern) in found {
-            let is_new_glob = !old.contains(&self.patterns[pattern].text);
-            let at_end = is_new_glob && self.from == From::End;
-            // what was rotated away while the agent was stopped; of a new glob rotated files are history
-            let unread_since = if is_new_glob { u64::MAX } else { saved_ns };
-            if let Some(log) = self.admit(&path, pattern, at_end, unread_since) {
-                let files = log.files.iter_mut();
-                let positions = files.map(|file| Mark {
-                    source: file.key(),
-                    position: file.position(&path, [false; 3], &log.ignored),
-                });
-                marks.extend(positions);
-            }
-        }
-        // what is skipped now is skipped after a restart as well
-        self.checkpoints.commit(&marks);
-        let globs = self.patterns.iter().map(|pattern| pattern.text.clone());
-        self.checkpoints
-            .set_globs(globs.chain(self.reads_journal.then(|| journal::PATTERN.to_owned())).collect());
-        if let Err(error) = self.checkpoints.persist(self.clock.now_unix_ns()) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
-        }
-        self.reconcile(None);
-    }
-
-    fn resume(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
-        let gone: Vec<SourceKey> = entries.iter().map(|(key, _)| *key).collect();
-        let pattern = self.patterns.iter().find(|pattern| pattern.glob.matches(path));
-        let Some(kind) = pattern.filter(|_| !self.is_excluded(path)).map(|pattern| pattern.kind(path)) else {
-            // no longer wanted
-            self.checkpoints
-                .commit(&gone.iter().map(|&source| Mark { source, position: None }).collect::<Vec<_>>());
-            return;
-        };
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
-        match log.resume(entries, saved_ns, self.clock.monotonic()) {
-            Ok(missing) => self.out.status.lose("rotated_away", missing as u64),
-            Err(error) => {
-                self.cannot_read(path, &error);
-                return;
-            }
-        }
-        let present: BTreeSet<SourceKey> = log.all().map(followed::Followed::key).collect();
-        for key in gone.into_iter().filter(|key| !present.contains(key)) {
-            self.out.mark(key, None);
-        }
-        log.mark_all(&mut self.out);
-        if log.all().next().is_some() {
-            self.logs.insert(path.to_owned(), log);
-        }
-    }
-
     /// Finds new files, and what became of those that are followed.
     pub(crate) fn scan(&mut self) {
         for (path, pattern) in self.find() {
@@ -207,67 +136,6 @@ impl Follower {
     /// Directories in which files may appear; to be watched.
     pub(crate) fn directories(&self) -> &BTreeSet<PathBuf> {
         &self.directories
-    }
-
-    /// Files that match, each with the first pattern that finds it; a log's name before those of its rotated files.
-    fn find(&mut self) -> Vec<(PathBuf, usize)> {
-        let mut all = Vec::new();
-        let mut seen = BTreeSet::new();
-        self.directories.clear();
-        for (index, pattern) in self.patterns.iter().enumerate() {
-            let mut found = Vec::new();
-            pattern.glob.expand(&mut found, &mut self.directories);
-            found.sort_by(|left, right| {
-                left.as_os_str().len().cmp(&right.as_os_str().len()).then_with(|| left.cmp(right))
-            });
-            all.extend(found.into_iter().filter(|path| seen.insert(path.clone())).map(|path| (path, index)));
-        }
-        all.retain(|(path, _)| !self.exclude.iter().any(|glob| glob.matches(path)));
-        self.out.status.unfollowed_files.set(0);
-        all
-    }
-
-    fn is_excluded(&self, path: &Path) -> bool {
-        self.exclude.iter().any(|glob| glob.matches(path))
-    }
-
-    /// Begins to follow the file, unless it is followed already or is another log's rotated one. Its rotated files that
-    /// were made since `unread_since` are read as well: they went before they were seen.
-    fn admit(&mut self, path: &Path, pattern: usize, at_end: bool, unread_since: u64) -> Option<&mut Log> {
-        if self.logs.contains_key(path) || path.to_str().is_none() {
-            return None;
-        }
-        let real = fs::canonicalize(path).ok()?;
-        let metadata = fs::metadata(&real).ok().filter(fs::Metadata::is_file)?;
-        let key = key_of(&metadata);
-        let is_known = |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real, &log.real);
-        if self.logs.values().any(is_known) {
-            return None;
-        }
-        if self.logs.values().map(|log| log.all().count()).sum::<usize>() >= self.max_files {
-            self.out.status.unfollowed_files.add(1);
-            self.out.status.miss(format!(
-                "more files match than max_files ({}) allows: the rest is not read",
-                self.max_files
-            ));
-            return None;
-        }
-        let kind = self.patterns[pattern].kind(path);
-        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
-        let open = |file| if at_end { Tail::at_end(file) } else { Tail::new(file, 0) };
-        let followed: BTreeSet<SourceKey> =
-            self.logs.values().flat_map(Log::all).map(followed::Followed::key).collect();
-        let finished = self.finished.take(path);
-        let is_unread = |sibling: &Sibling| {
-            sibling.is_born_since(unread_since)
-                && !followed.contains(&sibling.key)
-                && !finished.contains(&sibling.identity())
-        };
-        if let Err(error) = log.begin(self.clock.monotonic(), open, is_unread) {
-            self.cannot_read(path, &error);
-            return None;
-        }
-        Some(self.logs.entry(path.to_owned()).or_insert(log))
     }
 
     /// Looks what became of one log's files, or of all.
@@ -381,13 +249,6 @@ impl Follower {
             self.out.status.miss(format!("cannot read {}: {error}", path.display()));
         }
     }
-}
-
-fn is_rotated_of(path: &Path, log: &Path) -> bool {
-    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    path != log
-        && path.parent() == log.parent()
-        && name(log).zip(name(path)).is_some_and(|(base, name)| rotated::is_rotated(&base, &name))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::export::SharedSpool;
 use crate::export::batch::Packed;
 use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
-use crate::metrics::ExportMetrics;
+use crate::metrics::export::ExportMetrics;
 use crate::window::Window;
 
 /// An aggregator that refuses, forgets to answer and breaks streams as it is told.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::files::create;
 use super::segment::{HEADER, read_frame, read_header};
-use super::{Place, Recovered, Segment, Spool, SpoolError, create};
+use super::{Place, Recovered, Segment, Spool, SpoolError};
 
 /// What was read of one file.
 struct Read {

@@ -15,7 +15,7 @@ use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
 use crate::logs::checkpoint::{Checkpoints, Mark, Position};
 use crate::logs::record::{Chunk, LogRecord, Origin, SourceKey};
-use crate::metrics::ExportMetrics;
+use crate::metrics::export::ExportMetrics;
 use crate::metrics::workloads::Workloads;
 use crate::window::Window;
 use crate::window::assemble::Named;

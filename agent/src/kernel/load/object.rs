@@ -1,23 +1,18 @@
 //! A loaded object: its maps, and its programs attached one by one.
 
+mod maps;
+
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use agent_common::plain::Plain;
-use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{
     BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, RawTracePoint,
 };
 use aya::{Btf, Ebpf, Endianness};
 
-use super::super::KernelFeatures;
-use super::super::batch::{Dump, MapError};
-use super::super::hosts::HostComms;
-use super::super::losses::Losses;
-use super::super::table::Table;
 use super::error::{Needs, of_program};
 use super::log::ProgramLog;
 use super::open_cgroup;
@@ -215,55 +210,6 @@ impl Object {
         count
     }
 
-    /// Takes a map out of the object.
-    pub fn map(&mut self, name: &str) -> Result<Map, AttachError> {
-        self.ebpf.take_map(name).ok_or_else(|| AttachError::Failed {
-            code: "object",
-            detail: format!("object {} has no map {name}", self.probe),
-        })
-    }
-
-    /// Takes a hash or per-CPU hash.
-    pub fn dump<K: Plain, V: Plain>(
-        &mut self,
-        name: &str,
-        features: &KernelFeatures,
-    ) -> Result<Dump<K, V>, AttachError> {
-        let map = self.map(name)?;
-        self.shaped(name, Dump::new(map, features))
-    }
-
-    /// Takes an array or per-CPU array.
-    pub fn table<V: Plain>(
-        &mut self,
-        name: &str,
-        features: &KernelFeatures,
-    ) -> Result<Table<V>, AttachError> {
-        let map = self.map(name)?;
-        self.shaped(name, Table::new(map, features))
-    }
-
-    /// Takes a ring.
-    pub fn ring(&mut self, name: &str) -> Result<RingBuf<MapData>, AttachError> {
-        let map = self.map(name)?;
-        RingBuf::try_from(map).map_err(|error| AttachError::Failed {
-            code: "object",
-            detail: format!("ring {name} of object {}: {error}", self.probe),
-        })
-    }
-
-    /// Takes `LOST`; what it counts is booked under `signal`.
-    pub fn losses(&mut self, features: &KernelFeatures, signal: &'static str) -> Result<Losses, AttachError> {
-        let map = self.map("LOST")?;
-        self.shaped("LOST", Losses::new(map, features, signal))
-    }
-
-    /// Takes `HOST_COMMS`.
-    pub fn hosts(&mut self, features: &KernelFeatures) -> Result<HostComms, AttachError> {
-        let map = self.map("HOST_COMMS")?;
-        self.shaped("HOST_COMMS", HostComms::new(map, features))
-    }
-
     /// The program of this name, as loaded by aya.
     pub(super) fn program<'p, P>(
         &'p mut self,
@@ -277,13 +223,6 @@ impl Object {
             .program_mut(name)
             .ok_or((Needs::Tracing, aya::programs::ProgramError::UnexpectedProgramType))?;
         <&mut P>::try_from(program).map_err(|error| (Needs::Tracing, error))
-    }
-
-    fn shaped<T>(&self, name: &str, map: Result<T, MapError>) -> Result<T, AttachError> {
-        map.map_err(|error| AttachError::Failed {
-            code: "object",
-            detail: format!("map {name} of object {}: {error}", self.probe),
-        })
     }
 
     fn report(

@@ -18,7 +18,8 @@ use crate::logs::follow::log::Log;
 use crate::logs::follow::rotated::{Sibling, siblings};
 use crate::logs::outbox::Outbox;
 use crate::logs::record::SourceKey;
-use crate::logs::tail::{Tail, head_of, holds, key_of};
+use crate::logs::tail::Tail;
+use crate::logs::tail::content::{head_of, holds, key_of};
 
 /// How often the directory is listed again until nothing changes meanwhile.
 const LISTINGS: usize = 8;

@@ -11,7 +11,8 @@ use crate::logs::follow::log::Log;
 use crate::logs::follow::reconcile::{Present, is_copy, present};
 use crate::logs::follow::rotated::Sibling;
 use crate::logs::record::SourceKey;
-use crate::logs::tail::{Tail, born_ns, holds, key_of};
+use crate::logs::tail::Tail;
+use crate::logs::tail::content::{born_ns, holds, key_of};
 
 impl Log {
     /// Takes up a log where the checkpoints say, whatever became of its files meanwhile. Returns how many of the

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::logs::record::SourceKey;
-use crate::logs::tail::{born_ns, key_of};
+use crate::logs::tail::content::{born_ns, key_of};
 
 /// Most rotated files of one log that are looked at, the newest.
 const MAX_SIBLINGS: usize = 64;

@@ -2,7 +2,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use super::{LINE_BYTES, Round, Tail, holds};
+use super::content::holds;
+use super::{LINE_BYTES, Round, Tail};
 
 fn append(path: &Path, text: &[u8]) {
     OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text).unwrap();

@@ -1,0 +1,116 @@
+//! The way out: spool, checkpoints, writer, client, log reader.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use daemon::admin::Health;
+use daemon::clock::Clock;
+use proto::v1;
+use tokio::sync::{mpsc, watch};
+
+use super::BuildError;
+use crate::config::AgentConfig;
+use crate::driver::states::States;
+use crate::export::SharedSpool;
+use crate::export::chunks::Chunks;
+use crate::export::client::Client;
+use crate::export::spool::Spool;
+use crate::export::writer::{Item, Writer};
+use crate::identity::walk::Mounts;
+use crate::identity::{Identities, NodeName};
+use crate::logs::checkpoint::Checkpoints;
+use crate::logs::reader::{self, Logs};
+use crate::logs::redact::Rules;
+use crate::metrics::AgentMetrics;
+use crate::metrics::export::ExportMetrics;
+use crate::metrics::logs::LogMetrics;
+use crate::metrics::workloads::Workloads;
+use crate::window::sample::Owner;
+
+/// What the way out is built from.
+pub(super) struct Exporting<'a> {
+    pub(super) config: &'a AgentConfig,
+    pub(super) node: &'a NodeName,
+    pub(super) metrics: ExportMetrics,
+    pub(super) agent_metrics: &'a AgentMetrics,
+    pub(super) identities: &'a Arc<Mutex<Identities>>,
+    pub(super) states: &'a States,
+    pub(super) workloads: &'a Workloads,
+    pub(super) health: &'a Health,
+    pub(super) log_metrics: LogMetrics,
+    pub(super) rules: &'a Arc<Rules>,
+    pub(super) mounts: &'a Mounts,
+    pub(super) root_id: u64,
+    pub(super) clock: &'a Clock,
+}
+
+pub(super) type Built = ((Writer<Chunks>, Client), Option<(Logs, LogMetrics)>);
+
+impl Exporting<'_> {
+    pub(super) fn build(self, items: mpsc::Receiver<Item>) -> Result<Built, BuildError> {
+        let Self { config, node, metrics, agent_metrics, identities, states, clock, .. } = &self;
+        let now_ms = clock.now_unix_ns() / 1_000_000;
+        let (spool, recovered) =
+            Spool::open(&config.state_dir.join("spool"), config.spool.max_bytes, now_ms)?;
+        let checkpoints = Checkpoints::open(&config.state_dir.join("checkpoints"))?;
+        for marks in &recovered.marks {
+            checkpoints.commit(marks);
+        }
+        let (batches, lost) = (recovered.batches, recovered.lost_batches);
+        tracing::info!(batches, lost, new_epoch = recovered.is_new_epoch, "spool opened");
+        let spool = SharedSpool::new(spool);
+        let (flushed, flushed_seen) = watch::channel(false);
+        let table = Arc::clone(*identities);
+        let name = move |owner: &Owner| {
+            let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+            table.resolve(owner).unwrap_or_else(|| table.unnamed(owner))
+        };
+        let writer = Writer {
+            items,
+            logs: Chunks::new(None, States::clone(states), self.log_metrics.clone()),
+            name: Arc::new(name),
+            spool: spool.clone(),
+            checkpoints: Some(checkpoints.clone()),
+            ledger: agent_metrics.ledger.clone(),
+            metrics: metrics.clone(),
+            workloads: self.workloads.clone(),
+            flushed,
+            clock: Clock::clone(clock),
+        };
+        let client = Client {
+            endpoint: config.export.endpoint.parse().map_err(BuildError::Endpoint)?,
+            hello: v1::Hello {
+                node: node.node.clone(),
+                boot_id: node.boot_id.clone(),
+                agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+                wire_version: proto::WIRE_VERSION,
+                cluster: node.cluster.clone(),
+            },
+            probes: states.subscribe(),
+            flushed: flushed_seen,
+            in_flight: config.export.in_flight,
+            spool,
+            ledger: agent_metrics.ledger.clone(),
+            health: self.health.clone(),
+            metrics: metrics.clone(),
+            clock: Clock::clone(clock),
+        };
+        Ok(((writer, client), self.logs(checkpoints)))
+    }
+}
+
+impl Exporting<'_> {
+    fn logs(&self, checkpoints: Checkpoints) -> Option<(Logs, LogMetrics)> {
+        if !self.config.logs.enabled {
+            self.states.disabled("logs", "switched off in the config");
+            return None;
+        }
+        let deps = reader::Deps {
+            rules: Arc::clone(self.rules),
+            checkpoints,
+            clock: self.clock.clone(),
+            cgroup2: self.mounts.cgroup2.clone(),
+            root_cgroup_id: self.root_id,
+        };
+        Some((Logs::build(self.config.logs.clone(), deps), self.log_metrics.clone()))
+    }
+}

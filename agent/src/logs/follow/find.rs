@@ -1,0 +1,89 @@
+//! Which files are there, and which of them become logs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Follower;
+use super::followed::Followed;
+use super::log::Log;
+use super::rotated::{Sibling, is_rotated};
+use crate::logs::record::SourceKey;
+use crate::logs::tail::Tail;
+use crate::logs::tail::content::key_of;
+
+impl Follower {
+    /// Files that match, each with the first pattern that finds it; a log's name before those of its rotated files.
+    pub(super) fn find(&mut self) -> Vec<(PathBuf, usize)> {
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        self.directories.clear();
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let mut found = Vec::new();
+            pattern.glob.expand(&mut found, &mut self.directories);
+            found.sort_by(|left, right| {
+                left.as_os_str().len().cmp(&right.as_os_str().len()).then_with(|| left.cmp(right))
+            });
+            all.extend(found.into_iter().filter(|path| seen.insert(path.clone())).map(|path| (path, index)));
+        }
+        all.retain(|(path, _)| !self.exclude.iter().any(|glob| glob.matches(path)));
+        self.out.status.unfollowed_files.set(0);
+        all
+    }
+
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
+        self.exclude.iter().any(|glob| glob.matches(path))
+    }
+
+    /// Begins to follow the file, unless it is followed already or is another log's rotated one. Its rotated files that
+    /// were made since `unread_since` are read as well: they went before they were seen.
+    pub(super) fn admit(
+        &mut self,
+        path: &Path,
+        pattern: usize,
+        at_end: bool,
+        unread_since: u64,
+    ) -> Option<&mut Log> {
+        if self.logs.contains_key(path) || path.to_str().is_none() {
+            return None;
+        }
+        let real = fs::canonicalize(path).ok()?;
+        let metadata = fs::metadata(&real).ok().filter(fs::Metadata::is_file)?;
+        let key = key_of(&metadata);
+        let is_known = |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real, &log.real);
+        if self.logs.values().any(is_known) {
+            return None;
+        }
+        if self.logs.values().map(|log| log.all().count()).sum::<usize>() >= self.max_files {
+            self.out.status.unfollowed_files.add(1);
+            self.out.status.miss(format!(
+                "more files match than max_files ({}) allows: the rest is not read",
+                self.max_files
+            ));
+            return None;
+        }
+        let kind = self.patterns[pattern].kind(path);
+        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
+        let open = |file| if at_end { Tail::at_end(file) } else { Tail::new(file, 0) };
+        let followed: BTreeSet<SourceKey> =
+            self.logs.values().flat_map(Log::all).map(Followed::key).collect();
+        let finished = self.finished.take(path);
+        let is_unread = |sibling: &Sibling| {
+            sibling.is_born_since(unread_since)
+                && !followed.contains(&sibling.key)
+                && !finished.contains(&sibling.identity())
+        };
+        if let Err(error) = log.begin(self.clock.monotonic(), open, is_unread) {
+            self.cannot_read(path, &error);
+            return None;
+        }
+        Some(self.logs.entry(path.to_owned()).or_insert(log))
+    }
+}
+
+fn is_rotated_of(path: &Path, log: &Path) -> bool {
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    path != log
+        && path.parent() == log.parent()
+        && name(log).zip(name(path)).is_some_and(|(base, name)| is_rotated(&base, &name))
+}

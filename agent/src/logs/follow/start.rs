@@ -1,0 +1,85 @@
+//! The start: logs of the checkpoints go on where they were, the others begin at their end or, if they are new, whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Follower;
+use super::followed::Followed;
+use super::log::Log;
+use crate::logs::checkpoint::{FilePosition, Mark, Position, Resume};
+use crate::logs::config::From;
+use crate::logs::journal;
+use crate::logs::record::SourceKey;
+
+impl Follower {
+    /// Takes up the files of the checkpoints, then those that are there now.
+    pub(crate) fn start(&mut self) {
+        let is_first = self.checkpoints.is_fresh();
+        self.started_ns = self.clock.now_unix_ns();
+        let Resume { saved_ns, globs, positions } = self.checkpoints.resume();
+        let mut by_log: BTreeMap<PathBuf, Vec<(SourceKey, FilePosition)>> = BTreeMap::new();
+        for (source, position) in positions {
+            if let Position::File(position) = position {
+                by_log.entry(position.log.clone()).or_default().push((source, position));
+            }
+        }
+        for (path, entries) in by_log {
+            self.resume_log(&path, entries, saved_ns);
+        }
+        let old: BTreeSet<String> = if is_first { BTreeSet::new() } else { globs.into_iter().collect() };
+        let found = self.find();
+        let mut marks = Vec::new();
+        for (path, pattern) in found {
+            let is_new_glob = !old.contains(&self.patterns[pattern].text);
+            let at_end = is_new_glob && self.from == From::End;
+            // what was rotated away while the agent was stopped; of a new glob rotated files are history
+            let unread_since = if is_new_glob { u64::MAX } else { saved_ns };
+            if let Some(log) = self.admit(&path, pattern, at_end, unread_since) {
+                let files = log.files.iter_mut();
+                let positions = files.map(|file| Mark {
+                    source: file.key(),
+                    position: file.position(&path, [false; 3], &log.ignored),
+                });
+                marks.extend(positions);
+            }
+        }
+        // what is skipped now is skipped after a restart as well
+        self.checkpoints.commit(&marks);
+        let globs = self.patterns.iter().map(|pattern| pattern.text.clone());
+        self.checkpoints
+            .set_globs(globs.chain(self.reads_journal.then(|| journal::PATTERN.to_owned())).collect());
+        if let Err(error) = self.checkpoints.persist(self.clock.now_unix_ns()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
+        }
+        self.reconcile(None);
+    }
+
+    fn resume_log(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
+        let gone: Vec<SourceKey> = entries.iter().map(|(key, _)| *key).collect();
+        let pattern = self.patterns.iter().find(|pattern| pattern.glob.matches(path));
+        let Some(kind) = pattern.filter(|_| !self.is_excluded(path)).map(|pattern| pattern.kind(path)) else {
+            // no longer wanted
+            self.checkpoints
+                .commit(&gone.iter().map(|&source| Mark { source, position: None }).collect::<Vec<_>>());
+            return;
+        };
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
+        match log.resume(entries, saved_ns, self.clock.monotonic()) {
+            Ok(missing) => self.out.status.lose("rotated_away", missing as u64),
+            Err(error) => {
+                self.cannot_read(path, &error);
+                return;
+            }
+        }
+        let present: BTreeSet<SourceKey> = log.all().map(Followed::key).collect();
+        for key in gone.into_iter().filter(|key| !present.contains(key)) {
+            self.out.mark(key, None);
+        }
+        log.mark_all(&mut self.out);
+        if log.all().next().is_some() {
+            self.logs.insert(path.to_owned(), log);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Metrics of spool and client.
+
+use daemon::metrics::Registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Unit;
+
+use super::durations;
+use super::labels::{CodeLabels, SignalLabels};
+
+/// Metrics of spool and client.
+#[derive(Clone, Debug)]
+pub struct ExportMetrics {
+    /// Batches spooled.
+    pub batches: Counter,
+    /// Their size before compression.
+    pub batch_bytes: Counter,
+    /// And after.
+    pub compressed_bytes: Counter,
+    /// Rows spooled.
+    rows: Family<SignalLabels, Counter>,
+    /// Time to pack, append and sync a batch.
+    pub spool_seconds: Histogram,
+    /// Bytes on disk.
+    pub spool_bytes: Gauge,
+    /// Batches not acknowledged.
+    pub spool_batches: Gauge,
+    /// 1 while the stream to the aggregator is open.
+    pub connected: Gauge,
+    /// Batches sent, repeats included.
+    pub sent_batches: Counter,
+    /// Batches acknowledged.
+    pub acked_batches: Counter,
+    /// Of these, such as were stored before.
+    pub repeated_batches: Counter,
+    /// Rows that the aggregator left out.
+    pub rejected_rows: Counter,
+    /// Refusals.
+    refused: Family<CodeLabels, Counter>,
+    /// Streams that broke, and attempts that failed.
+    pub stream_errors: Counter,
+}
+
+impl ExportMetrics {
+    /// Registers them under the root's prefix.
+    pub fn register(root: &Registry) -> Self {
+        let counter = |name, help| root.register(name, help, Counter::default());
+        let bytes = |name, help| root.register_with_unit(name, help, Unit::Bytes, Counter::default());
+        let gauge = |name, help| root.register(name, help, Gauge::default());
+        Self {
+            batches: counter("spool_batches_written", "Batches written to the spool"),
+            batch_bytes: bytes("spool_unpacked", "Bytes of batches before compression"),
+            compressed_bytes: bytes("spool_packed", "Bytes of batches after compression"),
+            rows: root.register("spool_rows", "Rows written to the spool, by signal", Family::default()),
+            spool_seconds: root.register_with_unit(
+                "spool_write",
+                "Time to pack a batch, append it and sync it to disk",
+                Unit::Seconds,
+                durations(),
+            ),
+            spool_bytes: root.register_with_unit(
+                "spool",
+                "Bytes of the spool on disk",
+                Unit::Bytes,
+                Gauge::default(),
+            ),
+            spool_batches: gauge("spool_batches", "Batches in the spool that are not acknowledged"),
+            connected: gauge("export_connected", "1 while the stream to the aggregator is open"),
+            sent_batches: counter("export_sent_batches", "Batches sent, repeats included"),
+            acked_batches: counter("export_acked_batches", "Batches acknowledged by the aggregator"),
+            repeated_batches: counter(
+                "export_repeated_batches",
+                "Acknowledged batches that were stored before",
+            ),
+            rejected_rows: counter("export_rejected_rows", "Rows that the aggregator left out of a batch"),
+            refused: root.register(
+                "export_refused_batches",
+                "Batches refused, by error code",
+                Family::default(),
+            ),
+            stream_errors: counter(
+                "export_stream_errors",
+                "Streams to the aggregator that broke or did not open",
+            ),
+        }
+    }
+
+    /// Rows of one signal.
+    pub fn rows(&self, signal: &str) -> Counter {
+        self.rows.get_or_create_owned(&SignalLabels { signal: signal.to_owned() })
+    }
+
+    /// Refusals with one code.
+    pub fn refused(&self, code: &str) -> Counter {
+        let known = proto::error::ErrorCode::from_name(code).map_or("other", proto::error::ErrorCode::as_str);
+        self.refused.get_or_create_owned(&CodeLabels { code: known.to_owned() })
+    }
+}

@@ -135,6 +135,8 @@ impl Aggregator {
         let scheduled =
             schedule::run(Arc::clone(&store), clock.clone(), schedule_metrics, shutdown.clone(), token);
         tokio::spawn(scheduled);
+        let token = shutdown.register(Phase::Buffers, "compaction");
+        tokio::spawn(schedule::compact(Arc::clone(&store), clock.clone(), token));
         tokio::spawn(close(store, shutdown.register(Phase::Buffers, "store")));
         let streams = shutdown.register(Phase::Intake, "api streams");
         late.open(Api::new(&config, query, agents, clock, query_metrics, streams));
@@ -159,10 +161,15 @@ async fn open(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<Store>, Rec
     let seconds = clock.monotonic().saturating_sub(started).as_secs_f64();
     let Recovered { batches, rows, torn_bytes, .. } = &recovered;
     tracing::info!(dir = %config.data_dir.display(), batches, rows, torn_bytes, seconds, "store opened");
+    let stopwatch = clock.clone();
+    store.measure_with(move || stopwatch.monotonic());
     Ok((store, recovered))
 }
 
 fn report(recovered: &Recovered, health: &Health) {
+    for detail in &recovered.rebuilt {
+        tracing::warn!(%detail, "the store's catalog was put right");
+    }
     for damage in &recovered.damaged {
         tracing::error!(%damage, "acknowledged data is lost");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use daemon::clock::Clock;
 use daemon::shutdown::{Shutdown, Token};
-use store::Store;
+use store::{Compacted, Store};
 
 use crate::metrics::ScheduleMetrics;
 
@@ -15,6 +15,10 @@ use crate::metrics::ScheduleMetrics;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// After an error, so that a full disk is not asked again at once.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
+
+/// When there was nothing to merge.
+const BETWEEN_MERGES: Duration = Duration::from_secs(5);
+const AFTER_FAILED_MERGE: Duration = Duration::from_secs(60);
 
 /// Runs until the token's phase begins.
 pub(crate) async fn run(
@@ -49,6 +53,30 @@ async fn round(store: &Arc<Store>, clock: &Clock, metrics: &ScheduleMetrics) -> 
         Err(error) => {
             tracing::warn!(error = %crate::chain(&error), "housekeeping of the store did not end");
             AFTER_ERROR
+        }
+    }
+}
+
+/// Merges small segments beside the rounds, one group after the other.
+pub(crate) async fn compact(store: Arc<Store>, clock: Clock, token: Token) {
+    loop {
+        let now_ns = i64::try_from(clock.now_unix_ns()).unwrap_or(i64::MAX);
+        let wait = match store.compact(now_ns).await {
+            Ok(Some(merged)) => {
+                let Compacted { table, level, segments, rows, bytes_before, bytes } = merged;
+                let table = table.name();
+                tracing::debug!(table, level, segments, rows, bytes_before, bytes, "segments merged");
+                Duration::ZERO
+            }
+            Ok(None) => BETWEEN_MERGES,
+            Err(error) => {
+                tracing::warn!(error = %crate::chain(&error), "segments were not merged");
+                AFTER_FAILED_MERGE
+            }
+        };
+        tokio::select! {
+            () = token.stopped() => return,
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

@@ -34,9 +34,9 @@ pub struct Recovered {
     pub rows: u64,
     /// Bytes of torn records at the end of WAL and manifest, which was never acknowledged.
     pub torn_bytes: u64,
-    /// Damaged parts of WAL and catalog: acknowledged data, or what is known of it, is lost. Each says where and why.
+    /// Damaged parts of WAL and catalog: acknowledged data, or what was known of it, is lost. Each says where and why.
     pub damaged: Vec<String>,
-    /// What the segments themselves said where the catalog did not.
+    /// Where the catalog could not be read, and what the segments said in its place; nothing of this is lost.
     pub rebuilt: Vec<String>,
 }
 

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daemon::metrics::{Described, Registry};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use store::{Store, StoreStats, TableStats};
+use store::{Store, StoreStats, SyncTimes, TableStats};
 
 use crate::ingest::agents::Agents;
 use crate::query::Query;
@@ -32,7 +34,7 @@ const GAUGES: [(&str, &str, Of<StoreStats>); 8] = [
     }),
 ];
 
-const COUNTERS: [(&str, &str, Of<StoreStats>); 11] = [
+const COUNTERS: [(&str, &str, Of<StoreStats>); 15] = [
     ("store_wal_syncs", "Syncs of the write-ahead log", |stats| stats.counters.syncs),
     ("store_wal_written_bytes", "Bytes written to the write-ahead log", |stats| stats.counters.wal_bytes),
     ("store_refused_batches", "Batches that the store refused", |stats| stats.counters.refused),
@@ -41,6 +43,14 @@ const COUNTERS: [(&str, &str, Of<StoreStats>); 11] = [
         stats.counters.failed_seals
     }),
     ("store_sealed_rows", "Rows sealed", |stats| stats.counters.sealed_rows),
+    ("store_compactions", "Merges of segments committed", |stats| stats.counters.compactions),
+    ("store_compacted_segments", "Segments that were merged into others", |stats| {
+        stats.counters.compacted_segments
+    }),
+    ("store_compacted_rows", "Rows of segments that were merged", |stats| stats.counters.compacted_rows),
+    ("store_failed_compactions", "Merges that failed; the segments stay as they were", |stats| {
+        stats.counters.failed_compactions
+    }),
     ("store_dropped_segments", "Segments that retention or a full disk took", |stats| {
         stats.counters.dropped_segments
     }),
@@ -57,6 +67,10 @@ const COUNTERS: [(&str, &str, Of<StoreStats>); 11] = [
         stats.dedupe_closed_gaps
     }),
 ];
+
+/// How long syncs of the write-ahead log took.
+const SYNCS: (&str, &str) =
+    ("store_wal_sync_seconds", "Syncs of the write-ahead log, which an acknowledgement waits for");
 
 const TABLES: [(&str, &str, Of<TableStats>); 5] = [
     ("store_head_rows", "Rows not sealed yet, by table", |table| table.head_rows as u64),
@@ -84,6 +98,7 @@ pub(crate) fn described() -> Vec<Described> {
     };
     let mut described: Vec<Described> =
         gauges.chain(tables).chain([AGENTS]).map(|(name, help)| describe("gauge", "", name, help)).collect();
+    described.push(describe("histogram", "", SYNCS.0, SYNCS.1));
     described.extend(COUNTERS.iter().map(|(name, help, _)| describe("counter", "_total", name, help)));
     described
 }
@@ -113,6 +128,7 @@ impl Collector for StoreCollector {
             let metric = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
             counter.encode(metric)?;
         }
+        syncs(&mut encoder, &stats.sync_times)?;
         for (name, help, of) in &TABLES {
             let (name, kind) = (format!("{PREFIX}{name}"), ConstGauge::new(0_u64).metric_type());
             let mut metric: MetricEncoder<'_> = encoder.encode_descriptor(&name, help, None, kind)?;
@@ -129,4 +145,15 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
     let (name, gauge) = (format!("{PREFIX}{name}"), ConstGauge::new(value));
     let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
     gauge.encode(metric)
+}
+
+fn syncs(encoder: &mut DescriptorEncoder<'_>, times: &SyncTimes) -> Result<(), fmt::Error> {
+    let seconds =
+        |us: u64| if us == u64::MAX { f64::INFINITY } else { Duration::from_micros(us).as_secs_f64() };
+    let buckets: Vec<(f64, u64)> =
+        times.buckets.iter().map(|(bound, count)| (seconds(*bound), *count)).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    let name = format!("{PREFIX}{}", SYNCS.0);
+    let mut metric = encoder.encode_descriptor(&name, SYNCS.1, None, MetricType::Histogram)?;
+    metric.encode_histogram::<NoLabelSet>(seconds(times.sum_us), count, &buckets, None)
 }

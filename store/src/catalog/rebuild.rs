@@ -17,8 +17,10 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 /// What was done.
 #[derive(Debug, Default)]
 pub(crate) struct Rebuilt {
-    /// Segments taken in, and those that are not on disk; each with its rows.
-    pub(crate) notes: Vec<String>,
+    /// Segments that are listed and not on disk: a lost edit took them out, or they are lost.
+    pub(crate) gone: Vec<String>,
+    /// Segments that were taken in.
+    pub(crate) taken: Vec<String>,
     /// Folders in `seg` of which nobody knows what they hold.
     pub(crate) unknown: Vec<PathBuf>,
 }
@@ -35,7 +37,7 @@ pub(crate) fn rebuild(
     contents.segments.retain(|entry| {
         let there = entry.folder(root).is_some_and(|folder| folders.contains(&folder));
         if !there {
-            rebuilt.notes.push(format!("{} is listed and not on disk: {}", entry.path, described(entry)));
+            rebuilt.gone.push(format!("{} is listed and not on disk: {}", entry.path, described(entry)));
         }
         there
     });
@@ -57,7 +59,7 @@ pub(crate) fn rebuild(
             continue;
         }
         contents.segments.retain(|other| !entry.replaces.contains(&other.path));
-        rebuilt.notes.push(format!("{} is taken in again: {}", entry.path, described(&entry)));
+        rebuilt.taken.push(format!("{} is taken in again: {}", entry.path, described(&entry)));
         add(contents, entry);
     }
     rebuilt

@@ -7,6 +7,9 @@ use crate::catalog::{self, Loaded};
 use crate::disk::{Disk, write_whole};
 use crate::{OpenError, wal};
 
+/// Segments that an answer names.
+const NAMED: usize = 20;
+
 /// What became of it.
 #[derive(Debug, Default)]
 pub(super) struct Mended {
@@ -26,18 +29,21 @@ pub(super) fn catalog(
     }
     let first_lsn = wal::oldest(&dir.join("wal"))?;
     let rebuilt = catalog::rebuild(dir, loaded, folders, first_lsn);
-    let mut mended = Mended { damaged: loaded.damage.clone(), rebuilt: rebuilt.notes };
-    if loaded.path.is_none() && !loaded.contents.segments.is_empty() {
-        mended.damaged.push("the catalog is missing".to_owned());
+    let is_missing = loaded.path.is_none() && !folders.is_empty();
+    let mut mended = Mended { damaged: rebuilt.gone, rebuilt: loaded.damage.clone() };
+    mended.rebuilt.extend(is_missing.then(|| "the catalog is missing".to_owned()));
+    let is_damaged = !mended.rebuilt.is_empty();
+    mended.rebuilt.extend(rebuilt.taken.iter().take(NAMED).cloned());
+    if let Some(more) = rebuilt.taken.len().checked_sub(NAMED + 1) {
+        mended.rebuilt.push(format!("and {} more", more + 1));
     }
-    if mended.damaged.is_empty() {
+    if !is_damaged {
         // an edit at the end was not whole: it never happened, or its segments speak for it
         return Ok(mended);
     }
     if loaded.dedupe_is_old || loaded.path.is_none() {
-        mended
-            .damaged
-            .push("of batches before the log's first it is unknown whether they are stored".to_owned());
+        let detail = "which batches came before the log's first is not known any more: one that is sent again is stored again";
+        mended.damaged.push(detail.to_owned());
     }
     if let Some(path) = &loaded.path {
         let aside = path.with_extension("corrupt");

@@ -91,14 +91,24 @@ fn toolchain(pinned: &str) -> Option<(String, PathBuf)> {
     })
 }
 
+/// As root, whoever asks.
+fn apt_get() -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new("apt-get");
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.arg("apt-get");
+    sudo
+}
+
 fn install_linker() -> Result<()> {
     let packages = [format!("llvm-{LLVM}-dev"), format!("libpolly-{LLVM}-dev"), "libzstd-dev".to_owned()];
     let prefix = format!("/usr/lib/llvm-{LLVM}");
     if !PathBuf::from(&prefix).join("bin/llvm-config").is_file() {
         out::step(&format!("apt-get install {}", packages.join(" ")));
-        run::check(
-            Command::new("apt-get").args(["install", "-y", "--no-install-recommends"]).args(&packages),
-        )?;
+        // on a fresh machine there are no lists yet
+        run::check(apt_get().args(["update", "-qq"]))?;
+        run::check(apt_get().args(["install", "-y", "--no-install-recommends"]).args(&packages))?;
     }
     out::step(&format!("cargo install bpf-linker@{LINKER_VERSION} (about a minute)"));
     run::check(

@@ -31,6 +31,7 @@ mod state;
 mod stats;
 mod store;
 mod table;
+mod template;
 mod wal;
 
 pub use batch::{Appended, RejectedRow};

@@ -3,6 +3,7 @@
 //! In: a request and a snapshot. Out: rows, or counts by time. Every path (bloom, prefilter, index) only ever leaves
 //! out what cannot match; what is left is verified by [`Matcher::matches`], which defines what a match is.
 
+mod block;
 mod count;
 mod literals;
 mod matcher;
@@ -16,7 +17,7 @@ pub(crate) use count::{HistogramPlan, histogram};
 pub(crate) use literals::Required;
 pub(crate) use matcher::Matcher;
 pub(crate) use run::run;
-pub(crate) use token::{MIN_TOKEN, tokens};
+pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
 
 use crate::scan::Filter;
 use crate::table::log_schema;

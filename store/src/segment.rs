@@ -14,12 +14,13 @@ mod reader;
 mod rows;
 mod sketch;
 
-pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run};
+pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run, Tokens};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
 pub(crate) use handle::{Segment, checksum};
 pub(crate) use reader::{Reader, Unpacked};
 pub(crate) use rows::read;
+pub(crate) use rows::times;
 pub(crate) use sketch::{MergedSketch, Sketch, SketchBuilder};
 
 /// The file of columns.

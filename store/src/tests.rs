@@ -9,3 +9,4 @@ pub(crate) mod fixture;
 mod kept;
 mod model;
 mod search;
+mod templates;

@@ -133,15 +133,19 @@ fn merge_bodies(
         for (input, rows) in pieces {
             let (segment, body) = (&job.inputs[*input], &bodies[*input]);
             let pages = reading(segment, || body.candidates(std::slice::from_ref(rows), &everything, None))?;
+            let columns = reading(segment, || segment.open_columns())?;
+            let times = |rows| crate::segment::times(&columns, rows);
             for (page, _) in &pages {
                 go_on(shared)?;
-                if pages.len() > FEW_PAGES {
+                if pages.len() > FEW_PAGES || body.is_full(*page) {
                     let packed = reading(segment, || body.packed_page(*page))?;
                     writer.copy_page(packed).map_err(failed())?;
                     continue;
                 }
-                let (_, texts) = reading(segment, || body.page(*page))?;
-                texts.iter().try_for_each(|text| writer.push(text)).map_err(failed())?;
+                let (rows, texts) = reading(segment, || body.texts(*page, &times))?;
+                let times = reading(segment, || times(rows.clone()))?;
+                let mut rows = texts.iter().zip(times);
+                rows.try_for_each(|(text, ts)| writer.push(text, ts)).map_err(failed())?;
             }
         }
     }

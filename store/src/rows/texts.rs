@@ -33,6 +33,12 @@ impl Texts {
         self.ends.extend(other.ends.iter().map(|end| end + base));
     }
 
+    /// Forgets them, and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        self.ends.clear();
+        self.bytes.clear();
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }

@@ -154,7 +154,7 @@ impl Job<'_> {
                 writer.start_run(namespace, workload).map_err(failed())?;
             }
             let body = self.chunks[row.chunk as usize].bodies.get(row.row as usize);
-            writer.push(body).map_err(failed())?;
+            writer.push(body, row.ts).map_err(failed())?;
         }
         let text_bytes = writer.text_bytes;
         let (file, runs) = writer.finish().map_err(failed())?;

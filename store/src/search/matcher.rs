@@ -3,6 +3,7 @@
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::block::Asked;
 use super::literals::{self, Required};
 use super::token::is_word_byte;
 use super::{LogRequest, RequestError};
@@ -14,12 +15,14 @@ const REGEX_BYTES: usize = 4 << 20;
 /// The text conditions of a request.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    contains: Vec<Finder<'static>>,
+    pub(super) contains: Vec<Finder<'static>>,
     words: Vec<Finder<'static>>,
     regexes: Vec<Regex>,
-    excludes: Vec<Finder<'static>>,
+    pub(super) excludes: Vec<Finder<'static>>,
     excluded: Vec<Regex>,
     folded_words: Vec<Regex>,
+    /// What a block of templates is asked.
+    pub(super) asked: Asked,
     /// A literal that every match contains; the longest.
     lead: Option<Finder<'static>>,
     /// Whether finding `lead` is all there is to check.
@@ -37,6 +40,7 @@ impl Matcher {
             excludes: Vec::new(),
             excluded: Vec::new(),
             folded_words: Vec::new(),
+            asked: Asked::new(request),
             lead: None,
             lead_decides: false,
             required: Required::default(),
@@ -46,6 +50,7 @@ impl Matcher {
             let (regex, required) = compile(index, pattern, *ignore_case)?;
             matcher.regexes.push(regex);
             required.iter().for_each(|literal| matcher.required.add_literal(literal));
+            matcher.asked.parts.extend(required.iter().cloned());
             literals.extend(required);
         }
         let finder = |text: &Vec<u8>| Finder::new(text).into_owned();

@@ -10,7 +10,7 @@ use arrow::compute::filter_record_batch;
 
 use super::cache::{Cache, Kept, Part};
 use super::pages::possible;
-use super::rows::{assemble, of_streams, read, some_rows, whole_ranges, without_other_traces};
+use super::rows::{assemble, of_streams, read, some_rows, times, whole_ranges, without_other_traces};
 use super::{BodyFile, Candidates, ColumnsFile, Segment, Sketch, bad};
 use crate::rows::Texts;
 use crate::scan::{self, Filter, mask};

@@ -14,7 +14,7 @@ use super::pages::{count, intersect, one, ranges, selection};
 use super::{BodyFile, ColumnsFile, bad};
 use crate::rows::Texts;
 use crate::scan::{self, Filter, Test};
-use crate::search;
+use crate::{Table, search};
 
 /// The columns of `schema` (but the body) of these rows, in batches.
 pub(crate) fn read(
@@ -36,6 +36,17 @@ pub(crate) fn read(
         builder = builder.with_row_selection(selection(rows, total));
     }
     builder.build().map_err(io::Error::other)
+}
+
+/// The records' times of a range of rows.
+pub(crate) fn times(file: &ColumnsFile, rows: Range<u32>) -> io::Result<Vec<i64>> {
+    let schema = Table::Log.file_schema();
+    let ts = schema.index_of("ts").and_then(|ts| schema.project(&[ts])).map_err(io::Error::other)?;
+    let mut times = Vec::with_capacity(rows.len());
+    for batch in read(file, &one(rows), &ts, 65_536)? {
+        times.extend(crate::rows::times(&batch.map_err(io::Error::other)?));
+    }
+    Ok(times)
 }
 
 /// Key columns of whole ranges, with the rows' numbers.

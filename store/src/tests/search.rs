@@ -11,11 +11,11 @@ use crate::{HistogramBy, HistogramRequest, LogRequest};
 
 /// A line as the naive scan sees it.
 #[derive(Clone, Debug)]
-struct Line {
-    ts: i64,
-    workload: u32,
-    level: &'static str,
-    body: Vec<u8>,
+pub(super) struct Line {
+    pub(super) ts: i64,
+    pub(super) workload: u32,
+    pub(super) level: &'static str,
+    pub(super) body: Vec<u8>,
 }
 
 const WORDS: [&str; 14] = [
@@ -163,7 +163,7 @@ fn naive(line: &Line, request: &LogRequest) -> bool {
         && !request.excludes.iter().any(|needle| has(needle, false))
 }
 
-fn payload(lines: &[Line]) -> v1::Payload {
+pub(super) fn payload(lines: &[Line]) -> v1::Payload {
     let row = |entry: &Line| {
         let mut row = line(entry.workload, entry.ts, entry.level, &entry.body);
         if entry.workload == 2 {
@@ -178,7 +178,7 @@ fn payload(lines: &[Line]) -> v1::Payload {
     }
 }
 
-async fn check(lines: &[Line], split: usize, requests: &[LogRequest]) {
+pub(super) async fn check(lines: &[Line], split: usize, requests: &[LogRequest]) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let (sealed, head) = lines.split_at(split.min(lines.len()));

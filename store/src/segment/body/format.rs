@@ -2,7 +2,9 @@
 
 /// What the file starts and ends with.
 pub(super) const MAGIC: &[u8; 8] = b"WAKEBODY";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
+/// Before blocks of templates: pages have no kind, all are plain.
+pub(super) const VERSION_1: u32 = 1;
 /// Text of a page, unless one line is longer.
 pub(super) const PAGE_TEXT: usize = 512 << 10;
 /// The most text that a page can claim: a page of short lines, then one of the longest.
@@ -11,8 +13,10 @@ pub(super) const MAX_UNPACKED: usize = 8 << 20;
 pub(super) const TAIL: usize = 24;
 /// Tokens longer than this are kept as text too, so that a long part of a longer token can be ruled out.
 pub(super) const LONG_TOKEN: usize = 32;
-/// The only encoding so far: plain pages.
+/// Encoding of a run that is plain pages.
 const PLAIN: u32 = 0;
+/// Encoding of a run with blocks of templates, and plain pages where these are smaller.
+const TEMPLATES: u32 = 1;
 
 /// The bodies of one stream, which lie together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +26,24 @@ pub(crate) struct Run {
     pub(crate) first_row: u32,
     pub(crate) rows: u32,
     pub(super) first_page: u32,
-    pub(super) pages: u32,
+    pub(crate) pages: u32,
 }
 
-/// One page: a zstd frame of the rows' lengths (varints), then their bytes.
+/// How a page holds its bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A zstd frame of the rows' lengths (varints), then their bytes.
+    #[default]
+    Plain,
+    /// A block of templates and columns; `unpacked` is the size of its head, `lens_bytes` that of the packed head, whose
+    /// checksum is `crc`.
+    Block,
+}
+
+/// One page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
+    pub(super) kind: Kind,
     pub(super) offset: u64,
     pub(super) bytes: u32,
     pub(super) crc: u32,
@@ -45,6 +61,8 @@ pub(super) struct Page {
     pub(super) longest: u32,
     /// Whether the long tokens are all there.
     pub(super) long_complete: bool,
+    /// Text of the bodies, bytes.
+    pub(super) text: u32,
 }
 
 /// What the file knows about itself.
@@ -69,7 +87,9 @@ impl Footer {
                 out.extend_from_slice(&count(text.len()));
                 out.extend_from_slice(text.as_bytes());
             }
-            for number in [PLAIN, *first_row, *rows, *first_page, *pages] {
+            let own = self.pages.iter().skip(*first_page as usize).take(*pages as usize);
+            let encoding = if own.clone().any(|page| page.kind == Kind::Block) { TEMPLATES } else { PLAIN };
+            for number in [encoding, *first_row, *rows, *first_page, *pages] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
         }
@@ -89,14 +109,16 @@ impl Footer {
                 page.blocks,
                 page.longest,
                 u32::from(page.long_complete),
+                u32::from(page.kind == Kind::Block),
+                page.text,
             ];
             numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
         }
         out
     }
 
-    /// Reads a footer whose checksum was right, of a file with `data_end` bytes before it.
-    pub(super) fn decode(bytes: &[u8], data_end: u64) -> Result<Self, &'static str> {
+    /// Reads a footer of this version whose checksum was right, of a file with `data_end` bytes before it.
+    pub(super) fn decode(bytes: &[u8], data_end: u64, version: u32) -> Result<Self, &'static str> {
         let mut input = Input(bytes);
         let mut footer = Self { blooms: (input.long()?, input.long()?), ..Self::default() };
         if footer.blooms.0.checked_add(footer.blooms.1).is_none_or(|end| end > data_end) {
@@ -105,7 +127,7 @@ impl Footer {
         for _ in 0..input.int()? {
             let namespace = input.text()?;
             let workload = input.text()?;
-            if input.int()? != PLAIN {
+            if input.int()? > if version == VERSION_1 { PLAIN } else { TEMPLATES } {
                 return Err("unknown encoding of a run");
             }
             let (first_row, rows) = (input.int()?, input.int()?);
@@ -120,7 +142,7 @@ impl Footer {
         }
         for _ in 0..input.int()? {
             let (offset, salt, bloom_offset) = (input.long()?, input.long()?, input.long()?);
-            footer.pages.push(Page {
+            let mut page = Page {
                 offset,
                 salt,
                 bloom_offset,
@@ -134,7 +156,18 @@ impl Footer {
                 blocks: input.int()?,
                 longest: input.int()?,
                 long_complete: input.int()? != 0,
-            });
+                kind: match if version == VERSION_1 { 0 } else { input.int()? } {
+                    0 => Kind::Plain,
+                    1 => Kind::Block,
+                    _ => return Err("unknown kind of a page"),
+                },
+                text: 0,
+            };
+            page.text = match version {
+                VERSION_1 => page.unpacked.saturating_sub(page.lens_bytes),
+                _ => input.int()?,
+            };
+            footer.pages.push(page);
         }
         footer.check()?;
         Ok(footer)
@@ -156,7 +189,11 @@ impl Footer {
             if page.bloom_offset.checked_add(bloom).is_none_or(|end| end > blooms_end) {
                 return Err("bloom beyond the blooms");
             }
-            if page.unpacked as usize > MAX_UNPACKED || page.lens_bytes > page.unpacked {
+            let impossible = match page.kind {
+                Kind::Plain => page.unpacked as usize > MAX_UNPACKED || page.lens_bytes > page.unpacked,
+                Kind::Block => page.lens_bytes > page.bytes,
+            };
+            if impossible {
                 return Err("impossible size of a page");
             }
         }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::bloom::{self, BLOCK};
-use super::format::{Footer, LONG_TOKEN, MAGIC, Page, Run, TAIL, VERSION};
+use super::format::{Footer, Kind, LONG_TOKEN, MAGIC, Page, Run, TAIL, VERSION, VERSION_1};
+use super::tokens::mask;
 use crate::rows::Texts;
 use crate::search::Required;
+use crate::template::{BLOCK_TEXT, Bits, Block, Location, MAX_ROWS};
 
 /// An open body file. What it cannot read it names; it never answers from damaged bytes.
 #[derive(Debug)]
@@ -24,8 +26,27 @@ pub(crate) struct BodyFile {
 /// Tokens to look for, hashed once.
 #[derive(Debug)]
 pub(crate) struct Candidates<'a> {
-    whole: Vec<u64>,
-    part: Vec<(u64, &'a [u8])>,
+    whole: Vec<Token<'a>>,
+    part: Vec<Token<'a>>,
+}
+
+/// A token and its hashes: as it is, and with its digits masked if it has any.
+#[derive(Debug)]
+struct Token<'a> {
+    text: &'a [u8],
+    hash: u64,
+    masked: Option<u64>,
+}
+
+impl<'a> Token<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        let masked = text.iter().any(u8::is_ascii_digit).then(|| {
+            let mut masked = Vec::new();
+            mask(text, &mut masked);
+            bloom::hash(&masked).max(1)
+        });
+        Self { text, hash: bloom::hash(text).max(1), masked }
+    }
 }
 
 /// A page as it lies in the file, whose checksum was right.
@@ -39,9 +60,8 @@ pub(crate) struct PackedPage {
 
 impl<'a> Candidates<'a> {
     pub(crate) fn new(required: &'a Required) -> Self {
-        let whole = required.whole.iter().map(|token| bloom::hash(token).max(1)).collect();
-        let part = required.part.iter().map(|token| (bloom::hash(token).max(1), token.as_slice())).collect();
-        Self { whole, part }
+        let all = |tokens: &'a [Vec<u8>]| tokens.iter().map(|token| Token::new(token)).collect();
+        Self { whole: all(&required.whole), part: all(&required.part) }
     }
 }
 
@@ -56,7 +76,8 @@ impl BodyFile {
         if &tail[16..] != MAGIC {
             return Err(bad("wrong magic"));
         }
-        if number(12) != VERSION {
+        let version = number(12);
+        if version != VERSION && version != VERSION_1 {
             return Err(bad("written by a newer release"));
         }
         let footer_at =
@@ -66,7 +87,7 @@ impl BodyFile {
         if crc32c::crc32c(&footer) != number(4) {
             return Err(bad("wrong checksum of the footer"));
         }
-        let footer = Footer::decode(&footer, footer_at).map_err(bad)?;
+        let footer = Footer::decode(&footer, footer_at, version).map_err(bad)?;
         // a damaged bloom would hide lines: it is checked before it is believed
         if crc_of(&file, footer.blooms)? != number(8) {
             return Err(bad("wrong checksum of the blooms"));
@@ -125,9 +146,57 @@ impl BodyFile {
         Ok(blooms)
     }
 
-    /// A page's bodies, and its first row.
-    pub(crate) fn page(&self, at: usize) -> io::Result<(u32, Texts)> {
+    /// The rows of a page, and whether it is a block of templates.
+    pub(crate) fn page_rows(&self, at: usize) -> io::Result<(Range<u32>, bool)> {
         let page = self.footer.pages.get(at).ok_or_else(|| bad("no such page"))?;
+        Ok((page.first_row..page.first_row + page.rows, page.kind == Kind::Block))
+    }
+
+    /// A page that is a block; `records` gives the times of its rows.
+    pub(crate) fn block<'a>(
+        &'a self,
+        at: usize,
+        records: &'a dyn Fn() -> io::Result<Vec<i64>>,
+    ) -> io::Result<Block<'a>> {
+        let page = self.footer.pages.get(at).filter(|page| page.kind == Kind::Block);
+        let page = page.ok_or_else(|| bad("no such block"))?;
+        let location = Location {
+            at: page.offset,
+            bytes: page.bytes as usize,
+            head_bytes: page.lens_bytes as usize,
+            head_unpacked: page.unpacked as usize,
+            head_crc: page.crc,
+        };
+        let block = Block::open(&self.file, location, records)?;
+        if block.rows() == page.rows as usize { Ok(block) } else { Err(bad("a block of other rows")) }
+    }
+
+    /// Whether a page is so large that making it larger gains nothing.
+    pub(crate) fn is_full(&self, at: usize) -> bool {
+        self.footer.pages.get(at).is_some_and(|page| {
+            page.kind == Kind::Block
+                && (page.text as usize >= BLOCK_TEXT / 3 || page.rows as usize >= MAX_ROWS / 2)
+        })
+    }
+
+    /// The bodies of any page, and its rows; `times` gives the records' times of a range of rows.
+    pub(crate) fn texts(
+        &self,
+        at: usize,
+        times: &dyn Fn(Range<u32>) -> io::Result<Vec<i64>>,
+    ) -> io::Result<(Range<u32>, Texts)> {
+        let (range, is_block) = self.page_rows(at)?;
+        let texts = match is_block {
+            true => self.block(at, &|| times(range.clone()))?.bodies(None)?,
+            false => self.page(at)?.1,
+        };
+        Ok((range, texts))
+    }
+
+    /// A plain page's bodies, and its first row.
+    pub(crate) fn page(&self, at: usize) -> io::Result<(u32, Texts)> {
+        let page = self.footer.pages.get(at).filter(|page| page.kind == Kind::Plain);
+        let page = page.ok_or_else(|| bad("no such page"))?;
         let mut packed = vec![0; page.bytes as usize];
         self.file.read_exact_at(&mut packed, page.offset)?;
         if crc32c::crc32c(&packed) != page.crc {
@@ -150,8 +219,12 @@ impl BodyFile {
         let page = *self.footer.pages.get(at).ok_or_else(|| bad("no such page"))?;
         let mut packed = vec![0; page.bytes as usize];
         self.file.read_exact_at(&mut packed, page.offset)?;
-        if crc32c::crc32c(&packed) != page.crc {
+        let summed = if page.kind == Kind::Block { page.lens_bytes } else { page.bytes };
+        if packed.get(..summed as usize).map(crc32c::crc32c) != Some(page.crc) {
             return Err(bad("wrong checksum of a page"));
+        }
+        if page.kind == Kind::Block {
+            self.block(at, &|| Ok(Vec::new()))?.check()?;
         }
         let mut blooms = vec![0; page.long_bytes as usize + page.blocks as usize * BLOCK];
         self.file.read_exact_at(&mut blooms, page.bloom_offset)?;
@@ -159,30 +232,39 @@ impl BodyFile {
     }
 
     /// Bodies of these rows, which ascend.
-    /// `kept` may have pages already.
+    /// `kept` may have plain pages already; `times` gives the records' times of a range of rows.
     pub(crate) fn read(
         &self,
         rows: &[u32],
         kept: impl Fn(usize) -> Option<Arc<(u32, Texts)>>,
+        times: &dyn Fn(Range<u32>) -> io::Result<Vec<i64>>,
     ) -> io::Result<Texts> {
         let mut texts = Texts::default();
         let mut rest = rows;
         while let Some(first) = rest.first() {
             let at = self.footer.pages.partition_point(|page| page.first_row + page.rows <= *first);
-            let page = match kept(at) {
-                Some(page) => page,
-                None => Arc::new(self.page(at)?),
-            };
-            let (first_row, page) = (page.0, &page.1);
-            let end = first_row + u32::try_from(page.len()).unwrap_or(u32::MAX);
-            let here = rest.partition_point(|row| *row < end);
-            if here == 0 {
+            let (range, is_block) = self.page_rows(at)?;
+            let here = rest.partition_point(|row| *row < range.end);
+            if here == 0 || *first < range.start {
                 return Err(bad("rows out of order"));
             }
-            rest[..here].iter().for_each(|row| texts.push(page.get((row - first_row) as usize)));
+            let within = rest[..here].iter().map(|row| (row - range.start) as usize);
+            if is_block {
+                let records = || times(range.clone());
+                let block = self.block(at, &records)?;
+                let mut wanted = Bits::new(block.rows());
+                within.for_each(|row| wanted.set(row));
+                texts.append(&block.bodies(Some(&wanted))?);
+            } else {
+                let page = match kept(at) {
+                    Some(page) => page,
+                    None => Arc::new(self.page(at)?),
+                };
+                within.for_each(|row| texts.push(page.1.get(row)));
+            }
             rest = &rest[here..];
         }
-        Ok(texts)
+        if texts.len() == rows.len() { Ok(texts) } else { Err(bad("rows out of order")) }
     }
 }
 
@@ -195,13 +277,13 @@ struct Blooms<'a> {
 
 impl Blooms<'_> {
     fn may_hold(&self, page: &Page, wanted: &Candidates<'_>) -> io::Result<bool> {
-        for hash in &wanted.whole {
-            if !self.in_bloom(page, *hash)? {
+        for token in &wanted.whole {
+            if !self.has(page, token)? {
                 return Ok(false);
             }
         }
-        for (hash, token) in &wanted.part {
-            if !self.may_hold_part(page, *hash, token)? {
+        for token in &wanted.part {
+            if !self.may_hold_part(page, token)? {
                 return Ok(false);
             }
         }
@@ -209,24 +291,31 @@ impl Blooms<'_> {
     }
 
     /// Whether a token of the page may be `token` or contain it.
-    fn may_hold_part(&self, page: &Page, hash: u64, token: &[u8]) -> io::Result<bool> {
-        let longest = page.longest as usize;
+    fn may_hold_part(&self, page: &Page, wanted: &Token<'_>) -> io::Result<bool> {
+        let (token, longest) = (wanted.text, page.longest as usize);
         if token.len() > longest {
             return Ok(false);
         }
         if token.len() == longest {
-            return self.in_bloom(page, hash);
+            return self.has(page, wanted);
         }
         if token.len() < LONG_TOKEN || !page.long_complete {
             return Ok(true);
         }
-        if self.in_bloom(page, hash)? {
+        if self.has(page, wanted)? {
             return Ok(true);
         }
         // whatever contains it is longer than it, so it is in the list of long tokens
         let mut long = vec![0; page.long_bytes as usize];
         self.read(&mut long, page.bloom_offset)?;
         Ok(memmem::find(&long, token).is_some())
+    }
+
+    /// Whether the page may have the token. The numbers of a block are in its bloom only as such.
+    fn has(&self, page: &Page, token: &Token<'_>) -> io::Result<bool> {
+        let masked = if page.kind == Kind::Block { token.masked } else { None };
+        Ok(self.in_bloom(page, token.hash)?
+            || masked.map_or(Ok(false), |masked| self.in_bloom(page, masked))?)
     }
 
     fn in_bloom(&self, page: &Page, hash: u64) -> io::Result<bool> {

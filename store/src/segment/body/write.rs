@@ -1,19 +1,29 @@
-//! Writing `body.bin`: one pass over the bodies, a page at a time, in bounded memory.
+//! Writing `body.bin`: one pass over the bodies, a block at a time, in bounded memory.
+//!
+//! A block becomes templates and columns, or plain pages where these are smaller. A stream that does not template is
+//! asked again ever more rarely.
 
 mod copy;
 
 use std::io::{self, Write};
 
 use super::bloom;
-use super::format::{Footer, LONG_TOKEN, MAGIC, PAGE_TEXT, Page, Run, VERSION};
-use crate::search::{MIN_TOKEN, tokens};
+use super::format::{Footer, Kind, MAGIC, PAGE_TEXT, Page, Run, VERSION};
+use super::tokens::Tokens;
+use crate::rows::Texts;
+use crate::template::{BLOCK_TEXT, Encoded, Encoder, MAX_ROWS};
 
 /// zstd level: higher ones save two or three points for four times the CPU.
 const LEVEL: i32 = 1;
 /// Blooms may take this share of the text, percent; what does not fit is always a candidate.
 const BLOOM_PERCENT: usize = 3;
-/// Long tokens of a page, bytes.
-const MAX_LONG: usize = 4 << 10;
+/// The most blocks of a stream that are written plain without asking again.
+const MAX_PATIENCE: u32 = 32;
+/// Text of which the size of plain pages is guessed, bytes, and of how many pieces.
+const SAMPLE: usize = 96 << 10;
+const SAMPLES: usize = 4;
+/// A block of templates below this share of the guess needs no closer look, percent.
+const CLEARLY: usize = 80;
 
 /// Writes bodies in row order.
 pub(crate) struct BodyWriter<W> {
@@ -25,10 +35,14 @@ pub(crate) struct BodyWriter<W> {
     rows: u32,
     next_row: u32,
     blooms: Vec<u8>,
-    tokens: TokenSet,
-    long: Vec<u8>,
-    long_complete: bool,
-    longest: usize,
+    tokens: Tokens,
+    /// Bodies of the block that is being gathered, and their records' times.
+    block: Texts,
+    times: Vec<i64>,
+    encoder: Encoder,
+    /// Blocks of this stream to write plain, and how many of its blocks did not template.
+    skip: u32,
+    lost: u32,
     compressor: zstd::bulk::Compressor<'static>,
     unpacked: Vec<u8>,
     packed: Vec<u8>,
@@ -49,10 +63,12 @@ impl<W: Write> BodyWriter<W> {
             rows: 0,
             next_row: 0,
             blooms: Vec::new(),
-            tokens: TokenSet::default(),
-            long: Vec::new(),
-            long_complete: true,
-            longest: 0,
+            tokens: Tokens::default(),
+            block: Texts::default(),
+            times: Vec::new(),
+            encoder: Encoder::new()?,
+            skip: 0,
+            lost: 0,
             compressor: zstd::bulk::Compressor::new(LEVEL)?,
             unpacked: Vec::new(),
             packed: Vec::new(),
@@ -62,7 +78,8 @@ impl<W: Write> BodyWriter<W> {
 
     /// The bodies that follow are of this stream.
     pub(crate) fn start_run(&mut self, namespace: &str, workload: &str) -> io::Result<()> {
-        self.end_page()?;
+        self.end_block()?;
+        (self.skip, self.lost) = (0, 0);
         self.footer.runs.push(Run {
             namespace: namespace.to_owned(),
             workload: workload.to_owned(),
@@ -74,35 +91,123 @@ impl<W: Write> BodyWriter<W> {
         Ok(())
     }
 
-    /// The next row's body.
-    pub(crate) fn push(&mut self, body: &[u8]) -> io::Result<()> {
+    /// The next row's body, and its record's time.
+    pub(crate) fn push(&mut self, body: &[u8], ts: i64) -> io::Result<()> {
+        let full = self.block.all().len() + body.len() > BLOCK_TEXT || self.times.len() == MAX_ROWS;
+        if full && !self.times.is_empty() {
+            self.end_block()?;
+        }
+        self.text_bytes += body.len() as u64;
+        self.block.push(body);
+        self.times.push(ts);
+        Ok(())
+    }
+
+    /// Writes the block that was gathered, in the smaller way.
+    fn end_block(&mut self) -> io::Result<()> {
+        if self.times.is_empty() {
+            return Ok(());
+        }
+        let (block, times) = (std::mem::take(&mut self.block), std::mem::take(&mut self.times));
+        let encoded = match self.skip.checked_sub(1) {
+            Some(left) => {
+                self.skip = left;
+                None
+            }
+            None => self.encode(&block, &times)?,
+        };
+        match encoded {
+            Some(encoded) => self.write_block(&encoded, &block)?,
+            None => {
+                block.iter().try_for_each(|body| self.push_plain(body))?;
+                self.end_page()?;
+            }
+        }
+        (self.block, self.times) = (block, times);
+        self.block.clear();
+        self.times.clear();
+        Ok(())
+    }
+
+    /// The block as templates, if that is smaller than plain pages.
+    fn encode(&mut self, block: &Texts, times: &[i64]) -> io::Result<Option<Encoded>> {
+        if let Some(encoded) = self.encoder.encode(block, times)? {
+            let guess = self.guess_plain(block)? + block.len();
+            if encoded.bytes.len() * 100 < guess * CLEARLY || encoded.bytes.len() <= self.size_plain(block)? {
+                self.lost = 0;
+                return Ok(Some(encoded));
+            }
+        }
+        self.skip = (1_u32 << self.lost.min(8)).min(MAX_PATIENCE);
+        self.lost += 1;
+        Ok(None)
+    }
+
+    /// What plain pages would take, from samples.
+    fn guess_plain(&mut self, block: &Texts) -> io::Result<usize> {
+        let all = block.all();
+        if all.len() <= SAMPLE * SAMPLES {
+            return self.size_plain(block);
+        }
+        let mut packed = 0;
+        for sample in 0..SAMPLES {
+            let start = (all.len() - SAMPLE) / (SAMPLES - 1) * sample;
+            packed += self.compressor.compress(&all[start..start + SAMPLE])?.len();
+        }
+        Ok(packed * (all.len() / 1_024) / (SAMPLE * SAMPLES / 1_024))
+    }
+
+    /// What plain pages take.
+    fn size_plain(&mut self, block: &Texts) -> io::Result<usize> {
+        let (mut size, mut row) = (0, 0);
+        while row < block.len() {
+            let start = block.range(row).start;
+            self.unpacked.clear();
+            let first = row;
+            while row < block.len() && (row == first || block.range(row).end - start <= PAGE_TEXT) {
+                push_varint(&mut self.unpacked, block.range(row).len());
+                row += 1;
+            }
+            self.unpacked.extend_from_slice(&block.all()[start..block.range(row - 1).end]);
+            size += self.compressor.compress(&self.unpacked)?.len();
+        }
+        Ok(size)
+    }
+
+    fn write_block(&mut self, encoded: &Encoded, block: &Texts) -> io::Result<()> {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let Encoded { bytes, head_bytes, head_unpacked, .. } = encoded;
+        self.out.write_all(bytes)?;
+        let page = Page {
+            kind: Kind::Block,
+            bytes: small(bytes.len()),
+            crc: crc32c::crc32c(&bytes[..*head_bytes]),
+            unpacked: small(*head_unpacked),
+            lens_bytes: small(*head_bytes),
+            rows: small(block.len()),
+            ..Page::default()
+        };
+        let tokens = self.encoder.take_tokens();
+        self.add_page(page, &tokens, block.all().len());
+        self.encoder.give_tokens(tokens);
+        Ok(())
+    }
+
+    /// The next body of plain pages.
+    fn push_plain(&mut self, body: &[u8]) -> io::Result<()> {
         if !self.text.is_empty() && self.text.len() + body.len() > PAGE_TEXT {
             self.end_page()?;
         }
         push_varint(&mut self.lens, body.len());
         self.text.extend_from_slice(body);
-        self.text_bytes += body.len() as u64;
         self.rows += 1;
-        for (_, token) in tokens(body) {
-            if token.len() >= MIN_TOKEN {
-                self.longest = self.longest.max(token.len());
-                let new = self.tokens.insert(bloom::hash(token));
-                if new && token.len() > LONG_TOKEN {
-                    if self.long.len() + token.len() < MAX_LONG {
-                        self.long.extend_from_slice(token);
-                        self.long.push(b'\n');
-                    } else {
-                        self.long_complete = false;
-                    }
-                }
-            }
-        }
+        self.tokens.add_text(body);
         Ok(())
     }
 
     /// Writes blooms, footer and tail.
     pub(crate) fn finish(mut self) -> io::Result<(W, Vec<Run>)> {
-        self.end_page()?;
+        self.end_block()?;
         self.footer.blooms = (self.offset, self.blooms.len() as u64);
         for page in &mut self.footer.pages {
             page.bloom_offset += self.offset;
@@ -129,45 +234,56 @@ impl<W: Write> BodyWriter<W> {
         self.packed.reserve(zstd::zstd_safe::compress_bound(self.unpacked.len()));
         self.compressor.compress_to_buffer(&self.unpacked, &mut self.packed)?;
         self.out.write_all(&self.packed)?;
-        let salt = xxhash_rust::xxh3::xxh3_64(&self.offset.to_le_bytes());
-        let bloom_offset = self.blooms.len() as u64;
-        if !self.long_complete {
-            self.long.clear();
-        }
-        self.blooms.extend_from_slice(&self.long);
-        let blocks = bloom::blocks(self.tokens.len, self.text.len() * BLOOM_PERCENT / 100);
-        if blocks > 0 {
-            bloom::build(self.tokens.iter(), salt, blocks, &mut self.blooms);
-        }
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        self.footer.pages.push(Page {
-            offset: self.offset,
+        let page = Page {
+            kind: Kind::Plain,
             bytes: small(self.packed.len()),
             crc: crc32c::crc32c(&self.packed),
             unpacked: small(self.unpacked.len()),
             lens_bytes: small(self.lens.len()),
-            first_row: self.next_row,
             rows: self.rows,
-            salt,
-            bloom_offset,
-            long_bytes: small(self.long.len()),
-            blocks: small(blocks),
-            longest: small(self.longest),
-            long_complete: self.long_complete,
-        });
-        if let Some(run) = self.footer.runs.last_mut() {
-            run.rows += self.rows;
-            run.pages += 1;
-        }
-        self.offset += self.packed.len() as u64;
-        self.next_row += self.rows;
+            ..Page::default()
+        };
+        let mut tokens = std::mem::take(&mut self.tokens);
+        self.add_page(page, &tokens, self.text.len());
+        tokens.clear();
+        self.tokens = tokens;
         self.rows = 0;
         self.lens.clear();
         self.text.clear();
-        self.tokens.clear();
-        self.long.clear();
-        (self.long_complete, self.longest) = (true, 0);
         Ok(())
+    }
+
+    /// Adds a page that was written, with the bloom of its tokens.
+    fn add_page(&mut self, page: Page, tokens: &Tokens, text: usize) {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let salt = xxhash_rust::xxh3::xxh3_64(&self.offset.to_le_bytes());
+        let bloom_offset = self.blooms.len() as u64;
+        let long = if tokens.long_complete { &tokens.long[..] } else { &[] };
+        self.blooms.extend_from_slice(long);
+        let cap = (text * BLOOM_PERCENT / 100).saturating_sub(long.len());
+        let blocks = bloom::blocks(tokens.set.len, cap);
+        if blocks > 0 {
+            bloom::build(tokens.set.iter(), salt, blocks, &mut self.blooms);
+        }
+        self.footer.pages.push(Page {
+            offset: self.offset,
+            first_row: self.next_row,
+            salt,
+            bloom_offset,
+            long_bytes: small(long.len()),
+            blocks: small(blocks),
+            longest: small(tokens.longest),
+            long_complete: tokens.long_complete,
+            text: small(text),
+            ..page
+        });
+        if let Some(run) = self.footer.runs.last_mut() {
+            run.rows += page.rows;
+            run.pages += 1;
+        }
+        self.offset += u64::from(page.bytes);
+        self.next_row += page.rows;
     }
 }
 
@@ -177,58 +293,4 @@ fn push_varint(out: &mut Vec<u8>, mut number: usize) {
         number >>= 7;
     }
     out.push(u8::try_from(number).unwrap_or(0));
-}
-
-/// A set of hashes, cleared for each page.
-struct TokenSet {
-    /// 0 is free; the hash 0 stands as 1.
-    slots: Vec<u64>,
-    len: usize,
-}
-
-impl Default for TokenSet {
-    fn default() -> Self {
-        Self { slots: vec![0; 1 << 15], len: 0 }
-    }
-}
-
-impl TokenSet {
-    /// Whether it was new.
-    #[inline]
-    fn insert(&mut self, hash: u64) -> bool {
-        let hash = hash.max(1);
-        let mask = self.slots.len() - 1;
-        let mut at = usize::try_from(hash & mask as u64).unwrap_or(0);
-        loop {
-            match self.slots[at] {
-                0 => break,
-                known if known == hash => return false,
-                _ => at = (at + 1) & mask,
-            }
-        }
-        self.slots[at] = hash;
-        self.len += 1;
-        if self.len * 2 > self.slots.len() {
-            self.grow();
-        }
-        true
-    }
-
-    fn grow(&mut self) {
-        let bigger = vec![0; self.slots.len() * 2];
-        let before = std::mem::replace(&mut self.slots, bigger);
-        self.len = 0;
-        for hash in before.into_iter().filter(|hash| *hash != 0) {
-            self.insert(hash);
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = u64> {
-        self.slots.iter().copied().filter(|hash| *hash != 0)
-    }
-
-    fn clear(&mut self) {
-        self.slots.fill(0);
-        self.len = 0;
-    }
 }

@@ -10,7 +10,7 @@ impl<W: Write> BodyWriter<W> {
     /// Appends a page to the current run without unpacking it.
     pub(crate) fn copy_page(&mut self, packed: PackedPage) -> io::Result<()> {
         let PackedPage { page, packed, blooms } = packed;
-        self.end_page()?;
+        self.end_block()?;
         self.out.write_all(&packed)?;
         self.footer.pages.push(Page {
             offset: self.offset,
@@ -25,7 +25,7 @@ impl<W: Write> BodyWriter<W> {
         }
         self.offset += packed.len() as u64;
         self.next_row += page.rows;
-        self.text_bytes += u64::from(page.unpacked.saturating_sub(page.lens_bytes));
+        self.text_bytes += u64::from(page.text);
         Ok(())
     }
 }

@@ -1,0 +1,500 @@
+//! Which rows hold a needle, from templates, entries and columns alone: exact, or said not to be.
+//!
+//! A needle lies in a line within a literal, within one slot, or across their borders. For a template, each way in which
+//! it can lie is a list of tests on slots (ends with, equals, starts with, contains); a column answers a test as a set
+//! of its values, asking its own shapes the same way. What cannot be is ruled out before a stream is read.
+
+use std::io;
+
+use memchr::memmem::Finder;
+
+use super::bits::Bits;
+use super::block::Block;
+use super::head::{Column, Shaped, Template};
+use super::split::{literals, marks};
+use super::values::{Grouped, Values};
+use super::{DIGITS, bad};
+
+/// Ways in which a needle may lie in a template, before its lines are read instead.
+const MAX_WAYS: usize = 256;
+/// Steps in looking for them.
+const MAX_STEPS: usize = 50_000;
+
+/// A text to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Needle {
+    text: Vec<u8>,
+    /// ASCII letters stand for both cases; `text` is in lower case then.
+    fold: bool,
+}
+
+impl Needle {
+    pub(crate) fn new(text: &[u8]) -> Self {
+        Self { text: text.to_vec(), fold: false }
+    }
+
+    /// Looks for ASCII text whatever its case.
+    pub(crate) fn folded(text: &[u8]) -> Self {
+        Self { text: text.to_ascii_lowercase(), fold: true }
+    }
+}
+
+/// Which values of a column pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hits {
+    None,
+    All,
+    Some(Bits),
+}
+
+impl Hits {
+    fn of(bits: Bits) -> Self {
+        if bits.is_empty() {
+            Self::None
+        } else if bits.count() == bits.len() {
+            Self::All
+        } else {
+            Self::Some(bits)
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::None, _) | (_, Self::None) => Self::None,
+            (Self::All, other) | (other, Self::All) => other,
+            (Self::Some(mut one), Self::Some(other)) => {
+                one.and(&other);
+                Self::of(one)
+            }
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::None, other) | (other, Self::None) => other,
+            (Self::Some(mut one), Self::Some(other)) => {
+                one.or(&other);
+                Self::of(one)
+            }
+        }
+    }
+}
+
+/// What a value must be like.
+#[derive(Clone, Copy, Debug)]
+struct Test<'a> {
+    text: &'a [u8],
+    /// The value begins with it.
+    start: bool,
+    /// The value ends with it.
+    end: bool,
+    fold: bool,
+    /// Finds the whole needle, which is the text of every test that is bound to no end.
+    finder: &'a Finder<'a>,
+}
+
+impl PartialEq for Test<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.text, self.start, self.end) == (other.text, other.start, other.end)
+    }
+}
+
+impl Test<'_> {
+    #[inline]
+    fn passes(&self, value: &[u8]) -> bool {
+        let Some(room) = value.len().checked_sub(self.text.len()) else { return false };
+        let same = |value: &[u8]| {
+            if self.fold { value.eq_ignore_ascii_case(self.text) } else { value == self.text }
+        };
+        match (self.start, self.end) {
+            (true, true) => room == 0 && same(value),
+            (true, false) => same(&value[..self.text.len()]),
+            (false, true) => same(&value[room..]),
+            (false, false) if self.fold => self.finder.find(&value.to_ascii_lowercase()).is_some(),
+            (false, false) => self.finder.find(value).is_some(),
+        }
+    }
+
+    /// Whether the value is more than the text.
+    fn is_whole(&self) -> bool {
+        self.start && self.end
+    }
+}
+
+impl Block<'_> {
+    /// The rows that hold the needle; exact unless the needle spans lines, when they are a superset.
+    pub(crate) fn rows_with(&self, needle: &Needle) -> io::Result<(Bits, bool)> {
+        let part = needle.text.split(|byte| *byte == b'\n').max_by_key(|part| part.len()).unwrap_or(b"");
+        let exact = part.len() == needle.text.len();
+        if part.is_empty() {
+            return Ok((Bits::full(self.rows()), needle.text.is_empty()));
+        }
+        let finder = Finder::new(part);
+        let test = Test { text: part, start: false, end: false, fold: needle.fold, finder: &finder };
+        let hits = match self.shaped_hits(&self.head.top, self.head.lines, test, true)? {
+            Hits::None => return Ok((Bits::new(self.rows()), exact)),
+            Hits::All => return Ok((Bits::full(self.rows()), exact)),
+            Hits::Some(hits) => hits,
+        };
+        let Some(lines) = self.lines_of_row()? else { return Ok((hits, exact)) };
+        let mut rows = Bits::new(self.rows());
+        let (mut row, mut end) = (0, lines.first().copied().unwrap_or(0));
+        for line in hits.iter() {
+            while line >= end && row + 1 < lines.len() {
+                row += 1;
+                end += lines[row];
+            }
+            rows.set(row);
+        }
+        Ok((rows, exact))
+    }
+
+    fn shaped_hits(&self, shaped: &Shaped, len: usize, test: Test<'_>, top: bool) -> io::Result<Hits> {
+        let mut by_template = Vec::with_capacity(shaped.templates.len());
+        for (at, template) in shaped.templates.iter().enumerate() {
+            by_template.push(self.template_hits(template, test, top.then_some(at))?);
+        }
+        if by_template.iter().all(|hits| *hits == Hits::None) {
+            return Ok(Hits::None);
+        }
+        if by_template.iter().all(|hits| *hits == Hits::All) {
+            return Ok(Hits::All);
+        }
+        let known;
+        let own;
+        let groups = if top {
+            known = self.groups()?;
+            &known.members
+        } else {
+            own = Grouped::new(self.ids(shaped, len)?.into_iter(), shaped.templates.len());
+            &own
+        };
+        let mut bits = Bits::new(len);
+        for (at, hits) in by_template.iter().enumerate() {
+            let members = groups.of(at);
+            match hits {
+                Hits::None => {}
+                Hits::All => members.iter().for_each(|member| bits.set(*member as usize)),
+                Hits::Some(hits) => {
+                    hits.iter().filter_map(|at| members.get(at)).for_each(|at| bits.set(*at as usize));
+                }
+            }
+        }
+        Ok(Hits::of(bits))
+    }
+
+    fn template_hits(&self, template: &Template, test: Test<'_>, top: Option<usize>) -> io::Result<Hits> {
+        if template.lines == 0 {
+            return Ok(Hits::None);
+        }
+        let folded;
+        let text = if test.fold {
+            folded = template.text.to_ascii_lowercase();
+            &folded
+        } else {
+            &template.text
+        };
+        let marked = test.text.iter().any(|byte| *byte <= DIGITS);
+        if !test.start && !test.end && !marked && test.finder.find(text).is_some() {
+            return Ok(Hits::All);
+        }
+        let literals: Vec<&[u8]> = literals(text).collect();
+        let marks: Vec<u8> = marks(text).collect();
+        let mut walk = Walk {
+            literals: &literals,
+            marks: &marks,
+            template,
+            test,
+            ways: Vec::new(),
+            steps: 0,
+            tests: Vec::new(),
+        };
+        walk.start();
+        if walk.steps > MAX_STEPS || walk.ways.len() > MAX_WAYS {
+            return self.naive_hits(template, test, top);
+        }
+        let ways = std::mem::take(&mut walk.ways);
+        let mut hits = Hits::None;
+        for way in ways {
+            let mut both = Hits::All;
+            for (slot, test) in way {
+                let column = template.columns.get(slot).ok_or_else(|| bad("no such slot"))?;
+                both = both.and(self.column_hits(column, template.lines, test, top)?);
+                if both == Hits::None {
+                    break;
+                }
+            }
+            hits = hits.or(both);
+            if hits == Hits::All {
+                break;
+            }
+        }
+        Ok(hits)
+    }
+
+    /// The records' times of a template's lines, if a column of it needs them.
+    pub(super) fn times_for(&self, template: &Template, top: Option<usize>) -> io::Result<Option<Vec<i64>>> {
+        let relative = |column: &Column| matches!(column, Column::Time { relative: true, .. });
+        if template.columns.iter().any(relative) { self.times_of(top) } else { Ok(None) }
+    }
+
+    /// Too many ways: what the template stands for is looked at one by one.
+    fn naive_hits(&self, template: &Template, test: Test<'_>, top: Option<usize>) -> io::Result<Hits> {
+        let times = self.times_for(template, top)?;
+        let literals: Vec<&[u8]> = literals(&template.text).collect();
+        let mut values = Vec::with_capacity(template.columns.len());
+        for column in &template.columns {
+            values.push(self.values(column, template.lines, times.as_deref())?);
+        }
+        let mut bits = Bits::new(template.lines);
+        let mut text = Vec::new();
+        for at in 0..template.lines {
+            text.clear();
+            for (place, literal) in literals.iter().enumerate() {
+                text.extend_from_slice(literal);
+                text.extend_from_slice(values.get(place).map_or(b"", |values| values.get(at)));
+            }
+            if test.passes(&text) {
+                bits.set(at);
+            }
+        }
+        Ok(Hits::of(bits))
+    }
+
+    fn column_hits(
+        &self,
+        column: &Column,
+        len: usize,
+        test: Test<'_>,
+        top: Option<usize>,
+    ) -> io::Result<Hits> {
+        match column {
+            Column::One(value) if test.passes(value) => Ok(Hits::All),
+            Column::One(_) => Ok(Hits::None),
+            Column::Of { .. } if !may(column, test) => Ok(Hits::None),
+            Column::Of { entries, .. } => {
+                let passing: Vec<bool> = entries.iter().map(|entry| test.passes(entry)).collect();
+                if !passing.contains(&true) {
+                    return Ok(Hits::None);
+                }
+                if !passing.contains(&false) {
+                    return Ok(Hits::All);
+                }
+                let Values::Of { ids, .. } = self.values(column, len, None)? else {
+                    return Err(bad("entries without numbers"));
+                };
+                let mut bits = Bits::new(len);
+                for (at, id) in ids.iter().enumerate() {
+                    if passing.get(*id as usize) == Some(&true) {
+                        bits.set(at);
+                    }
+                }
+                Ok(Hits::of(bits))
+            }
+            Column::Shaped(shaped) => self.shaped_hits(shaped, len, test, false),
+            _ if !may(column, test) => Ok(Hits::None),
+            _ => {
+                let relative = matches!(column, Column::Time { relative: true, .. });
+                let times = if relative { self.times_of(top)? } else { None };
+                let values = self.values(column, len, times.as_deref())?;
+                let mut bits = Bits::new(len);
+                (0..len).filter(|at| test.passes(values.get(*at))).for_each(|at| bits.set(at));
+                Ok(Hits::of(bits))
+            }
+        }
+    }
+}
+
+/// Whether a column may have a value that passes; false is certain. Reads no stream.
+fn may(column: &Column, test: Test<'_>) -> bool {
+    match column {
+        Column::One(value) => test.passes(value),
+        Column::Of { entries, .. } => {
+            let within = !test.start && !test.end && !test.fold;
+            if within && test.finder.find(entries.all()).is_none() {
+                return false;
+            }
+            entries.iter().any(|entry| test.passes(entry))
+        }
+        Column::Integer { prefix, suffix, digits, .. } if prefix.is_empty() && suffix.is_empty() => {
+            let number = test
+                .text
+                .iter()
+                .enumerate()
+                .all(|(at, byte)| byte.is_ascii_digit() || (*byte == b'-' && at == 0));
+            number && test.text.len() <= 19 && (!test.is_whole() || test.text.len() >= *digits)
+        }
+        Column::Integer { prefix, suffix, .. } => test.text.len() <= prefix.len() + suffix.len() + 19,
+        Column::Hex { hex, .. } => {
+            let digit = |byte: &u8| match byte {
+                b'0'..=b'9' => true,
+                b'-' => hex.uuid,
+                b'A'..=b'F' => hex.upper || test.fold,
+                b'a'..=b'f' => !hex.upper || test.fold,
+                _ => false,
+            };
+            let len = if hex.uuid { 36 } else { hex.len };
+            test.text.iter().all(digit)
+                && test.text.len() <= len
+                && (!test.is_whole() || test.text.len() == len)
+        }
+        Column::Shaped(shaped) => shaped_may(shaped, test),
+        Column::Time { format, .. } => format.may_hold(test.text, test.fold),
+        Column::Text { .. } => true,
+    }
+}
+
+/// Whether some shape may have it: a byte that is in none of its texts and in no slot cannot be there.
+fn shaped_may(shaped: &Shaped, test: Test<'_>) -> bool {
+    shaped.templates.iter().any(|template| {
+        let any = marks(&template.text).zip(&template.columns).any(|(mark, column)| {
+            mark != DIGITS && !matches!(column, Column::Integer { .. } | Column::Hex { .. })
+        });
+        any || test.text.iter().all(|byte| {
+            byte.is_ascii_hexdigit()
+                || matches!(byte, b'-')
+                || template.text.iter().any(|known| known.eq_ignore_ascii_case(byte))
+                || template.columns.iter().any(|column| affix_has(column, *byte))
+        })
+    })
+}
+
+fn affix_has(column: &Column, byte: u8) -> bool {
+    match column {
+        Column::Integer { prefix, suffix, .. } => {
+            prefix.iter().chain(suffix).any(|known| known.eq_ignore_ascii_case(&byte))
+        }
+        _ => false,
+    }
+}
+
+/// Finds the ways in which a needle may lie in a template.
+struct Walk<'a> {
+    literals: &'a [&'a [u8]],
+    marks: &'a [u8],
+    template: &'a Template,
+    test: Test<'a>,
+    ways: Vec<Vec<(usize, Test<'a>)>>,
+    steps: usize,
+    /// Tests of the way that is being walked.
+    tests: Vec<(usize, Test<'a>)>,
+}
+
+impl<'a> Walk<'a> {
+    fn start(&mut self) {
+        let text = self.test.text;
+        if self.test.start {
+            return self.literal(0, text);
+        }
+        for slot in 0..self.literals.len() {
+            let literal = self.literals[slot];
+            // it begins within the literal, and goes on behind it
+            for from in 0..literal.len() {
+                if let Some(rest) = text.strip_prefix(&literal[from..]) {
+                    self.behind(slot, rest);
+                }
+            }
+            if self.test.end && slot + 1 == self.literals.len() && literal.ends_with(text) {
+                self.found();
+            }
+            if slot == self.marks.len() {
+                break;
+            }
+            // it lies within the slot
+            let last = slot + 1 == self.marks.len() && self.literals[slot + 1].is_empty();
+            if !self.test.end || last {
+                self.on(slot, text, false, self.test.end, Self::found);
+            }
+            // it begins within the slot, and goes on behind it
+            for len in (1..text.len()).filter(|len| self.fits(slot + 1, &text[*len..])).collect::<Vec<_>>() {
+                self.on(slot, &text[..len], false, true, |walk| walk.literal(slot + 1, &text[len..]));
+            }
+            if self.test.end {
+                // all of it ends the slot, and nothing follows but empty slots
+                self.on(slot, text, false, true, |walk| walk.literal(slot + 1, b""));
+            }
+        }
+    }
+
+    /// Whether the rest of the needle may begin where literal `at` begins, by that literal alone.
+    #[inline]
+    fn fits(&self, at: usize, rest: &[u8]) -> bool {
+        let literal = self.literals[at];
+        let last = at + 1 == self.literals.len();
+        match (last, self.test.end) {
+            (true, true) => rest == literal,
+            (true, false) => literal.starts_with(rest),
+            (false, true) => rest.starts_with(literal),
+            (false, false) => literal.starts_with(rest) || rest.starts_with(literal),
+        }
+    }
+
+    /// The rest of the needle begins where a literal begins.
+    fn literal(&mut self, at: usize, rest: &'a [u8]) {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return;
+        }
+        let literal = self.literals[at];
+        if self.test.end {
+            if at + 1 == self.literals.len() {
+                if rest == literal {
+                    self.found();
+                }
+                return;
+            }
+        } else if literal.starts_with(rest) {
+            return self.found();
+        }
+        if let Some(rest) = rest.strip_prefix(literal) {
+            self.behind(at, rest);
+        }
+    }
+
+    /// The rest of the needle begins where slot `slot` begins.
+    fn behind(&mut self, slot: usize, rest: &'a [u8]) {
+        if slot >= self.marks.len() {
+            if rest.is_empty() {
+                self.found();
+            }
+            return;
+        }
+        if !self.test.end {
+            if rest.is_empty() {
+                return self.found();
+            }
+            self.on(slot, rest, true, false, Self::found);
+        }
+        for len in 0..=rest.len() {
+            if (len == rest.len() && !self.test.end) || !self.fits(slot + 1, &rest[len..]) {
+                continue;
+            }
+            self.on(slot, &rest[..len], true, true, |walk| walk.literal(slot + 1, &rest[len..]));
+        }
+    }
+
+    /// Goes on if the slot may pass the test.
+    fn on(&mut self, slot: usize, text: &'a [u8], start: bool, end: bool, go: impl FnOnce(&mut Self)) {
+        self.steps += 1;
+        if self.steps > MAX_STEPS || self.ways.len() > MAX_WAYS {
+            return;
+        }
+        if self.marks[slot] == DIGITS && !text.iter().all(u8::is_ascii_digit) {
+            return;
+        }
+        let test = Test { text, start, end, ..self.test };
+        let Some(column) = self.template.columns.get(slot) else { return };
+        if may(column, test) {
+            self.tests.push((slot, test));
+            go(self);
+            self.tests.pop();
+        }
+    }
+
+    fn found(&mut self) {
+        if !self.ways.contains(&self.tests) {
+            self.ways.push(self.tests.clone());
+        }
+    }
+}

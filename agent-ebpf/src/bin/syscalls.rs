@@ -115,7 +115,9 @@ fn count(workload: u64, number: u32, failed: Option<u32>) {
     unsafe {
         let cached = cache.cast::<Cached>().add(place(workload, number));
         if (*cached).workload != workload || (*cached).number != number {
-            hand_over(cached);
+            if !hand_over(cached) {
+                return lose(lost::MAP_FULL, 1);
+            }
             write_volatile(&raw mut (*cached).workload, workload);
             write_volatile(&raw mut (*cached).number, number);
             let ended = read_volatile(&raw const (*cached).begun);
@@ -131,29 +133,29 @@ fn count(workload: u64, number: u32, failed: Option<u32>) {
     }
 }
 
-/// The counts of the key that was here before go to `COUNTS`; see `Cached` for the order.
+/// The counts of the key that was here before go to `COUNTS`; see `Cached` for the order. False where that is full: the
+/// key then keeps its place, since its counts may have been read there.
 ///
 /// # Safety
 /// `cached` is this CPU's own.
 #[inline(always)]
-unsafe fn hand_over(cached: *mut Cached) {
+unsafe fn hand_over(cached: *mut Cached) -> bool {
     // SAFETY: the caller's.
     unsafe {
         let Cached { workload, number, calls, errors, begun, .. } = *cached;
-        write_volatile(&raw mut (*cached).begun, begun + 1);
         if calls > 0 {
             let key = CountKey { workload, number, _pad: 0 };
-            match count_of(&key) {
-                Some(count) => {
-                    write_volatile(&raw mut (*count).calls, (*count).calls + calls);
-                    write_volatile(&raw mut (*count).errors, (*count).errors + errors);
-                }
-                None => lose(lost::MAP_FULL, calls),
-            }
+            let Some(count) = count_of(&key) else { return false };
+            write_volatile(&raw mut (*cached).begun, begun + 1);
+            write_volatile(&raw mut (*count).calls, (*count).calls + calls);
+            write_volatile(&raw mut (*count).errors, (*count).errors + errors);
+        } else {
+            write_volatile(&raw mut (*cached).begun, begun + 1);
         }
         write_volatile(&raw mut (*cached).calls, 0);
         write_volatile(&raw mut (*cached).errors, 0);
     }
+    true
 }
 
 #[inline(always)]

@@ -81,6 +81,12 @@ fn work() {
                 raw(libc::SYS_fchdir, 9_999);
             }
         }
+        // each number once: more keys than any map of a test has entries; none of these calls exists
+        "numbers" => {
+            for unknown in 0..libc::c_long::try_from(number).unwrap() {
+                raw(1_000 + unknown, 0);
+            }
+        }
         "sleep_ms" => std::thread::sleep(Duration::from_millis(number)),
         "burn_ms" => {
             let until = Instant::now() + Duration::from_millis(number);

@@ -4,6 +4,7 @@
 //! asked; nothing leaves the machine.
 
 mod answers;
+mod calibration;
 mod evaluate;
 mod export;
 pub(crate) mod read;
@@ -83,6 +84,10 @@ pub(crate) struct EvalArgs {
     /// Leave one part of the judgement out, to measure what it is worth
     #[arg(long, value_name = "PART", value_parser = ingredient, conflicts_with = "diagnose")]
     without: Option<Ingredient>,
+    /// Truth of the cases: prints nominal against realised false alarms, and precision and recall on each half of
+    /// the cases, instead of answers
+    #[arg(long, value_name = "DIR", conflicts_with = "diagnose")]
+    calibrate: Option<PathBuf>,
 }
 
 fn ingredient(name: &str) -> Result<Ingredient, String> {
@@ -93,7 +98,8 @@ fn ingredient(name: &str) -> Result<Ingredient, String> {
 
 /// Prints an answer line per change; progress goes to standard error.
 pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
-    let dirs = evaluate::find(&args.cases).with_context(|| format!("list {}", args.cases.display()))?;
+    let dirs =
+        evaluate::find(&args.cases, "case.json").with_context(|| format!("list {}", args.cases.display()))?;
     if dirs.is_empty() {
         bail!("no case.json below {}", args.cases.display());
     }
@@ -103,10 +109,17 @@ pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
             out.error(&format!("{done} of {} cases", dirs.len()));
         }
     };
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+    if let Some(truth) = &args.calibrate {
+        let known = calibration::truths(truth)?;
+        let work = |dir: &Path| calibration::judge(dir, &known, args.without);
+        let threads = threads(args);
+        let outcomes = evaluate::each(&dirs, threads, work, progress);
+        let judged = outcomes.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        return Ok(out.text(&calibration::table(&judged.concat())?)?);
+    }
     let work = |dir: &Path| if args.diagnose { diagnose(dir) } else { evaluate::answer(dir, args.without) };
     let mut failed = 0;
-    for (dir, outcome) in dirs.iter().zip(evaluate::each(&dirs, threads.unwrap_or(1), work, progress)) {
+    for (dir, outcome) in dirs.iter().zip(evaluate::each(&dirs, threads(args), work, progress)) {
         match outcome {
             Ok(lines) => lines.iter().try_for_each(|line| out.line(line))?,
             Err(error) => {
@@ -119,6 +132,11 @@ pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
         bail!("{failed} of {} cases could not be read", dirs.len());
     }
     Ok(())
+}
+
+fn threads(args: &EvalArgs) -> usize {
+    let all = || std::thread::available_parallelism().ok().map(usize::from);
+    args.threads.or_else(all).unwrap_or(1)
 }
 
 fn diagnose(dir: &Path) -> evaluate::Outcome<Vec<String>> {

@@ -134,6 +134,8 @@ impl Arms {
             }),
             detectable: None,
             onset: self.onset,
+            ended: None,
+            latest: Some(self.last),
             samples: self.treated.n as usize,
             compared: self.before.n as usize,
         })

@@ -97,6 +97,10 @@ pub struct Finding {
     pub detectable: Option<f64>,
     /// Between which two samples it began.
     pub onset: Option<(i64, i64)>,
+    /// The last sample that showed it, if several came after that one: it has passed.
+    pub ended: Option<i64>,
+    /// Time of the latest sample.
+    pub latest: Option<i64>,
     /// Samples since the change.
     pub samples: usize,
     /// Placebos, pods or earlier starts that it was compared with.

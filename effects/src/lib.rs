@@ -10,19 +10,25 @@
 
 pub mod arms;
 pub mod attribute;
+pub mod candidates;
 pub mod case;
+pub mod effectiveness;
 pub mod finding;
 pub mod grid;
 pub mod ingredient;
 pub mod judge;
 pub mod line;
+pub mod live;
+pub mod mix;
 mod past;
 pub mod probe;
 pub mod samples;
+pub mod select;
 pub mod silence;
 pub mod simulate;
 pub mod stats;
 pub mod track;
+pub mod warning;
 pub mod watch;
 mod work;
 pub mod working;

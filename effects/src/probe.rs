@@ -127,6 +127,8 @@ impl Probe {
             }),
             detectable: tracker.detectable(ALPHA).map(|w| natural(if *side == Side::Down { -w } else { w })),
             onset: self.onset(tracker.residuals(), excess),
+            ended: self.ended(tracker.residuals(), excess),
+            latest: self.times.last().copied(),
             samples: tracker.samples(),
             compared: ratio.placebos,
         })
@@ -134,11 +136,25 @@ impl Probe {
 
     /// The first cell that shows half of the excess, and the one before it.
     fn onset(&self, residuals: &[f64], excess: f64) -> Option<(i64, i64)> {
-        let reached = |r: &f64| if excess < 0.0 { *r <= excess / 2.0 } else { *r >= excess / 2.0 };
-        let at = residuals.iter().position(|r| excess != 0.0 && reached(r))?;
+        let at = residuals.iter().position(|r| excess != 0.0 && shows(*r, excess))?;
         let before = if at == 0 { self.start } else { self.times[at - 1] };
         Some((before, self.times[at]))
     }
+
+    /// The last cell that shows half of the excess, if at least `GONE` samples came after it.
+    fn ended(&self, residuals: &[f64], excess: f64) -> Option<i64> {
+        let at = residuals.iter().rposition(|r| excess != 0.0 && shows(*r, excess))?;
+        let after = residuals[at + 1..].iter().filter(|r| !r.is_nan()).count();
+        (after >= GONE).then(|| self.times[at])
+    }
+}
+
+/// Samples without an effect after which it has passed: one or two can be chance.
+const GONE: usize = 3;
+
+/// Whether a residual shows at least half of an excess.
+fn shows(residual: f64, excess: f64) -> bool {
+    if excess < 0.0 { residual <= excess / 2.0 } else { residual >= excess / 2.0 }
 }
 
 /// Signed mean of the sixth of the residuals that is furthest out: the size of an effect while it lasts.

@@ -53,6 +53,8 @@ pub fn silence(facts: &Case, samples: &Samples, change: &Change, now: i64) -> Op
         size: None,
         detectable: None,
         onset: (longest > 0.0).then_some((change.start, change.start + scale as i64)),
+        ended: None,
+        latest: Some(now),
         samples: new.len(),
         compared: seen,
     })

@@ -5,7 +5,9 @@
 mod graph;
 mod noise;
 mod scenario;
+mod traffic;
 
 pub use graph::simulate;
 pub use noise::{Noise, Rng};
 pub use scenario::{Scenario, Truth};
+pub use traffic::{Traffic, edges};

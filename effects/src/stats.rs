@@ -2,4 +2,6 @@
 //! from latency histograms, tails.
 
 pub mod betting;
+pub mod counts;
+pub mod histogram;
 pub mod robust;

@@ -3,13 +3,16 @@
 //! A finished case is judged by the same steps ([`crate::judge`]), so the two cannot differ, and a look cannot
 //! know what was observed after it.
 
+mod near;
 mod open;
 mod weigh;
 
+pub use near::Near;
 pub use weigh::{ALPHA, Judgement, STILL, Verdict, Weighed};
 
 use crate::case::{Case, Entity, Signal};
 use crate::ingredient::Ingredient;
+use crate::live::{Window, Windows};
 use crate::past::Pasts;
 use crate::samples::Samples;
 use open::Open;
@@ -21,6 +24,7 @@ pub struct Watch {
     samples: Samples,
     open: Vec<Open>,
     pasts: Pasts,
+    windows: Windows,
     left_out: Option<Ingredient>,
 }
 
@@ -37,7 +41,8 @@ impl Watch {
         facts.series.clear();
         let open = (0..facts.changes.len()).map(|i| Open::new(i, left_out)).collect();
         let pasts = Pasts::new(left_out);
-        Self { facts, samples: Samples::default(), open, pasts, left_out }
+        let windows = Windows::new(&[]);
+        Self { facts, samples: Samples::default(), open, pasts, windows, left_out }
     }
 
     /// Takes a sample; `false` if it cannot be or is older than one taken before for the same series.
@@ -45,11 +50,27 @@ impl Watch {
         self.samples.add(&self.facts, entity, signal, time, value)
     }
 
+    /// Sets the ascending upper edges (seconds) of the latency bins that windows will have. Windows taken before
+    /// are forgotten.
+    #[must_use]
+    pub fn with_edges(mut self, edges: &[f64]) -> Self {
+        self.windows = Windows::new(edges);
+        self
+    }
+
+    /// Takes what one pod answered in one window; `false` if the pod is unknown or the window cannot be.
+    pub fn count(&mut self, window: Window) -> bool {
+        match self.facts.pods.iter().find(|p| p.id == window.pod) {
+            Some(pod) => self.windows.push(&pod.workload, window),
+            None => false,
+        }
+    }
+
     /// Looks at every change that has begun and may still be decided at `now`.
     pub fn look(&mut self, now: i64) {
         self.pasts.look();
         for open in &mut self.open {
-            open.advance(&self.facts, &self.samples, &mut self.pasts, now);
+            open.advance(&self.facts, (&self.samples, &self.windows), &mut self.pasts, now);
         }
         let evidence: Vec<_> =
             self.open.iter().map(|o| o.weighs().then(|| o.evidence(&self.facts, &self.samples))).collect();

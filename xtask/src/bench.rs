@@ -1,4 +1,4 @@
-//! `cargo xtask bench agent|store`: the benchmarks in `bench/`, on a release build.
+//! `cargo xtask bench agent|store|effects`: the benchmarks in `bench/`, on a release build.
 
 use anyhow::Result;
 
@@ -6,30 +6,20 @@ use crate::{out, run, tree};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// `agent`, `store`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
+    /// `agent`, `store`, `effects`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     out::step("release build of the programs and the benchmarks (long, once)");
-    let cargo = || {
-        let mut cargo = run::clean("cargo");
-        cargo.current_dir(tree::root());
-        cargo
-    };
-    // the benchmarks start the programs that lie beside them
-    run::check(cargo().args([
-        "build",
-        "--locked",
-        "--release",
-        "-p",
-        "agent",
-        "-p",
-        "aggregator",
-        "-p",
-        "bench",
-    ]))?;
+    let mut build = run::clean("cargo");
+    build.current_dir(tree::root()).args(["build", "--locked", "--release", "-p", "bench"]);
+    // the benchmarks start the programs that lie beside them; effects are a library
+    if args.bench.first().is_none_or(|bench| bench != "effects") {
+        build.args(["-p", "agent", "-p", "aggregator"]);
+    }
+    run::check(&mut build)?;
     let program = tree::target().join("release/bench");
     run::check(std::process::Command::new(program).args(&args.bench))
 }

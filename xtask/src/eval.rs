@@ -33,11 +33,11 @@ struct Effects {
     /// Everything known about each change, one JSON object per case, instead of answers.
     #[arg(long, conflicts_with_all = ["truth", "scorer"])]
     diagnose: bool,
-    /// Truth of the cases, for the scorer.
-    #[arg(long, value_name = "DIR", requires_all = ["scorer", "answers"])]
+    /// Truth of the cases: for the scorer, or without one for a table of nominal and realised false alarms.
+    #[arg(long, value_name = "DIR")]
     truth: Option<PathBuf>,
     /// A Python program that takes answers and truth, and prints a table.
-    #[arg(long, value_name = "FILE", requires = "truth")]
+    #[arg(long, value_name = "FILE", requires_all = ["truth", "answers"])]
     scorer: Option<PathBuf>,
 }
 
@@ -57,6 +57,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     judge.arg(absolute(&args.cases)?);
     if args.diagnose {
         judge.arg("--diagnose");
+    }
+    if let (Some(truth), None) = (&args.truth, &args.scorer) {
+        judge.arg("--calibrate").arg(absolute(truth)?);
     }
     if let Some(answers) = &args.answers {
         let file = fs::File::create(answers).with_context(|| format!("create {}", answers.display()))?;

@@ -9,8 +9,8 @@ use effects::ingredient::Ingredient;
 use super::answers;
 use super::read;
 
-/// Directories under `root` (or `root` itself) that hold a `case.json`, sorted.
-pub(crate) fn find(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// Directories under `root` (or `root` itself) that hold a file of this name, sorted.
+pub(crate) fn find(root: &Path, name: &str) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut todo = vec![root.to_owned()];
     while let Some(dir) = todo.pop() {
@@ -18,7 +18,7 @@ pub(crate) fn find(root: &Path) -> std::io::Result<Vec<PathBuf>> {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 todo.push(entry.path());
-            } else if entry.file_name() == "case.json" {
+            } else if entry.file_name() == name {
                 found.push(dir.clone());
             }
         }

@@ -47,17 +47,61 @@ fn sentence(case: &Case, change: &Change, one: &Judgement) -> String {
         Verdict::None => {
             let seen = one.weighed.iter().flat_map(|w| &w.own).filter_map(|(f, _)| detectable(f));
             let seen: Vec<String> = seen.collect();
-            let bound = if seen.is_empty() { String::new() } else { format!(" {}.", seen.join("; ")) };
+            let bound = match &seen[..] {
+                [] => String::new(),
+                _ => format!(" Excluded, had it lasted: {}. Smaller effects may be there.", seen.join("; ")),
+            };
             format!("**None.** Nothing that chance would not show once in a hundred times.{bound}")
         }
         Verdict::Inconclusive => {
-            let after = case.series.iter().flat_map(|s| &s.samples);
-            let after = after.filter(|s| s.0 > change.start && s.0 <= change.observe_until).count();
-            format!(
-                "**Inconclusive.** {after} samples after the change; nothing could be compared with enough."
-            )
+            format!("**Inconclusive.** {}", needed(case, change, one).join(" "))
         }
     }
+}
+
+/// What kept a change from being judged, and what would be needed.
+fn needed(case: &Case, change: &Change, one: &Judgement) -> Vec<String> {
+    let times = || case.series.iter().flat_map(|s| &s.samples).map(|s| s.0);
+    let after = times().filter(|t| *t > change.start && *t <= change.observe_until).count();
+    if after == 0 {
+        let until = change.observe_until - change.start;
+        return vec![format!(
+            "There is no sample in the {until} s after the change. Needed: at least two after it, and samples of the hour before."
+        )];
+    }
+    if !times().any(|t| t <= change.start) {
+        return vec![format!(
+            "All {after} samples are later than the change, so there is nothing to compare with. Needed: at least the hour before, better some days."
+        )];
+    }
+    let mut reasons = Vec::new();
+    for (signal, why) in &one.untestable {
+        reasons.push(format!("{signal} has {why}: needed are samples of that hour, six or more."));
+    }
+    for (f, _) in one.weighed.iter().flat_map(|w| &w.own).filter(|(f, _)| f.direction == Direction::Worse) {
+        if f.samples < 2 {
+            reasons.push(format!(
+                "{} has {} sample after the change: needed are two.",
+                f.what.name(),
+                f.samples
+            ));
+        } else if f.compared < 2 {
+            let window = change.observe_until - change.start;
+            reasons.push(format!(
+                "{} can be compared with {} earlier stretch: needed is a history of {} s or more, for twenty.",
+                f.what.name(),
+                f.compared,
+                window.saturating_mul(20)
+            ));
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push(format!(
+            "Nothing was measured of {} both before and after the change: needed is one signal that was.",
+            change.workload
+        ));
+    }
+    reasons
 }
 
 fn carried(one: &Judgement) -> Option<&str> {
@@ -82,8 +126,10 @@ fn size(finding: &Finding) -> String {
 }
 
 fn detectable(finding: &Finding) -> Option<String> {
-    let at = finding.detectable.filter(|_| finding.direction == Direction::Worse)?;
-    Some(format!("A lasting {} of {} would have been seen", finding.what.name(), round(at)))
+    let by = finding.detectable.filter(|_| finding.direction == Direction::Worse)?;
+    let base = finding.size.map(|s| s.baseline).filter(|b| b.abs() > f64::MIN_POSITIVE)?;
+    let sign = if by > 0.0 { "+" } else { "" };
+    Some(format!("{} {sign}{} ({sign}{:.0} %)", finding.what.name(), round(by), 100.0 * by / base.abs()))
 }
 
 /// Three significant digits.
@@ -99,9 +145,9 @@ fn round(v: f64) -> String {
 
 fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
     let Some(weighed) = &one.weighed else { return Ok(()) };
-    let own = weighed.own.iter().map(|(f, carrier)| (f, carrier.as_deref()));
-    let all = own.chain(weighed.around.iter().map(|f| (f, None)));
-    let shown: Vec<_> = all.filter(|(f, _)| f.p <= WORTH_SHOWING).collect();
+    let own = weighed.own.iter().map(|(f, carrier)| (f, f.p, carrier.as_deref(), None));
+    let around = weighed.around.iter().map(|n| (&n.finding, n.q, None, Some(n.relation)));
+    let shown: Vec<_> = own.chain(around).filter(|(_, p, ..)| *p <= WORTH_SHOWING).collect();
     if shown.is_empty() {
         return Ok(());
     }
@@ -110,7 +156,7 @@ fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
         "| workload | signal | expected | seen | 95 % of the difference | p | control | caused by |"
     )?;
     writeln!(text, "|---|---|---|---|---|---|---|---|")?;
-    for (f, carrier) in shown {
+    for (f, p, carrier, relation) in shown {
         let (expected, seen, interval) = match f.size {
             Some(s) => {
                 let interval = format!("{} to {}", round(s.interval.0), round(s.interval.1));
@@ -130,8 +176,8 @@ fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
         writeln!(
             text,
             "| {} | {signal} | {expected} | {seen} | {interval} | {} | {}, {} compared | {cause} |",
-            f.workload,
-            round(f.p),
+            relation.map_or(f.workload.clone(), |r| format!("{} ({})", f.workload, r.name())),
+            round(p),
             f.design.name(),
             f.compared
         )?;
@@ -153,13 +199,15 @@ fn blind(text: &mut String, change: &Change, one: &Judgement) -> std::fmt::Resul
 pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
     let reports = case.changes.iter().zip(judged).map(|(change, one)| {
         let own = one.weighed.iter().flat_map(|w| &w.own);
-        let own = own.map(|(f, carrier)| finding(f, carrier.as_deref(), "self"));
-        let around = one.weighed.iter().flat_map(|w| &w.around).map(|f| finding(f, None, "neighbour"));
+        let own = own.map(|(f, carrier)| finding(f, f.p, carrier.as_deref(), "self"));
+        let around = one.weighed.iter().flat_map(|w| &w.around);
+        let around = around.map(|n| finding(&n.finding, n.q, None, n.relation.name()));
         json!({
             "change": change.id,
             "workload": change.workload,
             "verdict": word(one.verdict),
             "summary": sentence(case, change, one),
+            "needed": if one.verdict == Verdict::Inconclusive { needed(case, change, one) } else { Vec::new() },
             "p": one.weighed.as_ref().map(|w| w.p),
             "probability_of_harm": one.probability_of_harm(),
             "rank": one.rank,
@@ -173,14 +221,16 @@ pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
     json!({ "case": case.id, "reports": reports.collect::<Vec<Value>>() })
 }
 
-fn finding(f: &Finding, carrier: Option<&str>, relation: &str) -> Value {
+fn finding(f: &Finding, q: f64, carrier: Option<&str>, relation: &str) -> Value {
     json!({
         "workload": f.workload,
         "relation": relation,
         "signal": f.what.name(),
         "direction": match f.direction { Direction::Worse => "worse", Direction::Better => "better" },
         "p": f.p,
+        "q": q,
         "now": f.now,
+        "ended": f.ended,
         "design": f.design.name(),
         "expected": f.size.map(|s| s.baseline),
         "seen": f.size.map(|s| s.observed),

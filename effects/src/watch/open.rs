@@ -1,20 +1,20 @@
 //! One change under watch: its tests, and the verdict that stands.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::weigh::{Evidence, Judgement, Verdict, Weighed, verdict};
 use crate::arms::Arms;
+use crate::candidates::{Relation, candidates};
 use crate::case::{Case, Change, Entity, Signal};
 use crate::finding::Finding;
 use crate::ingredient::Ingredient;
 use crate::line::Source;
+use crate::live::{Versus, Windows};
 use crate::past::{Pasts, Untestable};
 use crate::probe::Probe;
 use crate::samples::Samples;
 use crate::silence::silence;
 
-/// Neighbours in the call graph that are tested: callers to see who else is hurt, callees to see who hurt us.
-const MOST_AROUND: usize = 200;
 /// What is tested of neighbours: what one workload can do to another through a call.
 const AROUND: [Signal; 3] = [Signal::SuccessRatio, Signal::Latency, Signal::RequestRate];
 
@@ -28,9 +28,10 @@ pub(super) struct Open {
     hints: Vec<Probe>,
     untestable: Vec<(Signal, Untestable)>,
     arms: Option<Arms>,
-    around: Vec<Probe>,
+    versus: Option<Versus>,
+    around: Vec<(Relation, Probe)>,
     /// Neighbours not learnt yet.
-    waiting: VecDeque<(String, Signal)>,
+    waiting: VecDeque<(String, Relation, Signal)>,
     cut: usize,
     silence: Option<Finding>,
     rates: BTreeMap<String, f64>,
@@ -49,6 +50,7 @@ impl Open {
             hints: Vec::new(),
             untestable: Vec::new(),
             arms: None,
+            versus: None,
             around: Vec::new(),
             waiting: VecDeque::new(),
             cut: 0,
@@ -70,20 +72,32 @@ impl Open {
         now > change.start && now <= change.observe_until
     }
 
-    pub(super) fn advance(&mut self, facts: &Case, samples: &Samples, pasts: &mut Pasts, now: i64) {
+    pub(super) fn advance(
+        &mut self,
+        facts: &Case,
+        (samples, windows): (&Samples, &Windows),
+        pasts: &mut Pasts,
+        now: i64,
+    ) {
         if !self.undecided(facts, now) {
             return;
         }
         let change = self.facts(facts);
         if !self.started {
             self.begin(facts, samples, pasts, change);
+            self.versus = Versus::open(windows, change);
         }
         self.meet(facts, samples, pasts, change);
-        for probe in self.own.iter_mut().chain(&mut self.hints).chain(&mut self.around) {
+        for probe in
+            self.own.iter_mut().chain(&mut self.hints).chain(self.around.iter_mut().map(|a| &mut a.1))
+        {
             probe.advance(facts, samples, now);
         }
         if let Some(arms) = &mut self.arms {
             arms.advance(facts, samples, now);
+        }
+        if let Some(versus) = &mut self.versus {
+            versus.advance(facts, windows, now);
         }
         if self.left_out != Some(Ingredient::Silence) {
             self.silence = silence(facts, samples, change, now);
@@ -109,12 +123,12 @@ impl Open {
                 Err(_) => {}
             }
         }
-        let around = around(facts, &change.workload);
-        self.cut = around.len().saturating_sub(MOST_AROUND);
-        for workload in around.iter().take(MOST_AROUND) {
-            self.waiting.extend(AROUND.map(|signal| ((*workload).to_owned(), signal)));
+        let (around, cut) = candidates(facts, change);
+        self.cut = cut;
+        for &(workload, relation) in &around {
+            self.waiting.extend(AROUND.map(|signal| (workload.to_owned(), relation, signal)));
         }
-        for workload in around.into_iter().take(MOST_AROUND).chain([change.workload.as_str()]) {
+        for workload in around.iter().map(|a| a.0).chain([change.workload.as_str()]) {
             if let Some(rate) = pasts.rate(facts, samples, workload, change.start) {
                 self.rates.insert(workload.to_owned(), rate);
             }
@@ -125,8 +139,9 @@ impl Open {
     fn meet(&mut self, facts: &Case, samples: &Samples, pasts: &mut Pasts, change: &Change) {
         let window = (change.start, change.observe_until);
         while !pasts.spent() {
-            let Some((workload, signal)) = self.waiting.pop_front() else { return };
-            self.around.extend(Probe::open(pasts, (facts, samples), (&workload, signal), window, false).ok());
+            let Some((workload, relation, signal)) = self.waiting.pop_front() else { return };
+            let opened = Probe::open(pasts, (facts, samples), (&workload, signal), window, false);
+            self.around.extend(opened.ok().map(|probe| (relation, probe)));
         }
     }
 
@@ -138,10 +153,15 @@ impl Open {
         let change = self.facts(facts);
         let own = self.own.iter().flat_map(Probe::findings);
         let own = own.chain(self.arms.as_ref().and_then(Arms::finding)).chain(self.silence.clone());
+        let own = own.chain(self.versus.iter().flat_map(Versus::findings));
         Evidence {
             own: own.collect(),
             hints: self.hints.iter().flat_map(Probe::findings).collect(),
-            around: self.around.iter().flat_map(Probe::findings).collect(),
+            around: self
+                .around
+                .iter()
+                .flat_map(|(r, probe)| probe.findings().into_iter().map(|f| (*r, f)))
+                .collect(),
             shared: self.arms.as_ref().map_or(0.0, Arms::shared),
             passed_on: passed_on(facts, samples, change, self.looked),
             rates: self.rates.clone(),
@@ -174,21 +194,6 @@ impl Open {
             cut: self.cut,
         }
     }
-}
-
-/// Callers and callees, one hop, in a fixed order.
-fn around<'a>(facts: &'a Case, workload: &str) -> Vec<&'a str> {
-    let mut names: BTreeSet<&str> = BTreeSet::new();
-    for (from, to) in &facts.edges {
-        if to == workload {
-            names.insert(from);
-        }
-        if from == workload {
-            names.insert(to);
-        }
-    }
-    names.remove(workload);
-    names.into_iter().collect()
 }
 
 /// Largest mean failure, over callees, of the calls that the changed workload made since the change.

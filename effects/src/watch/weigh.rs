@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::near::{Near, near};
 use crate::attribute::blame;
+use crate::candidates::Relation;
 use crate::case::{Case, Signal};
 use crate::finding::{Design, Direction, Finding, What};
 use crate::ingredient::Ingredient;
@@ -36,7 +38,7 @@ pub(super) struct Evidence {
     pub(super) own: Vec<Finding>,
     /// Lines whose control is too weak for a verdict: they only order changes that nothing else tells apart.
     pub(super) hints: Vec<Finding>,
-    pub(super) around: Vec<Finding>,
+    pub(super) around: Vec<(Relation, Finding)>,
     /// Share of the new pods' failures that old pods show too.
     pub(super) shared: f64,
     /// Largest mean failure of calls made.
@@ -55,10 +57,12 @@ pub struct Weighed {
     pub blame: f64,
     /// Smallest probability among the hints, for ranks only.
     pub hint: f64,
+    /// Every test for harm and its probability before the budget was split, carried or not: for calibration.
+    pub tests: Vec<(What, f64)>,
     /// Own findings, the strongest first; carried ones name their carrier.
     pub own: Vec<(Finding, Option<String>)>,
-    /// Findings of callers and callees, the strongest first.
-    pub around: Vec<Finding>,
+    /// Findings about others, the strongest first.
+    pub around: Vec<Near>,
 }
 
 /// What is said about one change.
@@ -102,7 +106,7 @@ pub(super) fn weigh(
 /// The strongest finding per neighbour and signal, over all changes, of those that are no accident.
 fn unexplained(all: &[Option<Weighed>]) -> BTreeMap<(String, What), Finding> {
     let mut effects: BTreeMap<(String, What), Finding> = BTreeMap::new();
-    for finding in all.iter().flatten().flat_map(|w| &w.around).filter(|f| counts(f)) {
+    for finding in all.iter().flatten().flat_map(|w| &w.around).filter(|n| n.counts()).map(|n| &n.finding) {
         let key = (finding.workload.clone(), finding.what);
         let known = effects.entry(key).or_insert_with(|| finding.clone());
         if finding.p < known.p {
@@ -129,10 +133,12 @@ fn single(facts: &Case, change: usize, evidence: &Evidence, left_out: Option<Ing
         finding.p = (finding.p / weight).min(1.0);
         own.push((finding, carrier));
     }
+    let worse = evidence.own.iter().filter(|f| f.direction == Direction::Worse);
+    let tests = worse.map(|f| (f.what, f.p)).collect();
     let order = |a: &Finding, b: &Finding| a.p.total_cmp(&b.p).then(b.now.total_cmp(&a.now));
     own.sort_by(|a, b| order(&a.0, &b.0));
-    let mut around = evidence.around.clone();
-    around.sort_by(order);
+    let mut around = near(&evidence.around);
+    around.sort_by(|a, b| order(&a.finding, &b.finding));
     let best = |direction| {
         // more requests are neither harm nor help
         let idle =
@@ -144,7 +150,15 @@ fn single(facts: &Case, change: usize, evidence: &Evidence, left_out: Option<Ing
     };
     let hints = evidence.hints.iter().filter(|f| f.direction == Direction::Worse && f.now >= STILL);
     let hint = hints.map(|f| f.p).fold(1.0, f64::min);
-    Weighed { p: best(Direction::Worse), p_better: best(Direction::Better), blame: 0.0, hint, own, around }
+    Weighed {
+        p: best(Direction::Worse),
+        p_better: best(Direction::Better),
+        blame: 0.0,
+        hint,
+        tests,
+        own,
+        around,
+    }
 }
 
 /// Share of the error budget that each test gets: what users feel first, the rest in equal parts.
@@ -183,8 +197,8 @@ fn carrier(finding: &Finding, evidence: &Evidence, callees: &[&str]) -> Option<S
         |g: &Finding| g.direction == Direction::Worse && g.p <= CARRIER_P && g.now >= STILL && before(g);
     if finding.what == What::Signal(Signal::RequestRate) {
         // a workload whose callers fail, slow down or fall silent is called less
-        let caller = |g: &&Finding| real(g) && !callees.contains(&g.workload.as_str());
-        return evidence.around.iter().find(caller).map(|g| g.workload.clone());
+        let caller = |g: &&(Relation, Finding)| matches!(g.0, Relation::Caller(1)) && real(&g.1);
+        return evidence.around.iter().find(caller).map(|g| g.1.workload.clone());
     }
     let rate = |w: &str| evidence.rates.get(w).copied().filter(|r| *r > 0.0);
     let ours = rate(&finding.workload);
@@ -200,7 +214,7 @@ fn carrier(finding: &Finding, evidence: &Evidence, callees: &[&str]) -> Option<S
             && callees.contains(&g.workload.as_str())
             && theirs.excess().abs() * calls >= CARRIED * size.excess().abs()
     };
-    evidence.around.iter().find(explains).map(|g| g.workload.clone())
+    evidence.around.iter().map(|(_, g)| g).find(explains).map(|g| g.workload.clone())
 }
 
 pub(super) fn verdict(weighed: &Weighed) -> Verdict {
@@ -263,7 +277,7 @@ impl Judgement {
     pub fn affected(&self) -> Vec<&str> {
         let Some(weighed) = &self.weighed else { return Vec::new() };
         let own = weighed.own.iter().filter(|(f, carrier)| carrier.is_none() && counts(f)).map(|(f, _)| f);
-        let around = weighed.around.iter().filter(|f| counts(f));
+        let around = weighed.around.iter().filter(|n| n.counts()).map(|n| &n.finding);
         let mut names: Vec<&str> = Vec::new();
         for finding in own.chain(around) {
             if !names.contains(&finding.workload.as_str()) {

@@ -3,6 +3,8 @@
 //! In: `proto::v1::Batch` and the time. Out: [`Admitted`], with bad rows named and left out.
 //! Pure: the same batch, time and limits give the same rows, which is what replay relies on.
 
+mod gate;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use proto::v1;
 use crate::dedupe::BatchKey;
 use crate::rows::{LogRow, LogRows, LogRowsBuilder, TableRows, convert};
 use crate::{Limits, Refused, Table};
+use gate::{Checked, Gate};
 
 /// Bad rows that an answer names; the rest is only counted.
 const NAMED_REJECTIONS: usize = 100;
@@ -163,48 +166,6 @@ fn check_identities(identities: &[Arc<v1::Identity>]) -> Result<(), Refused> {
     }
 }
 
-/// Lets rows through and remembers those that it did not.
-struct Gate {
-    oldest: i64,
-    newest: i64,
-    identities: usize,
-    place: i64,
-    answer: Appended,
-}
-
-impl Gate {
-    /// The row's place in the batch if it may pass.
-    fn check(
-        &mut self,
-        table: Table,
-        index: usize,
-        ts: u64,
-        identity: Option<u32>,
-        valid: bool,
-    ) -> Option<i64> {
-        let place = self.place;
-        self.place += 1;
-        let time = i64::try_from(ts).unwrap_or(i64::MAX);
-        let known = identity.is_none_or(|identity| (identity as usize) < self.identities);
-        let reason = match () {
-            () if !known => "unknown_identity",
-            () if time < self.oldest => "too_old",
-            () if time > self.newest => "too_new",
-            () if !valid => "invalid",
-            () => {
-                self.answer.rows += 1;
-                return Some(place);
-            }
-        };
-        self.answer.rejected_rows += 1;
-        if self.answer.rejected.len() < NAMED_REJECTIONS {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            self.answer.rejected.push(RejectedRow { table, index, reason });
-        }
-        None
-    }
-}
-
 fn admit_logs(identities: &[Arc<v1::Identity>], logs: &[v1::LogRow], gate: &mut Gate) -> Vec<LogRows> {
     let mut chunks = Vec::new();
     for (part, rows) in logs.chunks(crate::rows::CHUNK_ROWS).enumerate() {
@@ -246,48 +207,6 @@ fn borrow(row: &v1::LogRow) -> LogRow<'_> {
         trace_id: &row.trace_id,
         span_id: &row.span_id,
         attributes: row.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
-    }
-}
-
-/// What admission asks of a row.
-trait Checked {
-    fn ts(&self) -> u64;
-    fn identity(&self) -> Option<u32>;
-    fn histogram(&self) -> &[u32] {
-        &[]
-    }
-}
-
-macro_rules! checked {
-    ($($row:ident $(, $histogram:ident)?;)*) => {$(
-        impl Checked for v1::$row {
-            fn ts(&self) -> u64 {
-                self.ts
-            }
-            fn identity(&self) -> Option<u32> {
-                Some(self.identity)
-            }
-            $(fn histogram(&self) -> &[u32] {
-                &self.$histogram
-            })?
-        }
-    )*};
-}
-checked! {
-    FlowRow, rtt_hist;
-    DropRow;
-    UsageRow, run_queue_hist;
-    SyscallRow;
-    SyscallLatencyRow, latency_hist;
-    BlockRow, latency_hist;
-    ProcessRow;
-}
-impl Checked for v1::LossRow {
-    fn ts(&self) -> u64 {
-        self.ts
-    }
-    fn identity(&self) -> Option<u32> {
-        None
     }
 }
 

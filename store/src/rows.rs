@@ -4,15 +4,18 @@
 //! Log rows stay compact ([`LogRows`]: identity by index, bodies in one run of bytes) until somebody asks for columns;
 //! every other table is an Arrow batch from the start.
 
+mod columns;
 mod identity;
 mod log;
+mod origins;
 mod tables;
 mod texts;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 
-pub(crate) use log::{LogRow, LogRows, LogRowsBuilder, Origin, OriginMap};
+pub(crate) use log::{LogRow, LogRows, LogRowsBuilder, Origin};
+pub(crate) use origins::OriginMap;
 pub(crate) use tables::{Convert, TableRows, convert};
 pub(crate) use texts::Texts;
 

@@ -8,9 +8,10 @@ mod error;
 mod events;
 mod flows;
 mod follow;
-mod gap;
+mod fuzz;
 mod json;
 mod logs;
+mod newest;
 mod openapi;
 mod params;
 mod sql;
@@ -45,6 +46,7 @@ use crate::metrics::QueryMetrics;
 use crate::query::Query;
 use crate::query::session::Session;
 
+pub(crate) use fuzz::query_string as fuzz;
 pub use openapi::document;
 
 /// The most bytes of a request's body.
@@ -86,7 +88,6 @@ struct Limits {
     default_log_lines: u64,
     max_log_lines: u64,
     followers: usize,
-    retention_s: [u64; store::Table::COUNT],
 }
 
 impl Api {
@@ -104,7 +105,6 @@ impl Api {
             default_log_lines: u64::from(config.query.default_log_lines),
             max_log_lines: u64::from(config.query.max_log_lines),
             followers,
-            retention_s: config.limits().retention.map(|kept| kept.age_s),
         };
         let started_ns = clock.now_unix_ns();
         let (followers, stopping) = (Arc::new(Semaphore::new(followers)), CancellationToken::new());

@@ -10,6 +10,8 @@
 
 mod api;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ingest;
 mod metrics;
 pub mod query;
@@ -112,6 +114,7 @@ impl Aggregator {
             memory_bytes: config.query_memory_bytes(running),
             spill_bytes: config.query.spill_mib.saturating_mul(1 << 20),
             running,
+            retention_s: config.limits().retention.map(|kept| kept.age_s),
         };
         let spill_dir = config.data_dir.join("spill");
         let query =

@@ -1,12 +1,18 @@
 //! Query: every question to the store runs here, in bounded number, time, memory and rows.
 //!
-//! `text` reads a person's SQL; `table`, `pushdown`, `scan` and `top` make the store's tables DataFusion's; `histogram`
-//! adds the functions over latency; `session` is one request's view; `gate` bounds how many run. Queries have threads
-//! of their own, so that none of them holds up ingest.
+//! `text` reads a person's SQL; `engine` is DataFusion as it is set up; `table`, `pushdown`, `scan`, `top` and `counts`
+//! make the store's tables DataFusion's; `histogram` adds the functions over latency, `bounded` bounds those that grow;
+//! `session` is one request's view; `gap` says what its answer lacks; `gate` bounds how many run. Queries have threads of
+//! their own, so that none of them holds up ingest.
 //!
 //! Does not: know HTTP or JSON (`api`), nor write anything.
 
+mod bounded;
+mod counts;
+mod engine;
 pub mod error;
+mod fuzz;
+pub(crate) mod gap;
 mod gate;
 mod histogram;
 mod pushdown;
@@ -23,15 +29,18 @@ use std::time::Duration;
 
 use daemon::clock::Clock;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use store::Store;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use store::{Store, Table};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::metrics::QueryMetrics;
+use crate::query::engine::Engine;
 use crate::query::error::QueryError;
 use crate::query::gate::Gate;
 use crate::query::session::Session;
+
+pub(crate) use fuzz::{filter as fuzz_filter, text as fuzz_text};
 
 /// Stack of a query thread: planning recurses with the depth of a query (which `text` bounds). Only touched when used.
 const STACK_BYTES: usize = 32 << 20;
@@ -47,6 +56,8 @@ pub struct Limits {
     pub spill_bytes: u64,
     /// Queries that run at the same time.
     pub running: usize,
+    /// Seconds that rows of each table are kept.
+    pub retention_s: [u64; Table::COUNT],
 }
 
 /// Queries could not be set up.
@@ -77,7 +88,7 @@ struct Shared {
     store: Arc<Store>,
     limits: Limits,
     gate: Gate,
-    environment: Arc<RuntimeEnv>,
+    engine: Engine,
     clock: Clock,
     metrics: QueryMetrics,
     /// `None` only while it is dropped.
@@ -125,9 +136,10 @@ impl Query {
             .enable_time()
             .build()
             .map_err(BuildQueryError::Threads)?;
+        let engine = Engine::build(environment, limits.memory_bytes).map_err(BuildQueryError::Engine)?;
         let gate = Gate::new(limits.running);
         let threads = Some(threads);
-        Ok(Self(Arc::new(Shared { store, limits, gate, environment, clock, metrics, threads })))
+        Ok(Self(Arc::new(Shared { store, limits, gate, engine, clock, metrics, threads })))
     }
 
     /// The limits.
@@ -153,15 +165,9 @@ impl Query {
         let answered = tokio::time::timeout(limit, async {
             let place = shared.gate.enter().await?;
             let deadline = started + limit;
-            let environment = Arc::clone(&shared.environment);
             let snapshot = shared.store.snapshot();
-            let session = Session::new(
-                snapshot,
-                shared.clock.clone(),
-                deadline,
-                environment,
-                shared.limits.memory_bytes,
-            );
+            let session =
+                Session::new(snapshot, shared.clock.clone(), deadline, &shared.limits, shared.engine.clone());
             let Some(threads) = &shared.threads else { return Err(E::from(QueryError::Stopping)) };
             let task = threads.spawn(async move {
                 let answer = work(session).await;

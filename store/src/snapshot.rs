@@ -71,6 +71,23 @@ impl Snapshot {
         task.await.map_err(|error| RequestError::Task(error.to_string()))
     }
 
+    /// The same rows of a table in at most `parts` views that share none, so that several threads may scan them.
+    #[must_use]
+    pub fn split(&self, table: Table, parts: usize) -> Vec<Self> {
+        let at = table.index();
+        let parts = parts.clamp(1, self.segments[at].len().max(1));
+        let mut views = vec![self.clone(); parts];
+        for (part, view) in views.iter_mut().enumerate() {
+            // segments of one time lie side by side: dealt out, each part has some of every time
+            view.segments[at] =
+                Arc::new(self.segments[at].iter().skip(part).step_by(parts).cloned().collect());
+            if part > 0 {
+                view.chunks[at] = Arc::default();
+            }
+        }
+        views
+    }
+
     pub(crate) fn chunks(&self, table: Table) -> &[Arc<Chunk>] {
         &self.chunks[table.index()]
     }

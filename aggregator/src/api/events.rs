@@ -7,7 +7,8 @@ use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{Event, RangeParams, Rows, WhereParams};
 use crate::api::params::Params;
 use crate::api::wheres::{Values, clause};
-use crate::api::{Api, gap};
+use crate::api::{Api, newest};
+use crate::query::gap;
 
 /// Rows unless the request says otherwise.
 const ROWS: u64 = 100;
@@ -24,14 +25,13 @@ pub(crate) async fn events(api: Api, mut params: Params) -> Result<Body, ApiErro
     let wheres = params.wheres()?;
     let limit = params.number("limit", ROWS, api.0.limits.max_rows as u64)?;
     params.end()?;
-    let mut values = Values::default();
-    let conditions = clause(Table::Process, range, &wheres, &mut values)?;
-    let query = format!("SELECT * FROM process {conditions} ORDER BY ts DESC LIMIT {limit}");
+    // a mistake in a condition is found before anything runs
+    clause(Table::Process, range, &wheres, &mut Values::default())?;
     let max_rows = api.0.limits.max_rows;
     api.answer("events", move |session| async move {
         let mut answer = Answer::objects(max_rows);
-        session.own(&query, values.0, &mut answer).await?;
-        gap::losses(&session, range, &["process"]).await?;
+        newest::rows(&session, Table::Process, range, wheres, limit, &mut answer).await?;
+        gap::note(&session, range.ns(), &[Table::Process]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

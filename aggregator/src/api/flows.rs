@@ -7,7 +7,8 @@ use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{FlowEdge, RangeParams, Rows, WhereParams};
 use crate::api::params::Params;
 use crate::api::wheres::{Values, clause};
-use crate::api::{Api, gap};
+use crate::api::{Api, newest};
+use crate::query::gap;
 
 /// Rows unless the request says otherwise.
 const ROWS: u64 = 100;
@@ -37,16 +38,16 @@ pub(crate) async fn flows(api: Api, mut params: Params) -> Result<Body, ApiError
     params.end()?;
     let mut values = Values::default();
     let conditions = clause(Table::Flow, range, &wheres, &mut values)?;
-    let query = if is_raw {
-        format!("SELECT * FROM flow {conditions} ORDER BY ts DESC LIMIT {limit}")
-    } else {
-        edges(&conditions, sort, limit)
-    };
+    let query = edges(&conditions, sort, limit);
     let max_rows = api.0.limits.max_rows;
     api.answer("flows", move |session| async move {
         let mut answer = Answer::objects(max_rows);
-        session.own(&query, values.0, &mut answer).await?;
-        gap::losses(&session, range, &["flow"]).await?;
+        if is_raw {
+            newest::rows(&session, Table::Flow, range, wheres, limit, &mut answer).await?;
+        } else {
+            session.own(&query, values.0, &mut answer).await?;
+        }
+        gap::note(&session, range.ns(), &[Table::Flow]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

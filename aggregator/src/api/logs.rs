@@ -11,8 +11,9 @@ use crate::api::answer::{Answer, Body};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{LogCount, LogLine, LogParams, RangeParams, Rows};
 use crate::api::params::{Params, Range};
-use crate::api::{Api, gap, json};
+use crate::api::{Api, json};
 use crate::query::error::QueryError;
+use crate::query::gap;
 use crate::query::reason::{Reason, ReasonCode};
 use crate::query::session::{Session, Take};
 
@@ -38,26 +39,13 @@ pub(crate) async fn search(api: Api, mut params: Params) -> Result<Body, ApiErro
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let request = LogRequest { limit: Some(limit), newest_first: true, ..request(&mut params, range)? };
     params.end()?;
-    let kept_since = api.now_ns().saturating_sub(retention_ns(limits.retention_s[Table::Log as usize]));
     api.answer("logs", move |session| async move {
         let mut answer = Answer::objects(limit);
         lines(&session, request, &mut answer).await?;
-        if range.from_ns != i64::MIN && range.from_ns < kept_since {
-            session.reasons.add(Reason {
-                code: ReasonCode::Retention,
-                detail: String::from("the range begins before what is kept"),
-                from_ns: Some(range.from_ns),
-                to_ns: Some(kept_since),
-            });
-        }
-        gap::losses(&session, range, &["log"]).await?;
+        gap::note(&session, range.ns(), &[Table::Log]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await
-}
-
-fn retention_ns(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
 }
 
 /// The conditions that all log endpoints take.
@@ -187,7 +175,7 @@ pub(crate) async fn histogram(api: Api, mut params: Params) -> Result<Body, ApiE
                 break;
             }
         }
-        gap::losses(&session, range, &["log"]).await?;
+        gap::note(&session, range.ns(), &[Table::Log]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

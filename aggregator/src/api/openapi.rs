@@ -1,14 +1,15 @@
 //! The API's own description, generated from the endpoints and the types below.
 
+mod params;
 mod rows;
 
 use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 
+pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
 pub(crate) use self::rows::{
-    BlockSum, DropSum, Event, FlowEdge, LogCount, LogLine, LogParams, LossSum, RangeParams, Rows, SyscallSum,
-    UsageRate, WhereParams, Workload,
+    BlockSum, DropSum, Event, FlowEdge, LogCount, LogLine, LossSum, Rows, SyscallSum, UsageRate, Workload,
 };
 use crate::api::{events, flows, follow, logs, sql, status, syscalls, tables, usage, workloads};
 

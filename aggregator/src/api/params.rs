@@ -27,6 +27,13 @@ pub(crate) struct Range {
     pub(crate) to_ns: i64,
 }
 
+impl Range {
+    /// Begin and end.
+    pub(crate) fn ns(self) -> (i64, i64) {
+        (self.from_ns, self.to_ns)
+    }
+}
+
 impl Params {
     pub(crate) fn new(given: Vec<(String, String)>, now_ns: i64) -> Result<Self, ApiError> {
         if given.len() > MOST_PARAMETERS {

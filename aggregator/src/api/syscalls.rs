@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use store::Table;
 
+use crate::api::Api;
 use crate::api::answer::{Answer, Body, Rows as Kept};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{RangeParams, Rows, SyscallSum, WhereParams};
 use crate::api::params::Params;
 use crate::api::wheres::{Values, clause, shared};
-use crate::api::{Api, gap};
+use crate::query::gap;
 
 /// Rows unless the request says otherwise.
 const ROWS: u64 = 100;
@@ -67,7 +68,7 @@ pub(crate) async fn syscalls(api: Api, mut params: Params) -> Result<Body, ApiEr
         let (mut calls, mut errors) = (Kept::default(), Kept::default());
         session.own(&sums, values.0, &mut calls).await?;
         session.own(&errnos, errno_values.0, &mut errors).await?;
-        gap::losses(&session, range, &["syscall"]).await?;
+        gap::note(&session, range.ns(), &[Table::Syscall]).await?;
         let mut answer = Answer::objects(max_rows);
         for row in with_errnos(calls.0, &errors.0) {
             answer.push(&row);

@@ -2,12 +2,13 @@
 
 use store::Table;
 
+use crate::api::Api;
 use crate::api::answer::{Answer, Body};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{BlockSum, DropSum, LossSum, RangeParams, Rows, WhereParams};
 use crate::api::params::Params;
 use crate::api::wheres::{Values, clause};
-use crate::api::{Api, gap};
+use crate::query::gap;
 
 /// Rows unless the request says otherwise.
 const ROWS: u64 = 1_000;
@@ -25,7 +26,6 @@ pub(crate) async fn drops(api: Api, params: Params) -> Result<Body, ApiError> {
         groups: "\"cluster\", node, namespace, workload, workload_kind, pod, container, reason, protocol",
         sums: "sum(packets) AS packets, sum(bytes) AS bytes",
         order: "packets",
-        signals: &["flow", "drop"],
     };
     answer(api, params, sum).await
 }
@@ -45,7 +45,6 @@ pub(crate) async fn block(api: Api, params: Params) -> Result<Body, ApiError> {
                hist_quantile(hist_sum(latency_hist), 0.5) AS p50_us, \
                hist_quantile(hist_sum(latency_hist), 0.99) AS p99_us",
         order: "bytes",
-        signals: &["block"],
     };
     answer(api, params, sum).await
 }
@@ -63,7 +62,6 @@ pub(crate) async fn losses(api: Api, params: Params) -> Result<Body, ApiError> {
         groups: "node, signal, stage, reason",
         sums: "sum(\"count\") AS \"count\", min(ts) AS first_ts, max(ts) AS last_ts",
         order: "\"count\"",
-        signals: &[],
     };
     answer(api, params, sum).await
 }
@@ -73,11 +71,10 @@ struct Sum {
     groups: &'static str,
     sums: &'static str,
     order: &'static str,
-    signals: &'static [&'static str],
 }
 
 async fn answer(api: Api, mut params: Params, sum: Sum) -> Result<Body, ApiError> {
-    let Sum { table, groups, sums, order, signals } = sum;
+    let Sum { table, groups, sums, order } = sum;
     let range = params.range(3_600)?;
     let wheres = params.wheres()?;
     let limit = params.number("limit", ROWS, api.0.limits.max_rows as u64)?;
@@ -92,9 +89,7 @@ async fn answer(api: Api, mut params: Params, sum: Sum) -> Result<Body, ApiError
     api.answer(table.name(), move |session| async move {
         let mut answer = Answer::objects(max_rows);
         session.own(&query, values.0, &mut answer).await?;
-        if !signals.is_empty() {
-            gap::losses(&session, range, signals).await?;
-        }
+        gap::note(&session, range.ns(), &[table]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

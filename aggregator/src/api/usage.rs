@@ -1,13 +1,20 @@
 //! `GET /usage`: CPU, memory, I/O, network and waiting per workload, as rates and means over the range.
 
-use store::Table;
+use std::collections::BTreeMap;
 
-use crate::api::answer::{Answer, Body, Rows as Kept};
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::{Int32Type, TimestampNanosecondType};
+use futures::StreamExt as _;
+use store::{ScanRequest, Table};
+
+use crate::api::Api;
+use crate::api::answer::{Answer, Body};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{RangeParams, Rows, UsageRate, WhereParams};
 use crate::api::params::{Params, Range};
 use crate::api::wheres::{Values, clause, shared};
-use crate::api::{Api, gap};
+use crate::query::error::QueryError;
+use crate::query::gap;
 use crate::query::session::Session;
 
 /// Rows unless the request says otherwise.
@@ -60,29 +67,45 @@ pub(crate) async fn usage(api: Api, mut params: Params) -> Result<Body, ApiError
         let query = rates(range, &wheres, order, limit, &mut values)?;
         let mut answer = Answer::objects(max_rows);
         session.own(&query, values.0, &mut answer).await?;
-        gap::losses(&session, range, &["usage"]).await?;
+        gap::note(&session, range.ns(), &[Table::Usage, Table::Flow]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await
 }
 
-/// The range of the two newest windows that any node has sent.
+/// The range of the two newest windows that any node has sent, read from the store directly.
 async fn newest_windows(session: &Session, to_ns: i64) -> Result<Range, ApiError> {
     let recent = Range { from_ns: to_ns.saturating_sub(RECENT_S * NS), to_ns };
-    let mut values = Values::default();
-    let conditions = clause(Table::Usage, recent, &[], &mut values)?;
-    let query = format!(
-        "SELECT CAST(ts AS BIGINT) AS since, CAST(ts AS BIGINT) + max(window_s) * 1000000000 AS until \
-         FROM usage {conditions} GROUP BY ts ORDER BY since DESC LIMIT 2"
-    );
-    let mut rows = Kept::default();
-    session.own(&query, values.0, &mut rows).await?;
-    let numbers = |name: &str| -> Vec<i64> {
-        rows.0.iter().filter_map(|row| row.get(name).and_then(serde_json::Value::as_i64)).collect()
+    let request = ScanRequest {
+        from_ns: recent.from_ns,
+        to_ns: recent.to_ns,
+        columns: Some(["ts", "window_s"].map(str::to_owned).to_vec()),
+        ..ScanRequest::default()
     };
-    match (numbers("since").into_iter().min(), numbers("until").into_iter().max()) {
-        (Some(from_ns), Some(to_ns)) => Ok(Range { from_ns, to_ns }),
-        _ => Ok(recent),
+    let mut batches = session.snapshot.scan(Table::Usage, request).map_err(QueryError::Scan)?;
+    let mut windows: BTreeMap<i64, i64> = BTreeMap::new();
+    while let Some(batch) = batches.next().await {
+        match batch {
+            Ok(batch) => add_windows(&batch, &mut windows),
+            Err(error) if error.is_partial() => session.reasons.add_scan(&error),
+            Err(error) => return Err(QueryError::Scan(error).into()),
+        }
+    }
+    let newest: Vec<(i64, i64)> = windows.into_iter().rev().take(2).collect();
+    let from_ns = newest.iter().map(|(since, _)| *since).min();
+    let to_ns = newest.iter().map(|(since, seconds)| since.saturating_add(seconds * NS)).max();
+    Ok(from_ns.zip(to_ns).map_or(recent, |(from_ns, to_ns)| Range { from_ns, to_ns }))
+}
+
+/// Begin of a window, and its longest length in seconds.
+fn add_windows(batch: &RecordBatch, windows: &mut BTreeMap<i64, i64>) {
+    let [ts, seconds] = ["ts", "window_s"].map(|name| batch.column_by_name(name));
+    let ts = ts.and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
+    let seconds = seconds.and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let (Some(ts), Some(seconds)) = (ts, seconds) else { return };
+    for (ts, seconds) in ts.values().iter().zip(seconds.values()) {
+        let longest = windows.entry(*ts).or_default();
+        *longest = (*longest).max(i64::from(*seconds));
     }
 }
 

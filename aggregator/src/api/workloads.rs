@@ -8,6 +8,7 @@ use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{RangeParams, Rows, WhereParams, Workload};
 use crate::api::params::Params;
 use crate::api::wheres::{Values, clause, shared};
+use crate::query::gap;
 
 /// Rows unless the request says otherwise.
 const ROWS: u64 = 1_000;
@@ -52,6 +53,7 @@ pub(crate) async fn workloads(api: Api, mut params: Params) -> Result<Body, ApiE
     api.answer("workloads", move |session| async move {
         let mut answer = Answer::objects(max_rows);
         session.own(&query, values.0, &mut answer).await?;
+        gap::note(&session, range.ns(), &SEEN_BY).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

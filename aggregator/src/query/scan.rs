@@ -17,6 +17,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::StreamExt as _;
 use store::{LogRequest, Order, RowStream, ScanRequest, Snapshot, Table};
 
+use crate::query::engine::PARTITIONS;
 use crate::query::session::Reasons;
 
 /// What the store is asked.
@@ -28,11 +29,45 @@ pub(crate) enum Source {
     Logs(LogRequest),
 }
 
+impl Source {
+    fn is_bounded(&self) -> bool {
+        match self {
+            Self::Rows(request) => request.limit.is_some() || request.order != Order::Any,
+            Self::Logs(request) => request.limit.is_some(),
+        }
+    }
+}
+
+/// Lines of the log that are only counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) request: LogRequest,
+    pub(crate) reasons: Reasons,
+}
+
+/// The scan that is all of this plan, but for what hands rows on in any order.
+pub(crate) fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<&StoreScan> {
+    if let Some(scan) = plan.as_any().downcast_ref::<StoreScan>() {
+        return Some(scan);
+    }
+    match plan.children().as_slice() {
+        [child]
+            if ["CooperativeExec", "RepartitionExec", "CoalescePartitionsExec"].contains(&plan.name()) =>
+        {
+            leaf(child)
+        }
+        _ => None,
+    }
+}
+
 /// Rows of one table.
 #[derive(Debug)]
 pub(crate) struct StoreScan {
     table: Table,
     snapshot: Snapshot,
+    /// Of the snapshot, one per partition.
+    parts: Vec<Snapshot>,
     source: Source,
     schema: SchemaRef,
     is_exact: bool,
@@ -49,13 +84,16 @@ impl StoreScan {
         is_exact: bool,
         reasons: Reasons,
     ) -> Self {
+        // rows in an order, or the first so many of them, come from one place
+        let partitions = if source.is_bounded() { 1 } else { PARTITIONS };
+        let parts = snapshot.split(table, partitions);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(parts.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { table, snapshot, source, schema, is_exact, reasons, properties: Arc::new(properties) }
+        Self { table, snapshot, parts, source, schema, is_exact, reasons, properties: Arc::new(properties) }
     }
 
     /// The newest or oldest `limit` rows of the same scan; `None` where rows are filtered after it.
@@ -80,14 +118,36 @@ impl StoreScan {
         Some(Self::new(self.table, snapshot, source, schema, true, self.reasons.clone()))
     }
 
-    fn open(&self) -> Result<RowStream> {
+    /// What is asked, if it is about lines of the log and nothing is filtered after it.
+    pub(crate) fn counted(&self) -> Option<Counted> {
+        if self.table != Table::Log || !self.is_exact {
+            return None;
+        }
+        let request = match &self.source {
+            Source::Logs(request) => request.clone(),
+            Source::Rows(ScanRequest { from_ns, to_ns, equals, limit, .. }) => LogRequest {
+                from_ns: *from_ns,
+                to_ns: *to_ns,
+                equals: equals.clone(),
+                limit: *limit,
+                ..LogRequest::default()
+            },
+        };
+        let (snapshot, reasons) = (self.snapshot.clone(), self.reasons.clone());
+        request.limit.is_none().then_some(Counted { snapshot, request, reasons })
+    }
+
+    fn open(&self, part: usize) -> Result<RowStream> {
+        let (Source::Rows(ScanRequest { from_ns, to_ns, .. })
+        | Source::Logs(LogRequest { from_ns, to_ns, .. })) = &self.source;
+        self.reasons.add_scanned(self.table, (*from_ns, *to_ns));
+        let Some(snapshot) = self.parts.get(part) else { return internal_err!("no part {part} of a scan") };
         match &self.source {
-            Source::Rows(request) => self
-                .snapshot
+            Source::Rows(request) => snapshot
                 .scan(self.table, request.clone())
                 .map_err(|error| DataFusionError::External(Box::new(error))),
             Source::Logs(request) => {
-                self.snapshot.logs(request.clone()).map_err(|error| DataFusionError::Plan(error.to_string()))
+                snapshot.logs(request.clone()).map_err(|error| DataFusionError::Plan(error.to_string()))
             }
         }
     }
@@ -154,8 +214,8 @@ impl ExecutionPlan for StoreScan {
         if children.is_empty() { Ok(self) } else { internal_err!("a store scan has no children") }
     }
 
-    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.open()?;
+    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.open(partition)?;
         let schema = Arc::clone(&self.schema);
         let reasons = self.reasons.clone();
         let batches = rows.filter_map(move |item| {

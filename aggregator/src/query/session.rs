@@ -1,6 +1,7 @@
 //! One request's view: a snapshot, its tables as SQL, its share of memory, and why its answer may not be whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -8,29 +9,32 @@ use arrow::datatypes::SchemaRef;
 use daemon::clock::Clock;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt as _;
 use store::{ScanError, Snapshot, Table};
 
+use crate::query::engine::Engine;
 use crate::query::error::QueryError;
 use crate::query::reason::{Reason, ReasonCode};
-use crate::query::table::StoreTable;
-use crate::query::{histogram, text, top};
+use crate::query::{Limits, gap, text};
 
 /// The most reasons that an answer names.
 const MOST_REASONS: usize = 100;
 
 /// Why an answer is not whole; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reasons(Arc<Mutex<Vec<Reason>>>);
+pub(crate) struct Reasons(Arc<Mutex<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    reasons: Vec<Reason>,
+    scanned: BTreeSet<(Table, (i64, i64))>,
+}
 
 impl Reasons {
     pub(crate) fn add(&self, reason: Reason) {
-        let mut reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reasons = &mut self.lock().reasons;
         if reasons.len() < MOST_REASONS && !reasons.contains(&reason) {
             reasons.push(reason);
         }
@@ -43,7 +47,23 @@ impl Reasons {
     }
 
     pub(crate) fn list(&self) -> Vec<Reason> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().reasons.clone()
+    }
+
+    /// Rows of this table with `from <= ts < to` were read for the answer.
+    pub(crate) fn add_scanned(&self, table: Table, range: (i64, i64)) {
+        let scanned = &mut self.lock().scanned;
+        if scanned.len() < MOST_REASONS {
+            scanned.insert((table, range));
+        }
+    }
+
+    fn scanned(&self) -> BTreeSet<(Table, (i64, i64))> {
+        self.lock().scanned.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,8 +90,8 @@ pub(crate) struct Session {
     pub(crate) clock: Clock,
     /// On the clock's monotonic scale.
     pub(crate) deadline: Duration,
-    environment: Arc<RuntimeEnv>,
-    memory_bytes: usize,
+    retention_s: [u64; Table::COUNT],
+    engine: Engine,
 }
 
 impl Session {
@@ -79,10 +99,19 @@ impl Session {
         snapshot: Snapshot,
         clock: Clock,
         deadline: Duration,
-        environment: Arc<RuntimeEnv>,
-        memory_bytes: usize,
+        limits: &Limits,
+        engine: Engine,
     ) -> Self {
-        Self { snapshot, reasons: Reasons::default(), clock, deadline, environment, memory_bytes }
+        let retention_s = limits.retention_s;
+        Self { snapshot, reasons: Reasons::default(), clock, deadline, retention_s, engine }
+    }
+
+    /// Rows of the table from before this time may have gone, ns.
+    pub(crate) fn kept_since_ns(&self, table: Table) -> i64 {
+        let at = Table::ALL.iter().position(|other| *other == table).unwrap_or_default();
+        let kept_ns = u128::from(self.retention_s[at]) * 1_000_000_000;
+        let now_ns = i64::try_from(self.clock.now_unix_ns()).unwrap_or(i64::MAX);
+        now_ns.saturating_sub(i64::try_from(kept_ns).unwrap_or(i64::MAX))
     }
 
     /// Time that is left.
@@ -102,7 +131,11 @@ impl Session {
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(|_refused| text::read_only(plan_name(&plan)))?;
         let frame = context.execute_logical_plan(plan).await.map_err(QueryError::from_engine)?;
-        self.run(frame, sink).await
+        self.run(frame, sink).await?;
+        for (table, range) in self.reasons.scanned() {
+            gap::note(self, range, &[table]).await?;
+        }
+        Ok(())
     }
 
     /// An endpoint's own query, its values as parameters.
@@ -136,38 +169,7 @@ impl Session {
     }
 
     fn context(&self) -> Result<SessionContext, QueryError> {
-        let environment = RuntimeEnvBuilder::from_runtime_env(&self.environment)
-            .with_memory_pool(Arc::new(FairSpillPool::new(self.memory_bytes)))
-            .build_arc()
-            .map_err(QueryError::from_engine)?;
-        let mut config = SessionConfig::new()
-            .with_information_schema(true)
-            .with_default_catalog_and_schema("wake", "public")
-            .with_create_default_catalog_and_schema(true)
-            .with_target_partitions(2);
-        let options = config.options_mut();
-        options.sql_parser.collect_spans = true;
-        options.execution.time_zone = Some(String::from("UTC"));
-        options.explain.show_statistics = false;
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(environment)
-            .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(top::TopByTime))
-            .build();
-        let context = SessionContext::new_with_state(state);
-        for function in histogram::scalar_functions() {
-            context.register_udf(function);
-        }
-        for function in histogram::aggregate_functions() {
-            context.register_udaf(function);
-        }
-        for table in Table::ALL {
-            let provider =
-                StoreTable { table, snapshot: self.snapshot.clone(), reasons: self.reasons.clone() };
-            context.register_table(table.name(), Arc::new(provider)).map_err(QueryError::from_engine)?;
-        }
-        Ok(context)
+        self.engine.context(&self.snapshot, &self.reasons).map_err(QueryError::from_engine)
     }
 }
 

@@ -14,7 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use store::Order;
 
-use crate::query::scan::StoreScan;
+use crate::query::scan::{StoreScan, leaf};
 
 /// The most rows that the store is asked to order.
 const MOST_ROWS: usize = 100_000;
@@ -54,14 +54,5 @@ fn top(plan: &Arc<dyn ExecutionPlan>) -> Option<StoreScan> {
         return None;
     }
     let order = if first.options.descending { Order::NewestFirst } else { Order::OldestFirst };
-    let input = sort.input();
-    let scan = match input.as_any().downcast_ref::<StoreScan>() {
-        Some(scan) => scan,
-        None => match input.children().as_slice() {
-            // The wrapper that makes a leaf yield to others.
-            [child] if input.name() == "CooperativeExec" => child.as_any().downcast_ref::<StoreScan>()?,
-            _ => return None,
-        },
-    };
-    scan.top(order, limit)
+    leaf(sort.input())?.top(order, limit)
 }

@@ -49,6 +49,67 @@ async fn memory_is_limited() {
     server.stop().await;
 }
 
+/// Each would take hours, all memory, or all of the stack; each ends in time with a code that says which.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_queries_end_with_a_typed_answer() {
+    let server = Server::start_with(|config| {
+        config.query.timeout_s = 2;
+        config.query.memory_mib = 8;
+        config.query.spill_mib = 4;
+    })
+    .await;
+    let mut agent = server.agent("a").await;
+    agent.send(1, 1, &noise(1)).await.ack();
+    let many = "generate_series(1, 100000000)";
+    let nested = format!("SELECT {}1{}", "abs(".repeat(60), ")".repeat(60));
+    let deep = format!("SELECT {}1{}", "abs(".repeat(600), ")".repeat(600));
+    let wide = format!("SELECT {} FROM log", vec!["max(body)"; 900].join(", "));
+    let joins = format!(
+        "SELECT count(*) FROM log l0 {}",
+        (1..9).map(|at| format!("CROSS JOIN log l{at} ")).collect::<String>()
+    );
+    for query in [
+        joins.as_str(),
+        &format!("SELECT * FROM {many} a CROSS JOIN {many} b WHERE a.value + b.value = 0"),
+        &format!("SELECT value, repeat('x', 1000) AS t FROM {many} ORDER BY t, value DESC"),
+        &format!("SELECT array_agg(value) FROM {many}"),
+        &format!("SELECT string_agg(repeat('x', 100), '') FROM {many}"),
+        &format!("SELECT value, row_number() OVER (ORDER BY -value) FROM {many}"),
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT t.n FROM t, log) SELECT count(*) FROM t",
+        "SELECT array_repeat(1, 2000000000)",
+        "SELECT range(TIMESTAMP '1970-01-01', TIMESTAMP '2026-01-01', INTERVAL '1 millisecond')",
+        "SELECT array_length(generate_series(1, 4000000000))",
+        "SELECT length(replace(repeat('a', 1000000), 'a', repeat('b', 1000000)))",
+        "SELECT max(length(repeat(body, 100000))) FROM log",
+        "SELECT repeat('x', 2147483647)",
+        "SELECT lpad('x', 2000000000, 'y')",
+        "SELECT count(*) FROM log WHERE body ~ '(x+x+)+y(a|aa)+$'",
+        &nested,
+        &deep,
+        &wide,
+        &"(".repeat(100_000),
+        &format!("SELECT {}", vec!["1"; 3_000].join(" + ")),
+    ] {
+        let asked = tokio::time::timeout(Duration::from_secs(30), server.try_sql(query)).await;
+        let (status, body) = asked.unwrap_or_else(|_| panic!("{query:.80}: no answer"));
+        let code = body["error"]["code"].as_str().unwrap_or_default();
+        let is_typed = matches!(
+            (status, code),
+            (200, "") | (504, "timeout") | (422, "memory") | (400, "invalid") | (413, "too_large")
+        );
+        assert!(is_typed, "{query:.80}: {status} {body:.300}");
+    }
+    // what grows within bounds works as ever
+    let grown = "SELECT repeat('ab', 2), lpad('7', 3, '0'), range(0, 3), replace('abc', 'b', 'xx'), array_repeat(1, 2)";
+    assert_eq!(server.sql(grown).await, json!([["abab", "007", [0, 1, 2], "axxc", [1, 1]]]));
+    // nobody else suffers, and every place is free again
+    let answer =
+        poll(async || server.try_sql("SELECT count(*) FROM log").await, |(status, _)| *status == 200).await;
+    assert_eq!(answer.1["rows"], json!([[200]]), "{answer:?}");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_queries_than_may_wait_are_refused() {
     let server = Server::start_with(|config| {

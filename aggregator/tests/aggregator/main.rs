@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic rather than return errors")]
 
 mod agent;
+mod counts;
 mod hostile;
 mod killed;
 mod limits;

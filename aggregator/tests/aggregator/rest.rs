@@ -233,9 +233,44 @@ async fn losses_make_an_answer_incomplete_and_say_why() {
     assert_eq!(flows["reasons"][0]["detail"], "12 flow lost at kernel: map_full");
     assert!(flows["reasons"][0]["from"].is_string() && flows["reasons"][0]["to"].is_string());
     assert_eq!(server.get("/api/v1/events", &[]).await["complete"], true, "another signal");
+    for (query, is_complete) in [
+        ("SELECT count(*) FROM flow", false),
+        ("SELECT count(*) FROM flow WHERE ts < now() - INTERVAL '1 hour'", true),
+        ("EXPLAIN SELECT count(*) FROM flow", true),
+        ("SELECT count(*) FROM process", true),
+        ("SELECT count(*) FROM loss", true),
+    ] {
+        let (_, answer) = server.try_sql(query).await;
+        assert_eq!(answer["complete"], is_complete, "{query}: {answer}");
+    }
     let losses = server.get("/api/v1/losses", &[]).await;
     assert_eq!(losses["rows"][0]["count"], json!(12));
     assert_eq!(losses["rows"][0]["node"], "a");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_from_before_what_is_kept_is_said() {
+    let server = filled().await;
+    let reasons = |answer: &Value| -> Vec<String> {
+        let reasons = answer["reasons"].as_array().unwrap();
+        reasons.iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect()
+    };
+    for path in ["logs", "logs/histogram", "flows", "usage", "syscalls", "events", "drops", "block", "losses"]
+    {
+        let path = format!("/api/v1/{path}");
+        let old = server.get(&path, &[("from", "2020-01-01")]).await;
+        assert!(reasons(&old).contains(&String::from("retention")), "{path}: {old}");
+        let new = server.get(&path, &[("from", "-1h")]).await;
+        assert!(reasons(&new).is_empty(), "{path}: {new}");
+    }
+    for (query, expected) in [
+        ("SELECT count(*) FROM log WHERE ts >= '2020-01-01T00:00:00Z'", vec!["retention"]),
+        ("SELECT body FROM log WHERE ts >= '2020-01-01T00:00:00Z'", vec!["retention"]),
+        ("SELECT count(*) FROM log", vec![]),
+    ] {
+        assert_eq!(reasons(&server.try_sql(query).await.1), expected, "{query}");
+    }
     server.stop().await;
 }
 

@@ -1,16 +1,15 @@
-//! What an answer lacks because agents lost it: the loss ledger's entries in its range become its reasons.
+//! What an answer lacks: rows that agents lost, and rows of before what is kept.
 //!
-//! Read from the store directly: it is asked with every answer, and planning SQL for it would cost more than most answers.
+//! The loss ledger is read from the store directly: it is asked with every answer, and planning SQL for it would cost more
+//! than most answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use futures::StreamExt as _;
 use store::{ScanRequest, Table};
 
-use crate::api::error::ApiError;
-use crate::api::params::Range;
 use crate::query::error::QueryError;
 use crate::query::reason::{Reason, ReasonCode};
 use crate::query::session::Session;
@@ -26,26 +25,59 @@ struct Lost {
     to_ns: i64,
 }
 
-/// Adds the losses of these signals in the range to the session's reasons, the largest first.
-pub(crate) async fn losses(session: &Session, range: Range, signals: &[&str]) -> Result<(), ApiError> {
+/// The ledger's signals that a table's rows are made from.
+fn signals(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::Log => &["log"],
+        Table::Flow => &["flow"],
+        Table::Drop => &["flow", "drop"],
+        Table::Usage => &["usage"],
+        Table::Syscall | Table::SyscallLatency => &["syscall"],
+        Table::Block => &["block"],
+        Table::Process => &["process"],
+        // the ledger itself
+        Table::Loss => &[],
+    }
+}
+
+/// Adds to the session's reasons what an answer from these tables and times lacks.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub(crate) async fn note(
+    session: &Session,
+    (from_ns, to_ns): (i64, i64),
+    tables: &[Table],
+) -> Result<(), QueryError> {
+    for table in tables {
+        let kept_since = session.kept_since_ns(*table);
+        if from_ns != i64::MIN && from_ns < kept_since {
+            session.reasons.add(Reason {
+                code: ReasonCode::Retention,
+                detail: format!("the range begins before what is kept of {}", table.name()),
+                from_ns: Some(from_ns),
+                to_ns: Some(kept_since),
+            });
+        }
+    }
+    let wanted: BTreeSet<&str> = tables.iter().flat_map(|table| signals(*table)).copied().collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let columns = ["signal", "stage", "reason", "count", "ts", "window_s"];
-    let request = ScanRequest {
-        from_ns: range.from_ns,
-        to_ns: range.to_ns,
-        columns: Some(columns.map(str::to_owned).to_vec()),
-        ..ScanRequest::default()
-    };
+    let columns = Some(columns.map(str::to_owned).to_vec());
+    let request = ScanRequest { from_ns, to_ns, columns, ..ScanRequest::default() };
     let mut rows = session.snapshot.scan(Table::Loss, request).map_err(QueryError::Scan)?;
     let mut lost = BTreeMap::new();
     while let Some(batch) = rows.next().await {
         match batch {
             Ok(batch) => add(&batch, &mut lost),
             Err(error) if error.is_partial() => session.reasons.add_scan(&error),
-            Err(error) => return Err(QueryError::Scan(error).into()),
+            Err(error) => return Err(QueryError::Scan(error)),
         }
     }
     let mut lost: Vec<(Place, Lost)> = lost.into_iter().collect();
-    lost.retain(|([signal, ..], _)| signals.contains(&signal.as_str()));
+    lost.retain(|([signal, ..], lost)| lost.count > 0 && wanted.contains(signal.as_str()));
     lost.sort_by_key(|(_, lost)| std::cmp::Reverse(lost.count));
     for ([signal, stage, reason], Lost { count, from_ns, to_ns }) in lost {
         let detail = format!("{count} {signal} lost at {stage}: {reason}");

@@ -1,0 +1,244 @@
+//! `count(*)` of log lines by minute, level, workload or namespace is a question that the store has counted already.
+//!
+//! A physical rule: the first stage of such an aggregation, directly over a scan of `log` that filters exactly, becomes
+//! one histogram request, which sketches answer where they are exact and rows where they are not. Later stages stay.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampNanosecondArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use store::{Histogram, HistogramBy, HistogramRequest, Table};
+
+use crate::query::scan::{Counted, leaf};
+
+const MINUTE_NS: i64 = 60_000_000_000;
+/// The most buckets that the store is asked for; beyond, rows are counted.
+const MOST_BUCKETS: i64 = 50_000;
+
+/// The rule.
+#[derive(Debug)]
+pub(crate) struct CountsFromSketches;
+
+impl PhysicalOptimizerRule for CountsFromSketches {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match counts(&plan) {
+            Some(counts) => Ok(Transformed::yes(Arc::new(counts) as Arc<dyn ExecutionPlan>)),
+            None => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "CountsFromSketches"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// What a column of the answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    Bucket,
+    Key,
+}
+
+fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<LogCounts> {
+    let aggregate = plan.as_any().downcast_ref::<AggregateExec>()?;
+    let is_first = matches!(
+        aggregate.mode(),
+        AggregateMode::Partial | AggregateMode::Single | AggregateMode::SinglePartitioned
+    );
+    let [count] = aggregate.aggr_expr() else { return None };
+    let counts_rows = count.fun().name() == "count" && !count.is_distinct() && count.order_bys().is_empty();
+    let counts_all = count
+        .expressions()
+        .iter()
+        .all(|of| of.as_any().downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()));
+    if !is_first || !counts_rows || !counts_all || aggregate.filter_expr().iter().any(Option::is_some) {
+        return None;
+    }
+    let counted = leaf(aggregate.input())?.counted()?;
+    let (mut groups, mut step_ns, mut by) = (Vec::new(), None, HistogramBy::Time);
+    if !aggregate.group_expr().is_single() {
+        return None;
+    }
+    for (group, _) in aggregate.group_expr().expr() {
+        match grouping(group)? {
+            Grouping::Step(step) if step_ns.is_none() => {
+                step_ns = Some(step);
+                groups.push(Group::Bucket);
+            }
+            Grouping::Key(key) if by == HistogramBy::Time => {
+                by = key;
+                groups.push(Group::Key);
+            }
+            _ => return None,
+        }
+    }
+    let logs = counted.request.clone();
+    let is_bounded = logs.from_ns != i64::MIN && logs.to_ns != i64::MAX;
+    if step_ns.is_some_and(|step| is_bounded && logs.to_ns.saturating_sub(logs.from_ns) / step > MOST_BUCKETS)
+    {
+        return None;
+    }
+    let request = HistogramRequest { logs, step_ns, by };
+    Some(LogCounts::new(counted, request, groups, aggregate.schema()))
+}
+
+enum Grouping {
+    Step(i64),
+    Key(HistogramBy),
+}
+
+fn grouping(group: &Arc<dyn PhysicalExpr>) -> Option<Grouping> {
+    if let Some(column) = group.as_any().downcast_ref::<Column>() {
+        return Some(Grouping::Key(match column.name() {
+            "level" => HistogramBy::Level,
+            "workload" => HistogramBy::Workload,
+            "namespace" => HistogramBy::Namespace,
+            _ => return None,
+        }));
+    }
+    let function = group.as_any().downcast_ref::<ScalarFunctionExpr>()?;
+    let [width, of] = function.args() else { return None };
+    if of.as_any().downcast_ref::<Column>()?.name() != "ts" {
+        return None;
+    }
+    let width = width.as_any().downcast_ref::<Literal>()?.value();
+    let step = match (function.name(), width) {
+        ("date_trunc", unit) => match unit.try_as_str()?? {
+            "minute" => MINUTE_NS,
+            "hour" => 60 * MINUTE_NS,
+            "day" => 1_440 * MINUTE_NS,
+            _ => return None,
+        },
+        // days of an interval may be of any length; in UTC, where `ts` is, they are not
+        ("date_bin", ScalarValue::IntervalMonthDayNano(Some(width))) if width.months == 0 => {
+            i64::from(width.days).checked_mul(1_440 * MINUTE_NS)?.checked_add(width.nanoseconds)?
+        }
+        _ => return None,
+    };
+    // shorter ones are in no sketch
+    (step > 0 && step % MINUTE_NS == 0).then_some(Grouping::Step(step))
+}
+
+/// Counts of log lines.
+#[derive(Debug)]
+struct LogCounts {
+    counted: Counted,
+    request: HistogramRequest,
+    groups: Vec<Group>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl LogCounts {
+    fn new(counted: Counted, request: HistogramRequest, groups: Vec<Group>, schema: SchemaRef) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Self { counted, request, groups, schema, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for LogCounts {
+    fn fmt_as(&self, _kind: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "LogCounts: by={:?}", self.request.by)?;
+        if let Some(step) = self.request.step_ns {
+            write!(formatter, ", step={} s", step / 1_000_000_000)?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for LogCounts {
+    fn name(&self) -> &str {
+        "LogCounts"
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("counts of log lines have no children") }
+    }
+
+    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let Counted { snapshot, reasons, .. } = self.counted.clone();
+        let (request, groups, schema) = (self.request.clone(), self.groups.clone(), Arc::clone(&self.schema));
+        reasons.add_scanned(Table::Log, (request.logs.from_ns, request.logs.to_ns));
+        let counted = async move {
+            let counts = snapshot.log_histogram(request).await;
+            let counts = counts.map_err(|error| DataFusionError::Plan(error.to_string()))?;
+            counts.errors.iter().for_each(|error| reasons.add_scan(error));
+            batch(&counts, &groups, &schema)
+        };
+        let stream = futures::stream::once(counted);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+    }
+}
+
+fn batch(counts: &Histogram, groups: &[Group], schema: &SchemaRef) -> Result<RecordBatch> {
+    let buckets = &counts.buckets;
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for (group, field) in groups.iter().zip(schema.fields()) {
+        let column: ArrayRef = match group {
+            Group::Bucket => Arc::new(TimestampNanosecondArray::from_iter_values(
+                buckets.iter().map(|bucket| bucket.start_ns),
+            )),
+            // what is absent is no empty text, except where a column is never absent
+            Group::Key => Arc::new(StringArray::from_iter(
+                buckets
+                    .iter()
+                    .map(|bucket| (!bucket.key.is_empty() || !field.is_nullable()).then_some(&bucket.key)),
+            )),
+        };
+        columns.push(cast(&column, field.data_type())?);
+    }
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let counted: Vec<i64> = match groups {
+        // without groups there is always one row
+        [] => vec![buckets.iter().map(|bucket| number(bucket.count)).sum()],
+        _ => buckets.iter().map(|bucket| number(bucket.count)).collect(),
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(counted.len()));
+    columns.push(Arc::new(Int64Array::from(counted)));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}

@@ -1,0 +1,108 @@
+//! DataFusion as Wake sets it up. What every query has in common (functions, rules, settings) is made once; a query adds
+//! its own tables and memory.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
+    TableProvider,
+};
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use store::{Snapshot, Table};
+
+use crate::query::session::Reasons;
+use crate::query::table::StoreTable;
+use crate::query::{bounded, counts, histogram, top};
+
+const CATALOG: &str = "wake";
+const SCHEMA: &str = "public";
+/// Parts that a query's work is cut into.
+pub(crate) const PARTITIONS: usize = 2;
+
+/// What queries have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    base: Arc<SessionState>,
+    environment: Arc<RuntimeEnv>,
+    memory_bytes: usize,
+}
+
+impl Engine {
+    /// `environment` is where queries spill to, `memory_bytes` what each may hold before it does.
+    pub(crate) fn build(environment: Arc<RuntimeEnv>, memory_bytes: usize) -> Result<Self> {
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, SCHEMA)
+            .with_create_default_catalog_and_schema(false)
+            .with_target_partitions(PARTITIONS);
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        options.execution.time_zone = Some(String::from("UTC"));
+        options.explain.show_statistics = false;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(top::TopByTime))
+            .with_physical_optimizer_rule(Arc::new(counts::CountsFromSketches))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        histogram::scalar_functions().into_iter().for_each(|function| context.register_udf(function));
+        histogram::aggregate_functions().into_iter().for_each(|function| context.register_udaf(function));
+        let known = context.state();
+        let growing = bounded::functions(|name| known.scalar_functions().get(name).cloned());
+        growing.into_iter().for_each(|function| context.register_udf(function));
+        Ok(Self { base: Arc::new(context.state()), environment, memory_bytes })
+    }
+
+    /// A context for one query over one view of the store.
+    pub(crate) fn context(&self, snapshot: &Snapshot, reasons: &Reasons) -> Result<SessionContext> {
+        let environment = RuntimeEnvBuilder::from_runtime_env(&self.environment)
+            .with_memory_pool(Arc::new(FairSpillPool::new(self.memory_bytes)))
+            .build_arc()?;
+        let schema = Arc::new(StoreSchema { snapshot: snapshot.clone(), reasons: reasons.clone() });
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, schema)?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
+            .with_runtime_env(environment)
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        Ok(SessionContext::new_with_state(state))
+    }
+}
+
+/// The store's tables, each made when a query names it.
+#[derive(Debug)]
+struct StoreSchema {
+    snapshot: Snapshot,
+    reasons: Reasons,
+}
+
+#[tonic::async_trait]
+impl SchemaProvider for StoreSchema {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn table_names(&self) -> Vec<String> {
+        Table::ALL.map(|table| table.name().to_owned()).to_vec()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let table = Table::ALL.into_iter().find(|table| table.name() == name);
+        Ok(table.map(|table| {
+            let (snapshot, reasons) = (self.snapshot.clone(), self.reasons.clone());
+            Arc::new(StoreTable { table, snapshot, reasons }) as Arc<dyn TableProvider>
+        }))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        Table::ALL.into_iter().any(|table| table.name() == name)
+    }
+}

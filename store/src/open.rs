@@ -103,7 +103,8 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
         wal_given_up: -1,
         stopped: None,
         disk_full: false,
-        remembered_through: contents.next_lsn - 1,
+        // nothing goes before the list is written anew: `next_lsn` may be ahead of it
+        remembered_through: -1,
         sealed_through: Table::ALL.map(sealed),
         doomed: Vec::new(),
     })

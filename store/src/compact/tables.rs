@@ -1,6 +1,7 @@
 //! Merging segments of every other table: row by row in the table's order, a few batches in memory.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
@@ -83,7 +84,7 @@ impl Keys {
     }
 
     fn of(&self, batch: &RecordBatch) -> Result<Rows, SealError> {
-        let columns: Vec<_> = self.columns.iter().map(|column| batch.column(*column).clone()).collect();
+        let columns: Vec<_> = self.columns.iter().map(|column| Arc::clone(batch.column(*column))).collect();
         let rows = self.converter.convert_columns(&columns);
         rows.map_err(|source| SealError::Arrange { table: self.table.name(), source })
     }

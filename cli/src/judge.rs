@@ -55,9 +55,11 @@ pub(crate) fn judge(args: &JudgeArgs, out: &Out) -> anyhow::Result<()> {
                 bail!("several paths: exports need --change-at TIME and --workload NAME");
             };
             let named = path.file_name().is_some_and(|name| name == "case.json");
+            if path.is_file() && !named {
+                bail!("{} is an export: add --change-at TIME and --workload NAME", path.display());
+            }
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            read::case(if named { parent } else { path })
-                .context("an export needs --change-at and --workload")?
+            read::case(if named { parent } else { path })?
         }
     };
     let judged = effects::judge::judge(&case);

@@ -130,9 +130,10 @@ impl Arms {
             size: Some(Size {
                 baseline: 1.0 - before,
                 observed: 1.0 - failed,
-                interval: (before - failed - half, (before - failed + half).min(before)),
+                interval: ((before - failed - half).max(before - 1.0), (before - failed + half).min(before)),
             }),
-            detectable: None,
+            // more failures than that are outside the interval
+            detectable: Some((before - failed - half).clamp(before - 1.0, 0.0)),
             onset: self.onset,
             ended: None,
             latest: Some(self.last),

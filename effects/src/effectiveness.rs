@@ -41,7 +41,7 @@ const SEED: u64 = 1;
 /// is above zero.
 #[must_use]
 pub fn effectiveness(targets: &[Target], recovering_before: bool, ready: bool) -> Option<Score> {
-    let (value, signals) = score(targets, |v| mean(v))?;
+    let (value, signals) = score(targets, mean)?;
     let mut rng = Rng::new(SEED);
     let mut draws: Vec<f64> = Vec::with_capacity(DRAWS as usize);
     for _ in 0..DRAWS {

@@ -27,6 +27,8 @@ impl What {
 pub enum Design {
     /// New pods against the pods that were there before, and beside them.
     Concurrent,
+    /// Workloads that the change cannot reach.
+    Synthetic,
     /// The same clock on earlier days.
     Seasonal,
     /// The hour before.
@@ -41,6 +43,7 @@ impl Design {
     pub fn name(self) -> &'static str {
         match self {
             Self::Concurrent => "concurrent",
+            Self::Synthetic => "synthetic",
             Self::Seasonal => "seasonal",
             Self::Short => "short",
             Self::Waiting => "waiting",

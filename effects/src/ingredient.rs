@@ -8,6 +8,8 @@ pub enum Ingredient {
     Placebos,
     /// The same clock on earlier days.
     Seasonal,
+    /// The other workloads.
+    Synthetic,
     /// New pods against old pods.
     Concurrent,
     /// Noticing pods that never report.
@@ -24,9 +26,10 @@ pub enum Ingredient {
 
 impl Ingredient {
     /// Every part, in a fixed order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Placebos,
         Self::Seasonal,
+        Self::Synthetic,
         Self::Concurrent,
         Self::Silence,
         Self::Views,
@@ -41,6 +44,7 @@ impl Ingredient {
         match self {
             Self::Placebos => "placebos",
             Self::Seasonal => "seasonal",
+            Self::Synthetic => "synthetic",
             Self::Concurrent => "concurrent",
             Self::Silence => "silence",
             Self::Views => "views",

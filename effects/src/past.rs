@@ -14,6 +14,7 @@ use crate::ingredient::Ingredient;
 use crate::line::{Source, line};
 use crate::samples::Samples;
 use crate::stats::robust::median;
+use crate::synthetic::Synthetic;
 use crate::track::{Plan, Reference, Side};
 use crate::work::Work;
 use crate::working::Unit;
@@ -55,11 +56,12 @@ pub(crate) struct Past {
     pub(crate) source: Source,
     pub(crate) unit: Unit,
     pub(crate) work: Option<Work>,
+    pub(crate) synthetic: Option<Synthetic>,
     pub(crate) plan: Plan,
     /// Harm, then its mirror where that was learnt.
     pub(crate) sides: Vec<Side>,
     pub(crate) references: Vec<Arc<Reference>>,
-    step_s: i64,
+    pub(crate) step_s: i64,
     horizon: usize,
     /// The plan before it was decided whether days can be calibrated.
     every_day: Plan,
@@ -175,6 +177,18 @@ impl Past {
         for &(time, value) in &past {
             grid.put(time, unit.into_working(value));
         }
+        // neighbours are many, and a wrong alarm about one harms nobody's verdict
+        let others = mirror && source == Source::Workload && left_out != Some(Ingredient::Synthetic);
+        let key = (workload, signal);
+        let synthetic = others.then(|| Synthetic::fit(facts, samples, key, start, &grid)).flatten();
+        if let Some(synthetic) = &synthetic {
+            let times: Vec<i64> = past.iter().map(|s| s.0).collect();
+            let off = synthetic.off((facts, samples), signal, start, step_s, &times);
+            grid = grid.bare();
+            for (&(time, value), off) in past.iter().zip(&off) {
+                off.iter().for_each(|off| grid.put(time, unit.into_working(value) - off));
+            }
+        }
         let last = grid.cell(start);
         let horizon = horizon((start, until), step_s);
         let every_day = Plan::at(&grid, last).ok_or(Untestable::NothingRecent)?;
@@ -183,8 +197,20 @@ impl Past {
         let side = unit.side(signal);
         let sides: Vec<Side> = std::iter::once(side).chain(side.mirror().filter(|_| mirror)).collect();
         let references = Reference::build(&grid, &plan, last, horizon, (&sides, unit.floor()), left_out);
-        let past =
-            Self { source, unit, work, plan, sides, references, step_s, horizon, every_day, first, start };
+        let past = Self {
+            source,
+            unit,
+            work,
+            synthetic,
+            plan,
+            sides,
+            references,
+            step_s,
+            horizon,
+            every_day,
+            first,
+            start,
+        };
         Ok((past, grid))
     }
 
@@ -202,7 +228,7 @@ impl Past {
         // levels of pods are taken up to the start, so a line put together from them moves with it
         let fixed = source == Source::Workload || !facts.relative.contains(&signal);
         let same = source == self.source && horizon((start, until), self.step_s) == self.horizon;
-        if !(sides && fixed && same && fresh(self.first, self.start, start)) {
+        if !(sides && fixed && same && self.synthetic.is_none() && fresh(self.first, self.start, start)) {
             return None;
         }
         let mut grid = Grid::new(self.first, start, self.step_s);
@@ -246,38 +272,4 @@ fn requests(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::case::Entity;
-    use crate::simulate::{Noise, Rng, Scenario, simulate};
-
-    /// A day of one line, and how many lines were learnt for windows of an hour that begin at these times.
-    fn learnt(starts: &[i64]) -> usize {
-        let (facts, _) = simulate(Scenario::Nothing, 1, 5.0);
-        let mut samples = Samples::default();
-        let entity = Entity::Workload("front".to_owned());
-        for (i, v) in Noise::Ar(0.6).series(&mut Rng::new(1), 1_600, 0, 60).into_iter().enumerate() {
-            samples.add(&facts, &entity, Signal::Gauge, (i as i64 + 1) * 60, v);
-        }
-        let mut pasts = Pasts::new(None);
-        for start in starts {
-            let window = (*start, start + 3_600);
-            let (past, grid) =
-                pasts.of(&facts, &samples, ("front", Signal::Gauge), window, true).expect("there is a past");
-            assert!(past.start <= *start, "nothing later than the change is used");
-            assert_eq!(grid.cell(*start), grid.cells() - 1, "the grid ends where the change begins");
-        }
-        pasts.learnt
-    }
-
-    #[test]
-    fn a_past_serves_until_its_history_has_grown_by_a_part() {
-        // nineteen hours after the first sample, before any earlier day could serve as a control
-        let day = 70_000;
-        assert_eq!(learnt(&[day]), 1);
-        assert_eq!(learnt(&[day, day, day + 5, day + 600, day + 2_900]), 1);
-        assert_eq!(learnt(&[day, day + 3_000]), 2);
-        // never backwards: what was learnt for a later change knows too much
-        assert_eq!(learnt(&[day, day - 600]), 2);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use crate::line::{Source, line};
 use crate::past::{MOST_CELLS, Pasts, Untestable};
 use crate::samples::Samples;
 use crate::stats::robust::top_mean;
+use crate::synthetic::Synthetic;
 use crate::track::{Reference, Side, Tracker};
 use crate::watch::ALPHA;
 use crate::work::Work;
@@ -30,6 +31,8 @@ pub struct Probe {
     done: i64,
     seasonal: bool,
     work: Option<Work>,
+    synthetic: Option<Synthetic>,
+    step_s: i64,
 }
 
 impl Probe {
@@ -65,6 +68,8 @@ impl Probe {
             last,
             seasonal: past.plan.seasonal(),
             work: past.work,
+            synthetic: past.synthetic.clone(),
+            step_s: past.step_s,
             history: if past.plan.seasonal() { history } else { history.bare() },
             worse,
             better,
@@ -80,14 +85,17 @@ impl Probe {
         if let Some(work) = &self.work {
             fresh = work.per_request(facts, samples, &self.workload, self.start, (self.done, now), &fresh);
         }
-        for (time, value) in fresh {
+        let off = self.off(facts, samples, &fresh);
+        for ((time, value), off) in fresh.into_iter().zip(off) {
+            // donors without a sample leave a gap
+            let Some(off) = off else { continue };
             let k = self.history.cell(time) - self.last;
             // a second sample in a cell already taken cannot be placed
             if k < 1 || k <= self.worse.1.cells() as i64 || k > MOST_CELLS {
                 continue;
             }
             for gap in self.worse.1.cells() as i64 + 1..=k {
-                let y = if gap == k { self.unit.into_working(value) } else { f64::NAN };
+                let y = if gap == k { self.unit.into_working(value) - off } else { f64::NAN };
                 self.worse.1.push(&self.history, y);
                 if let Some((_, tracker)) = &mut self.better {
                     tracker.push(&self.history, y);
@@ -96,6 +104,13 @@ impl Probe {
             }
         }
         self.done = self.done.max(now);
+    }
+
+    /// What the other workloads take off each value; nothing without such a control.
+    fn off(&self, facts: &Case, samples: &Samples, fresh: &[(i64, f64)]) -> Vec<Option<f64>> {
+        let Some(synthetic) = &self.synthetic else { return vec![Some(0.0); fresh.len()] };
+        let times: Vec<i64> = fresh.iter().map(|s| s.0).collect();
+        synthetic.off((facts, samples), self.signal, self.start, self.step_s, &times)
     }
 
     /// What the line says so far; harm first, then its mirror. Empty before the first sample.
@@ -116,7 +131,11 @@ impl Probe {
         Some(Finding {
             workload: self.workload.clone(),
             what: What::Signal(self.signal),
-            design: if self.seasonal { Design::Seasonal } else { Design::Short },
+            design: match (&self.synthetic, self.seasonal) {
+                (Some(_), _) => Design::Synthetic,
+                (None, true) => Design::Seasonal,
+                (None, false) => Design::Short,
+            },
             direction,
             p: ratio.p,
             now: ratio.now,

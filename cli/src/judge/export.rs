@@ -13,7 +13,11 @@ pub(super) enum ExportError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("parse {path} as a query_range answer")]
     Json { path: PathBuf, source: serde_json::Error },
-    #[error("{path} holds {series} series, expected one: narrow the query")]
+    #[error("{path}: Prometheus answered with an error: {message}")]
+    Refused { path: PathBuf, message: String },
+    #[error("{path} holds no series: the query matched nothing in that range")]
+    Nothing { path: PathBuf },
+    #[error("{path} holds {series} series, expected one: sum them in the query, or select one")]
     Several { path: PathBuf, series: usize },
     #[error("{path}, row {row}, column {column}: {text:?} is not {expected}")]
     Cell { path: PathBuf, row: usize, column: &'static str, text: String, expected: &'static str },
@@ -91,7 +95,8 @@ fn read(path: &Path) -> Result<Vec<(i64, f64)>, ExportError> {
 
 #[derive(Debug, Deserialize)]
 struct Answer {
-    data: Data,
+    data: Option<Data>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,8 +112,14 @@ struct Line {
 fn range(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
     let answer: Answer =
         serde_json::from_str(text).map_err(|source| ExportError::Json { path: path.to_owned(), source })?;
-    let [line] = &answer.data.result[..] else {
-        return Err(ExportError::Several { path: path.to_owned(), series: answer.data.result.len() });
+    let Some(data) = answer.data else {
+        let message = answer.error.unwrap_or_else(|| "it holds no data".to_owned());
+        return Err(ExportError::Refused { path: path.to_owned(), message });
+    };
+    let line = match &data.result[..] {
+        [] => return Err(ExportError::Nothing { path: path.to_owned() }),
+        [line] => line,
+        several => return Err(ExportError::Several { path: path.to_owned(), series: several.len() }),
     };
     let mut samples = Vec::with_capacity(line.values.len());
     for (i, (time, value)) in line.values.iter().enumerate() {

@@ -18,7 +18,7 @@ pub(super) fn markdown(case: &Case, judged: &[Judgement]) -> Result<String, std:
     for (change, one) in case.changes.iter().zip(judged) {
         writeln!(text, "# {} on {}", change.id, change.workload)?;
         writeln!(text, "\n{}\n", sentence(case, change, one))?;
-        effects(&mut text, one)?;
+        effects(&mut text, change, one)?;
         blind(&mut text, change, one)?;
     }
     Ok(text)
@@ -64,9 +64,10 @@ fn needed(case: &Case, change: &Change, one: &Judgement) -> Vec<String> {
     let times = || case.series.iter().flat_map(|s| &s.samples).map(|s| s.0);
     let after = times().filter(|t| *t > change.start && *t <= change.observe_until).count();
     if after == 0 {
-        let until = change.observe_until - change.start;
         return vec![format!(
-            "There is no sample in the {until} s after the change. Needed: at least two after it, and samples of the hour before."
+            "No sample lies after the change (those given run from {} to {}). Needed: at least two after it, and the hour before.",
+            clock(case.span.0),
+            clock(case.span.1)
         )];
     }
     if !times().any(|t| t <= change.start) {
@@ -104,6 +105,11 @@ fn needed(case: &Case, change: &Change, one: &Judgement) -> Vec<String> {
     reasons
 }
 
+/// A time as people write it.
+fn clock(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string())
+}
+
 fn carried(one: &Judgement) -> Option<&str> {
     let weighed = one.weighed.as_ref()?;
     weighed.own.iter().filter(|(f, _)| f.p <= WORTH_SHOWING).find_map(|(_, carrier)| carrier.as_deref())
@@ -132,6 +138,11 @@ fn detectable(finding: &Finding) -> Option<String> {
     Some(format!("{} {sign}{} ({sign}{:.0} %)", finding.what.name(), round(by), 100.0 * by / base.abs()))
 }
 
+/// A probability; below one in a million no model is to be believed to the digit.
+fn probability(p: f64) -> String {
+    if p < 1e-6 { "< 0.000001".to_owned() } else { round(p) }
+}
+
 /// Three significant digits.
 fn round(v: f64) -> String {
     if v == 0.0 || !v.is_finite() {
@@ -143,7 +154,7 @@ fn round(v: f64) -> String {
     if (1e-4..1e7).contains(&shown.abs()) { format!("{shown}") } else { format!("{shown:.2e}") }
 }
 
-fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
+fn effects(text: &mut String, change: &Change, one: &Judgement) -> std::fmt::Result {
     let Some(weighed) = &one.weighed else { return Ok(()) };
     let own = weighed.own.iter().map(|(f, carrier)| (f, f.p, carrier.as_deref(), None));
     let around = weighed.around.iter().map(|n| (&n.finding, n.q, None, Some(n.relation)));
@@ -169,6 +180,9 @@ fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
             Direction::Better => format!("{} (better)", f.what.name()),
         };
         let cause = carrier.unwrap_or(match one.verdict {
+            _ if relation.is_none() && effects::transient::expected(change, f) => {
+                "expected transient, passed"
+            }
             _ if f.now < STILL => "passed",
             Verdict::Harm | Verdict::Improvement => "this change",
             Verdict::None | Verdict::Inconclusive => "not this change",
@@ -177,7 +191,7 @@ fn effects(text: &mut String, one: &Judgement) -> std::fmt::Result {
             text,
             "| {} | {signal} | {expected} | {seen} | {interval} | {} | {}, {} compared | {cause} |",
             relation.map_or(f.workload.clone(), |r| format!("{} ({})", f.workload, r.name())),
-            round(p),
+            probability(p),
             f.design.name(),
             f.compared
         )?;
@@ -199,9 +213,9 @@ fn blind(text: &mut String, change: &Change, one: &Judgement) -> std::fmt::Resul
 pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
     let reports = case.changes.iter().zip(judged).map(|(change, one)| {
         let own = one.weighed.iter().flat_map(|w| &w.own);
-        let own = own.map(|(f, carrier)| finding(f, f.p, carrier.as_deref(), "self"));
+        let own = own.map(|(f, carrier)| finding(change, f, f.p, carrier.as_deref(), "self"));
         let around = one.weighed.iter().flat_map(|w| &w.around);
-        let around = around.map(|n| finding(&n.finding, n.q, None, n.relation.name()));
+        let around = around.map(|n| finding(change, &n.finding, n.q, None, n.relation.name()));
         json!({
             "change": change.id,
             "workload": change.workload,
@@ -221,7 +235,7 @@ pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
     json!({ "case": case.id, "reports": reports.collect::<Vec<Value>>() })
 }
 
-fn finding(f: &Finding, q: f64, carrier: Option<&str>, relation: &str) -> Value {
+fn finding(change: &Change, f: &Finding, q: f64, carrier: Option<&str>, relation: &str) -> Value {
     json!({
         "workload": f.workload,
         "relation": relation,
@@ -231,6 +245,7 @@ fn finding(f: &Finding, q: f64, carrier: Option<&str>, relation: &str) -> Value 
         "q": q,
         "now": f.now,
         "ended": f.ended,
+        "expected_transient": relation == "self" && effects::transient::expected(change, f),
         "design": f.design.name(),
         "expected": f.size.map(|s| s.baseline),
         "seen": f.size.map(|s| s.observed),

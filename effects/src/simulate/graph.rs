@@ -101,6 +101,7 @@ fn state(scenario: Scenario, w: usize, since: i64) -> State {
         (Scenario::TwoHops, BACK) => State { latency: 2.0, ..USUAL },
         (Scenario::TwoHops, MIDDLE | FRONT) => State { latency: 1.9, ..USUAL },
         (Scenario::Surge, _) => State { traffic: 2.0, ..USUAL },
+        (Scenario::Quiet, _) => State { traffic: 0.2, ..USUAL },
         (Scenario::LostTraffic, MIDDLE) => State { traffic: 0.2, ..USUAL },
         _ => USUAL,
     }
@@ -109,6 +110,7 @@ fn state(scenario: Scenario, w: usize, since: i64) -> State {
 fn acts(scenario: Scenario, start: i64) -> (Vec<Change>, Vec<Pod>, Truth) {
     let place = match scenario {
         Scenario::Neighbour | Scenario::TwoHops => BACK,
+        Scenario::Quiet => FRONT,
         _ => MIDDLE,
     };
     let kind = match scenario {
@@ -135,7 +137,8 @@ fn acts(scenario: Scenario, start: i64) -> (Vec<Change>, Vec<Pod>, Truth) {
         pods_new: silent.then(|| vec!["new".to_owned()]),
         pods_old: silent.then(|| vec!["old".to_owned()]),
     };
-    let harmless = matches!(scenario, Scenario::GoodRollback | Scenario::Surge | Scenario::Nothing);
+    let harmless =
+        matches!(scenario, Scenario::GoodRollback | Scenario::Surge | Scenario::Quiet | Scenario::Nothing);
     let mut changes = vec![change("c1", place)];
     let mut harmful = vec![!harmless];
     if scenario == Scenario::OneOfTwo {

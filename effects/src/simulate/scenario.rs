@@ -23,6 +23,8 @@ pub enum Scenario {
     OneOfTwo,
     /// Twice the traffic from outside; the change did nothing.
     Surge,
+    /// Four fifths of the traffic stay away; the change of the front did nothing.
+    Quiet,
     /// A change after which nobody calls the workload any more.
     LostTraffic,
     /// New pods that never report.
@@ -33,7 +35,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario, in a fixed order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ErrorBurst,
         Self::Slower,
         Self::Leak,
@@ -44,6 +46,7 @@ impl Scenario {
         Self::GoodRollback,
         Self::OneOfTwo,
         Self::Surge,
+        Self::Quiet,
         Self::LostTraffic,
         Self::Silent,
         Self::Nothing,

@@ -144,7 +144,7 @@ fn single(facts: &Case, change: usize, evidence: &Evidence, left_out: Option<Ing
         let idle =
             |f: &Finding| direction == Direction::Better && f.what == What::Signal(Signal::RequestRate);
         let counts = own.iter().filter(|(f, carrier)| {
-            f.direction == direction && carrier.is_none() && f.now >= still && !idle(f)
+            f.direction == direction && carrier.is_none() && f.now >= still && !idle(f) && compared(f)
         });
         counts.map(|(f, _)| f.p).fold(1.0, f64::min)
     };
@@ -215,6 +215,11 @@ fn carrier(finding: &Finding, evidence: &Evidence, callees: &[&str]) -> Option<S
             && theirs.excess().abs() * calls >= CARRIED * size.excess().abs()
     };
     evidence.around.iter().map(|(_, g)| g).find(explains).map(|g| g.workload.clone())
+}
+
+/// Whether a finding was compared with enough to be evidence: a line needs placebos of its own.
+fn compared(finding: &Finding) -> bool {
+    finding.design == Design::Waiting || finding.compared >= 2
 }
 
 pub(super) fn verdict(weighed: &Weighed) -> Verdict {

@@ -49,6 +49,16 @@ fn more_traffic_from_outside_is_nobodys_doing() {
 }
 
 #[test]
+fn less_traffic_everywhere_is_nobodys_doing_where_others_show_it_too() {
+    use effects::ingredient::Ingredient;
+    use effects::judge::judge_without;
+    check(Scenario::Quiet, &[Verdict::None]);
+    let (case, _) = simulate(Scenario::Quiet, 100, 5.0);
+    let alone = judge_without(&case.check().unwrap(), Some(Ingredient::Synthetic));
+    assert_eq!(alone[0].verdict, Verdict::Harm, "without the others, the loss looks like the change's");
+}
+
+#[test]
 fn nothing_is_nothing() {
     check(Scenario::Nothing, &[Verdict::None]);
 }

@@ -125,9 +125,9 @@ pub(crate) struct Logs {
     pub(crate) ignore_case: bool,
     #[command(flatten)]
     pub(crate) scope: Scope,
-    /// The newest N lines
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
-    pub(crate) limit: u32,
+    /// The newest N lines [default: 100; with --follow 10 to begin with]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
     /// Go on with lines as they arrive, until Ctrl-C
     #[arg(short, long, conflicts_with = "histogram")]
     pub(crate) follow: bool,
@@ -153,7 +153,7 @@ pub(crate) struct Flows {
     #[arg(long, value_enum, default_value_t = FlowSort::Bytes)]
     pub(crate) sort: FlowSort,
     /// At most N rows
-    #[arg(short = 'n', long, default_value_t = 30, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 
@@ -204,7 +204,7 @@ pub(crate) struct Syscalls {
     #[arg(long, value_enum, default_value_t = SyscallSort::Count)]
     pub(crate) sort: SyscallSort,
     /// At most N rows
-    #[arg(short = 'n', long, default_value_t = 40, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 
@@ -223,7 +223,7 @@ pub(crate) struct Events {
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// The newest N events
-    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 

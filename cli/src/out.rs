@@ -28,7 +28,8 @@ pub(crate) enum Tone {
 impl Out {
     pub(crate) fn new(output: Output) -> Self {
         let terminal = io::stdout().is_terminal();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self { output, terminal, colour: terminal && !refused && output == Output::Table }
     }
 

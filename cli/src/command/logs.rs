@@ -14,9 +14,9 @@ use crate::out::Out;
 use line::Line;
 
 const BACK: &str = "1h";
-/// Lines that `--follow` begins with, if not told otherwise: the default of `-n` is for a search.
+/// Lines of a search, and those that `--follow` begins with, if not told otherwise.
+const LINES: u32 = 100;
 const FOLLOW_LINES: u32 = 10;
-const DEFAULT_LINES: u32 = 100;
 
 pub(super) async fn run(args: &Logs, client: &Client, out: &Out) -> Result<()> {
     let wanted = wanted(args);
@@ -27,15 +27,20 @@ pub(super) async fn run(args: &Logs, client: &Client, out: &Out) -> Result<()> {
     if args.follow {
         return follow(args, wanted, &line, client, out).await;
     }
-    let answer = client.rows("logs", &ranged(args, &wanted, args.limit)).await?;
+    let limit = args.limit.unwrap_or(LINES);
+    let answer = client.rows("logs", &ranged(args, &wanted, limit)).await?;
     for row in answer.rows.iter().rev() {
         print(row, &line, out)?;
     }
     if answer.rows.is_empty() && !out.is_json() {
         out.remark(&format!("no line {}; --since looks further back", args.scope.words(BACK)));
+        if let Some(term) = args.terms.iter().find(|term| as_filter(term).is_some()) {
+            out.remark(&format!(
+                "{term:?} asks for a column or an attribute; -t {term:?} looks for the text"
+            ));
+        }
     }
-    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    if answer.rows.len() >= limit && out.terminal {
+    if answer.rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX) && out.terminal {
         out.remark(&format!("the newest {limit} lines; -n shows more"));
     }
     remark_incomplete(out, &answer);
@@ -87,7 +92,7 @@ async fn follow(
         bail!("--follow has no end; leave --to out");
     }
     let mut stream = client.stream("logs/follow", &wanted).await?;
-    let limit = if args.limit == DEFAULT_LINES { FOLLOW_LINES } else { args.limit };
+    let limit = args.limit.unwrap_or(FOLLOW_LINES);
     let past = client.rows("logs", &ranged(args, &wanted, limit)).await?;
     let mut seen: HashMap<String, u32> = HashMap::new();
     for row in past.rows.iter().rev() {

@@ -26,21 +26,31 @@ const HEAD: [(&str, Align); 12] = [
     ("TASKS", Align::Right),
 ];
 
+const NOTHING: &str = "no usage of late: a window takes 10 s, so wait that long after a start; `wake status` shows whether an agent is connected";
+
 pub(super) async fn run(args: &Top, client: &Client, out: &Out) -> Result<()> {
     let params = filters(&args.filters)?;
     let once = args.once || out.is_json() || !out.terminal;
-    loop {
-        let mut answer = client.rows("usage", &params).await?;
-        sort(&mut answer.rows, args.sort);
-        if once {
-            return show_once(args, &answer, out);
-        }
-        out.text(&screen(args, &answer, out))?;
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(u64::from(args.interval))) => {}
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
-        }
+    if once {
+        return show_once(args, &look(args, &params, client).await?, out);
     }
+    let live = async {
+        loop {
+            out.text(&screen(args, &look(args, &params, client).await?, out))?;
+            tokio::time::sleep(Duration::from_secs(u64::from(args.interval))).await;
+        }
+    };
+    // heard while a request is under way, too
+    tokio::select! {
+        ended = live => ended,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+async fn look(args: &Top, params: &[(&'static str, String)], client: &Client) -> Result<Answer> {
+    let mut answer = client.rows("usage", params).await?;
+    sort(&mut answer.rows, args.sort);
+    Ok(answer)
 }
 
 fn show_once(args: &Top, answer: &Answer, out: &Out) -> Result<()> {
@@ -51,7 +61,7 @@ fn show_once(args: &Top, answer: &Answer, out: &Out) -> Result<()> {
             out.line(&serde_json::to_string(row)?)?;
         }
     } else if rows.is_empty() {
-        out.remark("no usage yet: the first window ends within 10 s of the agent's start");
+        out.remark(NOTHING);
     } else {
         let cells: Vec<Vec<Cell>> = rows.into_iter().map(cells).collect();
         for line in render(out, &HEAD, &cells) {
@@ -71,6 +81,11 @@ fn screen(args: &Top, answer: &Answer, out: &Out) -> String {
     let summary = format!("{} workloads, {total:.2} cores, sorted by {}", answer.rows.len(), by(args.sort));
     text.push_str(&out.paint(Tone::Dim, &summary));
     text.push_str("\n\n");
+    if answer.rows.is_empty() {
+        text.push_str(NOTHING);
+        text.push('\n');
+        return text;
+    }
     let cells: Vec<Vec<Cell>> = answer.rows.iter().take(limit).map(cells).collect();
     for line in render(out, &HEAD, &cells) {
         text.push_str(&line);

@@ -18,12 +18,12 @@ pub(crate) struct Cell {
 
 /// A cell in the usual colour.
 pub(crate) fn cell(text: impl Into<String>) -> Cell {
-    Cell { text: clean(&text.into()), tone: Tone::Plain }
+    toned(text, Tone::Plain)
 }
 
 /// A cell with a meaning.
 pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Cell {
-    Cell { text: clean(&text.into()), tone }
+    Cell { text: clean(&text.into()).replace('\t', " "), tone }
 }
 
 /// A number with its unit, or `-` where it could not be read: absent is not zero.
@@ -42,7 +42,7 @@ pub(crate) fn bad_if_any(number: Option<f64>) -> Cell {
     }
 }
 
-/// What comes from workloads must not move the cursor.
+/// What comes from workloads must not move the cursor: in lines of the log a tab may stay, in a cell it may not.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
@@ -55,14 +55,16 @@ pub(crate) fn render(out: &Out, head: &[(&str, Align)], rows: &[Vec<Cell>]) -> V
             *width = (*width).max(cell.text.chars().count());
         }
     }
+    let mut is_cut = false;
     if let Some((columns, _)) = out.size() {
         shrink(&mut widths, head, columns);
+        is_cut = leave_out(&mut widths, columns);
     }
     let mut lines = Vec::with_capacity(rows.len() + 1);
     let names: Vec<Cell> = head.iter().map(|(name, _)| toned(*name, Tone::Head)).collect();
     for row in std::iter::once(&names).chain(rows) {
         let mut line = String::new();
-        let last = row.len().min(widths.len()).saturating_sub(1);
+        let last = head.len().min(row.len()).saturating_sub(1);
         for (index, ((cell, width), (_, align))) in row.iter().zip(&widths).zip(head).enumerate() {
             if index > 0 {
                 line.push_str("  ");
@@ -76,9 +78,23 @@ pub(crate) fn render(out: &Out, head: &[(&str, Align)], rows: &[Vec<Cell>]) -> V
                 Align::Left => line.push_str(&format!("{painted}{space}")),
             }
         }
+        if is_cut && lines.is_empty() {
+            line.push_str(" …");
+        }
         lines.push(line.trim_end().to_owned());
     }
     lines
+}
+
+/// Columns at the right that a narrow terminal has no room for go, all but the first; whether any did.
+fn leave_out(widths: &mut Vec<usize>, columns: usize) -> bool {
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+    let is_cut = total(widths) > columns;
+    // room for the mark that something is missing
+    while is_cut && widths.len() > 1 && total(widths) + 2 > columns {
+        widths.pop();
+    }
+    is_cut
 }
 
 /// Takes what is too wide from the widest left column, down to 12.
@@ -111,7 +127,7 @@ fn cut(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Align, cell, cut, render, shrink};
+    use super::{Align, cell, cut, leave_out, render, shrink};
     use crate::args::Output;
     use crate::out::Out;
 
@@ -128,6 +144,12 @@ mod tests {
         let mut widths = [40, 6];
         shrink(&mut widths, &[("A", Align::Left), ("B", Align::Right)], 30);
         assert_eq!(widths, [22, 6]);
+        let mut widths = vec![12, 6, 6, 6];
+        assert!(leave_out(&mut widths, 30));
+        assert_eq!(widths, [12, 6, 6], "12 + 2 + 6 + 2 + 6 and the mark");
+        assert!(!leave_out(&mut widths, 28));
+        assert!(leave_out(&mut widths, 5));
+        assert_eq!(widths, [12]);
         assert_eq!(cut("system.slice/cron.service", 12), "syste…ervice");
     }
 }

@@ -8,6 +8,7 @@
 
 mod agent;
 mod effect;
+mod logs;
 mod machine;
 mod process;
 mod report;
@@ -27,6 +28,8 @@ struct Args {
 enum What {
     /// Log lines, flows and usage into a real aggregator, and questions to it.
     Store(store::StoreArgs),
+    /// Encodings of log bodies: size by part and source, encode and decode per core, each class of question.
+    Logs(logs::LogsArgs),
     /// Cost of each eBPF program and of the whole agent.
     Agent(agent::AgentArgs),
     /// One look of the effects engine over many workloads and changes, and one whole case.
@@ -37,6 +40,7 @@ enum What {
 async fn main() -> Result<()> {
     match Args::parse().what {
         What::Store(args) => store::run(args).await,
+        What::Logs(args) => logs::run(&args),
         What::Agent(args) => agent::run(args).await,
         What::Effects(args) => effect::run(&args),
     }

@@ -3,12 +3,12 @@
 mod fresh;
 mod generate;
 mod ingest;
-mod otlp;
+pub(crate) mod otlp;
 mod pack;
 mod query;
 mod server;
 mod sizes;
-mod truth;
+pub(crate) mod truth;
 
 pub(crate) use ingest::quantile;
 

@@ -20,6 +20,8 @@ pub mod fuzz;
 mod head;
 mod limits;
 mod maintain;
+#[doc(hidden)]
+pub mod measure;
 mod open;
 mod rows;
 mod scan;

@@ -6,7 +6,7 @@ use crate::{out, run, tree};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// `agent`, `store`, `effects`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
+    /// `agent`, `store`, `logs`, `effects`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
@@ -15,8 +15,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     out::step("release build of the programs and the benchmarks (long, once)");
     let mut build = run::clean("cargo");
     build.current_dir(tree::root()).args(["build", "--locked", "--release", "-p", "bench"]);
-    // the benchmarks start the programs that lie beside them; effects are a library
-    if args.bench.first().is_none_or(|bench| bench != "effects") {
+    // the benchmarks start the programs that lie beside them; effects and encodings are libraries
+    if args.bench.first().is_none_or(|bench| bench != "effects" && bench != "logs") {
         build.args(["-p", "agent", "-p", "aggregator"]);
     }
     run::check(&mut build)?;

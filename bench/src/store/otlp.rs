@@ -79,6 +79,28 @@ pub(crate) fn pack_bodies(data: &Path, out: &Path) -> Result<Truth> {
     Ok(truth)
 }
 
+/// Calls `take` with the workload, time and body of every line.
+pub(crate) fn each_line(data: &Path, mut take: impl FnMut(&str, i64, &[u8])) -> Result<()> {
+    let bodies = File::open(data.join("bodies.otlp")).context("open bodies.otlp of the data folder")?;
+    let mut bodies = BufReader::with_capacity(1 << 20, bodies);
+    let mut header = [0; 12];
+    while bodies.read_exact(&mut header).is_ok() {
+        let mut body = vec![0; u32::from_le_bytes(header[..4].try_into()?) as usize];
+        bodies.read_exact(&mut body).context("a body ends early")?;
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).context("unpack a body")?;
+        let export = Export::decode(&*plain).context("decode a body")?;
+        for resource in &export.resource_logs {
+            let workload = identity(resource).workload;
+            for record in resource.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+                let text = record.body.as_ref().map(|body| &body.text[..]).unwrap_or_default();
+                take(&workload, record.time.cast_signed(), text);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn pack(export: &Export, packer: &mut Packer) -> Result<()> {
     let mut payload = v1::Payload::default();
     let mut node = String::new();

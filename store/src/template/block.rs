@@ -125,11 +125,6 @@ impl<'a> Block<'a> {
         self.head.rows
     }
 
-    /// Templates and how many lines each has.
-    pub(crate) fn templates(&self) -> impl Iterator<Item = (&[u8], usize)> {
-        self.head.top.templates.iter().map(|template| (&template.text[..], template.lines))
-    }
-
     /// The bodies of these rows, or of all.
     pub(crate) fn bodies(&self, rows: Option<&Bits>) -> io::Result<Texts> {
         let head = Rc::clone(&self.head);

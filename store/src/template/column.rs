@@ -283,7 +283,7 @@ impl Sink {
             self.known(entry, place);
         }
         let ids: Vec<i64> = words.ids.iter().map(|id| i64::from(*id)).collect();
-        self.numbers(&ids, false);
+        self.numbers(&ids, words.in_order);
     }
 
     fn text(&mut self, values: &Texts, place: Place<'_>) {
@@ -304,6 +304,8 @@ impl Sink {
 struct Words {
     entries: Texts,
     ids: Vec<u32>,
+    /// The entries are in the order they came in: neighbours repeat each other.
+    in_order: bool,
 }
 
 impl Words {
@@ -332,8 +334,16 @@ impl Words {
             rank[*id as usize] = at;
             entries.push(interner.texts.get(*id as usize));
         }
+        if entries.len() > 256 {
+            let ranks: Vec<u64> = ids.iter().map(|id| u64::from(rank[*id as usize])).collect();
+            let steps: Vec<u64> =
+                ids.windows(2).map(|pair| zigzag(i64::from(pair[1]) - i64::from(pair[0]))).collect();
+            if planes_cost(&steps, 2) < planes_cost(&ranks, 2) {
+                return Some(Self { entries: interner.texts, ids, in_order: true });
+            }
+        }
         ids.iter_mut().for_each(|id| *id = rank[*id as usize]);
-        Some(Self { entries, ids })
+        Some(Self { entries, ids, in_order: false })
     }
 }
 

@@ -158,12 +158,13 @@ impl Split {
             let line = &all[*start as usize..*end as usize];
             split::line(line, &mut slots);
             split::mask(line, &slots, &mut template);
+            let long = template.len() > MAX_TEMPLATE;
             let full = split.templates.texts.len() >= MAX_TEMPLATES
-                || split.templates.texts.all().len() + template.len() > MAX_TEMPLATE_TEXT;
+                || split.templates.texts.all().len() + MAX_TEMPLATE > MAX_TEMPLATE_TEXT;
             if full && at < PATIENCE * 4 {
                 return None;
             }
-            if full || template.len() > MAX_TEMPLATE {
+            if full || long {
                 template.clear();
                 template.push(SLOT);
                 slots.clear();

@@ -325,7 +325,7 @@ fn may(column: &Column, test: Test<'_>) -> bool {
                 .all(|(at, byte)| byte.is_ascii_digit() || (*byte == b'-' && at == 0));
             number && test.text.len() <= 19 && (!test.is_whole() || test.text.len() >= *digits)
         }
-        Column::Integer { prefix, suffix, .. } => test.text.len() <= prefix.len() + suffix.len() + 19,
+        Column::Integer { prefix, suffix, .. } => affixed_may(prefix, suffix, test),
         Column::Hex { hex, .. } => {
             let digit = |byte: &u8| match byte {
                 b'0'..=b'9' => true,
@@ -343,6 +343,30 @@ fn may(column: &Column, test: Test<'_>) -> bool {
         Column::Time { format, .. } => format.may_hold(test.text, test.fold),
         Column::Text { .. } => true,
     }
+}
+
+/// Whether a text may lie in a number with something before and behind it.
+fn affixed_may(prefix: &[u8], suffix: &[u8], test: Test<'_>) -> bool {
+    let same = |one: &[u8], other: &[u8]| {
+        if test.fold { one.eq_ignore_ascii_case(other) } else { one == other }
+    };
+    let begins = |text: &[u8], with: &[u8]| text.get(..with.len()).is_some_and(|text| same(text, with));
+    let text = test.text;
+    for from in 0..=prefix.len() {
+        let before = &prefix[from..];
+        if begins(before, text) {
+            return true;
+        }
+        if begins(text, before) {
+            let number = &text[before.len()..];
+            let number = number.strip_prefix(b"-").unwrap_or(number);
+            let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if begins(suffix, &number[digits..]) {
+                return true;
+            }
+        }
+    }
+    suffix.windows(text.len().max(1)).any(|window| same(window, text))
 }
 
 /// Whether some shape may have it: a byte that is in none of its texts and in no slot cannot be there.

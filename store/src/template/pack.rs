@@ -1,5 +1,6 @@
 //! Streams of bytes in frames: a large stream alone, small ones together, each frame a zstd frame or plain bytes.
 
+use std::cell::RefCell;
 use std::io;
 
 use super::bad;
@@ -130,8 +131,17 @@ pub(super) fn unpack(packed: Vec<u8>, crc: u32, len: usize) -> io::Result<Vec<u8
     decompress(&packed, len)
 }
 
+thread_local! {
+    /// Making one costs as much as unpacking a small frame.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Unpacks a zstd frame that came without its magic number.
 pub(super) fn decompress(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
-    let bytes = zstd::bulk::decompress(&[MAGIC, packed].concat(), len)?;
+    let whole = [MAGIC, packed].concat();
+    let bytes = DECOMPRESSOR.with_borrow_mut(|known| match known {
+        Some(decompressor) => decompressor.decompress(&whole, len),
+        None => known.insert(zstd::bulk::Decompressor::new()?).decompress(&whole, len),
+    })?;
     if bytes.len() == len { Ok(bytes) } else { Err(bad("wrong size of a part")) }
 }

@@ -34,6 +34,11 @@ impl Tokens {
         (self.long_complete, self.longest) = (true, 0);
     }
 
+    /// How many there are for a bloom.
+    pub(crate) fn count(&self) -> usize {
+        self.set.len
+    }
+
     /// Every token of a text.
     #[inline]
     pub(crate) fn add_text(&mut self, text: &[u8]) {

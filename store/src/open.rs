@@ -17,6 +17,7 @@ use crate::head::Head;
 use crate::seal;
 use crate::segment::{Reader, Segment};
 use crate::state::{Shared, State, WalFile};
+use crate::stats::Counts;
 use crate::wal;
 use crate::{Limits, OpenError, Table};
 
@@ -71,6 +72,7 @@ pub(crate) fn open(
     let shared = Shared::new(dir.to_owned(), disk, limits, reader, manifest, state);
     let mut recovered = replay(&shared, now_ns)?;
     recovered.torn_bytes += torn_bytes;
+    Counts::add(&shared.counts.lost_records, catalog.damaged.len() as u64);
     recovered.damaged.splice(..0, catalog.damaged);
     recovered.rebuilt = catalog.rebuilt;
     let next_lsn = shared.state().last_lsn + 1;
@@ -238,7 +240,7 @@ fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
     }
     drop(state);
     let lost = u64::try_from(recovered.damaged.len()).unwrap_or(u64::MAX);
-    crate::stats::Counts::add(&shared.counts.lost_records, lost);
+    Counts::add(&shared.counts.lost_records, lost);
     Ok(recovered)
 }
 

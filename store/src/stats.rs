@@ -65,7 +65,7 @@ pub struct Counters {
     pub dropped_rows: u64,
     /// Times that a segment could not be read.
     pub unreadable_segments: u64,
-    /// Damaged parts of the WAL found at start, before its tail: acknowledged data that is lost.
+    /// Damaged parts of WAL and catalog found at start: acknowledged data, or what was known of it, is lost.
     pub lost_records: u64,
 }
 

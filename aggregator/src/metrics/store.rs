@@ -60,7 +60,7 @@ const COUNTERS: [(&str, &str, Of<StoreStats>); 15] = [
     }),
     (
         "store_lost_records",
-        "Damaged parts of the write-ahead log found at start: acknowledged data that is lost",
+        "Damaged parts of write-ahead log and catalog found at start: acknowledged data that is lost",
         |stats| stats.counters.lost_records,
     ),
     ("store_dedupe_closed_gaps", "Gaps in batch numbers that were given up", |stats| {

@@ -8,8 +8,11 @@ use std::path::Path;
 /// Changes of each input.
 const ROUNDS: u32 = 100;
 
+/// What takes any bytes.
+type Decoder = fn(&[u8]);
+
 /// Every input of these targets, and changes of it.
-pub(crate) fn all(targets: &[(&str, fn(&[u8]))]) {
+pub(crate) fn all(targets: &[(&str, Decoder)]) {
     let mut random = Random(0x5EED);
     for (target, run) in targets {
         let inputs = inputs(target);
@@ -40,7 +43,6 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
 struct Says<'a>(&'a str, &'a str, u32);
 
 impl Drop for Says<'_> {
-    #[expect(clippy::print_stderr, reason = "a test says what it was about")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("fuzz/corpus/{}/{}, change {}", self.0, self.1, self.2);

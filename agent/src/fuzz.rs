@@ -17,8 +17,11 @@ use crate::kernel::btf::Btf;
 pub use crate::kernel::fuzz::object as kernel_object;
 pub use crate::logs::fuzz::{checkpoints, journal, lines, redaction};
 
+/// What takes any bytes.
+pub type Decoder = fn(&[u8]);
+
 /// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, Decoder); 10] = [
     ("kernel_records", kernel_records),
     ("kernel_btf", kernel_btf),
     ("kernel_object", kernel_object),

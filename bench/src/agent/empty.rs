@@ -33,7 +33,8 @@ impl Empty {
         {
             let program: &mut CgroupSkb = program(&mut object, name)?.try_into()?;
             program.load()?;
-            program.attach(&cgroup2, kind, CgroupAttachMode::AllowMultiple)?;
+            // a link attaches beside others by itself and refuses the flag that says so
+            program.attach(&cgroup2, kind, CgroupAttachMode::Single)?;
         }
         Ok(Self { _object: object })
     }

@@ -1,7 +1,10 @@
 //! Fixed work: syscalls, context switches, packets, HTTP requests on loopback, connections, short processes.
+//!
+//! Times per operation are those of the best of many short batches, which a busy machine spoils least.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -9,11 +12,25 @@ use anyhow::{Context as _, Result};
 use crate::report::Report;
 use crate::store::quantile;
 
-const SYSCALLS: u32 = 2_000_000;
-const SWITCHES: u32 = 200_000;
-const PACKETS: u32 = 300_000;
+/// Batches of each kind of work, and operations in one.
+const SYSCALLS: (u32, u32) = (400, 5_000);
+const SWITCHES: (u32, u32) = (1_000, 100);
+const PACKETS: (u32, u32) = (500, 200);
+const STREAM_MIB: (u32, u32) = (64, 8);
 const REQUESTS: usize = 50_000;
-const STREAM_MIB: usize = 512;
+
+/// Nanoseconds per operation in the best batch.
+fn best((batches, operations): (u32, u32), mut operation: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..batches {
+        let start = Instant::now();
+        for _ in 0..operations {
+            operation()?;
+        }
+        least = least.min(start.elapsed().as_nanos() as f64 / f64::from(operations));
+    }
+    Ok(least)
+}
 
 /// What one round of the work took.
 #[derive(Debug)]
@@ -31,7 +48,7 @@ impl Load {
         tokio::task::spawn_blocking(|| {
             let (request_us, request_cpu_us) = http_requests()?;
             Ok(Self {
-                syscall_ns: syscalls(),
+                syscall_ns: syscalls()?,
                 switch_ns: switches()?,
                 packet_ns: packets()?,
                 stream_us_per_mib: stream()?,
@@ -53,24 +70,28 @@ impl Load {
         report.figure(&format!("{when}: CPU us per HTTP request, both sides"), self.request_cpu_us);
     }
 
-    pub(crate) fn report_added(&self, alone: &Self, report: &mut Report) {
-        report.figure("added: ns per syscall", self.syscall_ns - alone.syscall_ns);
-        report.figure("added: ns per switch", self.switch_ns - alone.switch_ns);
-        report.figure("added: ns per UDP packet, both sides", self.packet_ns - alone.packet_ns);
-        report.figure("added: us per MiB", self.stream_us_per_mib - alone.stream_us_per_mib);
-        report.figure("added: CPU us per HTTP request", self.request_cpu_us - alone.request_cpu_us);
+    /// What it took more than `base` did.
+    pub(crate) fn report_above(&self, base: &Self, what: &str, report: &mut Report) {
+        report.figure(&format!("{what}: ns per syscall"), self.syscall_ns - base.syscall_ns);
+        report.figure(&format!("{what}: ns per switch"), self.switch_ns - base.switch_ns);
+        report.figure(&format!("{what}: ns per UDP packet, both ends"), self.packet_ns - base.packet_ns);
+        report.figure(&format!("{what}: us per MiB"), self.stream_us_per_mib - base.stream_us_per_mib);
+        let p50 = |load: &Self| quantile(&load.request_us, 0.5);
+        let p99 = |load: &Self| quantile(&load.request_us, 0.99);
+        report.figure(&format!("{what}: HTTP p50 us"), p50(self) - p50(base));
+        report.figure(&format!("{what}: HTTP p99 us"), p99(self) - p99(base));
+        report.figure(&format!("{what}: CPU us per HTTP request"), self.request_cpu_us - base.request_cpu_us);
     }
 }
 
-fn syscalls() -> f64 {
-    let start = Instant::now();
-    for _ in 0..SYSCALLS {
+fn syscalls() -> Result<f64> {
+    best(SYSCALLS, || {
         std::hint::black_box(rustix::process::getppid());
-    }
-    start.elapsed().as_nanos() as f64 / f64::from(SYSCALLS)
+        Ok(())
+    })
 }
 
-/// Two threads hand one byte to and fro.
+/// Two threads hand one byte to and fro; two switches each time.
 fn switches() -> Result<f64> {
     let (mut there, mut there_end) = std::io::pipe().context("make a pipe")?;
     let (mut back, mut back_end) = std::io::pipe().context("make a pipe")?;
@@ -78,28 +99,25 @@ fn switches() -> Result<f64> {
         let mut byte = [0];
         while there.read(&mut byte).is_ok_and(|count| count == 1) && back_end.write_all(&byte).is_ok() {}
     });
-    let start = Instant::now();
     let mut byte = [7];
-    for _ in 0..SWITCHES {
+    let took = best(SWITCHES, || {
         there_end.write_all(&byte)?;
-        back.read_exact(&mut byte)?;
-    }
-    let took = start.elapsed().as_nanos() as f64 / f64::from(2 * SWITCHES);
+        Ok(back.read_exact(&mut byte)?)
+    })?;
     drop(there_end);
     drop(echo.join());
-    Ok(took)
+    Ok(took / 2.0)
 }
 
 fn packets() -> Result<f64> {
     let (a, b) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
     a.connect(b.local_addr()?)?;
     let mut buffer = [0; 64];
-    let start = Instant::now();
-    for _ in 0..PACKETS {
+    best(PACKETS, || {
         a.send(&buffer)?;
         b.recv(&mut buffer)?;
-    }
-    Ok(start.elapsed().as_nanos() as f64 / f64::from(PACKETS))
+        Ok(())
+    })
 }
 
 fn stream() -> Result<f64> {
@@ -113,13 +131,29 @@ fn stream() -> Result<f64> {
     });
     let mut socket = TcpStream::connect(address)?;
     let block = vec![7; 1 << 20];
-    let start = Instant::now();
-    for _ in 0..STREAM_MIB {
-        socket.write_all(&block)?;
-    }
+    let took = best(STREAM_MIB, || Ok(socket.write_all(&block)?))?;
     drop(socket);
     drop(sink.join());
-    Ok(start.elapsed().as_micros() as f64 / STREAM_MIB as f64)
+    Ok(took / 1e3)
+}
+
+/// Connections of one byte each way, one after the other.
+pub(crate) async fn connections(count: u32) -> Result<()> {
+    tokio::task::spawn_blocking(move || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        for _ in 0..count {
+            let mut client = TcpStream::connect(listener.local_addr()?)?;
+            let (mut server, _) = listener.accept()?;
+            client.write_all(b"x")?;
+            let mut byte = [0];
+            server.read_exact(&mut byte)?;
+            server.write_all(&byte)?;
+            client.read_exact(&mut byte)?;
+        }
+        Ok(())
+    })
+    .await
+    .context("connect")?
 }
 
 /// One keep-alive connection, one request at a time; latencies in microseconds and CPU of both sides per request.
@@ -163,29 +197,68 @@ fn own_cpu() -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// Opens this many loopback connections and sends a byte over each; they live as long as the answer.
-pub(crate) async fn hold_connections(count: usize) -> Result<Vec<(TcpStream, TcpStream)>> {
+/// Connections that one process holds: two descriptors each, and a limit that not every root may raise.
+const PER_PROCESS: usize = 8_000;
+
+/// Processes that hold connections; they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(Vec<Child>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.stdin.take());
+            if child.wait().is_err() {
+                println!("a child could not be waited for");
+            }
+        }
+    }
+}
+
+/// Opens this many loopback connections in processes of their own, and sends a byte over each.
+pub(crate) fn hold_connections(count: usize) -> Result<Held> {
+    let mut held = Held(Vec::new());
+    let mut left = count;
+    while left > 0 {
+        let part = left.min(PER_PROCESS);
+        left -= part;
+        let mut child = Command::new(std::env::current_exe().context("find this program")?)
+            .args(["agent", "--hold", &part.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start a process that holds connections")?;
+        let mut line = String::new();
+        let output = child.stdout.take().context("its output")?;
+        std::io::BufReader::new(output).read_line(&mut line).context("wait until it holds them")?;
+        held.0.push(child);
+        anyhow::ensure!(line.trim() == "held", "a process could not hold {part} connections");
+    }
+    Ok(held)
+}
+
+/// What such a process does.
+pub(crate) async fn hold_until_eof(count: usize) -> Result<()> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let wanted = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted)
         .context("raise the limit of open files")?;
     tokio::task::spawn_blocking(move || {
         let mut held = Vec::with_capacity(count);
-        let mut listener = TcpListener::bind("127.0.0.1:0")?;
-        for index in 0..count {
-            // a fresh listening port for every 20,000: ephemeral ports run out else
-            if index % 20_000 == 19_999 {
-                listener = TcpListener::bind("127.0.0.1:0")?;
-            }
+        // each process has a listening port of its own, so that ephemeral ports do not run out
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        for _ in 0..count {
             let mut client = TcpStream::connect(listener.local_addr()?)?;
             let (server, _) = listener.accept()?;
             client.write_all(b"x")?;
             held.push((client, server));
         }
-        Ok(held)
+        println!("held");
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+        Ok(())
     })
     .await
-    .context("open connections")?
+    .context("hold connections")?
 }
 
 /// Starts `/bin/true` this often, evenly over the time.

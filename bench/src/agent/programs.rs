@@ -72,17 +72,20 @@ impl Programs {
         Ok(Self(programs))
     }
 
-    pub(crate) fn report_since(&self, before: &Self, who: &str, report: &mut Report) {
-        for (name, (runs, time)) in &self.0 {
-            let (runs_before, time_before) = before.0.get(name).copied().unwrap_or_default();
-            let runs = runs - runs_before;
-            if runs < 100 {
-                continue;
+    /// Nanoseconds per run since `before`, of programs that ran often enough to say.
+    pub(crate) fn report_since(&self, before: &Self, report: &mut Report) {
+        for name in self.0.keys() {
+            if let Some((runs, per_run)) = self.per_run(before, name) {
+                report.figure(&format!("{name}: ns per run ({runs} runs)"), per_run);
             }
-            report.figure(
-                &format!("{who}: {name}: ns per run ({runs} runs)"),
-                (time - time_before) as f64 / runs as f64,
-            );
         }
+    }
+
+    /// Runs since `before`, and nanoseconds of each.
+    pub(crate) fn per_run(&self, before: &Self, name: &str) -> Option<(u64, f64)> {
+        let (runs, time) = self.0.get(name).copied()?;
+        let (runs_before, time_before) = before.0.get(name).copied().unwrap_or_default();
+        let runs = runs.checked_sub(runs_before).filter(|runs| *runs >= 100)?;
+        Some((runs, time.saturating_sub(time_before) as f64 / runs as f64))
     }
 }

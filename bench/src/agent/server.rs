@@ -18,7 +18,14 @@ pub(crate) struct AgentUnderTest {
 }
 
 impl AgentUnderTest {
-    pub(crate) async fn start() -> Result<Self> {
+    /// How long the stop of an agent takes that is still attaching its probes.
+    pub(crate) async fn start_and_stop() -> Result<Duration> {
+        let (process, _port, _work) = Self::begin()?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        process.stop().await
+    }
+
+    fn begin() -> Result<(Measured, u16, TempDir)> {
         let work = tempfile::tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = work.path().join("agent.yaml");
@@ -27,10 +34,15 @@ impl AgentUnderTest {
             work.path().join("state").display()
         );
         std::fs::write(&config, text)?;
-        let begin = Instant::now();
         let log = work.path().join("agent.log");
-        let process =
-            Measured::start(&sibling("wake-agent")?, &["--config", &config.display().to_string()], &log)?;
+        let config = config.display().to_string();
+        let process = Measured::start(&sibling("wake-agent")?, &["--config", &config], &log)?;
+        Ok((process, port, work))
+    }
+
+    pub(crate) async fn start() -> Result<Self> {
+        let begin = Instant::now();
+        let (process, port, work) = Self::begin()?;
         let http = reqwest::Client::new();
         while begin.elapsed() < Duration::from_secs(60) {
             if let Ok(answer) = http.get(format!("http://127.0.0.1:{port}/readyz")).send().await
@@ -43,7 +55,10 @@ impl AgentUnderTest {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!("the agent is not ready after 60 s:\n{}", std::fs::read_to_string(log).unwrap_or_default())
+        bail!(
+            "the agent is not ready after 60 s:\n{}",
+            std::fs::read_to_string(work.path().join("agent.log")).unwrap_or_default()
+        )
     }
 
     /// Resident memory of the process and memory of the maps it holds.

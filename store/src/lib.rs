@@ -44,7 +44,10 @@ pub use maintain::Maintained;
 pub use open::Recovered;
 pub use scan::{Order, ScanRequest};
 pub use seal::Sealed;
-pub use search::{Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest, RequestError};
+pub use search::{
+    Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest, Pattern, PatternRequest, Patterns,
+    RequestError,
+};
 pub use snapshot::{RowStream, Snapshot};
 pub use stats::{Counters, StoreStats, SyncTimes, TableStats};
 pub use store::Store;

@@ -7,6 +7,7 @@ mod block;
 mod count;
 mod literals;
 mod matcher;
+mod patterns;
 mod run;
 mod token;
 
@@ -16,6 +17,8 @@ pub use count::{Histogram, HistogramBucket, HistogramBy, HistogramRequest};
 pub(crate) use count::{HistogramPlan, histogram};
 pub(crate) use literals::Required;
 pub(crate) use matcher::Matcher;
+pub(crate) use patterns::{Found, log_patterns};
+pub use patterns::{Pattern, PatternRequest, Patterns};
 pub(crate) use run::run;
 pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::rows::Chunk;
 use crate::scan::{self, ScanRequest};
-use crate::search::{self, Histogram, HistogramRequest, LogRequest, RequestError};
+use crate::search::{self, Histogram, HistogramRequest, LogRequest, Patterns, RequestError};
 use crate::segment::{Reader, Segment};
 use crate::{ScanError, Table};
 
@@ -68,6 +68,16 @@ impl Snapshot {
         let plan = search::HistogramPlan::new(request)?;
         let snapshot = self.clone();
         let task = tokio::task::spawn_blocking(move || search::histogram(&snapshot, &plan));
+        task.await.map_err(|error| RequestError::Task(error.to_string()))
+    }
+
+    /// Which patterns the log lines of a range have, the most frequent first.
+    ///
+    /// # Errors
+    /// If the counting task ended early.
+    pub async fn log_patterns(&self, request: search::PatternRequest) -> Result<Patterns, RequestError> {
+        let snapshot = self.clone();
+        let task = tokio::task::spawn_blocking(move || search::log_patterns(&snapshot, &request));
         task.await.map_err(|error| RequestError::Task(error.to_string()))
     }
 

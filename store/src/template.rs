@@ -21,13 +21,14 @@ mod pack;
 mod split;
 mod time;
 mod values;
+mod walk;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use bits::Bits;
 pub(crate) use block::{Block, Location};
-pub(crate) use encode::{Encoded, Encoder};
+pub(crate) use encode::{Encoded, Encoder, Patterns, patterns};
 pub(crate) use find::Needle;
 
 /// Text of a block, bytes: a block ends before it, unless one body is larger.

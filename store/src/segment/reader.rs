@@ -1,5 +1,7 @@
 //! Reading segments: which rows can match, their columns, their bodies.
 
+mod patterns;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;

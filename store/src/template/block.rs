@@ -125,6 +125,20 @@ impl<'a> Block<'a> {
         self.head.rows
     }
 
+    /// All templates, and which of them the first line of each body has.
+    pub(crate) fn patterns(&self) -> io::Result<(Vec<&[u8]>, Vec<u32>)> {
+        let templates = self.head.top.templates.iter().map(|template| &template.text[..]).collect();
+        let groups = self.groups()?;
+        let Some(lines) = self.lines_of_row()? else { return Ok((templates, groups.ids.clone())) };
+        let mut line = 0;
+        let mut of = Vec::with_capacity(lines.len());
+        for lines in lines {
+            of.push(groups.ids[line]);
+            line += lines;
+        }
+        Ok((templates, of))
+    }
+
     /// The bodies of these rows, or of all.
     pub(crate) fn bodies(&self, rows: Option<&Bits>) -> io::Result<Texts> {
         let head = Rc::clone(&self.head);

@@ -7,6 +7,7 @@ use super::time::{Format, Kind};
 use super::values::Interner;
 use super::{DIGITS, encode};
 use crate::rows::Texts;
+use crate::search::is_token_byte;
 use crate::segment::Tokens;
 
 /// More different values than this are no dictionary.
@@ -170,6 +171,12 @@ impl Sink {
         if digits == 0 || digits > 18 {
             return false;
         }
+        let is_signed = |value: &[u8]| value.get(prefix) == Some(&b'-');
+        let signed = values.iter().filter(|value| is_signed(value)).count();
+        if signed > 0 && signed < values.len() && prefix > 0 && is_token_byte(first[prefix - 1]) {
+            // `utf-8` and `utf8`: not the digits alone differ, but the tokens
+            return false;
+        }
         let mut numbers = Vec::with_capacity(values.len());
         for value in values.iter() {
             match parse(&value[prefix..value.len() - suffix], digits) {
@@ -186,8 +193,10 @@ impl Sink {
         push_varint(&mut self.head, digits as u64);
         self.numbers(&numbers, true);
         if place.mark != DIGITS {
-            let longest = values.iter().map(<[u8]>::len).max().unwrap_or(0);
-            self.tokens.add_masked(first, longest);
+            // a sign is part of no token
+            let unsigned = |value: &[u8]| value.len() - usize::from(is_signed(value));
+            let longest = values.iter().map(unsigned).max().unwrap_or(0);
+            self.tokens.add_masked(first, longest + usize::from(is_signed(first)));
         }
         true
     }

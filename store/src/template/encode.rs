@@ -278,6 +278,33 @@ impl Split {
     }
 }
 
+/// The templates of bodies, by their first lines.
+#[derive(Debug)]
+pub(crate) struct Patterns {
+    pub(crate) templates: Texts,
+    /// Which one each body has.
+    pub(crate) of: Vec<u32>,
+}
+
+/// Splits bodies by their first lines; where they have no templates, all are one slot.
+pub(crate) fn patterns(bodies: &Texts) -> Patterns {
+    let all = bodies.all();
+    let first = |row: usize| {
+        let range = bodies.range(row);
+        let end = memchr::memchr(b'\n', &all[range.clone()]).map_or(range.end, |end| range.start + end);
+        (range.start as u32, end as u32)
+    };
+    let ranges: Vec<(u32, u32)> = (0..bodies.len()).map(first).collect();
+    let Some(split) = Split::lines(all, &ranges) else {
+        let mut templates = Texts::default();
+        templates.push(&[SLOT]);
+        return Patterns { templates, of: vec![0; bodies.len()] };
+    };
+    let merged = merge(&split.templates.texts, &split.counts());
+    let of = split.ids.iter().map(|id| merged.of[*id as usize]).collect();
+    Patterns { templates: merged.texts, of }
+}
+
 /// Writes values as shapes; false if they have none that pay.
 pub(super) fn shaped_values(sink: &mut Sink, values: &Texts) -> bool {
     let Some(split) = Split::values(values) else { return false };

@@ -158,7 +158,7 @@ fn is_word(byte: u8) -> bool {
 /// slot beside a word, then where nearly each of many templates has a word of its own.
 fn widen(members: &[usize], templates: &Texts, items: &mut [Items]) {
     let places = items[members[0]].items.len();
-    if places > MAX_PLACES || places < 2 {
+    if !(2..=MAX_PLACES).contains(&places) {
         return;
     }
     let mut key = Vec::new();

@@ -5,8 +5,8 @@ use proptest::{collection, option, prop_oneof, sample};
 
 use super::fixture::{NOW, SECOND, open};
 use super::search::{Line, check};
-use crate::LogRequest;
 use crate::disk::faulty::Random;
+use crate::{LogRequest, PatternRequest};
 
 const LEVELS: [&str; 3] = ["info", "error", ""];
 
@@ -124,4 +124,42 @@ async fn repeating_lines_are_sealed_as_templates() {
         .sum();
     // ids of 60 random bits and mutated lines are most of it
     assert!(size * 5 < text as u64, "{size} of {text}");
+}
+
+#[tokio::test]
+async fn patterns_are_the_same_before_and_after_a_seal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let bodies: Vec<String> = (0..400)
+        .map(|at| match at % 4 {
+            0 => format!("took {at} ms for user u{at}"),
+            1 => format!("failed after {at} tries\n\tat Main.java:{at}"),
+            _ => format!("level=info msg=\"cache miss\" shard={at}"),
+        })
+        .collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    store.append(&super::fixture::batch("n", 1, 1, &super::fixture::lines(NOW, &bodies)), NOW).await.unwrap();
+    let all = PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None };
+    let late =
+        PatternRequest { from_ns: NOW + 200_000_000, workload: Some("cart".to_owned()), ..all.clone() };
+    let none = PatternRequest { workload: Some("other".to_owned()), ..all.clone() };
+    let ask = async |request: &PatternRequest| {
+        let answer = store.snapshot().log_patterns(request.clone()).await.unwrap();
+        assert!(answer.errors.is_empty() && answer.dropped_lines == 0);
+        answer.patterns
+    };
+    let before = ask(&all).await;
+    let shown: Vec<(&str, u64)> =
+        before.iter().map(|pattern| (pattern.text.as_str(), pattern.lines)).collect();
+    assert_eq!(shown[0], ("level=<*> msg=\"<*>\" shard=<*>", 200));
+    assert!(shown[1..].contains(&("took <*> ms for user <*>", 100)), "{shown:?}");
+    assert!(shown[1..].contains(&("failed after <*> tries", 100)), "{shown:?}");
+    assert_eq!((before[0].first_ns, before[0].last_ns), (NOW + 2_000_000, NOW + 399_000_000));
+    assert_eq!(before[0].example, bodies[2]);
+    let late_before = ask(&late).await;
+    assert_eq!(late_before.iter().map(|pattern| pattern.lines).sum::<u64>(), 200);
+    store.seal(NOW).await.unwrap();
+    assert_eq!(ask(&all).await, before);
+    assert_eq!(ask(&late).await, late_before);
+    assert!(ask(&none).await.is_empty());
 }

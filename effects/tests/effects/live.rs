@@ -46,7 +46,7 @@ fn facts(beside: bool) -> Case {
 /// Old pods do `usual`, what the change made does `new`; beside each other, or in place.
 fn run(usual: Traffic, new: Traffic, beside: bool, seed: u64) -> Judgement {
     let mut rng = Rng::new(seed);
-    let mut watch = Watch::new(facts(beside).check().unwrap()).with_edges(&edges());
+    let mut watch = Watch::new(facts(beside).check().expect("the facts are valid")).with_edges(&edges());
     for time in (STEP_S..=UNTIL).step_by(STEP_S as usize) {
         let after = time > START;
         let old = if after && !beside { new } else { usual };

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 
 use crate::{api, query};
 
-/// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// A target's name in `fuzz/`, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this crate.
+pub const TARGETS: [Target; 4] = [
     ("query_string", query_string),
     ("sql_text", sql_text),
     ("sql_filter", sql_filter),

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Flows(Flows),
     /// CPU, memory, I/O, network and run-queue delay of every workload, live on a terminal
     Top(Top),
+    /// Which kinds of lines are written, and which are new, gone or surging
+    Patterns(Patterns),
     /// Which syscalls a workload makes, their errors and latency
     Syscalls(Syscalls),
     /// Processes that started, ended or were killed
@@ -64,7 +66,7 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Scope {
     /// How far back to look: 30s, 15m, 2h, 7d
-    #[arg(long, value_name = "DURATION", conflicts_with = "from")]
+    #[arg(long, value_name = "DURATION", conflicts_with = "from", allow_hyphen_values = true)]
     pub(crate) since: Option<String>,
     /// First time: RFC 3339, Unix seconds, or relative as -15m
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -191,6 +193,33 @@ pub(crate) enum TopSort {
     Io,
     Net,
     Delay,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Patterns {
+    /// Only of this namespace or workload, e.g. workload=nginx
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// Which ones, compared with as long a time before
+    #[arg(long, value_enum, default_value_t = PatternShow::Top)]
+    pub(crate) show: PatternShow,
+    /// At most N patterns
+    #[arg(short = 'n', long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PatternShow {
+    /// The most frequent
+    Top,
+    /// None in the time before
+    New,
+    /// Only in the time before
+    Gone,
+    /// 4 times as many lines as before, and at least 10
+    Surging,
 }
 
 #[derive(Debug, Args)]

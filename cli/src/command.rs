@@ -3,6 +3,7 @@
 mod events;
 mod flows;
 mod logs;
+mod patterns;
 mod sql;
 mod status;
 mod syscalls;
@@ -24,6 +25,7 @@ pub(crate) async fn run(args: Cli, out: &Out) -> Result<()> {
         Command::Logs(logs) => logs::run(&logs, &client, out).await,
         Command::Flows(flows) => flows::run(&flows, &client, out).await,
         Command::Top(top) => top::run(&top, &client, out).await,
+        Command::Patterns(patterns) => patterns::run(&patterns, &client, out).await,
         Command::Syscalls(syscalls) => syscalls::run(&syscalls, &client, out).await,
         Command::Events(events) => events::run(&events, &client, out).await,
         Command::Sql(sql) => sql::run(&sql, &client, out).await,

@@ -5,8 +5,11 @@
 
 use crate::judge::read;
 
-/// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 1] = [("effects_case", effects_case)];
+/// A target's name in `fuzz/`, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this crate.
+pub const TARGETS: [Target; 1] = [("effects_case", effects_case)];
 
 /// `case.json`, an empty line, `series.csv`.
 pub fn effects_case(data: &[u8]) {

@@ -14,8 +14,11 @@ use crate::dedupe::BatchKey;
 use crate::segment::{BodyFile, Sketch};
 use crate::{Limits, catalog, wal};
 
-/// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// A target's name in `fuzz/`, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this crate.
+pub const TARGETS: [Target; 5] = [
     ("ingest_batch", ingest_batch),
     ("wal", write_ahead_log),
     ("manifest", manifest),

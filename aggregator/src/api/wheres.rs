@@ -45,7 +45,8 @@ pub(crate) fn clause(
 fn equals(table: Table, key: &str, text: &str, values: &mut Values) -> Result<String, ApiError> {
     let schema = table.schema();
     let Ok(field) = schema.field_with_name(key) else {
-        let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let columns = schema.fields().iter().map(|field| field.name().as_str());
+        let columns: Vec<_> = columns.filter(|column| *column != "lsn").collect();
         let message = format!("has no column {key:?}; {} has {}", table.name(), columns.join(", "));
         return Err(ApiError::parameter("where", 0, &message));
     };

@@ -123,14 +123,21 @@ impl QueryError {
     }
 }
 
+/// What the engine puts before its messages: whose error it is says nothing to who asked.
+const PREFIXES: [&str; 4] = ["Error during planning: ", "Schema error: ", "Execution error: ", "SQL error: "];
+
 /// The engine's messages carry backtraces and pleas to report a bug; the first paragraph says it.
 fn first_sentence(message: &str) -> String {
+    let mut message = message;
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| message.strip_prefix(prefix)) {
+        message = rest;
+    }
     let end = ["\n\nbacktrace", ".\nThis issue was likely", "\nbacktrace", "\n\nUnderlying"]
         .iter()
         .filter_map(|mark| message.find(mark))
         .min()
         .unwrap_or(message.len());
-    message[..end].trim().to_owned()
+    message[..end].trim().replace("wake.public.", "")
 }
 
 /// The parser writes places as `Line: 1, Column: 15`.
@@ -155,6 +162,10 @@ mod tests {
 
     #[test]
     fn pleas_to_report_a_bug_are_cut() {
+        assert_eq!(
+            first_sentence("Error during planning: table 'wake.public.x' not found"),
+            "table 'x' not found"
+        );
         assert_eq!(first_sentence("no such thing.\nThis issue was likely caused by a bug"), "no such thing");
     }
 }

@@ -117,5 +117,5 @@ async fn follow(
             }
         }
     }
-    bail!("the aggregator ended the stream")
+    bail!("the aggregator ended the stream: it was stopped; follow again once `wake status` answers")
 }

@@ -76,7 +76,8 @@ fn show_once(args: &Top, answer: &Answer, out: &Out) -> Result<()> {
 fn screen(args: &Top, answer: &Answer, out: &Out) -> String {
     let height = out.size().map_or(24, |(_, rows)| rows);
     let limit = args.limit.unwrap_or(height.saturating_sub(4)).max(1);
-    let total = answer.rows.iter().filter_map(|row| number(row, "cpu_cores")).sum::<f64>();
+    let total =
+        answer.rows.iter().filter_map(|row| number(row, "cpu_cores")).fold(0.0, |sum, cores| sum + cores);
     let mut text = String::from("\x1b[H\x1b[2J");
     let summary = format!("{} workloads, {total:.2} cores, sorted by {}", answer.rows.len(), by(args.sort));
     text.push_str(&out.paint(Tone::Dim, &summary));

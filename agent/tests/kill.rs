@@ -117,7 +117,7 @@ impl Writer {
 
 #[test]
 fn lines_arrive_exactly_once_whenever_the_agent_is_killed() {
-    let rounds: u64 = std::env::var("WAKE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let rounds = if std::env::var_os("WAKE_FULL").is_some() { 50 } else { 10 };
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -141,7 +141,9 @@ fn lines_arrive_exactly_once_whenever_the_agent_is_killed() {
     std::fs::write(&config, text).unwrap();
     std::fs::create_dir(at("logs")).unwrap();
 
-    let mut state = 20_261_121;
+    let seed = std::env::var("WAKE_SEED").ok().and_then(|text| text.parse().ok());
+    let mut state = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("WAKE_SEED={state}");
     let mut writer = Writer { log: at("logs/app.log"), written: 0, rotations: 0 };
     for _ in 0..rounds {
         let mut agent = start(&config);

@@ -1,7 +1,8 @@
 //! `cargo xtask kernels`: every probe and its ground-truth tests on other kernels, in emulated machines.
 //!
 //! Flow: the kernel test binary → Debian's cloud kernels → an initramfs of both → qemu without KVM → one table.
-//! What cannot be downloaded is said and is no failure; a probe test that fails is.
+//! A kernel that cannot be downloaded is said and is no failure, unless a Debian mirror is configured and gives none at
+//! all; a probe test that fails is.
 
 mod image;
 mod packages;
@@ -99,7 +100,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
             }
         }
     }
-    if runs.is_empty() {
+    if runs.is_empty() && packages::configured_mirror().is_some() {
         bail!("no kernel could be downloaded: {}", absent.join(", "));
     }
     table::print(&runs);

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::agent::{Agent, Answer, batch, logs};
 use crate::server::now_ns;
 
-/// Rounds of kill; `WAKE_KILL_ROUNDS` asks for more.
+/// Rounds of kill; more in the full run.
 const ROUNDS: u64 = 10;
+const FULL_ROUNDS: u64 = 50;
 
 /// A process of its own.
 struct Process {
@@ -79,12 +80,14 @@ impl Drop for Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_it_loses_and_doubles_nothing() {
-    let rounds = std::env::var("WAKE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = if std::env::var_os("WAKE_FULL").is_some() { FULL_ROUNDS } else { ROUNDS };
     let dir = tempfile::tempdir().unwrap();
     // What the agent would hold in its spool: sent, but not acknowledged yet.
     let (mut unacknowledged, mut next): (Vec<u64>, u64) = (Vec::new(), 1);
     let mut acknowledged = 0_u64;
-    let mut random = 0x5eed_u64;
+    let seed = std::env::var("WAKE_SEED").ok().and_then(|text| text.parse().ok());
+    let mut random: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("WAKE_SEED={random}");
     for round in 0..rounds {
         let mut process = Process::start(dir.path()).await;
         let mut agent = Agent::connect(process.ingest, "a").await;

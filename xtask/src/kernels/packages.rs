@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::{out, run, tree};
 
@@ -119,13 +119,16 @@ fn apt(program: &str, dir: &Path) -> Command {
 
 /// One line of `sources.list` for `suite`, on the mirror that this machine has its own packages from.
 fn source(suite: &str) -> Result<String> {
+    let mirror = configured_mirror()
+        .context("apt has no Debian mirror configured (a source whose address ends in /debian)")?;
+    Ok(format!("deb [arch=amd64{}] {} {suite} main\n", signed_by(), mirror))
+}
+
+/// The Debian mirror that apt is configured with; an Ubuntu machine has none.
+pub(super) fn configured_mirror() -> Option<String> {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     tree::walk(Path::new("/etc/apt/sources.list.d"), &mut files).ok();
-    let mirror = files.iter().filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| mirror(&text));
-    let Some(mirror) = mirror else {
-        bail!("apt has no Debian mirror configured (a source whose address ends in /debian)");
-    };
-    Ok(format!("deb [arch=amd64{}] {} {suite} main\n", signed_by(), mirror))
+    files.iter().filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| mirror(&text))
 }
 
 /// The address of a Debian archive in a file of either of apt's forms.

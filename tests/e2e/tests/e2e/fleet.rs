@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -42,7 +43,7 @@ impl Fleet {
             fleet.path("aggregator.yaml"),
             format!(
                 "version: 1\ndata_dir: {}\ningest: {{listen: \"127.0.0.1:{ingest}\"}}\n\
-                 api: {{listen: \"127.0.0.1:{api}\"}}\nstore: {{profile: small, disk_refuse_percent: 99, disk_drop_percent: 98}}\n",
+                 api: {{listen: \"127.0.0.1:{api}\"}}\nstore: {{profile: small, seal_age_s: 1, disk_refuse_percent: 99, disk_drop_percent: 98}}\n",
                 at("data")
             ),
         )
@@ -133,6 +134,23 @@ impl Fleet {
                 })
                 .then_some(())
         });
+    }
+
+    /// Asks the aggregator to seal now, and does not wait for it.
+    pub(crate) fn seal_soon(&self) {
+        let port = self.api;
+        std::thread::spawn(move || request(port, "POST", "/api/v1/admin/seal"));
+    }
+
+    /// Segments of logs, once the aggregator answers.
+    pub(crate) fn log_segments(&self) -> u64 {
+        self.poll("the aggregator's metrics", || {
+            let answer = get(self.api, "/metrics")?;
+            let line = answer
+                .lines()
+                .find(|line| line.contains("store_segments{") && line.contains("table=\"log\""))?;
+            line.rsplit(' ').next()?.parse().ok()
+        })
     }
 
     /// The body that the agent's own endpoint answers, once it listens.
@@ -284,16 +302,30 @@ pub(crate) fn skip(test: &str, reason: &str) {
     }
 }
 
+/// Ports below those that the kernel gives to connections, so that nobody is given one while its owner is dead.
 fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    let mut random = Random(u64::from(std::process::id()) ^ FLEETS.fetch_add(1, Ordering::Relaxed) << 32);
+    let mut taken = Vec::new();
+    while taken.len() < 3 {
+        let port = u16::try_from(15_000 + random.below(17_000)).unwrap();
+        taken.extend(TcpListener::bind(("127.0.0.1", port)));
+    }
+    let ports: Vec<u16> = taken.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+    ports.try_into().unwrap()
 }
 
+/// Fleets that this process has made.
+static FLEETS: AtomicU64 = AtomicU64::new(0);
+
 fn get(port: u16, path: &str) -> Option<String> {
+    request(port, "GET", path)
+}
+
+fn request(port: u16, method: &str, path: &str) -> Option<String> {
     use std::io::Read as _;
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)

@@ -35,7 +35,10 @@ fn killed(name: &str, parts: &[Part]) {
             fleet.attached();
         }
         fleet.write_lines("app.log", 1 + random.below(3000));
-        // the moment is random: while it reads, sends, writes, acknowledges, or long after
+        if round % 2 == 1 {
+            fleet.seal_soon();
+        }
+        // the moment is random: while it reads, sends, writes, acknowledges, seals, or long after
         std::thread::sleep(Duration::from_millis(random.below(400)));
         fleet.write_lines("other.log", 1 + random.below(300));
         for part in parts {
@@ -61,4 +64,5 @@ fn killed(name: &str, parts: &[Part]) {
     fleet.start(Part::Agent);
     fleet.ready(Part::Aggregator);
     fleet.expect_every_line_once();
+    assert!(fleet.log_segments() > 0, "nothing was sealed: the kills met no seal");
 }

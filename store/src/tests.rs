@@ -1,6 +1,7 @@
 //! The store as a whole: what its callers rely on.
 
 mod basics;
+mod blooms;
 mod bounds;
 mod catalog;
 mod compact;

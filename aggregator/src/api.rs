@@ -14,6 +14,7 @@ mod logs;
 mod newest;
 mod openapi;
 mod params;
+mod patterns;
 mod sql;
 mod status;
 mod syscalls;
@@ -164,6 +165,7 @@ pub(crate) fn router(late: Late) -> Router {
         .route("/logs", get(logs::search))
         .route("/logs/follow", get(follow::follow))
         .route("/logs/histogram", get(logs::histogram))
+        .route("/patterns", get(patterns::patterns))
         .route("/flows", get(flows::flows))
         .route("/drops", get(tables::drops))
         .route("/block", get(tables::block))

@@ -9,9 +9,10 @@ use utoipa::openapi::OpenApi as Document;
 
 pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
 pub(crate) use self::rows::{
-    BlockSum, DropSum, Event, FlowEdge, LogCount, LogLine, LossSum, Rows, SyscallSum, UsageRate, Workload,
+    BlockSum, DropSum, Event, FlowEdge, LogCount, LogLine, LogPattern, LossSum, Rows, SyscallSum, UsageRate,
+    Workload,
 };
-use crate::api::{events, flows, follow, logs, sql, status, syscalls, tables, usage, workloads};
+use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, tables, usage, workloads};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +28,7 @@ use crate::api::{events, flows, follow, logs, sql, status, syscalls, tables, usa
         logs::search,
         follow::follow,
         logs::histogram,
+        patterns::patterns,
         flows::flows,
         tables::drops,
         usage::usage,

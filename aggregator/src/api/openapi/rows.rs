@@ -68,6 +68,25 @@ pub(crate) struct LogCount {
     count: u64,
 }
 
+/// A kind of line that a workload writes.
+#[derive(ToSchema)]
+pub(crate) struct LogPattern {
+    /// The same wherever the pattern occurs, 16 hex digits.
+    id: String,
+    namespace: String,
+    workload: String,
+    /// Lines in the range.
+    lines: u64,
+    /// With `show`: lines in the range before.
+    lines_before: Option<u64>,
+    first_ts: String,
+    last_ts: String,
+    /// The line, `<*>` for each part that varies.
+    pattern: String,
+    /// One such line, cut at 1,000 bytes.
+    example: String,
+}
+
 /// What one workload said to one peer.
 #[derive(ToSchema)]
 pub(crate) struct FlowEdge {

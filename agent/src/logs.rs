@@ -35,7 +35,8 @@
 //!
 //! # Shutdown
 //! `reader.stop()` ends reading; then `next()` yields what is in the channel and `None`. Chunks that are not taken are
-//! simply read again after the next start. Dropping the reader stops it too.
+//! simply read again after the next start. Dropping the reader stops it too; a thread that does not end at once (a file
+//! system that hangs) is left behind.
 
 pub mod checkpoint;
 pub mod config;
@@ -47,6 +48,7 @@ mod journal;
 mod line;
 mod outbox;
 mod owner;
+mod place;
 pub mod reader;
 pub mod record;
 pub mod redact;

@@ -148,7 +148,7 @@ impl Follower {
             if let Err(error) = log.reconcile(&known, now, &mut self.out) {
                 failed.push((log.path.clone(), error));
             }
-            self.directories.extend(log.real.parent().map(Path::to_owned));
+            self.directories.extend(log.real.path.parent().map(Path::to_owned));
         }
         for (path, error) in failed {
             self.cannot_read(&path, &error);
@@ -183,7 +183,7 @@ impl Follower {
             log.is_hot = true;
             return;
         }
-        for log in self.logs.values_mut().filter(|log| log.real == path) {
+        for log in self.logs.values_mut().filter(|log| log.real.path == path) {
             log.is_hot = true;
         }
     }

@@ -1,8 +1,7 @@
 //! The reading threads and the channel that they fill.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use std::time::Duration;
 
 use daemon::clock::Clock;
@@ -26,6 +25,9 @@ const POLL: Duration = Duration::from_secs(1);
 const LIST_WATCHED: Duration = Duration::from_secs(10);
 /// Directories that appear while others are listed are listed at once, so many times.
 const MOST_SCANS: usize = 4;
+/// How long the threads may take to end when the reader is dropped: that happens on the runtime, which has other parts
+/// to end as well.
+const END: Duration = Duration::from_millis(200);
 /// After an event, so that one wake-up serves many.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -86,7 +88,7 @@ impl Logs {
         let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id } = deps;
         let stop = Stop::new().map_err(|error| SpawnLogsError::Stop { source: error.into() })?;
         let (sender, chunks) = mpsc::channel(CHANNEL_CHUNKS);
-        let mut threads = Vec::new();
+        let (alive, ended) = blocking::channel();
         let was_read = checkpoints.resume().globs.iter().any(|glob| glob == journal::PATTERN);
         let owners = || Owners::new(cgroup2.clone(), root_cgroup_id, clock.clone());
         if config.enabled {
@@ -101,7 +103,7 @@ impl Logs {
             let thread =
                 Files { follower, clock: clock.clone(), stop: stop.clone(), status: Arc::clone(&status) };
             let sender = sender.clone();
-            threads.push(start("wake-logs", move || thread.run(&sender))?);
+            start("wake-logs", alive.clone(), move || thread.run(&sender))?;
         }
         if config.enabled && config.journal.enabled {
             let deps = journal::Deps {
@@ -114,17 +116,26 @@ impl Logs {
             };
             let follower = journal::Journal::new(&config, deps);
             let stop = stop.clone();
-            threads.push(start("wake-journal", move || {
+            start("wake-journal", alive, move || {
                 follower.run(&stop, &mut |chunk| sender.blocking_send(chunk).is_ok())
-            })?);
+            })?;
         }
-        Ok(LogReader { chunks, status, stop, threads })
+        Ok(LogReader { chunks, status, stop, ended: Mutex::new(ended) })
     }
 }
 
-fn start(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpawnLogsError> {
+/// `alive` is dropped when the thread ends, however it does.
+fn start(
+    name: &'static str,
+    alive: blocking::Sender<()>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), SpawnLogsError> {
     let builder = std::thread::Builder::new().name(name.to_owned());
-    builder.spawn(run).map_err(|source| SpawnLogsError::Thread { name, source })
+    let thread = move || {
+        run();
+        drop(alive);
+    };
+    builder.spawn(thread).map(drop).map_err(|source| SpawnLogsError::Thread { name, source })
 }
 
 /// Yields chunks. Dropping it ends the threads.
@@ -133,7 +144,8 @@ pub struct LogReader {
     chunks: mpsc::Receiver<Chunk>,
     status: Arc<LogStatus>,
     stop: Stop,
-    threads: Vec<JoinHandle<()>>,
+    /// Disconnected once all threads have ended.
+    ended: Mutex<blocking::Receiver<()>>,
 }
 
 impl LogReader {
@@ -167,10 +179,9 @@ impl LogReader {
 impl Drop for LogReader {
     fn drop(&mut self) {
         self.stop();
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a log thread panicked");
-            }
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(END) == Err(blocking::RecvTimeoutError::Timeout) {
+            tracing::warn!("a log thread hangs in a file and is left behind");
         }
     }
 }

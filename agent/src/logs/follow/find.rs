@@ -1,13 +1,14 @@
 //! Which files are there, and which of them become logs.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use super::Follower;
 use super::followed::Followed;
 use super::log::Log;
 use super::rotated::{Sibling, is_rotated};
+use crate::logs::place::Place;
 use crate::logs::record::SourceKey;
 use crate::logs::tail::Tail;
 use crate::logs::tail::content::key_of;
@@ -47,10 +48,11 @@ impl Follower {
         if self.logs.contains_key(path) || path.to_str().is_none() {
             return None;
         }
-        let real = fs::canonicalize(path).ok()?;
-        let metadata = fs::metadata(&real).ok().filter(fs::Metadata::is_file)?;
+        let real = Place::of(path).ok()?;
+        let metadata = real.path.symlink_metadata().ok().filter(Metadata::is_file)?;
         let key = key_of(&metadata);
-        let is_known = |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real, &log.real);
+        let is_known =
+            |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real.path, &log.real.path);
         if self.logs.values().any(is_known) {
             return None;
         }

@@ -14,6 +14,7 @@ use crate::logs::follow::framing::{Framing, Kind};
 use crate::logs::follow::rotated::identity;
 use crate::logs::outbox::{Outbox, RateLimit};
 use crate::logs::owner::Owners;
+use crate::logs::place::Place;
 use crate::logs::record::{Origin, SourceKey};
 use crate::logs::tail::{Line, Round};
 
@@ -28,7 +29,7 @@ pub(crate) struct Log {
     /// The path that the glob found.
     pub(crate) path: PathBuf,
     /// The same without symbolic links: rotation happens there.
-    pub(crate) real: PathBuf,
+    pub(crate) real: Place,
     /// Oldest first; the last one is live unless it `is_rotated`.
     pub(crate) files: VecDeque<Followed>,
     /// Read to their end, and still open.
@@ -60,7 +61,7 @@ pub(crate) enum Looked {
 }
 
 impl Log {
-    pub(crate) fn new(path: PathBuf, real: PathBuf, kind: Kind, limit: RateLimit) -> Self {
+    pub(crate) fn new(path: PathBuf, real: Place, kind: Kind, limit: RateLimit) -> Self {
         let lines = Framing::new(&path, kind, limit);
         Self {
             path,
@@ -99,7 +100,7 @@ impl Log {
     ) -> io::Result<Progress> {
         let mut progress = Progress::Idle;
         if self.all().any(|file| file.unread() > 0) {
-            self.lines.find_owner(&self.path, &self.real, owners);
+            self.lines.find_owner(&self.path, &self.real.path, owners);
         }
         for index in 0..self.lingering.len() {
             if self.read_one(Which::Lingering(index), out, now, buffer)? == Round::Read {

@@ -8,15 +8,15 @@
 //! - L is as before and S begins like it: a copy that is being taken. It is looked at again next time.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::logs::follow::followed::Followed;
 use crate::logs::follow::log::Log;
 use crate::logs::follow::rotated::{Sibling, siblings};
 use crate::logs::outbox::Outbox;
+use crate::logs::place::{Place, is_no_file};
 use crate::logs::record::SourceKey;
 use crate::logs::tail::Tail;
 use crate::logs::tail::content::{head_of, holds, key_of};
@@ -32,15 +32,15 @@ pub(super) struct Present {
 }
 
 /// Lists until nothing changes meanwhile.
-pub(super) fn present(real: &Path) -> io::Result<Present> {
-    let mut rotated = siblings(real);
+pub(super) fn present(place: &Place) -> io::Result<Present> {
+    let mut rotated = siblings(&place.path);
     for _ in 0..LISTINGS {
-        let live = match File::open(real) {
+        let live = match place.open() {
             Ok(live) => Some(live),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_no_file(&error) => None,
             Err(error) => return Err(error),
         };
-        let again = siblings(real);
+        let again = siblings(&place.path);
         let same = again.iter().map(Sibling::identity).eq(rotated.iter().map(Sibling::identity));
         rotated = again;
         if same {
@@ -66,7 +66,7 @@ impl Log {
         let live = live.ok_or(io::ErrorKind::NotFound)?;
         for sibling in rotated {
             if is_unread(&sibling)
-                && let Ok(file) = File::open(&sibling.path)
+                && let Ok(file) = self.real.open_beside(&sibling.path)
                 && !is_copy(&file, &live)?
             {
                 let file = Followed::new(Tail::new(file, 0)?, now);
@@ -89,7 +89,7 @@ impl Log {
         now: Duration,
         out: &mut Outbox,
     ) -> io::Result<()> {
-        if let Ok(real) = fs::canonicalize(&self.path) {
+        if let Ok(real) = Place::of(&self.path) {
             self.real = real;
         }
         let Present { live, rotated } = present(&self.real)?;
@@ -128,7 +128,7 @@ impl Log {
         }
         let nothing_read = std::mem::replace(&mut back.was_unread, back.tail.line_start() == 0);
         for sibling in unseen {
-            let Ok(file) = File::open(&sibling.path) else { continue };
+            let Ok(file) = self.real.open_beside(&sibling.path) else { continue };
             let may_be_copy = Some(sibling.key) == newest && is_copy(&file, &live)?;
             if file.metadata()?.len() == 0 || may_be_copy {
                 continue;
@@ -172,7 +172,7 @@ impl Log {
         let mut copied = false;
         let mut before = Vec::new();
         for sibling in unseen {
-            let Ok(file) = File::open(&sibling.path) else { continue };
+            let Ok(file) = self.real.open_beside(&sibling.path) else { continue };
             if head.length > 0 && holds(&file, head, Default::default(), 0)? {
                 // a copy; a shorter or fully read one holds nothing new
                 if holds(&file, head, tail, offset)? && file.metadata()?.len() > offset && !copied {
@@ -211,7 +211,7 @@ impl Log {
             (back.tail.head(), back.tail.tail(), back.tail.line_start())
         });
         for sibling in unseen {
-            let Ok(file) = File::open(&sibling.path) else { continue };
+            let Ok(file) = self.real.open_beside(&sibling.path) else { continue };
             if let Some((head, tail, offset)) = back
                 && offset > 0
                 && holds(&file, head, tail, offset)?

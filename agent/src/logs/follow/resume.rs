@@ -29,7 +29,7 @@ impl Log {
         let Present { live, rotated } = present(&self.real)?;
         let mut candidates = Vec::new();
         for sibling in &rotated {
-            if let Ok(file) = File::open(&sibling.path) {
+            if let Ok(file) = self.real.open_beside(&sibling.path) {
                 candidates.push(Candidate::new(file, Some(sibling))?);
             }
         }

@@ -1,7 +1,6 @@
 //! The start: logs of the checkpoints go on where they were, the others begin at their end or, if they are new, whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Follower;
@@ -10,6 +9,7 @@ use super::log::Log;
 use crate::logs::checkpoint::{FilePosition, Mark, Position, Resume};
 use crate::logs::config::From;
 use crate::logs::journal;
+use crate::logs::place::Place;
 use crate::logs::record::SourceKey;
 
 impl Follower {
@@ -64,7 +64,7 @@ impl Follower {
                 .commit(&gone.iter().map(|&source| Mark { source, position: None }).collect::<Vec<_>>());
             return;
         };
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let real = Place::of(path).unwrap_or_else(|_| Place::unresolved(path));
         let mut log = Log::new(path.to_owned(), real, kind, self.limit);
         match log.resume(entries, saved_ns, self.clock.monotonic()) {
             Ok(missing) => self.out.status.lose("rotated_away", missing as u64),

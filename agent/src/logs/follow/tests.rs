@@ -467,6 +467,30 @@ fn a_log_that_comes_back_does_not_read_its_rotated_files_again() {
 }
 
 #[test]
+fn a_fifo_under_a_logs_name_stops_nothing() {
+    let mut bench = Bench::plain();
+    bench.append("a.log", "");
+    bench.append("b.log", "");
+    bench.start();
+    bench.append("a.log", "one\n");
+    bench.settle();
+    fs::rename(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    for name in ["a.log", "a.log.2", "c.log"] {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, bench.path(name), fifo, mode, 0).unwrap();
+    }
+    bench.append("a.log.1", "two\n");
+    bench.settle();
+    bench.append("b.log", "three\n");
+    bench.expect(&["one", "two", "three"]);
+    bench.kill();
+    bench.start();
+    bench.append("b.log", "four\n");
+    bench.expect(&["one", "two", "three", "four"]);
+}
+
+#[test]
 fn rotated_files_that_are_older_than_the_agent_stay_unread() {
     let mut bench = Bench::plain();
     bench.append("a.log.1", "history\n");

@@ -14,7 +14,7 @@ use crate::ingredient::Ingredient;
 use crate::line::{Source, line};
 use crate::samples::Samples;
 use crate::stats::robust::median;
-use crate::synthetic::Synthetic;
+use crate::synthetic::{Synthetic, unreached};
 use crate::track::{Plan, Reference, Side};
 use crate::work::Work;
 use crate::working::Unit;
@@ -75,13 +75,15 @@ pub(crate) struct Pasts {
     left_out: Option<Ingredient>,
     known: BTreeMap<String, BTreeMap<Signal, Past>>,
     rates: BTreeMap<String, (i64, i64, f64)>,
+    /// Donors of a workload, for the start they were last looked up for: the same for all its lines.
+    donors: BTreeMap<String, (i64, Vec<String>)>,
     learnt: usize,
 }
 
 impl Pasts {
     /// None yet; `left_out` holds for all of them.
     pub(crate) fn new(left_out: Option<Ingredient>) -> Self {
-        Self { left_out, known: BTreeMap::new(), rates: BTreeMap::new(), learnt: 0 }
+        Self { left_out, known: BTreeMap::new(), rates: BTreeMap::new(), donors: BTreeMap::new(), learnt: 0 }
     }
 
     /// A new look begins.
@@ -110,8 +112,16 @@ impl Pasts {
         let grid = match shared {
             Some(grid) => grid,
             None => {
+                // neighbours are many, and a wrong alarm about one harms nobody's verdict
+                let others =
+                    mirror && source == Source::Workload && self.left_out != Some(Ingredient::Synthetic);
+                if others && self.donors.get(workload).is_none_or(|known| known.0 != start) {
+                    self.donors.insert(workload.to_owned(), (start, unreached(facts, workload, start)));
+                }
+                let donors = self.donors.get(workload).filter(|_| others).map(|known| &known.1[..]);
+                let sides = (mirror, donors.unwrap_or_default());
                 let learnt =
-                    Past::learn(facts, samples, (key, source), (start, until), mirror, self.left_out)?;
+                    Past::learn(facts, samples, (key, source), (start, until), sides, self.left_out)?;
                 self.learnt += 1;
                 let lines = self.known.entry(workload.to_owned()).or_default();
                 lines.insert(signal, learnt.0);
@@ -159,7 +169,7 @@ impl Past {
         samples: &Samples,
         ((workload, signal), source): ((&str, Signal), Source),
         (start, until): (i64, i64),
-        mirror: bool,
+        (mirror, donors): (bool, &[String]),
         left_out: Option<Ingredient>,
     ) -> Result<(Self, Grid), Untestable> {
         let past = line(facts, samples, (workload, signal, source), start, (i64::MIN, start));
@@ -177,10 +187,7 @@ impl Past {
         for &(time, value) in &past {
             grid.put(time, unit.into_working(value));
         }
-        // neighbours are many, and a wrong alarm about one harms nobody's verdict
-        let others = mirror && source == Source::Workload && left_out != Some(Ingredient::Synthetic);
-        let key = (workload, signal);
-        let synthetic = others.then(|| Synthetic::fit(facts, samples, key, start, &grid)).flatten();
+        let synthetic = Synthetic::fit(facts, samples, signal, start, &grid, donors);
         if let Some(synthetic) = &synthetic {
             let times: Vec<i64> = past.iter().map(|s| s.0).collect();
             let off = synthetic.off((facts, samples), signal, start, step_s, &times);

@@ -46,23 +46,26 @@ struct Donor {
 }
 
 impl Synthetic {
-    /// The control for a line whose past is `own`; `None` if there are no donors or they do not help.
+    /// The control for a line whose past is `own`, from the donors named; `None` if there are no donors or they do not help.
     pub(crate) fn fit(
         facts: &Case,
         samples: &Samples,
-        (workload, signal): (&str, Signal),
+        signal: Signal,
         start: i64,
         own: &Grid,
+        names: &[String],
     ) -> Option<Self> {
         let last = own.cell(start);
+        if names.is_empty() {
+            return None;
+        }
         let mut usual: Vec<f64> = own.present(0, last + 1).collect();
         let (centre, scale) = (median(&mut usual)?, spread(&mut usual)?);
         if scale <= 0.0 {
             return None;
         }
-        let names = unreached(facts, workload, start);
         let mut found: Vec<(f64, Donor, Grid)> = Vec::new();
-        for name in names.into_iter().take(MOST_LOOKED_AT) {
+        for name in names.iter().take(MOST_LOOKED_AT) {
             let Some((donor, grid)) = Donor::of(facts, samples, (name, signal), start, own, usual.len())
             else {
                 continue;
@@ -156,7 +159,7 @@ impl Donor {
 }
 
 /// Workloads that a change of `workload` cannot reach, and that no change of their own has just moved.
-fn unreached<'a>(facts: &'a Case, workload: &str, start: i64) -> Vec<&'a str> {
+pub(crate) fn unreached(facts: &Case, workload: &str, start: i64) -> Vec<String> {
     // a change of a donor still shows for as long as people watch one
     const RECENT_S: i64 = 2 * 3_600;
     let mut near: BTreeSet<&str> = BTreeSet::from([workload]);
@@ -177,7 +180,7 @@ fn unreached<'a>(facts: &'a Case, workload: &str, start: i64) -> Vec<&'a str> {
         facts.changes.iter().any(|c| c.workload == w && c.start <= start && c.start > start - RECENT_S)
     };
     let free = facts.workloads.iter().map(String::as_str).filter(|w| !near.contains(w) && !moved(w));
-    free.filter(|w| on(w).is_disjoint(&ours)).collect()
+    free.filter(|w| on(w).is_disjoint(&ours)).map(str::to_owned).collect()
 }
 
 /// Values of both grids where both have one, thinned evenly.

@@ -103,16 +103,11 @@ fn compact(shared: &Shared, now_ns: i64) -> Result<Option<Compacted>, SealError>
                 tracing::warn!(error = %source, table = job.table.name(), "segment left out of compaction");
                 Counts::add(&shared.counts.failed_compactions, 1);
                 shared.unreadable.add(segment);
-                draft.abandon();
                 continue;
             }
-            Err(MergeError::Closing) => {
-                draft.abandon();
-                return Ok(None);
-            }
+            Err(MergeError::Closing) => return Ok(None),
             Err(MergeError::Write(error)) => {
                 Counts::add(&shared.counts.failed_compactions, 1);
-                draft.abandon();
                 return Err(error);
             }
         };

@@ -1,5 +1,7 @@
 //! What keeps the store within its bounds: sealing what is large or old, retention, room on the disk.
 
+pub(crate) mod reserve;
+
 use std::sync::Arc;
 use std::sync::PoisonError;
 
@@ -64,21 +66,31 @@ fn seal_now(shared: &Shared, tables: &[Table], now_ns: i64) -> Result<Vec<Sealed
 
 fn maintain(shared: &Shared, now_ns: i64) -> Result<Maintained, SealError> {
     let mut done = Maintained::default();
-    // room first: a full disk must not keep retention from making some
+    // room first, and first of all what needs no write: a full disk must not keep us from making some
+    done.unlinked_segments = unlink(shared, now_ns, false);
+    let ended = drop_and_seal(shared, now_ns, &mut done);
+    release_log(shared);
+    note_room(shared)?;
+    ended?;
+    reserve::keep(shared);
+    Ok(done)
+}
+
+fn drop_and_seal(shared: &Shared, now_ns: i64, done: &mut Maintained) -> Result<(), SealError> {
     let expired = expired(shared, now_ns);
     done.expired_segments = expired.len() as u64;
     remove_segments(shared, &expired, now_ns)?;
     let crowded = crowded(shared)?;
     done.crowded_segments = crowded.len() as u64;
     remove_segments(shared, &crowded, now_ns)?;
-    done.unlinked_segments = unlink(shared, now_ns, !crowded.is_empty())?;
+    if !crowded.is_empty() {
+        done.unlinked_segments += unlink(shared, now_ns, true);
+    }
     let tables = due(shared, now_ns);
     if !tables.is_empty() {
         done.sealed = seal_now(shared, &tables, now_ns)?;
     }
-    release_log(shared);
-    note_room(shared)?;
-    Ok(done)
+    Ok(())
 }
 
 /// Tables that are large, old, or pin a WAL that has grown.
@@ -149,7 +161,7 @@ fn crowded(shared: &Shared) -> Result<Vec<Arc<Segment>>, SealError> {
 }
 
 /// Removes files of segments that left the catalog, once no snapshot holds them; at once where room is short.
-fn unlink(shared: &Shared, now_ns: i64, short: bool) -> Result<u64, SealError> {
+fn unlink(shared: &Shared, now_ns: i64, short: bool) -> u64 {
     let wait = i64::try_from(shared.limits.delete_after_s).unwrap_or(i64::MAX).saturating_mul(NS);
     let ready: Vec<Doomed> = {
         let mut state = shared.state();
@@ -171,7 +183,7 @@ fn unlink(shared: &Shared, now_ns: i64, short: bool) -> Result<u64, SealError> {
             }
         }
     }
-    Ok(unlinked)
+    unlinked
 }
 
 fn note_room(shared: &Shared) -> Result<(), SealError> {

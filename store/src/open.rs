@@ -14,6 +14,7 @@ use crate::catalog::{self, Contents, Loaded, Manifest};
 use crate::dedupe::Dedupe;
 use crate::disk::{Disk, write_whole};
 use crate::head::Head;
+use crate::maintain::reserve;
 use crate::seal;
 use crate::segment::{Reader, Segment};
 use crate::state::{Shared, State, WalFile};
@@ -66,6 +67,8 @@ pub(crate) fn open(
     let catalog = mend::catalog(&*disk, dir, &mut loaded, &folders)?;
     let torn_bytes = loaded.torn_bytes;
     let state = state(dir, &loaded)?;
+    // the catalog is written anew, also on a full disk; housekeeping makes the reserve again
+    reserve::give_back(&*disk, dir);
     let manifest = Manifest::start(Arc::clone(&disk), dir.join("catalog"), loaded)?;
     clear(&*disk, dir, manifest.contents(), &folders, now_ns)?;
     let reader = Arc::new(Reader::new(limits.cache_bytes));

@@ -49,36 +49,44 @@ pub(crate) fn seal(shared: &Shared, tables: &[Table], now_ns: i64) -> Result<Vec
         (tables.iter().map(freeze).collect::<Vec<_>>(), through)
     };
     let mut entries = Vec::new();
+    let sealed = write(shared, frozen, through, now_ns, &mut entries)
+        .and_then(|sealed| commit::sealed(shared, tables, &entries, through, now_ns).map(|()| sealed));
+    // after a sync that failed nobody knows whether the catalog has them: then they stay
+    if sealed.is_err() && shared.state().stopped.is_none() {
+        for entry in &entries {
+            files::discard(shared, &shared.root.join(&entry.path));
+        }
+    }
+    sealed
+}
+
+/// Writes the segments of all tables; those that were placed are in `entries`, whatever comes of the rest.
+fn write(
+    shared: &Shared,
+    frozen: Vec<(Table, Vec<Arc<Chunk>>)>,
+    through: i64,
+    now_ns: i64,
+    entries: &mut Vec<Entry>,
+) -> Result<Vec<Sealed>, SealError> {
     let mut sealed = Vec::new();
-    for (table, chunks) in &frozen {
+    for (table, chunks) in frozen {
         if chunks.is_empty() {
             continue;
         }
-        let written = write_table(shared, *table, chunks, through, now_ns)?;
+        let before = entries.len();
+        match table {
+            Table::Log => log::write(shared, &chunks, through, now_ns, entries)?,
+            _ => tables::write(shared, table, &chunks, through, now_ns, entries)?,
+        }
+        let written = &entries[before..];
         sealed.push(Sealed {
-            table: *table,
+            table,
             segments: written.len() as u64,
             rows: written.iter().map(|entry| entry.rows).sum(),
             bytes: written.iter().map(Entry::file_bytes).sum(),
         });
-        entries.extend(written);
     }
-    drop(frozen);
-    commit::sealed(shared, tables, entries, through, now_ns)?;
     Ok(sealed)
-}
-
-fn write_table(
-    shared: &Shared,
-    table: Table,
-    chunks: &[Arc<Chunk>],
-    through: i64,
-    now_ns: i64,
-) -> Result<Vec<Entry>, SealError> {
-    match table {
-        Table::Log => log::write(shared, chunks, through, now_ns),
-        _ => tables::write(shared, table, chunks, through, now_ns),
-    }
 }
 
 /// Names the file operation that failed.

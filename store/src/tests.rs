@@ -7,6 +7,7 @@ mod catalog;
 mod compact;
 mod damage;
 pub(crate) mod fixture;
+mod full;
 mod kept;
 mod model;
 mod search;

@@ -46,6 +46,8 @@ struct Memory {
     until_death: Option<u64>,
     /// One operation in so many fails; 0: none.
     fail_one_in: u64,
+    /// Bytes that may still be written, if the disk is small.
+    room: Option<u64>,
     dead: bool,
 }
 
@@ -67,6 +69,7 @@ impl FaultyDisk {
             pending: Vec::new(),
             until_death: None,
             fail_one_in: 0,
+            room: None,
             dead: false,
         })))
     }
@@ -79,6 +82,26 @@ impl FaultyDisk {
     /// One operation in so many fails from now on; 0: none.
     pub(crate) fn fail_one_in(&self, operations: u64) {
         self.memory().fail_one_in = operations;
+    }
+
+    /// So many more bytes may be written until the disk is full; what is removed makes room.
+    pub(crate) fn leave_room(&self, bytes: Option<u64>) {
+        self.memory().room = bytes;
+    }
+
+    /// Takes room for bytes; how many there was room for.
+    fn take_room(&self, bytes: usize) -> usize {
+        let mut memory = self.memory();
+        let Some(room) = &mut memory.room else { return bytes };
+        let taken = bytes.min(usize::try_from(*room).unwrap_or(usize::MAX));
+        *room -= taken as u64;
+        taken
+    }
+
+    fn give_room(&self, bytes: u64) {
+        if let Some(room) = &mut self.memory().room {
+            *room += bytes;
+        }
     }
 
     /// Power is back: what was not synced may be gone. The old handles stay dead.
@@ -161,6 +184,11 @@ impl Write for FaultyFile {
             }
             return Err(error);
         }
+        let len = self.disk.take_room(bytes.len());
+        if len < bytes.len() {
+            self.file.write_all(&bytes[..len])?;
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"));
+        }
         let all = self.disk.memory().random.below(4) > 0;
         let len = if all { bytes.len() } else { bytes.len().div_ceil(2) };
         self.file.write_all(&bytes[..len])?;
@@ -182,6 +210,7 @@ impl DiskFile for FaultyFile {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.disk.try_turn()?;
+        self.disk.give_room(self.file.metadata()?.len().saturating_sub(len));
         self.file.set_len(len)?;
         self.file.seek(SeekFrom::Start(len))?;
         let mut memory = self.disk.memory();
@@ -237,6 +266,7 @@ impl Disk for FaultyDisk {
         self.try_turn()?;
         let bytes = fs::read(path)?;
         fs::remove_file(path)?;
+        self.give_room(bytes.len() as u64);
         let mut memory = self.memory();
         memory.synced.remove(path);
         memory.pending.push(Pending::Removed { path: path.to_owned(), bytes });
@@ -245,6 +275,11 @@ impl Disk for FaultyDisk {
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.try_turn()?;
+        let files =
+            if path.is_dir() { fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()? } else { Vec::new() };
+        for file in files {
+            self.give_room(file.metadata()?.len());
+        }
         fs::remove_dir_all(path)?;
         let mut memory = self.memory();
         memory.synced.retain(|file, _| !file.starts_with(path));

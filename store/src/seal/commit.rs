@@ -1,10 +1,13 @@
 //! Making a seal or a removal true: manifest first, then memory, then files that nobody needs any more.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::files::discard;
 use crate::catalog::{CommitError, Edit};
+use crate::maintain::reserve;
 use crate::segment::{Entry, Segment};
 use crate::state::{Doomed, Shared, State};
 use crate::stats::Counts;
@@ -14,7 +17,7 @@ use crate::{SealError, Table};
 pub(super) fn sealed(
     shared: &Shared,
     tables: &[Table],
-    entries: Vec<Entry>,
+    entries: &[Entry],
     through: i64,
     now_ns: i64,
 ) -> Result<(), SealError> {
@@ -27,7 +30,7 @@ pub(super) fn sealed(
         (state.dedupe.entries(), state.last_lsn)
     };
     let edit = Edit {
-        add: entries,
+        add: entries.to_vec(),
         sealed_through: tables
             .iter()
             .map(|table| (table.name().to_owned(), through))
@@ -77,7 +80,7 @@ pub(crate) fn remove_segments(
         return Ok(());
     }
     let remove: Vec<_> = segments.iter().map(|segment| name(segment)).collect();
-    commit(shared, Edit { remove, ..Edit::default() })?;
+    commit_removal(shared, &Edit { remove, ..Edit::default() })?;
     let mut state = shared.state();
     state.drop_segments(segments, now_ns);
     state.version += 1;
@@ -102,7 +105,7 @@ pub(crate) fn replace_segments(
         inputs.iter().all(|input| list.iter().any(|listed| Arc::ptr_eq(listed, input)))
     };
     if !all_listed {
-        discard(shared, &segment);
+        discard(shared, &segment.folder);
         return Ok(false);
     }
     let remove = inputs.iter().map(|segment| name(segment)).collect();
@@ -110,7 +113,7 @@ pub(crate) fn replace_segments(
     commit(shared, edit).inspect_err(|_| {
         // after a sync that failed nobody knows whether the catalog has it: then it stays
         if shared.state().stopped.is_none() {
-            discard(shared, &segment);
+            discard(shared, &segment.folder);
         }
     })?;
     let mut state = shared.state();
@@ -128,13 +131,6 @@ fn name(segment: &Segment) -> (String, String) {
     (segment.entry.table.clone(), segment.entry.path.clone())
 }
 
-/// Removes the files of a segment that was placed and not committed.
-fn discard(shared: &Shared, segment: &Segment) {
-    if let Err(error) = shared.disk.remove_dir_all(&segment.folder) {
-        tracing::debug!(%error, folder = %segment.folder.display(), "uncommitted segment stays until a later start");
-    }
-}
-
 impl State {
     /// Takes segments out of the lists; their files wait for snapshots that hold them.
     fn drop_segments(&mut self, segments: &[Arc<Segment>], now_ns: i64) {
@@ -145,6 +141,20 @@ impl State {
         }
         let doomed = segments.iter().map(|segment| Doomed { segment: Arc::clone(segment), since_ns: now_ns });
         self.doomed.extend(doomed);
+    }
+}
+
+/// On a full disk even this needs a little room.
+fn commit_removal(shared: &Shared, edit: &Edit) -> Result<(), SealError> {
+    match commit(shared, edit.clone()) {
+        Err(SealError::Io { source, .. })
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                && shared.state().stopped.is_none()
+                && reserve::give_back(&*shared.disk, &shared.root) =>
+        {
+            commit(shared, edit.clone())
+        }
+        committed => committed,
     }
 }
 

@@ -55,11 +55,32 @@ impl Write for Checked {
     }
 }
 
-/// A segment being written.
+/// A segment being written. Unless it is placed, what was written goes with it: a full disk must not become fuller.
 pub(crate) struct Draft<'a> {
     shared: &'a Shared,
     pub(crate) folder: PathBuf,
     id: String,
+    is_placed: bool,
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.is_placed {
+            // what cannot be removed goes when the store is opened
+            discard(self.shared, &self.folder);
+        }
+    }
+}
+
+/// Removes a folder that the catalog does not know.
+pub(super) fn discard(shared: &Shared, folder: &Path) {
+    match shared.disk.remove_dir_all(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::debug!(%error, folder = %folder.display(), "uncommitted files stay until a later start");
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -72,7 +93,7 @@ impl<'a> Draft<'a> {
             Err(error) => return Err(seal_io("clear", &folder)(error)),
         }
         shared.disk.create_dir_all(&folder).map_err(seal_io("make", &folder))?;
-        Ok(Self { shared, folder, id })
+        Ok(Self { shared, folder, id, is_placed: false })
     }
 
     pub(crate) fn create(&self, name: &str) -> Result<Checked, SealError> {
@@ -80,26 +101,19 @@ impl<'a> Draft<'a> {
         Checked::create(&*self.shared.disk, &path).map_err(seal_io("make", &path))
     }
 
-    /// Removes what was written; what cannot be removed goes when the store is opened.
-    pub(crate) fn abandon(self) {
-        if let Err(error) = self.shared.disk.remove_dir_all(&self.folder) {
-            tracing::debug!(%error, folder = %self.folder.display(), "draft stays");
-        }
-    }
-
     /// Writes `meta.json` and moves the folder to where the entry says.
-    pub(crate) fn place(self, entry: &Entry) -> Result<(), SealError> {
-        let Self { shared, folder, id } = self;
+    pub(crate) fn place(mut self, entry: &Entry) -> Result<(), SealError> {
+        let Self { shared, ref folder, ref id, .. } = self;
         let meta = folder.join(META);
         let text = serde_json::to_vec_pretty(entry).map_err(io::Error::other);
         let mut file = shared.disk.create(&meta).map_err(seal_io("make", &meta))?;
         text.and_then(|text| file.write_all(&text)).map_err(seal_io("write", &meta))?;
         file.sync().map_err(seal_io("sync", &meta))?;
-        shared.disk.sync_dir(&folder).map_err(seal_io("sync", &folder))?;
+        shared.disk.sync_dir(folder).map_err(seal_io("sync", folder))?;
         let place = shared.root.join(&entry.path);
         let hour = place.parent().unwrap_or(&shared.root);
         create_dirs(&*shared.disk, &shared.root, hour).map_err(seal_io("make", hour))?;
-        match shared.disk.rename(&folder, &place) {
+        match shared.disk.rename(folder, &place) {
             Ok(()) => {}
             Err(error)
                 if matches!(
@@ -110,10 +124,15 @@ impl<'a> Draft<'a> {
                 // an earlier attempt came this far and was never committed
                 tracing::debug!(segment = %id, "uncommitted segment replaced");
                 shared.disk.remove_dir_all(&place).map_err(seal_io("clear", &place))?;
-                shared.disk.rename(&folder, &place).map_err(seal_io("move", &place))?;
+                shared.disk.rename(folder, &place).map_err(seal_io("move", &place))?;
             }
             Err(error) => return Err(seal_io("move", &place)(error)),
         }
-        shared.disk.sync_dir(hour).map_err(seal_io("sync", hour))
+        if let Err(error) = shared.disk.sync_dir(hour) {
+            discard(shared, &place);
+            return Err(seal_io("sync", hour)(error));
+        }
+        self.is_placed = true;
+        Ok(())
     }
 }

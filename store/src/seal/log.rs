@@ -29,13 +29,14 @@ struct Row {
     row: u32,
 }
 
-/// Writes one segment per hour that the rows fall into.
+/// Writes one segment per hour that the rows fall into, and adds each to `entries` once it is placed.
 pub(super) fn write(
     shared: &Shared,
     chunks: &[Arc<Chunk>],
     through: i64,
     now_ns: i64,
-) -> Result<Vec<Entry>, SealError> {
+    entries: &mut Vec<Entry>,
+) -> Result<(), SealError> {
     let chunks: Vec<&LogRows> = chunks
         .iter()
         .filter_map(|chunk| match &**chunk {
@@ -53,7 +54,6 @@ pub(super) fn write(
             hours.entry(ts.div_euclid(HOUR_NS)).or_default().push(Row { stream, ts, lsn, chunk, row });
         }
     }
-    let mut entries = Vec::new();
     for (hour, mut rows) in hours {
         // rows come nearly in time order per stream, which this sort makes use of
         rows.sort_by_key(|row| (row.stream, row.ts, row.lsn));
@@ -61,7 +61,7 @@ pub(super) fn write(
         let job = Job { shared, chunks: &chunks, origins: &origins, streams: &streams };
         entries.push(job.write(id, hour, &rows)?);
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// (namespace, workload) pairs in order, and which of them each origin belongs to.

@@ -21,14 +21,15 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 /// Rows that are written at once.
 const SLICE: usize = 65_536;
 
-/// Writes one segment per hour that the rows fall into.
+/// Writes one segment per hour that the rows fall into, and adds each to `entries` once it is placed.
 pub(super) fn write(
     shared: &Shared,
     table: Table,
     chunks: &[Arc<Chunk>],
     through: i64,
     now_ns: i64,
-) -> Result<Vec<Entry>, SealError> {
+    entries: &mut Vec<Entry>,
+) -> Result<(), SealError> {
     let arrange = |source| SealError::Arrange { table: table.name(), source };
     let batches = chunks.iter().filter_map(|chunk| match &**chunk {
         Chunk::Rows(batch) => Some(batch),
@@ -41,12 +42,11 @@ pub(super) fn write(
     for row in order.values() {
         hours.entry(ts[*row as usize].div_euclid(HOUR_NS)).or_default().push(*row);
     }
-    let mut entries = Vec::new();
     for (hour, rows) in hours {
         let id = format!("{through:012x}-{:x}", now_ns.max(0));
         entries.push(write_hour(shared, table, id, hour, &all, rows)?);
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// The rows in the table's order.

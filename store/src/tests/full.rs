@@ -1,0 +1,59 @@
+//! A disk without room: what could not be written leaves nothing behind, and what is to go still goes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::basics::everything;
+use super::damage::files;
+use super::fixture::{NOW, SECOND, batch, limits, lines};
+use crate::disk::faulty::FaultyDisk;
+use crate::{Limits, Retention, Store, Table};
+
+fn open(dir: &Path, disk: &FaultyDisk, limits: Limits) -> Arc<Store> {
+    Store::open_on(Arc::new(disk.clone()), dir, limits, NOW).unwrap().0
+}
+
+fn listed(store: &Store) -> usize {
+    store.stats().tables.iter().map(|table| table.segments).sum()
+}
+
+#[tokio::test]
+async fn seals_that_fail_for_want_of_room_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(7);
+    let store = open(dir.path(), &disk, limits());
+    store.append(&batch("n", 1, 1, &everything(NOW)), NOW).await.unwrap();
+    store.append(&batch("n", 1, 2, &lines(NOW - 3_600 * SECOND, &["one", "two"])), NOW).await.unwrap();
+    let mut failed = 0;
+    for attempt in 0..100 {
+        disk.leave_room(Some(attempt * 400));
+        failed += u64::from(store.seal(NOW + i64::try_from(attempt).unwrap()).await.is_err());
+        assert_eq!(files(dir.path(), "meta.json").len(), listed(&store), "attempt {attempt}");
+        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "attempt {attempt}");
+    }
+    assert!(failed > 20, "{failed} attempts failed");
+    disk.leave_room(None);
+    store.seal(NOW).await.unwrap();
+    assert!(listed(&store) > 9);
+}
+
+#[tokio::test]
+async fn what_is_old_goes_though_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(7);
+    let mut limits = Limits { delete_after_s: 0, ..limits() };
+    limits.retention[Table::Log.index()] = Retention { age_s: 60, max_bytes: u64::MAX };
+    let store = open(dir.path(), &disk, limits);
+    store.append(&batch("n", 1, 1, &lines(NOW, &["old"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.maintain(NOW).await.unwrap();
+    disk.leave_room(Some(0));
+    let late = NOW + 120 * SECOND;
+    assert_eq!(store.maintain(late).await.unwrap().expired_segments, 1);
+    assert_eq!(store.maintain(late).await.unwrap().unlinked_segments, 1);
+    assert_eq!((listed(&store), files(dir.path(), "meta.json").len()), (0, 0));
+    // a start needs room as well
+    store.close().await;
+    drop(store);
+    open(dir.path(), &disk, limits).close().await;
+}

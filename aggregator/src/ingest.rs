@@ -31,6 +31,9 @@ use crate::metrics::IngestMetrics;
 /// The largest message: a batch of `MAX_PAYLOAD_BYTES` that zstd could not shrink, and its frame.
 const MAX_MESSAGE_BYTES: usize = proto::MAX_PAYLOAD_BYTES as usize + (64 << 10);
 
+/// Streams of one connection: an agent has one, and another while it connects anew.
+const STREAMS: u32 = 4;
+
 /// What every stream needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -56,6 +59,7 @@ pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(),
     let served = Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
+        .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .add_service(service)

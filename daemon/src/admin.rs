@@ -15,9 +15,13 @@ use tokio::net::TcpListener;
 use crate::metrics::Registry;
 use crate::shutdown::Token;
 
+mod connections;
+mod host;
 #[cfg(test)]
 mod tests;
 
+/// Connections at a time; the next ones wait until one ends.
+const MOST_CONNECTIONS: usize = 256;
 /// How long open requests may go on after the stop, before their connections are cut.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -84,7 +88,7 @@ pub fn router(registry: Registry, health: Health) -> Router {
 }
 
 /// Serves `router` and `extra` until the token's phase begins; then the process is not ready, open requests get half
-/// a second, and the token is dropped.
+/// a second, and the token is dropped. On loopback only requests to `localhost` or an address are answered.
 ///
 /// # Errors
 /// When the listener fails.
@@ -95,7 +99,11 @@ pub async fn serve(
     health: Health,
     token: Token,
 ) -> std::io::Result<()> {
-    let app = router(registry, health.clone()).merge(extra);
+    let mut app = router(registry, health.clone()).merge(extra);
+    if listener.local_addr()?.ip().is_loopback() {
+        app = app.layer(axum::middleware::from_fn(host::check));
+    }
+    let listener = connections::Bounded::new(listener, MOST_CONNECTIONS);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         drop(stopped.await);

@@ -15,6 +15,8 @@ type Answers = Sender<Result<AggregatorMessage, Status>>;
 
 /// The longest name of a node, cluster, boot or version.
 const MOST_NAME_BYTES: usize = 253;
+/// How long a new stream may stay silent.
+const HELLO: std::time::Duration = std::time::Duration::from_secs(10);
 /// The most probes that an agent may name.
 const MOST_PROBES: usize = 64;
 
@@ -43,6 +45,7 @@ async fn greet(context: &Context, messages: &mut Streaming<AgentMessage>) -> Res
     let first = tokio::select! {
         first = messages.message() => first?,
         () = context.token.stopped() => return Err(status(ErrorCode::Unavailable, "stopping")),
+        () = tokio::time::sleep(HELLO) => return Err(status(ErrorCode::Invalid, "no hello came")),
     };
     let Some(Kind::Hello(hello)) = first.and_then(|message| message.kind) else {
         return Err(status(ErrorCode::Invalid, "the first message is not a hello"));

@@ -10,9 +10,13 @@ use crate::metrics::Registry;
 use crate::shutdown::{Phase, Shutdown};
 
 async fn fetch(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
+    ask(address, "localhost", path, accept).await
+}
+
+async fn ask(address: std::net::SocketAddr, host: &str, path: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request =
-        format!("GET {path} HTTP/1.1\r\nHost: wake\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -39,6 +43,19 @@ async fn endpoints_answer_and_stop_with_the_token() {
     health.ready("store");
     assert!(fetch(address, "/readyz", "*/*").await.starts_with("HTTP/1.1 200"));
     assert!(fetch(address, "/probes", "*/*").await.ends_with("[]"));
+    // a page of the web that had its name point here
+    assert!(ask(address, "evil.example", "/metrics", "*/*").await.starts_with("HTTP/1.1 421"));
+
+    // idle connections up to the bound: the next request waits for a place and gets it
+    let mut idle = Vec::new();
+    for _ in 0..super::MOST_CONNECTIONS {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    let late = tokio::spawn(async move { fetch(address, "/healthz", "*/*").await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!late.is_finished(), "more connections are served than may be");
+    drop(idle);
+    assert!(late.await.unwrap().starts_with("HTTP/1.1 200"));
 
     assert!(shutdown.run().await.is_empty());
     server.await.unwrap().unwrap();

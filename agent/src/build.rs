@@ -1,5 +1,6 @@
 //! The composition root: builds every part from the config, leaf first, binds what must be bound, starts nothing.
 
+mod descriptors;
 mod exporting;
 mod host;
 
@@ -33,8 +34,10 @@ use crate::metrics::logs::LogMetrics;
 use crate::metrics::workloads::Workloads;
 use crate::probe::Probe;
 use crate::window::assemble::Assembler;
+use descriptors::Shares;
+pub use descriptors::raise_limit;
 use exporting::Exporting;
-use host::{MetricsLimits, inode, limits, node_name, tree, usage};
+use host::{MetricsLimits, USAGE_FILES, inode, limits, node_name, tree, usage};
 
 /// What the agent stands on; tests give their own.
 #[derive(Clone, Debug)]
@@ -117,7 +120,8 @@ impl Agent {
         let root_id = mounts.cgroup2.as_deref().and_then(inode).unwrap_or(0);
         let identities = Arc::new(Mutex::new(Identities::new(node.clone(), root_id)));
         let rules = Arc::new(Rules::build(&config.logs.redact)?);
-        let usage = usage(&config, &mounts, &proc, &states);
+        let files = Shares::now(USAGE_FILES, config.logs.max_files);
+        let usage = usage(&config, &mounts, &proc, files, &states);
         let (items, queue) = mpsc::channel(QUEUE_ITEMS);
         let ledger = metrics.ledger.clone();
         let is_exporting = config.export.kind == ExportKind::Wake;
@@ -134,6 +138,7 @@ impl Agent {
                 log_metrics: LogMetrics::register(&own),
                 rules: &rules,
                 mounts: &mounts,
+                files,
                 root_id,
                 clock: &clock,
             };

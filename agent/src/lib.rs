@@ -31,7 +31,7 @@ use daemon::admin::Health;
 use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown};
 
-pub use build::{Agent, BuildError, Deps};
+pub use build::{Agent, BuildError, Deps, raise_limit};
 
 use crate::export::chunks::Chunks;
 use crate::probe::Probe;

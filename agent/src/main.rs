@@ -69,6 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stdout(), "config is valid").context("print")?;
         return Ok(ExitCode::SUCCESS);
     }
+    agent::raise_limit();
     agent::kernel::memory::few_arenas();
     // one thread serves gRPC and HTTP; probes have a thread of their own, disk writes a pool
     let runtime =

@@ -8,6 +8,7 @@ use proto::v1;
 use tokio::sync::{mpsc, watch};
 
 use super::BuildError;
+use super::descriptors::Shares;
 use crate::config::AgentConfig;
 use crate::driver::states::States;
 use crate::export::SharedSpool;
@@ -39,6 +40,7 @@ pub(super) struct Exporting<'a> {
     pub(super) log_metrics: LogMetrics,
     pub(super) rules: &'a Arc<Rules>,
     pub(super) mounts: &'a Mounts,
+    pub(super) files: Shares,
     pub(super) root_id: u64,
     pub(super) clock: &'a Clock,
 }
@@ -111,6 +113,17 @@ impl Exporting<'_> {
             cgroup2: self.mounts.cgroup2.clone(),
             root_cgroup_id: self.root_id,
         };
-        Some((Logs::build(self.config.logs.clone(), deps), self.log_metrics.clone()))
+        let mut config = self.config.logs.clone();
+        if self.files.logs < config.max_files {
+            let Shares { logs, limit, .. } = self.files;
+            tracing::warn!(
+                max_files = logs,
+                wanted = config.max_files,
+                limit,
+                "fewer logs are followed: the limit of open files is low"
+            );
+            config.max_files = logs;
+        }
+        Some((Logs::build(config, deps), self.log_metrics.clone()))
     }
 }

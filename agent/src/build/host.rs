@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::descriptors::Shares;
 use crate::config::{AgentConfig, MetricsConfig, NodeConfig};
 use crate::driver::states::States;
 use crate::driver::tree::Tree;
@@ -10,8 +11,8 @@ use crate::files::{Roots, Usage};
 use crate::identity::NodeName;
 use crate::identity::walk::Mounts;
 
-/// Most file descriptors that the usage reader keeps open.
-const USAGE_FILES: usize = 1_024;
+/// Most file descriptors that the usage reader keeps open, where the process may hold so many.
+pub(super) const USAGE_FILES: usize = 1_024;
 
 pub(super) struct MetricsLimits {
     pub(super) max_workloads: usize,
@@ -44,7 +45,13 @@ pub(super) fn tree(mounts: &Mounts) -> Option<Tree> {
     root.map(Tree::new)
 }
 
-pub(super) fn usage(config: &AgentConfig, mounts: &Mounts, proc: &Path, states: &States) -> Option<Usage> {
+pub(super) fn usage(
+    config: &AgentConfig,
+    mounts: &Mounts,
+    proc: &Path,
+    files: Shares,
+    states: &States,
+) -> Option<Usage> {
     if !config.probes.usage.enabled {
         states.disabled("usage", "switched off in the config");
         return None;
@@ -52,12 +59,17 @@ pub(super) fn usage(config: &AgentConfig, mounts: &Mounts, proc: &Path, states: 
     if mounts.cgroup2.is_none() && mounts.v1.is_empty() {
         states.unsupported("usage", "no_cgroup", "no cgroup hierarchy is mounted");
     } else {
-        states.running("usage", missing(mounts));
+        let mut missing = missing(mounts);
+        if files.usage < USAGE_FILES {
+            let Shares { usage, limit, .. } = files;
+            missing.push(format!("descriptors: {usage} files stay open, the limit of the process is {limit}; others are opened anew each window"));
+        }
+        states.running("usage", missing);
     }
     let roots = Roots {
         mounts: mounts.clone(),
         proc: proc.to_path_buf(),
-        max_open: USAGE_FILES,
+        max_open: files.usage,
         ticks_per_second: rustix::param::clock_ticks_per_second(),
         page_bytes: rustix::param::page_size() as u64,
     };

@@ -97,8 +97,11 @@ impl Reader<'_> {
                     source.open = Some(file);
                     self.budget.open += 1;
                 }
-                Err(_) => {
-                    source.absent_for = ABSENT_READS;
+                Err(error) => {
+                    // out of descriptors is not absent: the next window may have one
+                    if !is_out_of_files(&error) {
+                        source.absent_for = ABSENT_READS;
+                    }
                     return None;
                 }
             }
@@ -220,6 +223,10 @@ impl Reader<'_> {
         let killed = self.text(root, "memory.oom_control").and_then(|text| parse::keyed(text, "oom_kill"));
         reading.set(Counter::EventsOomKill, killed);
     }
+}
+
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Reads the file from its start into the scratch buffer; the largest, `memory.stat`, is a few KiB.

@@ -46,6 +46,13 @@ pub struct Packed {
     pub marks: Vec<Mark>,
 }
 
+impl Packed {
+    /// Whether it only says what was lost.
+    pub fn is_losses_only(&self) -> bool {
+        self.rows.is_empty() && self.marks.is_empty()
+    }
+}
+
 /// A payload could not be packed.
 #[derive(Debug, thiserror::Error)]
 #[error("compress batch")]
@@ -138,6 +145,12 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
+    /// A batch that only says what was lost.
+    pub fn of_losses(losses: Vec<v1::LossRow>) -> Self {
+        let payload = v1::Payload { losses, ..Default::default() };
+        Self { payload, rows: BTreeMap::new(), marks: Vec::new() }
+    }
+
     /// Rows per signal of the ledger.
     pub fn rows(&self) -> BTreeMap<&'static str, u64> {
         self.rows.clone()

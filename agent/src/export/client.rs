@@ -248,7 +248,7 @@ impl Client {
         if let Some((rows, losses)) = content {
             for (signal, count) in rows {
                 self.ledger.add(&Loss {
-                    signal: signal_named(&signal),
+                    signal: crate::export::ledger::signal_named(&signal),
                     stage: "export",
                     reason: "refused",
                     count,
@@ -278,12 +278,4 @@ async fn send(outgoing: &mpsc::Sender<v1::AgentMessage>, kind: Sent) -> Result<(
 
 fn describe(status: &tonic::Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
-}
-
-/// Signals are a closed set; what an older spool holds under another name is booked as `other`.
-fn signal_named(name: &str) -> &'static str {
-    ["flow", "log", "usage", "syscall", "process", "block", "identity"]
-        .into_iter()
-        .find(|known| *known == name)
-        .unwrap_or("other")
 }

@@ -88,6 +88,14 @@ impl Ledger {
     }
 }
 
+/// Signals are a closed set; what an older spool holds under another name is booked as `other`.
+pub(crate) fn signal_named(name: &str) -> &'static str {
+    ["flow", "log", "usage", "syscall", "process", "block", "identity", "batch"]
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("other")
+}
+
 #[cfg(test)]
 mod tests {
     use super::Ledger;

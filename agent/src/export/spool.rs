@@ -4,25 +4,30 @@
 //! neither starves. Format: `segment`.
 //! Invariants: a batch is sent only after `sync`, so what was sent is on disk; a sequence number never names two
 //! contents, since numbers go on from the last record of a clean file and any damage begins a new epoch; files go
-//! oldest first, and only once the caller has made the log checkpoints durable; bytes on disk stay within the limit.
+//! oldest first, and only once the caller has made the log checkpoints durable; bytes on disk stay within the limit, of
+//! which the last part is kept for batches that only say what was lost. A file whose sync failed is never synced again:
+//! its unsynced records are written to a new one.
 //! Does not: read a clock, compress, talk to anybody.
 
 mod files;
 pub(crate) mod fuzz;
 mod open;
+mod read;
 mod segment;
+mod unsynced;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::v1;
 
 use crate::export::batch::Packed;
 use crate::logs::checkpoint::Mark;
+use read::{MAX_FAILED, ReadError};
 use segment::{HEADER, Record};
 
 #[cfg(test)]
@@ -30,6 +35,8 @@ mod tests;
 
 /// From this share of the limit on, logs wait in their files.
 const LOG_SHARE: f64 = 0.8;
+/// Kept free for batches of loss rows, or a sixteenth of the limit if that is less.
+const LOSS_BYTES: u64 = 64 << 10;
 
 /// (epoch, sequence number)
 pub type BatchId = (u64, u64);
@@ -70,7 +77,7 @@ pub struct Recovered {
     pub batches: u64,
     /// Their marks, oldest first: to be committed before the logs are read.
     pub marks: Vec<Vec<Mark>>,
-    /// Batches that could not be read again.
+    /// Batches whose numbers are missing between those that could be read.
     pub lost_batches: u64,
     /// Whether sequence numbers begin anew.
     pub is_new_epoch: bool,
@@ -83,11 +90,13 @@ struct Segment {
     unacked: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     segment: u64,
     offset: u64,
     length: u32,
+    /// Rows per signal, to be booked if the record can no longer be read.
+    rows: BTreeMap<String, u64>,
 }
 
 /// The spool of one agent.
@@ -99,15 +108,21 @@ pub struct Spool {
     next_seq: u64,
     /// Oldest first by number; the last one is written to.
     segments: BTreeMap<u64, Segment>,
-    active: File,
+    active: Arc<File>,
+    /// Number of the next file; never used twice, so that one that could not be made is in nobody's way.
+    next_number: u64,
+    /// Nothing may be written to the active file any more.
+    is_broken: bool,
     places: BTreeMap<BatchId, Place>,
     /// Left from before the connection; oldest first.
     backlog: VecDeque<BatchId>,
     /// Spooled since.
     fresh: VecDeque<BatchId>,
     /// Written and not yet synced; not to be sent.
-    unsynced: Vec<BatchId>,
+    unsynced: Vec<(BatchId, Packed)>,
     fresh_is_next: bool,
+    /// Rows per signal of batches that could not be read again, until somebody books them.
+    lost: BTreeMap<String, u64>,
 }
 
 impl Spool {
@@ -116,6 +131,15 @@ impl Spool {
     /// # Errors
     /// `Full`, or what the disk says; then nothing was written.
     pub fn append(&mut self, packed: &Packed) -> Result<BatchId, SpoolError> {
+        if self.is_broken {
+            self.write_again()?;
+        }
+        let max_bytes =
+            if packed.is_losses_only() { self.max_bytes } else { self.max_bytes - self.loss_bytes() };
+        self.write(packed, max_bytes)
+    }
+
+    fn write(&mut self, packed: &Packed, max_bytes: u64) -> Result<BatchId, SpoolError> {
         let id = (self.epoch, self.next_seq);
         let record = Record {
             epoch: id.0,
@@ -127,8 +151,8 @@ impl Spool {
         };
         let frame = segment::frame(&record);
         let bytes = self.bytes() + frame.len() as u64;
-        if bytes > self.max_bytes {
-            return Err(SpoolError::Full { bytes: self.bytes(), max_bytes: self.max_bytes });
+        if bytes > max_bytes {
+            return Err(SpoolError::Full { bytes: self.bytes(), max_bytes });
         }
         if self.active_bytes() > HEADER as u64
             && self.active_bytes() + frame.len() as u64 > self.segment_bytes()
@@ -143,63 +167,57 @@ impl Spool {
             });
         };
         let offset = segment.bytes;
-        if let Err(source) = self.active.write_all(&frame) {
+        if let Err(source) = (&*self.active).write_all(&frame) {
             let path = segment.path.clone();
             // cut off what was written of it, so that the next record is found
-            if self.active.set_len(offset).is_err() {
-                self.begin_epoch()?;
-            }
+            self.is_broken = self.active.set_len(offset).is_err();
             return Err(SpoolError::Append { path, source });
         }
         segment.bytes += frame.len() as u64;
         segment.unacked += 1;
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        self.places.insert(id, Place { segment: number, offset, length });
-        self.unsynced.push(id);
+        self.places.insert(id, Place { segment: number, offset, length, rows: packed.rows.clone() });
+        self.unsynced.push((id, packed.clone()));
         self.next_seq += 1;
         Ok(id)
     }
 
-    /// A handle to call `sync_data` on without holding the spool, and what it will make durable.
-    ///
-    /// # Errors
-    /// When the descriptor cannot be duplicated.
-    pub fn unsynced(&mut self) -> io::Result<(File, Vec<BatchId>)> {
-        Ok((self.active.try_clone()?, std::mem::take(&mut self.unsynced)))
-    }
-
-    /// These batches are durable and may be sent.
-    pub fn synced(&mut self, ids: Vec<BatchId>) {
-        self.fresh.extend(ids);
-    }
-
-    /// The sync failed: these go with the next one.
-    pub fn not_synced(&mut self, mut ids: Vec<BatchId>) {
-        ids.append(&mut self.unsynced);
-        self.unsynced = ids;
-    }
-
     /// The next batch to send, alternating between what is fresh and the backlog. It is in flight until `acked`,
-    /// `dropped` or `disconnected`.
+    /// `dropped` or `disconnected`. What cannot be read for now is tried again later.
     pub fn next(&mut self, node: &str) -> Option<v1::Batch> {
+        let mut failed = Vec::new();
         loop {
             let is_fresh = (self.fresh_is_next && !self.fresh.is_empty()) || self.backlog.is_empty();
-            let id = if is_fresh { self.fresh.pop_front()? } else { self.backlog.pop_front()? };
+            let next = if is_fresh { self.fresh.pop_front() } else { self.backlog.pop_front() };
+            let Some(id) = next else { break };
             self.fresh_is_next = !is_fresh;
-            if let Some(record) = self.places.get(&id).and_then(|place| self.read(*place)) {
-                return Some(v1::Batch {
-                    node: node.to_owned(),
-                    epoch: record.epoch,
-                    seq: record.seq,
-                    zstd_payload: record.zstd_payload,
-                    unpacked_bytes: record.unpacked_bytes,
-                });
-            }
-            if self.places.contains_key(&id) {
-                tracing::error!(epoch = id.0, seq = id.1, "batch cannot be read from the spool again");
-                self.acked(id);
+            match self.read(id) {
+                Ok(record) => {
+                    self.backlog.extend(failed);
+                    return Some(v1::Batch {
+                        node: node.to_owned(),
+                        epoch: record.epoch,
+                        seq: record.seq,
+                        zstd_payload: record.zstd_payload,
+                        unpacked_bytes: record.unpacked_bytes,
+                    });
+                }
+                Err(ReadError::Unknown) => {}
+                Err(error @ ReadError::Failed(_)) => {
+                    tracing::warn!(epoch = id.0, seq = id.1, %error, "batch not read from the spool now");
+                    failed.push(id);
+                    if failed.len() >= MAX_FAILED {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(epoch = id.0, seq = id.1, %error, "batch is lost from the spool");
+                    self.lose(id);
+                }
             }
         }
+        self.backlog.extend(failed);
+        None
     }
 
     /// Whether `next` has anything to give.
@@ -218,7 +236,7 @@ impl Spool {
 
     /// Rows per signal and loss rows of a batch that is about to be dropped.
     pub fn content(&self, id: BatchId) -> Option<(BTreeMap<String, u64>, Vec<v1::LossRow>)> {
-        let record = self.read(*self.places.get(&id)?)?;
+        let record = self.read(id).ok()?;
         let payload = crate::export::batch::unpack(&record.zstd_payload, record.unpacked_bytes);
         Some((record.rows, payload.map(|payload| payload.losses).unwrap_or_default()))
     }
@@ -233,7 +251,8 @@ impl Spool {
     /// The connection broke: everything that was not acknowledged is the backlog, oldest first.
     pub fn disconnected(&mut self) {
         self.fresh.clear();
-        self.backlog = self.places.keys().copied().filter(|id| !self.unsynced.contains(id)).collect();
+        let is_synced = |id: &BatchId| !self.unsynced.iter().any(|(unsynced, _)| unsynced == id);
+        self.backlog = self.places.keys().copied().filter(is_synced).collect();
     }
 
     /// Bytes on disk.
@@ -251,12 +270,8 @@ impl Spool {
         (self.bytes() as f64) < self.max_bytes as f64 * LOG_SHARE
     }
 
-    fn read(&self, place: Place) -> Option<Record> {
-        let segment = self.segments.get(&place.segment)?;
-        let mut frame = vec![0; place.length as usize];
-        let file = File::open(&segment.path).ok()?;
-        file.read_exact_at(&mut frame, place.offset).ok()?;
-        segment::read_frame(&Bytes::from(frame)).map(|(record, _)| record)
+    fn loss_bytes(&self) -> u64 {
+        LOSS_BYTES.min(self.max_bytes / 16)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Writes batches to the spool: rows at window ends, log chunks as they come, one `sync` for what came together.
 //!
 //! In: a bounded queue of `Item`s and the log reader. Out: durable batches, for `client`.
-//! When full: rows that the spool refuses are counted per signal as `spool_full`; logs wait in their files. The order
+//! When full: rows that the spool refuses are counted per signal as `spool_full`, and these counts are spooled by
+//! themselves, since a restart would forget them; logs wait in their files. The order
 //! for logs is: spool record with marks → sync → `Checkpoints::commit`; the checkpoint file is made durable before a
 //! spool file goes.
 
@@ -23,9 +24,10 @@ use crate::logs::record::{Chunk, LogRecord};
 use crate::metrics::export::ExportMetrics;
 use crate::metrics::workloads::Workloads;
 use crate::window::assemble::Named;
-use crate::window::sample::{Loss, Row};
+use crate::window::sample::Row;
 
 mod append;
+mod losses;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +39,9 @@ pub const ITEM_ROWS: usize = 1_000;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often a spool file whose batches are all acknowledged is closed, so that a restart repeats little.
 const ROTATE: Duration = Duration::from_secs(60);
+/// How often what was lost is spooled by itself while the spool takes no rows.
+/// Their window: they were lost within about a minute.
+const LOSSES: Duration = Duration::from_secs(60);
 
 /// What the driver hands over.
 #[derive(Debug)]
@@ -99,6 +104,8 @@ struct Open {
     refusals: Repeated,
     housekeeping_at: Duration,
     rotate_at: Duration,
+    /// When the losses are spooled by themselves, since rows were refused.
+    losses_at: Option<Duration>,
 }
 
 impl<S: ChunkSource> Writer<S> {
@@ -113,6 +120,7 @@ impl<S: ChunkSource> Writer<S> {
             refusals: Repeated::new(self.clock.clone(), Duration::from_secs(30)),
             housekeeping_at: now + HOUSEKEEPING,
             rotate_at: now + ROTATE,
+            losses_at: None,
         };
         loop {
             let takes_logs = open.has_logs && open.held.is_none() && self.spool.lock().has_room_for_logs();
@@ -151,6 +159,8 @@ impl<S: ChunkSource> Writer<S> {
             self.flush(&mut open, false).await;
         }
         self.flush(&mut open, true).await;
+        self.book_losses();
+        self.write_losses().await;
         self.persist(&open).await;
         self.flushed.send_replace(true);
     }
@@ -186,10 +196,14 @@ impl<S: ChunkSource> Writer<S> {
     async fn flush(&self, open: &mut Open, all: bool) {
         let now = self.clock.monotonic();
         let due = if all || open.rows.is_due(now) { open.rows.take() } else { None };
-        if let Some(batch) = due
-            && let Err((error, batch)) = self.write(batch).await
-        {
-            self.drop_rows(&error, batch.rows(), batch.payload.losses, open);
+        if let Some(batch) = due {
+            match self.write(batch).await {
+                Ok(()) => open.losses_at = None,
+                Err((error, batch)) => {
+                    self.drop_rows(&error, batch.rows(), batch.payload.losses, open);
+                    open.losses_at.get_or_insert(now);
+                }
+            }
         }
         if open.held.is_none() && (all || open.logs.is_due(now)) {
             open.held = open.logs.take();
@@ -226,37 +240,17 @@ impl<S: ChunkSource> Writer<S> {
         }
     }
 
-    fn drop_rows(
-        &self,
-        error: &SpoolError,
-        rows: std::collections::BTreeMap<&'static str, u64>,
-        losses: Vec<v1::LossRow>,
-        open: &Open,
-    ) {
-        if let Some(held_back) = open.refusals.permit() {
-            let error = daemon::log::chain(error);
-            tracing::warn!(error, held_back, "rows dropped, the spool takes nothing");
-        }
-        let reason = match error {
-            SpoolError::Full { .. } => "spool_full",
-            SpoolError::Append { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                "disk_full"
-            }
-            SpoolError::Open { .. } | SpoolError::Append { .. } => "spool_error",
-        };
-        for (signal, count) in rows {
-            self.ledger.add(&Loss { signal, stage: "spool", reason, count });
-        }
-        self.ledger.put_back(&losses);
-    }
-
     async fn housekeep(&self, open: &mut Open) {
         let now = self.clock.monotonic();
         if now < open.housekeeping_at {
             return;
         }
         open.housekeeping_at = now + HOUSEKEEPING;
-        self.logs.report(&self.ledger);
+        self.book_losses();
+        if open.losses_at.is_some_and(|at| now >= at) {
+            self.write_losses().await;
+            open.losses_at = Some(now + LOSSES);
+        }
         {
             let mut spool = self.spool.lock();
             if now >= open.rotate_at {

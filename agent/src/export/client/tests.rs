@@ -125,8 +125,8 @@ async fn rig(fake: Fake, batches: u64) -> Rig {
         };
         spool.append(&packed).unwrap();
     }
-    let (_, ids) = spool.unsynced().unwrap();
-    spool.synced(ids);
+    let (_, ids) = spool.unsynced();
+    spool.synced(&ids);
     let spool = SharedSpool::new(spool);
     let shutdown = Shutdown::new(Duration::from_secs(5));
     let (flushed, flushed_seen) = watch::channel(false);
@@ -205,8 +205,8 @@ async fn the_last_flush_is_delivered_before_the_end() {
                 ..Default::default()
             })
             .unwrap();
-        let (_, ids) = spool.unsynced().unwrap();
-        spool.synced(ids);
+        let (_, ids) = spool.unsynced();
+        spool.synced(&ids);
     }
     rig.spool.ready.notify_one();
     rig.flushed.send_replace(true);

@@ -2,7 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::segment::{self, HEADER};
 use super::{Segment, Spool, SpoolError};
@@ -67,16 +69,22 @@ impl Spool {
 
     pub(super) fn rotate(&mut self) -> Result<(), SpoolError> {
         // what was written must be on disk before the file is out of reach of `unsynced`
-        let path = self.dir.clone();
-        self.active.sync_data().map_err(|source| SpoolError::Append { path, source })?;
-        let number = self.active_number() + 1;
+        if !self.is_broken
+            && let Err(source) = self.active.sync_data()
+        {
+            self.is_broken = true;
+            return Err(SpoolError::Append { path: self.dir.clone(), source });
+        }
+        let number = self.next_number;
+        self.next_number += 1;
         let (file, segment) = create(&self.dir, number, self.epoch, self.next_seq)?;
-        self.active = file;
+        self.active = Arc::new(file);
         self.segments.insert(number, segment);
         Ok(())
     }
 }
 
+/// Makes an empty file; of one that could not be made nothing is left.
 pub(super) fn create(
     dir: &Path,
     number: u64,
@@ -84,13 +92,20 @@ pub(super) fn create(
     first_seq: u64,
 ) -> Result<(File, Segment), SpoolError> {
     let path = dir.join(format!("{number:020}.spool"));
-    let write = || -> io::Result<File> {
-        let mut file = OpenOptions::new().create_new(true).append(true).read(true).open(&path)?;
-        file.write_all(&segment::header(epoch, first_seq))?;
-        file.sync_all()?;
-        File::open(dir)?.sync_all()?;
-        Ok(file)
-    };
-    let file = write().map_err(|source| SpoolError::Append { path: path.clone(), source })?;
+    let failed = |source| SpoolError::Append { path: path.clone(), source };
+    let new = OpenOptions::new().create_new(true).append(true).read(true).mode(0o600).open(&path);
+    let mut file = new.map_err(failed)?;
+    if let Err(source) = begin(&mut file, &segment::header(epoch, first_seq), dir) {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "unfinished spool file not removed");
+        }
+        return Err(failed(source));
+    }
     Ok((file, Segment { path, bytes: HEADER as u64, unacked: 0 }))
+}
+
+fn begin(file: &mut File, header: &[u8], dir: &Path) -> io::Result<()> {
+    file.write_all(header)?;
+    file.sync_all()?;
+    File::open(dir)?.sync_all()
 }

@@ -1,13 +1,15 @@
-//! Finds what the last process left: whole records, oldest first, up to the first that is damaged.
+//! Finds what the last process left: whole records, oldest first; damaged ones are stepped over as far as their length
+//! can be believed, and counted by the numbers that are missing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::files::create;
-use super::segment::{HEADER, read_frame, read_header};
+use super::segment::{HEADER, behind, read_frame, read_header};
 use super::{Place, Recovered, Segment, Spool, SpoolError};
 
 /// What was read of one file.
@@ -25,7 +27,7 @@ impl Spool {
     /// When the directory cannot be used.
     pub fn open(dir: &Path, max_bytes: u64, now_ms: u64) -> Result<(Self, Recovered), SpoolError> {
         let open = |path: PathBuf| move |source| SpoolError::Open { path, source };
-        fs::create_dir_all(dir).map_err(open(dir.to_path_buf()))?;
+        crate::export::private_dir(dir).map_err(open(dir.to_path_buf()))?;
         let mut recovered = Recovered::default();
         let mut segments = BTreeMap::new();
         let mut places = BTreeMap::new();
@@ -65,18 +67,24 @@ impl Spool {
         let (active, segment) = create(dir, number, epoch, next_seq)?;
         segments.insert(number, segment);
         let backlog = places.keys().copied().collect();
+        // whose rows they held nobody knows any more
+        let lost = (recovered.lost_batches > 0).then(|| ("batch".to_owned(), recovered.lost_batches));
+        let lost = lost.into_iter().collect();
         let spool = Self {
             dir: dir.to_path_buf(),
             max_bytes,
             epoch,
             next_seq,
             segments,
-            active,
+            active: Arc::new(active),
+            next_number: number + 1,
+            is_broken: false,
             places,
             backlog,
             fresh: VecDeque::new(),
             unsynced: Vec::new(),
             fresh_is_next: true,
+            lost,
         };
         Ok((spool, recovered))
     }
@@ -112,10 +120,21 @@ fn read_segment(
     let mut next_seq = first_seq;
     let mut at = HEADER;
     let mut unacked = 0;
-    while let Some((record, length)) = read_frame(&bytes.slice(at..)) {
+    let mut is_clean = true;
+    while at < bytes.len() {
+        let Some((record, length)) = read_frame(&bytes.slice(at..)) else {
+            tracing::warn!(path = %path.display(), at, length = bytes.len(), "damaged record in a spool file");
+            is_clean = false;
+            match behind(bytes, at).filter(|next| read_frame(&bytes.slice(*next..)).is_some()) {
+                Some(next) => at = next,
+                None => break,
+            }
+            continue;
+        };
+        recovered.lost_batches += record.seq.saturating_sub(next_seq);
         next_seq = record.seq + 1;
-        let place =
-            Place { segment: number, offset: at as u64, length: u32::try_from(length).unwrap_or(u32::MAX) };
+        let length_u32 = u32::try_from(length).unwrap_or(u32::MAX);
+        let place = Place { segment: number, offset: at as u64, length: length_u32, rows: record.rows };
         places.insert((record.epoch, record.seq), place);
         if !record.marks.is_empty() {
             match serde_json::from_slice(&record.marks) {
@@ -127,10 +146,6 @@ fn read_segment(
         }
         unacked += 1;
         at += length;
-    }
-    let is_clean = at == bytes.len();
-    if !is_clean {
-        tracing::warn!(path = %path.display(), at, length = bytes.len(), "spool file ends in a damaged record");
     }
     let segment = Segment { path: path.to_path_buf(), bytes: bytes.len() as u64, unacked };
     Some(Read { segment, epoch, next_seq, is_clean })

@@ -2,7 +2,7 @@
 //!
 //! Header (40 bytes, little endian): `WAKESPL1`, version u32 (1), 0 u32, epoch u64, first sequence number u64,
 //! CRC-32C u32 of all before, 0 u32. Record: length u32, CRC-32C u32 of length and body, body (protobuf `Record`).
-//! A reader takes records until the first that is cut short or does not match its checksum.
+//! A reader steps over a record that does not match its checksum if a whole one stands behind it, else it stops there.
 
 use bytes::Bytes;
 use prost::Message;
@@ -84,6 +84,12 @@ pub(super) fn read_frame(bytes: &Bytes) -> Option<(Record, usize)> {
     let is_whole = u32_at(bytes, 4)? == checksum(prefix, &body);
     is_whole.then_some(())?;
     Some((Record::decode(body).ok()?, FRAME + length))
+}
+
+/// Where the record behind the one at `at` would begin, if that one's length can be believed.
+pub(super) fn behind(bytes: &[u8], at: usize) -> Option<usize> {
+    let length = u32_at(bytes, at)? as usize;
+    (length <= MAX_RECORD && at + FRAME + length < bytes.len()).then_some(at + FRAME + length)
 }
 
 fn checksum(prefix: [u8; 4], body: &[u8]) -> u32 {

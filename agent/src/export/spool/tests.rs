@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Spool, SpoolError};
 use crate::export::batch::Packed;
+use crate::logs::checkpoint::Mark;
 
 const MAX: u64 = 64 << 10;
 
@@ -24,9 +25,9 @@ fn open(dir: &Path, now_ms: u64) -> Spool {
 }
 
 fn sync(spool: &mut Spool) {
-    let (file, ids) = spool.unsynced().unwrap();
+    let (file, ids) = spool.unsynced();
     file.sync_data().unwrap();
-    spool.synced(ids);
+    spool.synced(&ids);
 }
 
 #[test]
@@ -123,6 +124,107 @@ fn a_lost_directory_begins_a_later_epoch_and_nonsense_is_set_aside() {
     assert!(recovered.is_new_epoch);
     assert_eq!(spool.append(&packed(1)).unwrap(), (77, 1));
     assert!(dir.path().join("00000000000000000007.corrupt").is_file());
+}
+
+fn only_file(dir: &Path) -> std::path::PathBuf {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).max().unwrap()
+}
+
+#[test]
+fn a_file_that_could_not_be_made_is_in_nobodys_way() {
+    let dir = scratch();
+    let mut spool = open(dir.path(), 5);
+    spool.append(&packed(1)).unwrap();
+    fs::write(dir.path().join(format!("{:020}.spool", 2)), "").unwrap();
+    assert!(spool.rotate().is_err());
+    spool.rotate().unwrap();
+    assert_eq!(spool.append(&packed(2)).unwrap(), (5, 2));
+}
+
+#[test]
+fn what_cannot_be_read_now_is_kept_and_what_is_damaged_is_booked() {
+    let dir = scratch();
+    let mut spool = open(dir.path(), 5);
+    let rows = |count| BTreeMap::from([("flow".to_owned(), count)]);
+    for count in 1..=3 {
+        spool.append(&Packed { rows: rows(count), ..packed(count) }).unwrap();
+    }
+    sync(&mut spool);
+    let (file, away) = (only_file(dir.path()), dir.path().join("away"));
+    fs::rename(&file, &away).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(spool.next("n").is_none());
+    assert!(spool.has_next() && spool.batches() == 3 && spool.take_lost().is_empty());
+    fs::remove_dir(&file).unwrap();
+    // the second one is damaged
+    let mut bytes = fs::read(&away).unwrap();
+    let second = bytes.windows(8).position(|bytes| bytes == b"00000002").unwrap();
+    bytes[second] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let sent: Vec<u64> = std::iter::from_fn(|| spool.next("n")).map(|batch| batch.seq).collect();
+    assert_eq!(sent, [1, 3]);
+    assert_eq!((spool.take_lost(), spool.batches()), (rows(2), 2));
+    // a restart steps over it and counts it
+    fs::remove_file(&away).unwrap();
+    let (mut spool, recovered) = Spool::open(dir.path(), MAX, 9).unwrap();
+    assert_eq!((recovered.batches, recovered.lost_batches, recovered.is_new_epoch), (2, 1, true));
+    assert_eq!(spool.take_lost(), BTreeMap::from([("batch".to_owned(), 1)]));
+}
+
+#[test]
+fn after_a_failed_sync_everything_unsynced_is_written_to_another_file() {
+    let dir = scratch();
+    let mut spool = open(dir.path(), 5);
+    let marked = |line: u64| {
+        let position = Some(crate::logs::checkpoint::Position::Journal(line.to_string()));
+        let mark = Mark { source: crate::logs::record::SourceKey::Journal, position };
+        Packed { marks: vec![mark], ..packed(line) }
+    };
+    spool.append(&marked(1)).unwrap();
+    sync(&mut spool);
+    spool.append(&marked(2)).unwrap();
+    spool.append(&marked(3)).unwrap();
+    spool.not_synced();
+    assert!(spool.unsynced().1.is_empty());
+    assert_eq!(spool.append(&marked(4)).unwrap(), (6, 3));
+    let (file, ids) = spool.unsynced();
+    file.sync_data().unwrap();
+    let marks: Vec<_> = [2, 3, 4].into_iter().flat_map(|line| marked(line).marks).collect();
+    assert_eq!(spool.synced(&ids), marks);
+    let all = [((5, 1), 1), ((6, 1), 2), ((6, 2), 3), ((6, 3), 4)];
+    let sent = |spool: &mut Spool| -> Vec<_> {
+        std::iter::from_fn(|| spool.next("n"))
+            .map(|batch| ((batch.epoch, batch.seq), batch.unpacked_bytes))
+            .collect()
+    };
+    assert_eq!(sent(&mut spool), all);
+    drop(spool);
+    // the old file no longer has them
+    let (mut spool, recovered) = Spool::open(dir.path(), MAX, 9).unwrap();
+    assert_eq!((recovered.lost_batches, recovered.is_new_epoch), (0, false));
+    assert_eq!(sent(&mut spool), all);
+}
+
+#[test]
+fn a_full_spool_still_takes_what_was_lost() {
+    let dir = scratch();
+    let mut spool = open(dir.path(), 5);
+    let rows = Packed { rows: [("flow".to_owned(), 1)].into(), ..packed(1) };
+    while spool.append(&rows).is_ok() {}
+    spool.append(&packed(1)).unwrap();
+    assert!(spool.append(&rows).is_err() && spool.bytes() <= MAX);
+}
+
+#[test]
+fn nobody_else_may_look_into_the_spool() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = scratch();
+    let inside = dir.path().join("spool");
+    fs::create_dir(&inside).unwrap();
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o755)).unwrap();
+    open(&inside, 5);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&inside), mode(&only_file(&inside))), (0o700, 0o600));
 }
 
 /// The naive twin: what was sent and not acknowledged is what a reopened spool sends, under the same numbers and with

@@ -17,10 +17,7 @@ pub(super) fn append(
         source: std::io::Error::other(error),
     })?;
     spool.lock().append(&packed)?;
-    let is_synced = sync(spool);
-    if let Some(checkpoints) = checkpoints.filter(|_| is_synced && !packed.marks.is_empty()) {
-        checkpoints.commit(&packed.marks);
-    }
+    sync(spool, checkpoints);
     metrics.batches.inc();
     metrics.batch_bytes.inc_by(packed.unpacked_bytes);
     metrics.compressed_bytes.inc_by(packed.zstd_payload.len() as u64);
@@ -31,25 +28,18 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Syncs without holding the spool, so that the client goes on sending meanwhile.
-fn sync(spool: &SharedSpool) -> bool {
-    let (file, ids) = match spool.lock().unsynced() {
-        Ok(unsynced) => unsynced,
-        Err(error) => {
-            tracing::error!(%error, "spool not synced");
-            return false;
-        }
-    };
-    match file.sync_data() {
-        Ok(()) => {
-            spool.lock().synced(ids);
-            true
-        }
-        Err(error) => {
-            // the records stay unsent until a later sync succeeds
-            tracing::error!(%error, "spool not synced");
-            spool.lock().not_synced(ids);
-            false
-        }
+/// Syncs without holding the spool, so that the client goes on sending meanwhile. The marks of what is durable count,
+/// also those of batches whose own sync had failed.
+fn sync(spool: &SharedSpool, checkpoints: Option<&Checkpoints>) {
+    let (file, ids) = spool.lock().unsynced();
+    if let Err(error) = file.sync_data() {
+        // the records stay unsent until they stand in another file
+        tracing::error!(%error, "spool not synced");
+        spool.lock().not_synced();
+        return;
+    }
+    let marks = spool.lock().synced(&ids);
+    if let Some(checkpoints) = checkpoints.filter(|_| !marks.is_empty()) {
+        checkpoints.commit(&marks);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{ChunkSource, Item, Writer};
 use crate::export::SharedSpool;
-use crate::export::batch::unpack;
+use crate::export::batch::{Packed, unpack};
 use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
 use crate::logs::checkpoint::{Checkpoints, Mark, Position};
@@ -126,4 +126,26 @@ async fn rows_that_find_no_room_are_booked_and_their_loss_rows_kept() {
         .collect();
     booked.sort();
     assert_eq!(booked, [("map_full".to_owned(), 9), ("spool_full".to_owned(), 20)]);
+}
+
+#[tokio::test]
+async fn what_a_full_spool_refused_is_told_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(&dir.path().join("spool"), 16 << 10, 1).unwrap();
+    let rows_of_one = [("flow".to_owned(), 1)].into();
+    let filler = Packed { zstd_payload: vec![7; 400].into(), rows: rows_of_one, ..Packed::default() };
+    while spool.append(&filler).is_ok() {}
+    let small = Packed { zstd_payload: [7].as_slice().into(), ..filler };
+    while spool.append(&small).is_ok() {}
+    let filled = spool.batches();
+    let checkpoints = Checkpoints::open(&dir.path().join("checkpoints")).unwrap();
+    let ledger = Ledger::default();
+    let spool = run(spool, checkpoints, ledger.clone(), 0, vec![rows(2000)]).await;
+    assert!(ledger.take(Window { start_ns: 0, seconds: 10 }).is_empty());
+    drop(spool);
+    let (mut spool, recovered) = Spool::open(&dir.path().join("spool"), 16 << 10, 2).unwrap();
+    assert_eq!(recovered.batches, filled + 1);
+    let last = std::iter::from_fn(|| spool.next("n")).last().unwrap();
+    let losses = unpack(&last.zstd_payload, last.unpacked_bytes).unwrap().losses;
+    assert_eq!((losses.len(), losses[0].reason.as_str(), losses[0].count), (1, "spool_full", 2000));
 }

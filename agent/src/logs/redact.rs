@@ -6,6 +6,7 @@
 
 mod arguments;
 mod card;
+mod runs;
 mod secret;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::{Regex, RegexSet};
 
 use crate::logs::config::RedactRule;
+use runs::Runs;
 use secret::{Find, WORDS};
 
 pub use arguments::redact_arguments;
@@ -123,12 +125,13 @@ impl Rules {
         let mut hits = Vec::new();
         let mut opens_key = false;
         let mut covered = 0;
+        let mut runs = Runs::new();
         for found in self.words.find_overlapping_iter(text) {
             if found.start() < covered {
                 continue;
             }
             let (_, word) = &WORDS[found.pattern().as_usize()];
-            if let Some(Find { at, rule, is_open }) = word.look(text, found.start(), found.end()) {
+            if let Some(Find { at, rule, is_open }) = word.look(text, found.start(), found.end(), &mut runs) {
                 covered = at.end;
                 opens_key |= is_open;
                 hits.push(Hit { at, rule: Cow::Borrowed(rule) });

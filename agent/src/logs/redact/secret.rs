@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::runs::Runs;
+
 /// A secret that was found.
 #[derive(Debug)]
 pub(super) struct Find {
@@ -94,11 +96,11 @@ const MAX_VALUE: usize = 16 << 10;
 
 impl Word {
     /// The secret behind this word, which stands at `start..end`.
-    pub(super) fn look(self, text: &[u8], start: usize, end: usize) -> Option<Find> {
+    pub(super) fn look(self, text: &[u8], start: usize, end: usize, runs: &mut Runs) -> Option<Find> {
         let closed = |at, rule| Some(Find { at, rule, is_open: false });
         match self {
             Self::Secret(rule) => {
-                let (at, _) = value(text, start, end)?;
+                let (at, _) = value(text, start, end, runs)?;
                 let secret = &text[at.clone()];
                 // PWD is also the working directory, and Kubernetes names secrets as namespace/name
                 let harmless = secret.starts_with(b"/") && text[start..end].eq_ignore_ascii_case(b"pwd")
@@ -106,27 +108,34 @@ impl Word {
                 if harmless { None } else { closed(at, rule) }
             }
             Self::Likely(rule) => {
-                let (at, _) = value(text, start, end)?;
+                let (at, _) = value(text, start, end, runs)?;
                 if looks_random(&text[at.clone()]) { closed(at, rule) } else { None }
             }
-            Self::Authorization => authorization(text, start, end).and_then(|at| closed(at, "authorization")),
+            Self::Authorization => {
+                authorization(text, start, end, runs).and_then(|at| closed(at, "authorization"))
+            }
             Self::Bearer => {
                 let from = end + text[end..].iter().take_while(|&&byte| byte == b' ').count();
+                if from == end {
+                    return None;
+                }
                 let at = from..from + token_length(&text[from..]);
-                if from > end && looks_random(&text[at.clone()]) { closed(at, "token") } else { None }
+                if looks_random(&text[at.clone()]) { closed(at, "token") } else { None }
             }
             Self::Prefix(prefix, rule, least) => {
                 let before = start.checked_sub(1).is_some_and(|at| text[at].is_ascii_alphanumeric());
-                let length = name_length(&text[end..]);
-                let fits = !before && text[start..end] == *prefix.as_bytes() && length >= least;
+                if before || text[start..end] != *prefix.as_bytes() {
+                    return None;
+                }
+                let length = runs.name.end(text, end) - end;
                 // an AWS key id has one length
-                if fits && (rule != "aws_key" || length == least) {
+                if length >= least && (rule != "aws_key" || length == least) {
                     closed(start..end + length, rule)
                 } else {
                     None
                 }
             }
-            Self::Jwt => jwt(text, start).and_then(|at| closed(at, "jwt")),
+            Self::Jwt => jwt(text, start, runs).and_then(|at| closed(at, "jwt")),
             Self::Url => url(text, end).and_then(|at| closed(at, "password")),
             Self::Pem => pem(text, start),
         }
@@ -134,7 +143,7 @@ impl Word {
 }
 
 /// `key = value`, `"key": "value"`, `--key value`: the value's place, and whether it is quoted.
-fn value(text: &[u8], start: usize, end: usize) -> Option<(Range<usize>, bool)> {
+fn value(text: &[u8], start: usize, end: usize, runs: &mut Runs) -> Option<(Range<usize>, bool)> {
     let mut at = end + count(&text[end..], b"\"'\\");
     let space = count(text.get(at..)?, b" \t");
     match text.get(at + space) {
@@ -149,9 +158,6 @@ fn value(text: &[u8], start: usize, end: usize) -> Option<(Range<usize>, bool)> 
     }
     let rest = text.get(at..)?;
     let quote_at = at + usize::from(rest.first() == Some(&b'\\'));
-    let length = |rest: &[u8], ends: &dyn Fn(u8) -> bool| {
-        rest.iter().take(MAX_VALUE).take_while(|&&byte| !ends(byte)).count()
-    };
     let (at, is_quoted) = match text.get(quote_at) {
         Some(&quote @ (b'"' | b'\'')) => {
             let from = quote_at + 1;
@@ -159,10 +165,7 @@ fn value(text: &[u8], start: usize, end: usize) -> Option<(Range<usize>, bool)> 
             let to = from + closing(&text[from..], quote, escaped);
             (from..to, true)
         }
-        _ => (
-            at..at + length(rest, &|byte| byte.is_ascii_whitespace() || b",;&\"')}]>\\".contains(&byte)),
-            false,
-        ),
+        _ => (at..runs.value.end(text, at).min(at + MAX_VALUE), false),
     };
     let secret = &text[at.clone()];
     let says_none =
@@ -206,16 +209,12 @@ fn is_object_name(secret: &[u8]) -> bool {
     secret.iter().filter(|&&byte| byte == b'/').count() == 1 && secret.iter().all(name)
 }
 
-fn name_length(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)).count()
-}
-
 fn token_length(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(byte)).count()
 }
 
-fn authorization(text: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
-    let (at, is_quoted) = value(text, start, end)?;
+fn authorization(text: &[u8], start: usize, end: usize, runs: &mut Runs) -> Option<Range<usize>> {
+    let (at, is_quoted) = value(text, start, end, runs)?;
     let scheme = text[at.start..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let behind = at.start + scheme;
     if text.get(behind) == Some(&b' ') && scheme <= 16 {
@@ -226,22 +225,24 @@ fn authorization(text: &[u8], start: usize, end: usize) -> Option<Range<usize>> 
     (at.len() >= 8).then_some(at)
 }
 
-fn jwt(text: &[u8], start: usize) -> Option<Range<usize>> {
+fn jwt(text: &[u8], start: usize, runs: &mut Runs) -> Option<Range<usize>> {
     let before = start.checked_sub(1).is_some_and(|at| text[at].is_ascii_alphanumeric());
     if before || !text[start..].starts_with(b"eyJ") {
         return None;
     }
-    let head = name_length(&text[start..]);
-    let claims_at = start + head + 1;
-    if text.get(claims_at - 1) != Some(&b'.') {
+    let dot = runs.name.end(text, start);
+    if dot < start + 10 || text.get(dot) != Some(&b'.') {
         return None;
     }
-    let claims = name_length(&text[claims_at..]);
-    let mut end = claims_at + claims;
-    if text.get(end) == Some(&b'.') {
-        end += 1 + name_length(&text[end + 1..]);
+    let claims_at = dot + 1;
+    let mut end = runs.claims.end(text, claims_at);
+    if end < claims_at + 10 {
+        return None;
     }
-    (head >= 10 && claims >= 10).then_some(start..end)
+    if text.get(end) == Some(&b'.') {
+        end = runs.claims.end(text, end + 1);
+    }
+    Some(start..end)
 }
 
 /// The password between `user:` and the last `@` before the host.

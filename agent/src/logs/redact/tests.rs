@@ -155,6 +155,45 @@ fn raw_text_shows_only_its_length() {
 }
 
 #[test]
+fn long_runs_are_hidden_to_their_end() {
+    let long = "a1".repeat(200);
+    check(&format!("x sk-ant-{long} y"), "x [redacted:api_key] y");
+    check(&format!("x eyJ{long}.{long}.{long} y"), "x [redacted:jwt] y");
+    // the first of several beginnings in one run is too short or stands wrong, a later one is right
+    check("eyJ.eyJ0123456789.0123456789 x", "eyJ.[redacted:jwt] x");
+    check("xeyJ0-eyJ0123456789.0123456789 x", "xeyJ0-[redacted:jwt] x");
+    check("eyJ01234567.eyJ.eyJ01234567.0123456789.x", "eyJ01234567.eyJ.[redacted:jwt]");
+    check("AKIA_AKIAIOSFODNN7EXAMPLE x", "AKIA_[redacted:aws_key] x");
+    check("PWD=/srv/token=0123456789abcdef x", "PWD=/srv/token=[redacted:token] x");
+}
+
+/// A line of nothing but the beginnings of secrets takes no longer than others: were each looked at to the line's end,
+/// every one of these would take minutes.
+#[test]
+fn hostile_lines_take_linear_time() {
+    let rules = rules();
+    let clock = daemon::clock::Clock::system();
+    let behind = ["", "-", "_", ".", "=/", " ", "=\"/", "=\\\"/", ": x "];
+    for (word, _) in super::secret::WORDS {
+        let exact = match *word {
+            "eyj" => "eyJ",
+            "akia" => "AKIA",
+            "asia" => "ASIA",
+            "aiza" => "AIza",
+            word => word,
+        };
+        for behind in behind {
+            let unit = format!("{exact}{behind}");
+            let line = unit.repeat((128 << 10) / unit.len());
+            let started = clock.monotonic();
+            redact(RawText::new(line.as_bytes()), &rules);
+            let took = clock.monotonic() - started;
+            assert!(took < std::time::Duration::from_secs(5), "{took:?} for a line of {unit}");
+        }
+    }
+}
+
+#[test]
 fn any_bytes_are_taken() {
     let words = [
         "password=",

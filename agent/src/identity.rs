@@ -133,22 +133,30 @@ impl Identities {
         }
     }
 
-    /// Brings the table in line with a walk: what it found is there, what it did not find is removed.
+    /// Brings the table in line with a walk: what it found is there, what it looked for and did not find is removed.
     /// Returns the events that this amounts to, already applied.
-    pub fn reconcile(&mut self, found: &[walk::Found], now: Duration) -> Vec<CgroupEvent> {
+    pub fn reconcile(&mut self, walk: &walk::Walk, now: Duration) -> Vec<CgroupEvent> {
         let mut events = Vec::new();
-        let alive: std::collections::HashSet<u64> = found.iter().map(|found| found.id).collect();
-        for walk::Found { id, path } in found {
+        let alive: std::collections::HashSet<u64> = walk.found.iter().map(|found| found.id).collect();
+        for walk::Found { id, path } in &walk.found {
             if self.cgroups.get(id).is_none_or(|entry| entry.is_removed) {
                 events.push(CgroupEvent::Made { id: *id, path: path.clone() });
             }
         }
-        let gone = self.cgroups.iter().filter(|(id, entry)| !entry.is_removed && !alive.contains(id));
+        let gone = self
+            .cgroups
+            .iter()
+            .filter(|(id, entry)| !entry.is_removed && !alive.contains(id) && !walk.missed(&entry.path));
         events.extend(gone.map(|(id, _)| CgroupEvent::Removed { id: *id }));
         for event in &events {
             self.apply(event, now);
         }
         events
+    }
+
+    /// Whether this cgroup was known and has been removed.
+    pub fn is_removed(&self, id: u64) -> bool {
+        self.cgroups.get(&id).is_some_and(|entry| entry.is_removed)
     }
 
     /// The identity of an owner; `None` for a cgroup that is not known (yet).

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use daemon::shutdown::{Phase, Shutdown};
 
+use super::tree::Mended;
 use super::{Attached, Driver, lock};
 use crate::kernel::KernelFeatures;
 use crate::probe::{AttachError, Probe, Sink};
@@ -69,10 +70,10 @@ impl Driver {
     fn walk_first(&mut self) {
         let now = self.clock.monotonic();
         let Some(tree) = &mut self.tree else { return };
-        let events = tree.walk(&mut lock(&self.identities), now);
+        let mended = tree.walk(&mut lock(&self.identities), now);
         let Some(usage) = &mut self.usage else { return };
-        for event in &events {
-            usage.apply(event, false);
+        for Mended { event, is_new } in &mended {
+            usage.apply(event, *is_new);
         }
         usage.begin();
     }

@@ -3,6 +3,7 @@
 use super::budget;
 use super::events::{book_exits, is_event, redact_events, take_events};
 use super::governor::Part;
+use super::tree::Mended;
 use super::{Attached, Driver, lock};
 use crate::export::writer::{ITEM_ROWS, Item};
 use crate::files::Usage;
@@ -38,9 +39,9 @@ impl Driver {
         if let Some(tree) = &mut self.tree
             && tree.is_due(now, is_lost, has_events, self.assembler.is_waiting())
         {
-            for event in tree.walk(&mut identities, now) {
+            for Mended { event, is_new } in tree.walk(&mut identities, now) {
                 if let Some(usage) = &mut self.usage {
-                    usage.apply(&event, true);
+                    usage.apply(&event, is_new);
                 }
             }
         }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use agent_common::workload::{HOST_BIT, host_key};
 
-use super::walk::Found;
+use super::walk::{Found, Walk};
 use super::{Identities, MAX_TOMBSTONES, NodeName, TOMBSTONE_TTL};
 use crate::window::sample::{CgroupEvent, Owner, PodContainer, Row, Sample};
 
@@ -73,12 +73,26 @@ fn root_tasks_are_named_by_executable_and_bounded() {
 fn a_walk_names_what_was_missed_and_buries_what_is_gone() {
     let mut table = table();
     table.apply(&made(7, "/a"), Duration::ZERO);
-    let found = [Found { id: ROOT, path: "/".into() }, Found { id: 8, path: "/b".into() }];
+    let found = vec![Found { id: ROOT, path: "/".into() }, Found { id: 8, path: "/b".into() }];
+    let found = Walk { found, unread: Vec::new() };
     let events = table.reconcile(&found, Duration::ZERO);
     assert!(events.contains(&made(8, "/b")) && events.contains(&CgroupEvent::Removed { id: 7 }));
     assert_eq!(table.live().collect::<Vec<_>>(), [(8, "/b")]);
     assert_eq!(workload(&mut table, &Owner::Workload(7)).as_deref(), Some("/a"));
     assert!(table.reconcile(&found, Duration::ZERO).is_empty());
+}
+
+#[test]
+fn a_directory_that_could_not_be_read_buries_nobody() {
+    let mut table = table();
+    for (id, path) in [(7, "/a"), (8, "/a/b"), (9, "/ab"), (10, "/c")] {
+        table.apply(&made(id, path), Duration::ZERO);
+    }
+    let found = vec![Found { id: ROOT, path: "/".into() }, Found { id: 7, path: "/a".into() }];
+    let events = table.reconcile(&Walk { found, unread: vec!["/a".into()] }, Duration::ZERO);
+    let removed = |id| events.contains(&CgroupEvent::Removed { id });
+    assert!(!removed(7) && !removed(8) && removed(9) && removed(10), "{events:?}");
+    assert!(table.is_removed(9) && !table.is_removed(8));
 }
 
 #[test]

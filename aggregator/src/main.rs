@@ -81,6 +81,7 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     drop(out);
+    daemon::private::files();
     daemon::log::init(environment.get("WAKE_LOG").map(String::as_str));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_name("aggregator").enable_all().build()?;

@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// Start the programs in this directory instead of building them.
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
-    /// Where data and config go (default: /var/lib/wake as root, else $XDG_STATE_HOME/wake).
+    /// Where data and config go (default: /var/lib/wake as root, else $XDG_STATE_HOME/wake). An agent started through
+    /// sudo has its own in /var/lib/wake/agent.
     #[arg(long)]
     state_dir: Option<PathBuf>,
     /// Start, show what runs, and end.
@@ -48,7 +49,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         None => build(&args.profile)?,
     };
     let began = clock::now();
-    let layout = config::prepare(args.state_dir.as_deref())?;
+    let layout = config::prepare(args.state_dir.as_deref(), &rights)?;
 
     out::step("starting wake-aggregator");
     let mut aggregator = Child::start("wake-aggregator", &bin, &layout.aggregator, &Rights::Own)?;

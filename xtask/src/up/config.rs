@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::Program;
+use super::needs::Rights;
 use crate::{out, tree};
 
 /// First line of a config that is ours to rewrite.
@@ -23,13 +25,19 @@ pub(crate) struct Layout {
     pub(crate) agent: Program,
 }
 
-pub(super) fn prepare(state: Option<&Path>) -> Result<Layout> {
+/// Where an agent that gets its rights through sudo keeps its spool: root does not write where a user may rename.
+const ROOT_STATE: &str = "/var/lib/wake/agent";
+
+pub(super) fn prepare(state: Option<&Path>, rights: &Rights) -> Result<Layout> {
     let state = match state {
         Some(dir) => std::path::absolute(dir).context("find the state directory")?,
         None => default_state()?,
     };
     for dir in ["aggregator", "agent", "log"] {
-        fs::create_dir_all(state.join(dir))
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state.join(dir))
             .with_context(|| format!("create {}", state.join(dir).display()))?;
     }
     let ingest = free(9400, &[])?;
@@ -39,6 +47,10 @@ pub(super) fn prepare(state: Option<&Path>) -> Result<Layout> {
         if got.port() != wanted {
             out::note(&format!("port {wanted} is taken; using {}", got.port()));
         }
+    }
+    let agent_state = agent_state(&state, rights);
+    if !agent_state.starts_with(&state) {
+        out::note(&format!("wake-agent keeps its spool in {}", agent_state.display()));
     }
     let (aggregator, agent) = (state.join("aggregator.yaml"), state.join("agent.yaml"));
     write(
@@ -52,7 +64,7 @@ pub(super) fn prepare(state: Option<&Path>) -> Result<Layout> {
         &agent,
         &format!(
             "version: 1\nstate_dir: {}\nexport:\n  kind: wake\n  endpoint: http://{ingest}\nadmin:\n  listen: {admin}\n",
-            quoted(&state.join("agent"))
+            quoted(&agent_state)
         ),
     )?;
     let pair = |key: &str, value: String| (key.to_owned(), value);
@@ -73,6 +85,13 @@ pub(super) fn prepare(state: Option<&Path>) -> Result<Layout> {
         ],
     };
     Ok(Layout { state, ingest, api, admin, aggregator, agent })
+}
+
+fn agent_state(state: &Path, rights: &Rights) -> PathBuf {
+    match rights {
+        Rights::Sudo => PathBuf::from(ROOT_STATE),
+        Rights::Own | Rights::None { .. } => state.join("agent"),
+    }
 }
 
 fn default_state() -> Result<PathBuf> {
@@ -107,4 +126,19 @@ fn free(from: u16, taken: &[SocketAddr]) -> Result<SocketAddr> {
         }
     }
     bail!("no free port on 127.0.0.1 from {from} on")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::agent_state;
+    use crate::up::needs::Rights;
+
+    #[test]
+    fn root_does_not_write_into_a_users_directory() {
+        let home = Path::new("/home/a/.local/state/wake");
+        assert_eq!(agent_state(home, &Rights::Sudo), Path::new("/var/lib/wake/agent"));
+        assert_eq!(agent_state(home, &Rights::Own), home.join("agent"));
+    }
 }

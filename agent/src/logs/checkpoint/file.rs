@@ -1,7 +1,8 @@
 //! The checkpoint file: read once, replaced whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +23,7 @@ struct Document {
 
 pub(super) fn open(directory: &Path) -> Result<Checkpoints, CheckpointError> {
     let failed = |source| CheckpointError::Open { directory: directory.to_owned(), source };
-    fs::create_dir_all(directory).map_err(failed)?;
+    crate::export::private_dir(directory).map_err(failed)?;
     let path = directory.join(FILE);
     let state = match fs::read(&path) {
         Ok(bytes) => match parse(&bytes) {
@@ -73,7 +74,12 @@ fn replace(path: &Path, stored: Stored) -> io::Result<()> {
         positions.into_iter().map(|(source, position)| Mark { source, position: Some(position) }).collect();
     let bytes = serde_json::to_vec(&Document { version: VERSION, saved_ns, globs, marks })?;
     let new = path.with_extension("json.tmp");
-    let mut file = File::create(&new)?;
+    // never through what somebody else may have put there
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;

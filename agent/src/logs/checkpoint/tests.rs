@@ -69,3 +69,18 @@ fn a_thousand_files_are_written_again_as_they_were() {
     checkpoints.persist(1).unwrap();
     assert_eq!(Checkpoints::open(root.path()).unwrap().resume().positions.len(), 1000);
 }
+
+#[test]
+fn nobody_else_reads_or_leads_the_file_elsewhere() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let (state, other) = (root.path().join("state"), root.path().join("other"));
+    let checkpoints = Checkpoints::open(&state).unwrap();
+    std::fs::write(&other, "theirs").unwrap();
+    std::os::unix::fs::symlink(&other, state.join("logs.json.tmp")).unwrap();
+    checkpoints.commit(&[mark(1, 10)]);
+    checkpoints.persist(7).unwrap();
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "theirs");
+    let mode = |path| std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(state.clone()), mode(state.join("logs.json"))), (0o700, 0o600));
+}

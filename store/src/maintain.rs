@@ -65,9 +65,9 @@ fn seal_now(shared: &Shared, tables: &[Table], now_ns: i64) -> Result<Vec<Sealed
 }
 
 fn maintain(shared: &Shared, now_ns: i64) -> Result<Maintained, SealError> {
-    let mut done = Maintained::default();
     // room first, and first of all what needs no write: a full disk must not keep us from making some
-    done.unlinked_segments = unlink(shared, now_ns, false);
+    let unlinked_segments = unlink(shared, now_ns, false);
+    let mut done = Maintained { unlinked_segments, ..Maintained::default() };
     let ended = drop_and_seal(shared, now_ns, &mut done);
     release_log(shared);
     note_room(shared)?;

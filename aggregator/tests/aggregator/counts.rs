@@ -27,7 +27,7 @@ fn lines(start: u64) -> Vec<Line> {
     let line = |at: u64| Line {
         ts: start + at * at * 37 * SECOND / 20 % (10 * MINUTE),
         level: level(at),
-        workload: usize::from(at % 3 == 0),
+        workload: usize::from(at.is_multiple_of(3)),
         body: format!("line {at} {}", level(at)),
     };
     (0..300).map(line).collect()

@@ -12,7 +12,7 @@ const BYTES: usize = 4 << 20;
 /// Makes the reserve if there is none. Without room there is none either: the next round tries again.
 pub(super) fn keep(shared: &Shared) {
     let path = shared.root.join(FILE);
-    if shared.state().disk_full || path.exists() {
+    if shared.state().disk_full || path.try_exists().unwrap_or(false) {
         return;
     }
     if let Err(error) = write(&*shared.disk, &path) {

@@ -23,6 +23,7 @@ pub mod window;
 
 mod admin;
 mod build;
+mod parts;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown};
 
 pub use build::{Agent, BuildError, Deps, raise_limit};
+pub use parts::Parts;
 
 use crate::export::chunks::Chunks;
 use crate::probe::Probe;
@@ -58,6 +60,8 @@ pub struct Running {
     pub admin: SocketAddr,
     /// Why it is not ready, if so.
     pub health: Health,
+    /// Whether one of them ended by itself; then the shutdown was requested.
+    pub parts: Parts,
 }
 
 /// Every metric of the agent, for the generated reference.
@@ -79,27 +83,41 @@ impl Agent {
     pub fn spawn(self) -> std::io::Result<Running> {
         let shutdown = Shutdown::new(GRACE);
         let Self { driver, export, logs, admin, registry, health, states } = self;
-        let stopping = shutdown.clone();
-        std::thread::Builder::new().name("probes".into()).spawn(move || driver.run(&stopping))?;
+        let parts = Parts::new(shutdown.clone(), health.clone());
+        let (stopping, part) = (shutdown.clone(), parts.part("probes"));
+        std::thread::Builder::new().name("probes".into()).spawn(move || {
+            driver.run(&stopping);
+            drop(part);
+        })?;
         if let Some((mut writer, client)) = export {
             if let Some((logs, metrics)) = logs {
-                match logs.spawn() {
+                match logs.supervised(&parts).spawn() {
                     Ok(reader) => writer.logs = Chunks::new(Some(reader), states.clone(), metrics),
                     Err(error) => states.failed("logs", "thread", &daemon::log::chain(&error)),
                 }
             }
-            tokio::spawn(writer.run(shutdown.register(Phase::Buffers, "spool")));
-            tokio::spawn(client.run(shutdown.register(Phase::Buffers, "export")));
+            let (token, part) = (shutdown.register(Phase::Buffers, "spool"), parts.part("spool"));
+            tokio::spawn(async move {
+                writer.run(token).await;
+                drop(part);
+            });
+            let (token, part) = (shutdown.register(Phase::Buffers, "export"), parts.part("export"));
+            tokio::spawn(async move {
+                client.run(token).await;
+                drop(part);
+            });
         }
         let address = admin.local_addr()?;
         let extra = admin::router(states);
         let token = shutdown.register(Phase::Servers, "admin");
         let server = daemon::admin::serve(admin, registry, extra, health.clone(), token);
+        let part = parts.part("admin");
         tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, "admin server ended");
             }
+            drop(part);
         });
-        Ok(Running { shutdown, admin: address, health })
+        Ok(Running { shutdown, admin: address, health, parts })
     }
 }

@@ -70,22 +70,29 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     agent::raise_limit();
+    daemon::private::files();
     agent::kernel::memory::few_arenas();
     // one thread serves gRPC and HTTP; probes have a thread of their own, disk writes a pool
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    let late = runtime.block_on(serve(config))?;
+    let ended_well = runtime.block_on(serve(config))?;
     // a part that is late holds nothing that the kernel does not take back at exit
     runtime.shutdown_background();
-    Ok(if late { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if ended_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Runs until a signal, or until a part ends by itself; whether everything ended as it should.
 async fn serve(config: AgentConfig) -> anyhow::Result<bool> {
     let running = Agent::build(config, Deps::default()).await?.spawn().context("start a thread")?;
     tracing::info!(admin = %running.admin, "wake-agent started");
-    let signal = daemon::shutdown::signal().await.context("wait for signals")?;
-    tracing::info!(signal, "stopping");
+    tokio::select! {
+        signal = daemon::shutdown::signal() => {
+            tracing::info!(signal = signal.context("wait for signals")?, "stopping");
+        }
+        () = running.shutdown.requested() => {}
+    }
     let late = running.shutdown.run().await;
-    tracing::info!("stopped");
-    Ok(!late.is_empty())
+    let failed = running.parts.failed();
+    tracing::info!(failed, "stopped");
+    Ok(late.is_empty() && failed.is_none())
 }

@@ -17,6 +17,7 @@ use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::stop::Stop;
 use crate::logs::watch::Watch;
+use crate::parts::Parts;
 use crate::window::sample::Loss;
 
 /// How often all files are looked at, whatever inotify says.
@@ -71,12 +72,18 @@ pub struct Logs {
     config: LogsConfig,
     deps: Deps,
     status: Arc<LogStatus>,
+    parts: Option<Parts>,
 }
 
 impl Logs {
     /// Opens and starts nothing.
     pub fn build(config: LogsConfig, deps: Deps) -> Self {
-        Self { config, deps, status: Arc::default() }
+        Self { config, deps, status: Arc::default(), parts: None }
+    }
+
+    /// A thread that panics ends these parts' agent.
+    pub(crate) fn supervised(self, parts: &Parts) -> Self {
+        Self { parts: Some(parts.clone()), ..self }
     }
 
     /// Starts reading: one thread for files, one for the journal where there is one.
@@ -84,7 +91,7 @@ impl Logs {
     /// # Errors
     /// When the kernel gives no thread or eventfd.
     pub fn spawn(self) -> Result<LogReader, SpawnLogsError> {
-        let Self { config, deps, status } = self;
+        let Self { config, deps, status, parts } = self;
         let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id } = deps;
         let stop = Stop::new().map_err(|error| SpawnLogsError::Stop { source: error.into() })?;
         let (sender, chunks) = mpsc::channel(CHANNEL_CHUNKS);
@@ -103,7 +110,7 @@ impl Logs {
             let thread =
                 Files { follower, clock: clock.clone(), stop: stop.clone(), status: Arc::clone(&status) };
             let sender = sender.clone();
-            start("wake-logs", alive.clone(), move || thread.run(&sender))?;
+            start("wake-logs", alive.clone(), parts.as_ref(), move || thread.run(&sender))?;
         }
         if config.enabled && config.journal.enabled {
             let deps = journal::Deps {
@@ -116,7 +123,7 @@ impl Logs {
             };
             let follower = journal::Journal::new(&config, deps);
             let stop = stop.clone();
-            start("wake-journal", alive, move || {
+            start("wake-journal", alive, parts.as_ref(), move || {
                 follower.run(&stop, &mut |chunk| sender.blocking_send(chunk).is_ok())
             })?;
         }
@@ -128,12 +135,17 @@ impl Logs {
 fn start(
     name: &'static str,
     alive: blocking::Sender<()>,
+    parts: Option<&Parts>,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<(), SpawnLogsError> {
     let builder = std::thread::Builder::new().name(name.to_owned());
+    let part = parts.map(|parts| parts.part(name));
     let thread = move || {
         run();
         drop(alive);
+        if let Some(part) = part {
+            part.done();
+        }
     };
     builder.spawn(thread).map(drop).map_err(|source| SpawnLogsError::Thread { name, source })
 }

@@ -12,7 +12,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 pub(crate) use filter::{Filter, Test, mask};
 
 use crate::rows::Chunk;
-use crate::snapshot::{Emit, Snapshot};
+use crate::snapshot::{Emit, Snapshot, Stop};
 use crate::{ScanError, Table};
 
 /// What to read of a table.
@@ -70,6 +70,7 @@ pub(crate) struct Plan {
     pub(crate) read: SchemaRef,
     /// Positions in `read` of what is yielded.
     yielded: Vec<usize>,
+    pub(crate) stop: Stop,
 }
 
 impl Plan {
@@ -114,6 +115,7 @@ impl Plan {
             order: request.order,
             read,
             yielded,
+            stop: Stop::default(),
         })
     }
 
@@ -185,6 +187,9 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
 /// Hands over the rows that match, source by source, as they lie.
 fn each_batch(snapshot: &Snapshot, plan: &Plan, take: Emit<'_>) {
     for segment in snapshot.segments(plan.table) {
+        if plan.stop.is_set() {
+            return;
+        }
         if !plan.overlaps(segment.times()) {
             continue;
         }

@@ -23,6 +23,7 @@ pub(crate) use run::run;
 pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
 
 use crate::scan::Filter;
+use crate::snapshot::Stop;
 use crate::table::log_schema;
 use crate::{ScanError, Table};
 
@@ -115,6 +116,7 @@ pub(crate) struct Plan {
     pub(crate) after_lsn: i64,
     /// Whether the keys are the answer, so that nothing else is read.
     pub(crate) keys_only: bool,
+    pub(crate) stop: Stop,
 }
 
 impl Plan {
@@ -164,6 +166,7 @@ impl Plan {
             newest_first: request.newest_first,
             after_lsn: request.after_lsn.unwrap_or(i64::MIN),
             keys_only: false,
+            stop: Stop::default(),
         })
     }
 

@@ -18,7 +18,7 @@ pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run, Tokens};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
 pub(crate) use handle::{Segment, checksum};
-pub(crate) use reader::{Reader, Unpacked};
+pub(crate) use reader::{Reader, TakeKeys, Unpacked};
 pub(crate) use rows::read;
 pub(crate) use rows::times;
 pub(crate) use sketch::{MergedSketch, Sketch, SketchBuilder};

@@ -1,7 +1,9 @@
 //! One consistent view: the head's chunks and the segments of one catalog version. A sealed row is in it once.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use futures::Stream;
@@ -27,6 +29,7 @@ pub struct Snapshot {
     pub(crate) chunks: [Arc<Vec<Arc<Chunk>>>; Table::COUNT],
     pub(crate) segments: [Arc<Vec<Arc<Segment>>>; Table::COUNT],
     pub(crate) reader: Arc<Reader>,
+    pub(crate) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Snapshot {
@@ -40,6 +43,14 @@ impl Snapshot {
         self.last_lsn
     }
 
+    /// Keeps `guard` until nothing reads this view any more: neither a clone of it, nor a thread that has not noticed yet
+    /// that nobody waits for its answer.
+    #[must_use]
+    pub fn holding(mut self, guard: impl Send + Sync + 'static) -> Self {
+        self.held = Some(Arc::new(guard));
+        self
+    }
+
     /// Rows of a table. Must be called within a tokio runtime; reading happens on its blocking threads.
     ///
     /// # Errors
@@ -47,7 +58,7 @@ impl Snapshot {
     pub fn scan(&self, table: Table, request: ScanRequest) -> Result<RowStream, ScanError> {
         let plan = scan::Plan::new(table, request)?;
         let snapshot = self.clone();
-        Ok(stream(move |emit| scan::run(&snapshot, &plan, emit)))
+        Ok(stream(plan.stop.clone(), move |emit| scan::run(&snapshot, &plan, emit)))
     }
 
     /// Log rows, newest first by default, with `body` as Binary: see [`log_schema`](crate::log_schema).
@@ -57,7 +68,7 @@ impl Snapshot {
     pub fn logs(&self, request: LogRequest) -> Result<RowStream, RequestError> {
         let plan = search::Plan::new(request)?;
         let snapshot = self.clone();
-        Ok(stream(move |emit| search::run(&snapshot, &plan, emit)))
+        Ok(stream(plan.stop.clone(), move |emit| search::run(&snapshot, &plan, emit)))
     }
 
     /// How many log lines match, by time and by level or workload.
@@ -67,6 +78,7 @@ impl Snapshot {
     pub async fn log_histogram(&self, request: HistogramRequest) -> Result<Histogram, RequestError> {
         let plan = search::HistogramPlan::new(request)?;
         let snapshot = self.clone();
+        let _stops = StopOnDrop(plan.logs.stop.clone());
         let task = tokio::task::spawn_blocking(move || search::histogram(&snapshot, &plan));
         task.await.map_err(|error| RequestError::Task(error.to_string()))
     }
@@ -77,7 +89,9 @@ impl Snapshot {
     /// If the counting task ended early.
     pub async fn log_patterns(&self, request: search::PatternRequest) -> Result<Patterns, RequestError> {
         let snapshot = self.clone();
-        let task = tokio::task::spawn_blocking(move || search::log_patterns(&snapshot, &request));
+        let stop = Stop::default();
+        let _stops = StopOnDrop(stop.clone());
+        let task = tokio::task::spawn_blocking(move || search::log_patterns(&snapshot, &request, &stop));
         task.await.map_err(|error| RequestError::Task(error.to_string()))
     }
 
@@ -110,12 +124,30 @@ impl Snapshot {
 /// What takes rows; false when nobody wants more.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(Result<RecordBatch, ScanError>) -> bool;
 
-fn stream(work: impl FnOnce(Emit<'_>) + Send + 'static) -> RowStream {
+/// Says to the thread that reads that nobody waits for it any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) struct StopOnDrop(pub(crate) Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn stream(stop: Stop, work: impl FnOnce(Emit<'_>) + Send + 'static) -> RowStream {
     let (sender, receiver) = mpsc::channel(QUEUE);
     // ends by itself when the receiver goes; nothing waits for it
     drop(tokio::task::spawn_blocking(move || work(&mut |item| sender.blocking_send(item).is_ok())));
-    Box::pin(futures::stream::unfold(receiver, |mut receiver| async move {
-        let item = receiver.recv().await?;
-        Some((item, receiver))
+    Box::pin(futures::stream::unfold((receiver, StopOnDrop(stop)), |mut state| async move {
+        let item = state.0.recv().await?;
+        Some((item, state))
     }))
 }

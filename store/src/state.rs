@@ -154,6 +154,7 @@ impl Shared {
             chunks: Table::ALL.map(|table| Arc::new(state.head.table(table).chunks())),
             segments: state.segments.clone(),
             reader: Arc::clone(&self.reader),
+            held: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod damage;
 pub(crate) mod fixture;
 mod full;
 mod kept;
+mod memory;
 mod model;
 mod search;
 mod templates;

@@ -137,6 +137,9 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
     let mut counts = Counts::default();
     let mut errors = Vec::new();
     for segment in snapshot.segments(TABLE) {
+        if plan.logs.stop.is_set() {
+            break;
+        }
         if !plan.logs.overlaps(segment.times()) {
             continue;
         }
@@ -146,9 +149,12 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
         if from_sketch {
             continue;
         }
-        match snapshot.reader.log_keys(segment, &plan.logs, &mut Unpacked::new(0)) {
-            Ok(keys) => keys.iter().for_each(|(_, keys)| count_rows(plan, keys, &mut counts)),
-            Err(error) => errors.push(error),
+        let mut take = |_: &[u32], keys: &RecordBatch, _: &Unpacked| {
+            count_rows(plan, keys, &mut counts);
+            true
+        };
+        if let Err(error) = snapshot.reader.log_keys(segment, &plan.logs, &mut Unpacked::new(0), &mut take) {
+            errors.push(error);
         }
     }
     for chunk in snapshot.chunks(TABLE) {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::TABLE;
 use crate::ScanError;
 use crate::rows::{Chunk, Texts};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Stop};
 use crate::template;
 
 /// More different patterns than this are only counted.
@@ -182,9 +182,12 @@ fn shown(template: &[u8]) -> String {
 }
 
 /// The patterns of a snapshot's log lines.
-pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest) -> Patterns {
+pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest, stop: &Stop) -> Patterns {
     let (mut found, mut errors) = (Found::default(), Vec::new());
     for segment in snapshot.segments(TABLE).iter().filter(|segment| request.overlaps(segment.times())) {
+        if stop.is_set() {
+            break;
+        }
         if let Err(error) = snapshot.reader.log_patterns(segment, request, &mut found) {
             errors.push(error);
         }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use arrow::array::{AsArray as _, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray as _, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 
@@ -11,12 +11,15 @@ use super::{Plan, TABLE};
 use crate::ScanError;
 use crate::rows::{Chunk, LogRows};
 use crate::scan::mask;
-use crate::segment::Unpacked;
+use crate::segment::{TakeKeys, Unpacked};
 use crate::snapshot::{Emit, Snapshot};
 use crate::table::log_schema;
 
 /// Rows of one answer batch.
 const ANSWER_ROWS: usize = 1_024;
+/// Rows that are read at once, and the bytes of their bodies.
+const SLICE_ROWS: usize = 8 * ANSWER_ROWS;
+const SLICE_BYTES: usize = 32 << 20;
 /// Unpacked pages that a query keeps for reading its rows' bodies: at most 16 MiB.
 const KEPT_PAGES: usize = 32;
 
@@ -44,6 +47,9 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
     let mut best: BinaryHeap<Reverse<Found>> = BinaryHeap::new();
     let mut unpacked = Unpacked::new(KEPT_PAGES);
     for (source, times) in sources(snapshot, plan) {
+        if plan.stop.is_set() {
+            return;
+        }
         if let (Some(limit), Some(Reverse(worst))) = (plan.limit, best.peek())
             && best.len() >= limit
             && worst.rank.0 > rank_of(plan, if plan.newest_first { times.1 } else { times.0 }, 0).0
@@ -51,33 +57,31 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
             // sources come best first: none of the rest can have a better row
             break;
         }
-        let keys = match keys_of(snapshot, plan, source, &mut unpacked) {
-            Ok(keys) => keys,
-            Err(error) => {
-                if !emit(Err(error)) {
-                    return;
-                }
-                continue;
+        let mut wanted = true;
+        let mut take = |rows: &[u32], keys: &RecordBatch, unpacked: &Unpacked| {
+            if plan.keys_only {
+                wanted = emit(passed(plan, keys));
+                return wanted;
             }
+            offer(plan, source, rows, keys, &mut best);
+            if plan.limit.is_none() {
+                wanted = answer(snapshot, std::mem::take(&mut best), unpacked, emit);
+            }
+            wanted
         };
-        if plan.keys_only {
-            if !keys.iter().all(|(_, keys)| emit(passed(plan, keys))) {
-                return;
-            }
-            continue;
+        if let Err(error) = keys_of(snapshot, plan, source, &mut unpacked, &mut take)
+            && !emit(Err(error))
+        {
+            return;
         }
-        for (rows, keys) in keys {
-            offer(plan, source, &rows, &keys, &mut best);
+        if !wanted {
+            return;
         }
         if plan.limit.is_none() {
-            let found = std::mem::take(&mut best);
-            if !answer(snapshot, plan, found, &unpacked, emit) {
-                return;
-            }
             unpacked = Unpacked::new(KEPT_PAGES);
         }
     }
-    answer(snapshot, plan, best, &unpacked, emit);
+    answer(snapshot, best, &unpacked, emit);
 }
 
 fn rank_of(plan: &Plan, ts: i64, lsn: i64) -> (i64, i64) {
@@ -102,19 +106,26 @@ fn sources(snapshot: &Snapshot, plan: &Plan) -> Vec<(Source, (i64, i64))> {
     sources
 }
 
-/// The rows of a source whose body matches, with the columns that decide the rest.
+/// Hands over the rows of a source whose body matches, with the columns that decide the rest.
 fn keys_of(
     snapshot: &Snapshot,
     plan: &Plan,
     source: Source,
     unpacked: &mut Unpacked,
-) -> Result<Vec<(Vec<u32>, RecordBatch)>, ScanError> {
+    take: TakeKeys<'_>,
+) -> Result<(), ScanError> {
     match source {
         Source::Chunk(index) => match &*snapshot.chunks(TABLE)[index] {
-            Chunk::Log(rows) => Ok(vec![chunk_keys(plan, rows)?]),
-            Chunk::Rows(_) => Ok(Vec::new()),
+            Chunk::Log(rows) => {
+                let (rows, keys) = chunk_keys(plan, rows)?;
+                take(&rows, &keys, unpacked);
+                Ok(())
+            }
+            Chunk::Rows(_) => Ok(()),
         },
-        Source::Segment(index) => snapshot.reader.log_keys(&snapshot.segments(TABLE)[index], plan, unpacked),
+        Source::Segment(index) => {
+            snapshot.reader.log_keys(&snapshot.segments(TABLE)[index], plan, unpacked, take)
+        }
     }
 }
 
@@ -175,45 +186,48 @@ fn offer(
 /// Reads and hands over what was found; false when nobody wants more.
 fn answer(
     snapshot: &Snapshot,
-    plan: &Plan,
     found: BinaryHeap<Reverse<Found>>,
     unpacked: &Unpacked,
     emit: Emit<'_>,
 ) -> bool {
     // ascending order of `Reverse` is the answer's order
     let found: Vec<Found> = found.into_sorted_vec().into_iter().map(|Reverse(found)| found).collect();
-    let slices = if plan.limit.is_some() { ANSWER_ROWS.max(found.len()) } else { 8 * ANSWER_ROWS };
-    for slice in found.chunks(slices) {
-        match materialise(snapshot, slice, unpacked) {
-            (Some(rows), errors) => {
-                let mut at = 0;
-                while at < rows.num_rows() {
-                    let len = (rows.num_rows() - at).min(ANSWER_ROWS);
-                    if !emit(Ok(rows.slice(at, len))) {
-                        return false;
-                    }
-                    at += len;
-                }
-                if !errors.into_iter().all(|error| emit(Err(error))) {
+    let mut rest = &found[..];
+    let mut most = SLICE_ROWS;
+    while !rest.is_empty() {
+        let slice = &rest[..rest.len().min(most)];
+        // a single row is read whatever its size
+        let room = if slice.len() > 1 { SLICE_BYTES } else { usize::MAX };
+        let Some((rows, errors)) = materialise(snapshot, slice, unpacked, room) else {
+            most = slice.len() / 2;
+            continue;
+        };
+        rest = &rest[slice.len()..];
+        if let Some(rows) = rows {
+            let mut at = 0;
+            while at < rows.num_rows() {
+                let len = (rows.num_rows() - at).min(ANSWER_ROWS);
+                if !emit(Ok(rows.slice(at, len))) {
                     return false;
                 }
+                at += len;
             }
-            (None, errors) => {
-                if !errors.into_iter().all(|error| emit(Err(error))) {
-                    return false;
-                }
-            }
+        }
+        if !errors.into_iter().all(|error| emit(Err(error))) {
+            return false;
         }
     }
     true
 }
 
-/// All columns of the rows, in their order; a source that cannot be read is left out and named.
+/// All columns of the rows, in their order; a source that cannot be read is left out and named. `None` if the bodies
+/// have more than `room` bytes.
 fn materialise(
     snapshot: &Snapshot,
     found: &[Found],
     unpacked: &Unpacked,
-) -> (Option<RecordBatch>, Vec<ScanError>) {
+    mut room: usize,
+) -> Option<(Option<RecordBatch>, Vec<ScanError>)> {
     let mut by_source: Vec<(Source, u32, usize)> =
         found.iter().enumerate().map(|(position, found)| (found.source, found.row, position)).collect();
     by_source.sort_unstable();
@@ -225,15 +239,21 @@ fn materialise(
         let rows: Vec<u32> = group.iter().map(|(_, row, _)| *row).collect();
         let batch = match group[0].0 {
             Source::Chunk(index) => match &*snapshot.chunks(TABLE)[index] {
-                Chunk::Log(log) => log.columns(&log_schema(), Some(&rows)).map_err(ScanError::from),
+                Chunk::Log(log) => {
+                    let bytes: usize = rows.iter().map(|row| log.bodies.range(*row as usize).len()).sum();
+                    let columns = || log.columns(&log_schema(), Some(&rows)).map_err(ScanError::from);
+                    (bytes <= room).then(columns).transpose()
+                }
                 Chunk::Rows(_) => continue,
             },
             Source::Segment(index) => {
-                snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows, unpacked)
+                snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows, unpacked, room)
             }
         };
         match batch {
-            Ok(batch) => {
+            Ok(None) => return None,
+            Ok(Some(batch)) => {
+                room = room.saturating_sub(batch.column_by_name("body").map_or(0, bytes_of));
                 places.extend(group.iter().map(|(_, _, position)| *position).zip(read..));
                 read += u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 batches.push(batch);
@@ -242,16 +262,21 @@ fn materialise(
         }
     }
     if batches.is_empty() {
-        return (None, errors);
+        return Some((None, errors));
     }
     places.sort_unstable();
     let order: UInt32Array = places.into_iter().map(|(_, place)| place).collect::<Vec<u32>>().into();
     let rows = concat_batches(&log_schema(), &batches).and_then(|all| take_record_batch(&all, &order));
     match rows {
-        Ok(rows) => (Some(rows), errors),
+        Ok(rows) => Some((Some(rows), errors)),
         Err(error) => {
             errors.push(error.into());
-            (None, errors)
+            Some((None, errors))
         }
     }
+}
+
+/// Bytes of bodies.
+fn bytes_of(bodies: &ArrayRef) -> usize {
+    bodies.as_binary_opt::<i32>().map_or(0, |bodies| bodies.values().len())
 }

@@ -12,7 +12,7 @@ use arrow::compute::filter_record_batch;
 
 use super::cache::{Cache, Kept, Part};
 use super::pages::possible;
-use super::rows::{assemble, of_streams, read, some_rows, times, whole_ranges, without_other_traces};
+use super::rows::{assemble, of_streams, read, some_rows, times, without_other_traces};
 use super::{BodyFile, Candidates, ColumnsFile, Segment, Sketch, bad};
 use crate::rows::Texts;
 use crate::scan::{self, Filter, mask};
@@ -22,6 +22,13 @@ use crate::{ScanError, Table};
 
 /// Rows of a batch while scanning.
 const BATCH: usize = 8_192;
+/// Rows whose keys are read at once.
+const KEYS: usize = 65_536;
+/// Bodies of one batch while scanning, bytes; a single one may be larger.
+const BATCH_BYTES: usize = 32 << 20;
+
+/// Takes rows' numbers and their key columns, with the pages that are kept; false when nobody wants more.
+pub(crate) type TakeKeys<'a> = &'a mut dyn FnMut(&[u32], &RecordBatch, &Unpacked) -> bool;
 
 /// Pages that one query has unpacked and will read rows of.
 #[derive(Debug)]
@@ -63,24 +70,26 @@ impl Reader {
         self.named(segment, || self.try_scan(segment, plan, take))
     }
 
-    /// The rows whose body matches, with the columns that decide the rest.
+    /// Hands over the rows whose body matches, with the columns that decide the rest.
     pub(crate) fn log_keys(
         &self,
         segment: &Segment,
         plan: &search::Plan,
         unpacked: &mut Unpacked,
-    ) -> Result<Vec<(Vec<u32>, RecordBatch)>, ScanError> {
-        self.named(segment, || self.try_log_keys(segment, plan, unpacked))
+        take: TakeKeys<'_>,
+    ) -> Result<(), ScanError> {
+        self.named(segment, || self.try_log_keys(segment, plan, unpacked, take))
     }
 
-    /// All columns of these rows, which ascend.
+    /// All columns of these rows, which ascend; `None` if their bodies have more than `room` bytes.
     pub(crate) fn log_rows(
         &self,
         segment: &Segment,
         rows: &[u32],
         unpacked: &Unpacked,
-    ) -> Result<RecordBatch, ScanError> {
-        self.named(segment, || self.try_log_rows(segment, rows, unpacked))
+        room: usize,
+    ) -> Result<Option<RecordBatch>, ScanError> {
+        self.named(segment, || self.try_log_rows(segment, rows, unpacked, room))
     }
 
     /// The segment's counts per minute, if it has them. They only repeat what the rows say: where they cannot be read
@@ -161,14 +170,17 @@ impl Reader {
         let wants_body = plan.read.index_of("body").is_ok();
         let mut numbers = rows.iter().cloned().flatten();
         for batch in read(&file, &rows, &plan.read, BATCH)? {
+            if plan.stop.is_set() {
+                return Ok(());
+            }
             let batch = batch.map_err(io::Error::other)?;
-            let batch = if wants_body {
+            let going = if wants_body {
                 let here: Vec<u32> = numbers.by_ref().take(batch.num_rows()).collect();
-                self.with_bodies(segment, &batch, &here, plan)?
+                self.with_bodies(segment, &batch, &here, plan, take)?
             } else {
-                scan::project_by_name(&batch, &plan.read).map_err(io::Error::other)?
+                take(scan::project_by_name(&batch, &plan.read).map_err(io::Error::other)?)
             };
-            if !take(batch) {
+            if !going {
                 return Ok(());
             }
         }
@@ -182,14 +194,15 @@ impl Reader {
         batch: &RecordBatch,
         rows: &[u32],
         plan: &scan::Plan,
-    ) -> io::Result<RecordBatch> {
+        take: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> io::Result<bool> {
         let on_body = |filter: &&Filter| filter.name == "body";
         let mut filters: Vec<Filter> =
             plan.filters.iter().filter(|filter| !on_body(filter)).cloned().collect();
         for filter in &mut filters {
             filter.column = batch.schema_ref().index_of(&filter.name).map_err(io::Error::other)?;
         }
-        let (batch, rows) = match mask(batch, plan.from_ns, plan.to_ns, &filters) {
+        let (batch, rows): (_, Vec<u32>) = match mask(batch, plan.from_ns, plan.to_ns, &filters) {
             Some(mask) => {
                 let rows =
                     rows.iter().zip(mask.values()).filter(|(_, keep)| *keep).map(|(row, _)| *row).collect();
@@ -198,8 +211,22 @@ impl Reader {
             None => (batch.clone(), rows.to_vec()),
         };
         let file = self.columns(segment)?;
-        let bodies = self.body(segment)?.read(&rows, |_| None, &|rows| times(&file, rows))?;
-        assemble(&batch, &bodies, &plan.read)
+        let body = self.body(segment)?;
+        let (mut at, mut most) = (0, rows.len());
+        while at < rows.len() {
+            let len = (rows.len() - at).min(most);
+            let room = if len > 1 { BATCH_BYTES } else { usize::MAX };
+            let bodies = body.read(&rows[at..at + len], |_| None, &|rows| times(&file, rows), room)?;
+            let Some(bodies) = bodies else {
+                most = len / 2;
+                continue;
+            };
+            if plan.stop.is_set() || !take(assemble(&batch.slice(at, len), &bodies, &plan.read)?) {
+                return Ok(false);
+            }
+            at += len;
+        }
+        Ok(true)
     }
 
     fn try_log_keys(
@@ -207,15 +234,25 @@ impl Reader {
         segment: &Segment,
         plan: &search::Plan,
         unpacked: &mut Unpacked,
-    ) -> io::Result<Vec<(Vec<u32>, RecordBatch)>> {
+        take: TakeKeys<'_>,
+    ) -> io::Result<()> {
         let file = self.columns(segment)?;
         let mut rows = possible(file.metadata.metadata(), plan.from_ns, plan.to_ns, &plan.filters);
         rows = without_other_traces(&file, rows, &plan.filters)?;
         if rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         if plan.matcher.is_empty() {
-            return whole_ranges(&file, &rows, &plan.keys);
+            let mut numbers = rows.iter().cloned().flatten();
+            for batch in read(&file, &rows, &plan.keys, KEYS)? {
+                let batch = batch.map_err(io::Error::other)?;
+                let keys = scan::project_by_name(&batch, &plan.keys).map_err(io::Error::other)?;
+                let rows: Vec<u32> = numbers.by_ref().take(keys.num_rows()).collect();
+                if plan.stop.is_set() || !take(&rows, &keys, unpacked) {
+                    break;
+                }
+            }
+            return Ok(());
         }
         let body = self.body(segment)?;
         rows = of_streams(&body, plan, &rows);
@@ -223,6 +260,15 @@ impl Reader {
         let mut found = Vec::new();
         let blooms = self.blooms(segment, &body)?;
         for (page, rows) in body.candidates(&rows, &wanted, blooms.as_deref().map(Vec::as_slice))? {
+            if plan.stop.is_set() {
+                return Ok(());
+            }
+            if found.len() >= KEYS {
+                if !take(&found, &some_rows(&file, &found, &plan.keys)?, unpacked) {
+                    return Ok(());
+                }
+                found.clear();
+            }
             let (range, is_block) = body.page_rows(page)?;
             let before = found.len();
             if is_block {
@@ -240,18 +286,24 @@ impl Reader {
                 unpacked.pages.insert((segment.number, page), Arc::new((first_row, texts)));
             }
         }
-        if found.is_empty() {
-            return Ok(Vec::new());
+        if !found.is_empty() {
+            take(&found, &some_rows(&file, &found, &plan.keys)?, unpacked);
         }
-        let keys = some_rows(&file, &found, &plan.keys)?;
-        Ok(vec![(found, keys)])
+        Ok(())
     }
 
-    fn try_log_rows(&self, segment: &Segment, rows: &[u32], unpacked: &Unpacked) -> io::Result<RecordBatch> {
+    fn try_log_rows(
+        &self,
+        segment: &Segment,
+        rows: &[u32],
+        unpacked: &Unpacked,
+        room: usize,
+    ) -> io::Result<Option<RecordBatch>> {
         let file = self.columns(segment)?;
         let kept = |page: usize| unpacked.pages.get(&(segment.number, page)).map(Arc::clone);
-        let bodies = self.body(segment)?.read(rows, kept, &|rows| times(&file, rows))?;
+        let bodies = self.body(segment)?.read(rows, kept, &|rows| times(&file, rows), room)?;
+        let Some(bodies) = bodies else { return Ok(None) };
         let columns = some_rows(&file, rows, &Table::Log.file_schema())?;
-        assemble(&columns, &bodies, &log_schema())
+        assemble(&columns, &bodies, &log_schema()).map(Some)
     }
 }

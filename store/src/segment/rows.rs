@@ -49,22 +49,6 @@ pub(crate) fn times(file: &ColumnsFile, rows: Range<u32>) -> io::Result<Vec<i64>
     Ok(times)
 }
 
-/// Key columns of whole ranges, with the rows' numbers.
-pub(super) fn whole_ranges(
-    file: &ColumnsFile,
-    rows: &[Range<u32>],
-    schema: &SchemaRef,
-) -> io::Result<Vec<(Vec<u32>, RecordBatch)>> {
-    let mut numbers = rows.iter().cloned().flatten();
-    let mut keys = Vec::new();
-    for batch in read(file, rows, schema, 65_536)? {
-        let batch = batch.map_err(io::Error::other)?;
-        let batch = scan::project_by_name(&batch, schema).map_err(io::Error::other)?;
-        keys.push((numbers.by_ref().take(batch.num_rows()).collect(), batch));
-    }
-    Ok(keys)
-}
-
 /// Columns of single rows, which ascend. Where they lie close together, the ranges between them are read as well.
 pub(super) fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) -> io::Result<RecordBatch> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {

@@ -231,17 +231,21 @@ impl BodyFile {
         Ok(PackedPage { page, packed, blooms })
     }
 
-    /// Bodies of these rows, which ascend.
+    /// Bodies of these rows, which ascend; `None` if they have more than `room` bytes.
     /// `kept` may have plain pages already; `times` gives the records' times of a range of rows.
     pub(crate) fn read(
         &self,
         rows: &[u32],
         kept: impl Fn(usize) -> Option<Arc<(u32, Texts)>>,
         times: &dyn Fn(Range<u32>) -> io::Result<Vec<i64>>,
-    ) -> io::Result<Texts> {
+        room: usize,
+    ) -> io::Result<Option<Texts>> {
         let mut texts = Texts::default();
         let mut rest = rows;
         while let Some(first) = rest.first() {
+            if texts.all().len() > room {
+                return Ok(None);
+            }
             let at = self.footer.pages.partition_point(|page| page.first_row + page.rows <= *first);
             let (range, is_block) = self.page_rows(at)?;
             let here = rest.partition_point(|row| *row < range.end);
@@ -264,7 +268,10 @@ impl BodyFile {
             }
             rest = &rest[here..];
         }
-        if texts.len() == rows.len() { Ok(texts) } else { Err(bad("rows out of order")) }
+        if texts.all().len() > room {
+            return Ok(None);
+        }
+        if texts.len() == rows.len() { Ok(Some(texts)) } else { Err(bad("rows out of order")) }
     }
 }
 

@@ -1,0 +1,108 @@
+//! What an answer may hold in memory at once, and when a reader whose caller has gone stops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array as _, AsArray as _};
+use futures::StreamExt as _;
+
+use super::fixture::{NOW, batch, lines, newest, open};
+use crate::search::{self, HistogramPlan, Plan};
+use crate::snapshot::StopOnDrop;
+use crate::{HistogramBy, HistogramRequest, LogRequest, RowStream, ScanRequest, Store, Table};
+
+/// Bytes of bodies that are held for one batch, at most; and how many rows there were.
+async fn most_held(mut rows: RowStream) -> (usize, usize) {
+    let (mut most, mut count) = (0, 0);
+    while let Some(batch) = rows.next().await {
+        let batch = batch.unwrap();
+        count += batch.num_rows();
+        let body = batch.column_by_name("body").unwrap();
+        most = most.max(body.to_data().buffers().iter().map(|buffer| buffer.len()).sum::<usize>());
+    }
+    (most, count)
+}
+
+async fn fill(store: &Store, batches: u64) {
+    for seq in 0..batches {
+        let long: Vec<String> = (0..3_u64)
+            .map(|at| format!("{seq} {at} needle ").repeat((1 << 20) / format!("{seq} {at} needle ").len()))
+            .collect();
+        let long: Vec<&str> = long.iter().map(String::as_str).collect();
+        let payload = lines(NOW + i64::try_from(seq).unwrap() * 10_000_000, &long);
+        store.append(&batch("n", 1, seq + 1, &payload), NOW).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn long_lines_are_held_a_few_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 17).await;
+    for sealed in [false, true] {
+        if sealed {
+            store.seal(NOW).await.unwrap();
+        }
+        let snapshot = store.snapshot();
+        let request = LogRequest { contains: vec![b"needle".to_vec()], ..newest(1_000) };
+        let unlimited = LogRequest { limit: None, ..request.clone() };
+        for request in [request, unlimited] {
+            let (most, rows) = most_held(snapshot.logs(request.clone()).unwrap()).await;
+            assert_eq!(rows, 51);
+            assert!(most <= 34 << 20, "sealed {sealed}, {request:?}: {most}");
+        }
+    }
+    let (most, rows) = most_held(store.snapshot().scan(Table::Log, ScanRequest::default()).unwrap()).await;
+    assert_eq!(rows, 51);
+    assert!(most <= 34 << 20, "scan: {most}");
+}
+
+#[tokio::test]
+async fn a_reader_whose_caller_has_gone_reads_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["one", "two"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    let snapshot = store.snapshot();
+    let request = LogRequest { contains: vec![b"o".to_vec()], ..newest(10) };
+    let plan = Plan::new(request.clone()).unwrap();
+    drop(StopOnDrop(plan.stop.clone()));
+    search::run(&snapshot, &plan, &mut |_| panic!("an answer for nobody"));
+    let request = HistogramRequest { logs: request, step_ns: None, by: HistogramBy::Time };
+    let plan = HistogramPlan::new(request.clone()).unwrap();
+    drop(StopOnDrop(plan.logs.stop.clone()));
+    assert!(search::histogram(&snapshot, &plan).buckets.is_empty());
+    assert_eq!(snapshot.log_histogram(request).await.unwrap().buckets[0].count, 2);
+}
+
+struct Held(Arc<AtomicBool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[tokio::test]
+async fn a_guard_is_held_until_the_last_reader_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // more batches than may wait for a slow caller, so that the thread is held up
+    for seq in 0..12 {
+        store.append(&batch("n", 1, seq, &lines(NOW, &["one", "two"])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+    }
+    let freed = Arc::new(AtomicBool::new(false));
+    let snapshot = store.snapshot().holding(Held(Arc::clone(&freed)));
+    let mut rows = snapshot.scan(Table::Log, ScanRequest::default()).unwrap();
+    drop(snapshot);
+    rows.next().await.unwrap().unwrap();
+    assert!(!freed.load(Ordering::Acquire), "the thread still reads");
+    drop(rows);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !freed.load(Ordering::Acquire) {
+        assert!(Instant::now() < deadline, "the thread did not end");
+        tokio::task::yield_now().await;
+    }
+}

@@ -12,6 +12,7 @@ mod reconcile;
 mod resume;
 mod rotated;
 mod start;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,6 +34,7 @@ use crate::logs::tail::READ_BYTES;
 use finished::Finished;
 use framing::Kind;
 use log::{Log, Looked, Progress};
+use waiting::Waiting;
 
 /// Rounds of one log before the next has its turn.
 const TURN: usize = 8;
@@ -58,6 +60,10 @@ pub(crate) struct Follower {
     buffer: Vec<u8>,
     /// When following began: what was made since belongs to nobody else.
     started_ns: u64,
+    /// Not to be followed in another way.
+    waiting: BTreeMap<PathBuf, Waiting>,
+    /// Files that found no room in this scan.
+    without_room: u64,
     /// Rotated files of logs that are gone, so that a log which comes back does not read them again.
     finished: Finished,
 }
@@ -121,15 +127,20 @@ impl Follower {
             directories: BTreeSet::new(),
             buffer: vec![0; READ_BYTES],
             started_ns: u64::MAX,
+            waiting: BTreeMap::new(),
+            without_room: 0,
             finished: Finished::default(),
         }
     }
 
     /// Finds new files, and what became of those that are followed.
     pub(crate) fn scan(&mut self) {
+        self.without_room = 0;
+        self.retry();
         for (path, pattern) in self.find() {
             self.admit(&path, pattern, false, self.started_ns);
         }
+        self.out.status.unfollowed_files.set(self.without_room);
         self.reconcile(None);
     }
 

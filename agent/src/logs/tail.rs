@@ -87,9 +87,14 @@ impl Tail {
         })
     }
 
-    /// Starts at the file's end; in the middle of a line, behind that line's end.
+    /// Starts at the file's end; in the middle of a line, at its beginning.
     pub(crate) fn at_end(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
+        Self::at(file, size)
+    }
+
+    /// Starts at this offset; in the middle of a line, at its beginning.
+    pub(crate) fn at(file: File, size: u64) -> io::Result<Self> {
         let window = size.min(LINE_BYTES as u64);
         let mut buffer = vec![0; usize::try_from(window).unwrap_or(0)];
         let filled = read_full(&file, &mut buffer, size - window)?;

@@ -28,7 +28,6 @@ impl Follower {
             all.extend(found.into_iter().filter(|path| seen.insert(path.clone())).map(|path| (path, index)));
         }
         all.retain(|(path, _)| !self.exclude.iter().any(|glob| glob.matches(path)));
-        self.out.status.unfollowed_files.set(0);
         all
     }
 
@@ -45,23 +44,16 @@ impl Follower {
         at_end: bool,
         unread_since: u64,
     ) -> Option<&mut Log> {
-        if self.logs.contains_key(path) || path.to_str().is_none() {
+        if self.logs.contains_key(path) || self.waiting.contains_key(path) || path.to_str().is_none() {
             return None;
         }
         let real = Place::of(path).ok()?;
         let metadata = real.path.symlink_metadata().ok().filter(Metadata::is_file)?;
         let key = key_of(&metadata);
-        let is_known =
-            |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real.path, &log.real.path);
-        if self.logs.values().any(is_known) {
+        if self.is_known(&real, key) {
             return None;
         }
-        if self.logs.values().map(|log| log.all().count()).sum::<usize>() >= self.max_files {
-            self.out.status.unfollowed_files.add(1);
-            self.out.status.miss(format!(
-                "more files match than max_files ({}) allows: the rest is not read",
-                self.max_files
-            ));
+        if !self.has_room() {
             return None;
         }
         let kind = self.patterns[pattern].kind(path);
@@ -80,6 +72,28 @@ impl Follower {
             return None;
         }
         Some(self.logs.entry(path.to_owned()).or_insert(log))
+    }
+}
+
+impl Follower {
+    /// Whether it is followed already, or is another log's rotated file.
+    pub(super) fn is_known(&self, real: &Place, key: SourceKey) -> bool {
+        let is_known =
+            |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real.path, &log.real.path);
+        self.logs.values().any(is_known)
+    }
+
+    /// Whether one more log may be followed; if not, it is counted.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.logs.values().map(|log| log.all().count()).sum::<usize>() < self.max_files {
+            return true;
+        }
+        self.without_room += 1;
+        self.out.status.miss(format!(
+            "more files match than max_files ({}) allows: the rest is not read",
+            self.max_files
+        ));
+        false
     }
 }
 

@@ -71,7 +71,9 @@ impl Followed {
     pub(crate) fn resume(file: File, position: &FilePosition, now: Duration) -> io::Result<Self> {
         let pending = Stream::ALL.map(|stream| position.pending.get(stream.name()).copied());
         let start = pending.iter().flatten().copied().min().unwrap_or(position.offset).min(position.offset);
-        let mut followed = Self::new(Tail::new(file, start)?, now);
+        let was_never_open = position.head.length == 0;
+        let tail = if was_never_open { Tail::at(file, start)? } else { Tail::new(file, start)? };
+        let mut followed = Self::new(tail, now);
         followed.replay = (start < position.offset).then_some(Replay { until: position.offset, pending });
         followed.continues = position.continues && start == 0;
         Ok(followed)

@@ -130,7 +130,8 @@ impl Candidate {
                 (SourceKey::File { inode: left, .. }, SourceKey::File { inode: right, .. }) => left == right,
                 _ => false,
             };
-        let fits = if by_inode { same_inode } else { position.offset > 0 };
+        // of a file that could not be opened so far the text is not known
+        let fits = if by_inode { same_inode } else { position.offset > 0 && position.head.length > 0 };
         let text = || holds(&self.file, position.head, position.tail, position.offset).unwrap_or(false);
         self.entry.is_none() && fits && text()
     }

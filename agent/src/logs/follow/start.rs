@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Follower;
 use super::followed::Followed;
 use super::log::Log;
+use super::waiting::Waiting;
 use crate::logs::checkpoint::{FilePosition, Mark, Position, Resume};
 use crate::logs::config::From;
 use crate::logs::journal;
@@ -17,6 +18,7 @@ impl Follower {
     pub(crate) fn start(&mut self) {
         let is_first = self.checkpoints.is_fresh();
         self.started_ns = self.clock.now_unix_ns();
+        self.without_room = 0;
         let Resume { saved_ns, globs, positions } = self.checkpoints.resume();
         let mut by_log: BTreeMap<PathBuf, Vec<(SourceKey, FilePosition)>> = BTreeMap::new();
         for (source, position) in positions {
@@ -42,8 +44,11 @@ impl Follower {
                     position: file.position(&path, [false; 3], &log.ignored),
                 });
                 marks.extend(positions);
+            } else if at_end {
+                marks.extend(self.put_off_at_end(&path, self.started_ns));
             }
         }
+        self.out.status.unfollowed_files.set(self.without_room);
         // what is skipped now is skipped after a restart as well
         self.checkpoints.commit(&marks);
         let globs = self.patterns.iter().map(|pattern| pattern.text.clone());
@@ -55,7 +60,7 @@ impl Follower {
         self.reconcile(None);
     }
 
-    fn resume_log(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
+    pub(super) fn resume_log(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
         let gone: Vec<SourceKey> = entries.iter().map(|(key, _)| *key).collect();
         let pattern = self.patterns.iter().find(|pattern| pattern.glob.matches(path));
         let Some(kind) = pattern.filter(|_| !self.is_excluded(path)).map(|pattern| pattern.kind(path)) else {
@@ -64,12 +69,18 @@ impl Follower {
                 .commit(&gone.iter().map(|&source| Mark { source, position: None }).collect::<Vec<_>>());
             return;
         };
+        let waiting = Waiting { entries: entries.clone(), saved_ns };
+        if !self.has_room() {
+            self.put_off(path, waiting);
+            return;
+        }
         let real = Place::of(path).unwrap_or_else(|_| Place::unresolved(path));
         let mut log = Log::new(path.to_owned(), real, kind, self.limit);
         match log.resume(entries, saved_ns, self.clock.monotonic()) {
             Ok(missing) => self.out.status.lose("rotated_away", missing as u64),
             Err(error) => {
                 self.cannot_read(path, &error);
+                self.put_off(path, waiting);
                 return;
             }
         }

@@ -6,7 +6,6 @@ mod host;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use daemon::admin::Health;
 use daemon::clock::Clock;
@@ -16,7 +15,6 @@ use tokio::sync::mpsc;
 
 use crate::config::{AgentConfig, ExportKind};
 use crate::driver::Driver;
-use crate::driver::budget::Budget;
 use crate::driver::states::States;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
@@ -37,7 +35,7 @@ use crate::window::assemble::Assembler;
 use descriptors::Shares;
 pub use descriptors::raise_limit;
 use exporting::Exporting;
-use host::{MetricsLimits, USAGE_FILES, inode, limits, node_name, tree, usage};
+use host::{MetricsLimits, USAGE_FILES, budget, inode, limits, node_name, tree, usage};
 
 /// What the agent stands on; tests give their own.
 #[derive(Clone, Debug)]
@@ -163,7 +161,7 @@ impl Agent {
             ledger,
             health: health.clone(),
             addresses: Addresses::new(proc.clone()),
-            budget: Budget::new(Duration::from_millis(config.budget.cpu_ms_per_second)),
+            budget: budget(&config),
             clock,
         };
         Ok(Self { driver, export, logs, admin, registry, health, states })

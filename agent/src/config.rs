@@ -188,15 +188,16 @@ pub struct MetricsConfig {
 }
 
 /// What the agent may cost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetConfig {
-    /// CPU time in milliseconds per second, of the agent and, as estimated, of its programs in other processes. When it is
-    /// exceeded for 20 s, the agent sheds in this order, one after the other: latency of syscalls, run-queue delays, flows
-    /// by peer; never identity, counts and bytes. What is shed is told in `/probes`, in `budget_shed` and as losses, and
-    /// comes back when there is room.
+    /// CPU time in milliseconds per second, of the agent without its log readers and, as estimated, of its programs in
+    /// other processes. Without it: 40 per CPU, at least 300. When it is exceeded for 20 s, the agent sheds, one after the
+    /// other: latency of syscalls, run-queue delays, flows by peer, of which only what costs a twentieth of it or more;
+    /// never identity, counts and bytes. What is shed is told in `/probes`, in `budget_shed` and as losses, and comes back
+    /// when there is room.
     #[schemars(range(min = 10, max = 64_000))]
-    pub cpu_ms_per_second: u64,
+    pub cpu_ms_per_second: Option<u64>,
 }
 
 impl Config for AgentConfig {

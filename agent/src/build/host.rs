@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::descriptors::Shares;
 use crate::config::{AgentConfig, MetricsConfig, NodeConfig};
+use crate::driver::budget::Budget;
 use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::files::{Roots, Usage};
@@ -33,6 +34,11 @@ pub(super) fn node_name(config: &AgentConfig, proc: &Path) -> NodeName {
     let NodeConfig { name, cluster, zone } = config.node.clone();
     let node = if name.is_empty() { line("sys/kernel/hostname") } else { name };
     NodeName { cluster, node, zone, boot_id: line("sys/kernel/random/boot_id") }
+}
+
+pub(super) fn budget(config: &AgentConfig) -> Budget {
+    let of_host = || Budget::of_host(aya::util::online_cpus().map_or(1, |cpus| cpus.len()));
+    Budget::new(config.budget.cpu_ms_per_second.map_or_else(of_host, Duration::from_millis))
 }
 
 pub(super) fn inode(path: &Path) -> Option<u64> {

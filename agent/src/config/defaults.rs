@@ -74,9 +74,3 @@ impl Default for MetricsConfig {
         Self { max_workloads: 1000, max_peers: 256, idle_seconds: 900 }
     }
 }
-
-impl Default for BudgetConfig {
-    fn default() -> Self {
-        Self { cpu_ms_per_second: 300 }
-    }
-}

@@ -1,12 +1,13 @@
 //! What the agent costs, and what it does about it: the governor's decisions carried out, and told.
 //!
-//! The agent's own CPU time is the kernel's; that of its programs in other processes is estimated from what they counted,
-//! since the kernel's own statistics cost more than some of the programs. A part that is shed shows in `/probes`, in the
+//! The agent's own CPU time is the kernel's, without that of the threads that read logs: they follow what is written, catch
+//! up after a restart, and nothing that could be shed makes them cheaper. That of the programs in other processes is
+//! estimated from what they counted, since the kernel's own statistics cost more than some of the programs. A part that is shed shows in `/probes`, in the
 //! metric `budget_shed`, in the log, and in each window's losses under the reason `budget`.
 
 use std::time::Duration;
 
-use super::governor::{Decision, Governor, Part};
+use super::governor::{Cost, Decision, Governor, Part};
 use super::{Attached, Driver};
 use crate::kernel::{KernelFeatures, clock};
 use crate::metrics::labels::PartLabels;
@@ -14,19 +15,26 @@ use crate::window::sample::{Loss, Row, Sample};
 
 #[cfg(test)]
 mod tests;
+mod threads;
 
 /// Nanoseconds of program time per event, dispatch included (docs/journal/2026-11-21-syscalls-and-switches.md and
 /// 2026-11-21-flows.md).
-const SYSCALL_NS: u64 = 220;
+const SYSCALL_NS: u64 = 150;
 const SWITCH_NS: u64 = 330;
 const PACKET_NS: u64 = 170;
+/// What timing adds to a call: `sys_enter` is dispatched at each, and reads the clock at one in 16, or at each.
+const SAMPLED_NS: u64 = 70;
+const TIMED_NS: u64 = 300;
+/// Without a setting: what a host of this many CPUs can spare, per CPU and at least.
+const PER_CPU: Duration = Duration::from_millis(40);
+const AT_LEAST: Duration = Duration::from_millis(300);
 
 /// The budget and what became of it.
 #[derive(Debug)]
 pub struct Budget {
     governor: Governor,
-    /// Process CPU time and monotonic time at the last look; the first one only begins.
-    last: Option<(Duration, Duration)>,
+    /// Own CPU time, that of the log threads, and monotonic time at the last look; the first one only begins.
+    last: Option<(Duration, Duration, Duration)>,
     /// The probe that was dropped for it.
     dropped: Option<&'static str>,
 }
@@ -35,6 +43,11 @@ impl Budget {
     /// Allows this much CPU time per second.
     pub fn new(per_second: Duration) -> Self {
         Self { governor: Governor::new(per_second), last: None, dropped: None }
+    }
+
+    /// CPU time per second that a host with this many CPUs allows where the config says nothing.
+    pub fn of_host(cpus: usize) -> Duration {
+        (PER_CPU * u32::try_from(cpus).unwrap_or(1)).max(AT_LEAST)
     }
 
     /// Whether this part is shed.
@@ -49,15 +62,55 @@ impl Budget {
     }
 }
 
-/// Time that the programs took for what these rows count.
-pub(super) fn in_programs(samples: &[Sample]) -> Duration {
-    let cost = |row: &Row| match row {
-        Row::Flow(row) => row.packets_sent.saturating_add(row.packets_received).saturating_mul(PACKET_NS),
-        Row::Syscall(row) => row.count.saturating_mul(SYSCALL_NS),
-        Row::RunQueue(row) => row.voluntary.saturating_add(row.involuntary).saturating_mul(SWITCH_NS),
-        _ => 0,
-    };
-    Duration::from_nanos(samples.iter().map(|sample| cost(&sample.row)).fold(0, u64::saturating_add))
+/// What timing costs per call: nothing where it is not attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timing {
+    Off,
+    Sampled,
+    Every,
+}
+
+/// What a window's rows say of its cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    /// Time in programs.
+    programs: Cost,
+    /// Share of flows among the rows, and so of the agent's own work.
+    flows: f64,
+}
+
+impl Counted {
+    pub(super) fn of(samples: &[Sample], timing: Timing) -> Self {
+        let (mut packets, mut calls, mut switches, mut flows) = (0_u64, 0_u64, 0_u64, 0_u64);
+        for sample in samples {
+            match &sample.row {
+                Row::Flow(row) => {
+                    packets = packets.saturating_add(row.packets_sent.saturating_add(row.packets_received));
+                    flows += 1;
+                }
+                Row::Syscall(row) => calls = calls.saturating_add(row.count),
+                Row::RunQueue(row) => {
+                    switches = switches.saturating_add(row.voluntary.saturating_add(row.involuntary));
+                }
+                _ => {}
+            }
+        }
+        let timing_ns = match timing {
+            Timing::Off => 0,
+            Timing::Sampled => SAMPLED_NS,
+            Timing::Every => TIMED_NS,
+        };
+        let took = |events: u64, ns: u64| Duration::from_nanos(events.saturating_mul(ns));
+        let (latency, run_queue) = (took(calls, timing_ns), took(switches, SWITCH_NS));
+        let total = latency + run_queue + took(calls, SYSCALL_NS) + took(packets, PACKET_NS);
+        let flows = flows as f64 / samples.len().max(1) as f64;
+        Self { programs: Cost { total, latency, run_queue, peers: Duration::ZERO }, flows }
+    }
+
+    /// With the agent's own time.
+    fn cost(&self, own: Duration) -> Cost {
+        Cost { total: self.programs.total + own, peers: own.mul_f64(self.flows), ..self.programs }
+    }
 }
 
 impl Driver {
@@ -85,15 +138,33 @@ impl Driver {
         self.budget.governor.shed().iter().map(loss).filter(|loss| loss.count > 0).collect()
     }
 
+    /// Whether calls are timed, as it was during the window that ends.
+    pub(super) fn timing(&self, probes: &[Attached]) -> Timing {
+        let probe = probes.iter().find(|probe| probe.name == Part::SyscallLatency.probe());
+        let lacks = |probe: &Attached| probe.running.missing().iter().any(|what| what.starts_with("latency"));
+        let is_on = probe.is_some_and(|probe| !lacks(probe)) && !self.budget.is_shed(Part::SyscallLatency);
+        match (is_on, self.settings.syscall_latency_full) {
+            (false, _) => Timing::Off,
+            (true, false) => Timing::Sampled,
+            (true, true) => Timing::Every,
+        }
+    }
+
     /// After a window: what it cost, and what follows from that.
-    pub(super) fn keep_budget(&mut self, probes: &mut Vec<Attached>, in_kernel: Duration) {
-        let (cpu, now) = (clock::process_cpu(), self.clock.monotonic());
-        let Some((cpu_before, before)) = self.budget.last.replace((cpu, now)) else { return };
-        let (used, elapsed) = (cpu.saturating_sub(cpu_before) + in_kernel, now.saturating_sub(before));
+    pub(super) fn keep_budget(&mut self, probes: &mut Vec<Attached>, counted: &Counted) {
+        let (cpu, logs) = (clock::process_cpu(), threads::log_cpu());
+        let now = self.clock.monotonic();
+        let Some((cpu_before, logs_before, before)) = self.budget.last.replace((cpu, logs, now)) else {
+            return;
+        };
+        let own = cpu.saturating_sub(cpu_before).saturating_sub(logs.saturating_sub(logs_before));
+        let elapsed = now.saturating_sub(before);
+        let cost = counted.cost(own);
+        let used = cost.total;
         if !elapsed.is_zero() {
             self.metrics.budget_used.set(used.as_secs_f64() / elapsed.as_secs_f64());
         }
-        let decision = self.budget.governor.observe(used, elapsed);
+        let decision = self.budget.governor.observe(&cost, elapsed);
         let used_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
         match decision {
             Decision::Keep => {}

@@ -3,8 +3,9 @@
 //!
 //! Order: latency of syscalls, run-queue delays, flows by peer. Never: identity, counts, bytes, loss counters.
 //! What counts is the agent's own CPU time and, estimated from counts, that of its programs inside other processes.
-//! Sheds after `HOLD` above the budget, one part at a time; restores after a calm time that doubles each time a restored
-//! part had to go again soon.
+//! Sheds after `HOLD` above the budget, one part at a time, and only a part that the cost comes from: what saves less
+//! than `WORTH_PERCENT` stays. Restores the last after a calm time that doubles each time a restored part had to go
+//! again soon.
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_
 /// A part that must go again so soon after it came back was taken up too early.
 const RELAPSE: Duration = Duration::from_secs(300);
 const CALM_PERCENT: u128 = 60;
+/// Share of the budget that a part must cost to be worth shedding.
+const WORTH_PERCENT: u128 = 5;
 
 /// What can be shed, the first to go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +56,29 @@ impl Part {
     }
 }
 
+/// CPU time of a while: all of it, and what of it each part accounts for that is not shed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// The agent and its programs.
+    pub total: Duration,
+    /// Timing of syscalls.
+    pub latency: Duration,
+    /// The `sched` probe.
+    pub run_queue: Duration,
+    /// Rows of flows.
+    pub peers: Duration,
+}
+
+impl Cost {
+    fn of(&self, part: Part) -> Duration {
+        match part {
+            Part::SyscallLatency => self.latency,
+            Part::RunQueue => self.run_queue,
+            Part::Peers => self.peers,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -69,8 +95,8 @@ pub enum Decision {
 pub struct Governor {
     /// CPU time per second that is allowed.
     budget: Duration,
-    /// How many parts of `ORDER` are shed.
-    shed: usize,
+    /// What is shed, the last to come back first.
+    shed: Vec<Part>,
     above: Duration,
     calm: Duration,
     patience: Duration,
@@ -81,27 +107,28 @@ impl Governor {
     /// Allows `budget` of CPU time per second.
     pub fn new(budget: Duration) -> Self {
         let (above, calm) = (Duration::ZERO, Duration::ZERO);
-        Self { budget, shed: 0, above, calm, patience: PATIENCE.0, since_restore: None }
+        Self { budget, shed: Vec::new(), above, calm, patience: PATIENCE.0, since_restore: None }
     }
 
     /// Whether this part is shed.
     pub fn is_shed(&self, part: Part) -> bool {
-        self.shed().contains(&part)
+        self.shed.contains(&part)
     }
 
     /// What is shed.
-    pub fn shed(&self) -> &'static [Part] {
-        Part::ORDER.get(..self.shed).unwrap_or(&Part::ORDER)
+    pub fn shed(&self) -> &[Part] {
+        &self.shed
     }
 
-    /// In the time `elapsed` the agent and its programs used `used` of CPU time.
-    pub fn observe(&mut self, used: Duration, elapsed: Duration) -> Decision {
+    /// In the time `elapsed` the agent and its programs cost this much.
+    pub fn observe(&mut self, cost: &Cost, elapsed: Duration) -> Decision {
+        let used = cost.total;
         self.since_restore = self.since_restore.map(|since| since.saturating_add(elapsed));
         let allowed = self.budget.as_nanos().saturating_mul(elapsed.as_nanos()) / 1_000_000_000;
         if used.as_nanos() > allowed {
             self.calm = Duration::ZERO;
             self.above += elapsed;
-            return self.too_much();
+            return self.too_much(cost, allowed);
         }
         self.above = Duration::ZERO;
         if used.as_nanos().saturating_mul(100) > allowed.saturating_mul(CALM_PERCENT) {
@@ -112,13 +139,15 @@ impl Governor {
         self.enough()
     }
 
-    fn too_much(&mut self) -> Decision {
-        let Some(&part) = Part::ORDER.get(self.shed) else { return Decision::Keep };
+    fn too_much(&mut self, cost: &Cost, allowed: u128) -> Decision {
         if self.above < HOLD {
             return Decision::Keep;
         }
+        let is_worth = |part: &Part| cost.of(*part).as_nanos() * 100 >= allowed.saturating_mul(WORTH_PERCENT);
+        let next = Part::ORDER.into_iter().find(|part| !self.is_shed(*part) && is_worth(part));
+        let Some(part) = next else { return Decision::Keep };
         self.above = Duration::ZERO;
-        self.shed += 1;
+        self.shed.push(part);
         if let Some(since) = self.since_restore.take() {
             let is_relapse = since < RELAPSE;
             self.patience = if is_relapse { (self.patience * 2).min(PATIENCE.1) } else { PATIENCE.0 };
@@ -127,13 +156,12 @@ impl Governor {
     }
 
     fn enough(&mut self) -> Decision {
-        let last = self.shed.checked_sub(1).and_then(|last| Part::ORDER.get(last));
-        let Some(&part) = last else { return Decision::Keep };
+        let Some(&part) = self.shed.last() else { return Decision::Keep };
         if self.calm < self.patience {
             return Decision::Keep;
         }
         self.calm = Duration::ZERO;
-        self.shed -= 1;
+        self.shed.pop();
         self.since_restore = Some(Duration::ZERO);
         Decision::Restore(part)
     }

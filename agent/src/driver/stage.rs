@@ -1,6 +1,6 @@
 //! What comes out of the probes goes through the stages: events as they come, sums when a window ends.
 
-use super::budget;
+use super::budget::Counted;
 use super::events::{book_exits, is_event, redact_events, take_events};
 use super::governor::Part;
 use super::tree::Mended;
@@ -74,7 +74,7 @@ impl Driver {
             samples.into_iter().partition(|sample| !is_event(&sample.row));
         sink.samples = events;
         self.pass(sink);
-        let in_kernel = budget::in_programs(&samples);
+        let counted = Counted::of(&samples, self.timing(probes));
         let mut losses = self.shed_losses(&samples);
         let usage = self.usage.as_mut().map(Usage::read).unwrap_or_default();
         let now = self.clock.monotonic();
@@ -95,7 +95,7 @@ impl Driver {
         if is_burst {
             crate::kernel::memory::give_back();
         }
-        self.keep_budget(probes, in_kernel);
+        self.keep_budget(probes, &counted);
         self.measure(probes);
         self.metrics.window_seconds.observe((self.clock.monotonic() - started).as_secs_f64());
         next

@@ -1,13 +1,19 @@
 use std::time::Duration;
 
-use super::{Decision, Governor, Part};
+use super::{Cost, Decision, Governor, Part};
 
 const WINDOW: Duration = Duration::from_secs(10);
+
+/// A cost that each part has its share of.
+fn cost(total: Duration) -> Cost {
+    let share = total / 5;
+    Cost { total, latency: share, run_queue: share, peers: share }
+}
 
 /// Feeds windows of this cost, as ms per second, and returns what was decided, but for `Keep`.
 fn decided(governor: &mut Governor, ms_per_s: u64, windows: usize) -> Vec<Decision> {
     let used = Duration::from_millis(ms_per_s) * 10;
-    let all = (0..windows).map(|_| governor.observe(used, WINDOW));
+    let all = (0..windows).map(|_| governor.observe(&cost(used), WINDOW));
     all.filter(|decision| *decision != Decision::Keep).collect()
 }
 
@@ -55,7 +61,7 @@ fn a_part_that_must_go_again_at_once_stays_away_longer_each_time() {
     decided(&mut governor, 200, 2);
     for _ in 0..8 {
         let mut wait = 0;
-        while governor.observe(Duration::from_millis(100), WINDOW) == Decision::Keep {
+        while governor.observe(&cost(Duration::from_millis(100)), WINDOW) == Decision::Keep {
             wait += 10;
         }
         waits.push(wait + 10);
@@ -68,8 +74,27 @@ fn a_part_that_must_go_again_at_once_stays_away_longer_each_time() {
 fn windows_of_any_length_count_by_their_time() {
     let mut governor = governor();
     let second = Duration::from_secs(1);
-    let decisions: Vec<Decision> = (0..20).map(|_| governor.observe(second, second)).collect();
+    let decisions: Vec<Decision> = (0..20).map(|_| governor.observe(&cost(second), second)).collect();
     assert_eq!(decisions.iter().filter(|decision| **decision != Decision::Keep).count(), 1);
     assert_eq!(decisions[19], Decision::Shed(Part::SyscallLatency));
-    assert_eq!(governor.observe(second, Duration::ZERO), Decision::Keep);
+    assert_eq!(governor.observe(&cost(second), Duration::ZERO), Decision::Keep);
+}
+
+#[test]
+fn only_what_the_cost_comes_from_is_shed() {
+    let mut governor = governor();
+    let second = Duration::from_secs(1);
+    let mut cost = Cost { total: second * 2, latency: second / 1000, ..Cost::default() };
+    let mut decided = |cost: &Cost| {
+        let all: Vec<Decision> = (0..100).map(|_| governor.observe(cost, WINDOW)).collect();
+        all.into_iter().filter(|decision| *decision != Decision::Keep).collect::<Vec<_>>()
+    };
+    assert_eq!(decided(&cost), []);
+    cost.run_queue = second;
+    assert_eq!(decided(&cost), [Decision::Shed(Part::RunQueue)]);
+    cost.latency = second;
+    assert_eq!(decided(&cost), [Decision::Shed(Part::SyscallLatency)]);
+    cost.total = Duration::ZERO;
+    let back = [Decision::Restore(Part::SyscallLatency), Decision::Restore(Part::RunQueue)];
+    assert_eq!(decided(&cost), back);
 }

@@ -53,6 +53,8 @@ pub struct LogRequest {
     pub newest_first: bool,
     /// Only rows after this position: what came since the last answer.
     pub after_lsn: Option<i64>,
+    /// With a limit: only rows that come after this one, (ts, lsn), in the answer's order.
+    pub beyond: Option<(i64, i64)>,
     /// The columns that are wanted; all if `None`. Without a limit, and without `body` among them, the others are not
     /// read and may be left out.
     pub columns: Option<Vec<String>>,
@@ -72,6 +74,7 @@ impl Default for LogRequest {
             limit: None,
             newest_first: true,
             after_lsn: None,
+            beyond: None,
             columns: None,
         }
     }
@@ -114,6 +117,7 @@ pub(crate) struct Plan {
     pub(crate) limit: Option<usize>,
     pub(crate) newest_first: bool,
     pub(crate) after_lsn: i64,
+    pub(crate) beyond: Option<(i64, i64)>,
     /// Whether the keys are the answer, so that nothing else is read.
     pub(crate) keys_only: bool,
     pub(crate) stop: Stop,
@@ -165,6 +169,7 @@ impl Plan {
             limit: request.limit,
             newest_first: request.newest_first,
             after_lsn: request.after_lsn.unwrap_or(i64::MIN),
+            beyond: request.beyond.filter(|_| request.limit.is_some()),
             keys_only: false,
             stop: Stop::default(),
         })

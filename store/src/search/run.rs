@@ -168,8 +168,12 @@ fn offer(
     keys: &RecordBatch,
     best: &mut BinaryHeap<Reverse<Found>>,
 ) {
+    let beyond = plan.beyond.map(|(ts, lsn)| rank_of(plan, ts, lsn));
     passing(plan, keys, |at, ts, lsn| {
         let found = Found { rank: rank_of(plan, ts, lsn), source, row: rows[at] };
+        if beyond.is_some_and(|beyond| found.rank >= beyond) {
+            return;
+        }
         match plan.limit {
             Some(limit) if best.len() >= limit => {
                 if let Some(mut worst) = best.peek_mut()

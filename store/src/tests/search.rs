@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::AsArray as _;
+use arrow::datatypes::{DataType, Int64Type};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, proptest};
 use proptest::{collection, option, prop_oneof, sample};
 use proto::v1;
 
-use super::fixture::{NOW, SECOND, batch, bodies, identity, line, open};
+use super::fixture::{NOW, SECOND, batch, bodies, collect, identity, line, open};
 use crate::{HistogramBy, HistogramRequest, LogRequest};
 
 /// A line as the naive scan sees it.
@@ -111,6 +113,7 @@ fn request() -> impl Strategy<Value = LogRequest> {
                 columns: None,
                 newest_first,
                 after_lsn: None,
+                beyond: None,
             }
         })
 }
@@ -204,6 +207,23 @@ pub(super) async fn check(lines: &[Line], split: usize, requests: &[LogRequest])
         let all = texts(&expected);
         let found = bodies(&snapshot, request.clone()).await;
         assert_eq!(found, all[..all.len().min(20)], "{request:?}");
+        let mut paged = Vec::new();
+        let mut page = LogRequest { limit: Some(7), ..request.clone() };
+        loop {
+            let batches = collect(snapshot.logs(page.clone()).unwrap()).await;
+            let Some(last) = batches.last() else { break };
+            let number = |column: &str| {
+                let column =
+                    arrow::compute::cast(last.column_by_name(column).unwrap(), &DataType::Int64).unwrap();
+                column.as_primitive::<Int64Type>().value(last.num_rows() - 1)
+            };
+            page.beyond = Some((number("ts"), number("lsn")));
+            for batch in &batches {
+                let column = batch.column_by_name("body").unwrap().as_binary::<i32>();
+                paged.extend(column.iter().map(|body| String::from_utf8_lossy(body.unwrap()).into_owned()));
+            }
+        }
+        assert_eq!(paged, all, "by pages: {request:?}");
         let mut unordered = bodies(&snapshot, LogRequest { limit: None, ..request.clone() }).await;
         let mut sorted = all.clone();
         unordered.sort();

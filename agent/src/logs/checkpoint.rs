@@ -29,7 +29,7 @@ pub struct Mark {
 pub enum Position {
     /// In a file.
     File(FilePosition),
-    /// In the journal: `__CURSOR` of the last entry.
+    /// In the journal: `__CURSOR` of the last entry; empty when it had none at the first start.
     Journal(String),
 }
 

@@ -48,8 +48,6 @@ pub(crate) struct Follower {
     exclude: Vec<Glob>,
     from: From,
     max_files: usize,
-    /// Noted with the globs, so that a journal that is read for the first time is known as such.
-    reads_journal: bool,
     limit: RateLimit,
     checkpoints: Checkpoints,
     clock: Clock,
@@ -117,7 +115,6 @@ impl Follower {
             exclude: config.exclude.iter().map(|text| Glob::new(text)).collect(),
             from: config.from,
             max_files: config.max_files,
-            reads_journal: config.journal.enabled,
             limit: RateLimit::new(config.max_lines_per_second),
             checkpoints,
             out: Outbox::new(rules, clock.clone(), status),

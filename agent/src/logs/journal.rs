@@ -1,6 +1,7 @@
 //! The systemd journal, as `journalctl -o export --follow` writes it.
 //!
-//! The cursor of the last durable entry is the checkpoint. When journalctl ends it is started again behind the last
+//! The cursor of the last durable entry is the checkpoint; an empty one says that the journal was empty at the first
+//! start, so that everything in it is new. Without either, only what comes from now on is read. When journalctl ends it is started again behind the last
 //! entry that was read, after a wait that grows.
 
 mod export;
@@ -28,8 +29,8 @@ use crate::logs::stop::Stop;
 use crate::window::sample::Owner;
 pub(crate) use export::{Entry, Parser};
 
-/// How the checkpoint file says that the journal was read before.
-pub(crate) const PATTERN: &str = "journald:";
+/// Begins the name of every source.
+const PREFIX: &str = "journald:";
 const MISSING: &str = "journald: ";
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -44,8 +45,17 @@ pub(crate) struct Deps {
     pub(crate) clock: Clock,
     pub(crate) owners: Owners,
     pub(crate) status: Arc<LogStatus>,
-    /// It was read in an earlier run.
-    pub(crate) was_read: bool,
+}
+
+/// Where reading begins when there is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// At its first entry.
+    First,
+    /// Behind the entry that is its last one now.
+    End,
+    /// At this time, in seconds since the Unix epoch.
+    Since(u64),
 }
 
 /// Follows the journal.
@@ -53,9 +63,10 @@ pub(crate) struct Deps {
 pub(crate) struct Journal {
     program: String,
     cursor: Option<String>,
-    /// Without a cursor, read all there is.
-    from_beginning: bool,
+    /// Without a cursor: where reading begins.
+    begin: Begin,
     checkpoints: Checkpoints,
+    clock: Clock,
     owners: Owners,
     out: Outbox,
     status: Arc<LogStatus>,
@@ -68,18 +79,21 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(config: &LogsConfig, deps: Deps) -> Self {
-        let Deps { rules, checkpoints, clock, owners, status, was_read } = deps;
-        let cursor = match checkpoints.resume().positions.remove(&SourceKey::Journal) {
-            Some(Position::Journal(cursor)) => Some(cursor),
-            _ => None,
+        let Deps { rules, checkpoints, clock, owners, status } = deps;
+        let (cursor, begin) = match checkpoints.resume().positions.remove(&SourceKey::Journal) {
+            Some(Position::Journal(cursor)) if cursor.is_empty() => (None, Begin::First),
+            Some(Position::Journal(cursor)) => (Some(cursor), Begin::First),
+            _ if config.from == From::Beginning => (None, Begin::First),
+            _ => (None, Begin::End),
         };
         Self {
             program: config.journal.journalctl.clone(),
-            from_beginning: was_read || config.from == From::Beginning,
+            begin,
             cursor,
             checkpoints,
             owners,
-            out: Outbox::new(rules, clock, Arc::clone(&status)),
+            out: Outbox::new(rules, clock.clone(), Arc::clone(&status)),
+            clock,
             status,
             per_second: config.max_lines_per_second,
             limits: HashMap::new(),
@@ -91,7 +105,7 @@ impl Journal {
     /// Reads until the stop, or until `emit` says so.
     pub(crate) fn run(mut self, stop: &Stop, emit: &mut dyn FnMut(Chunk) -> bool) {
         let mut wait = FIRST_WAIT;
-        if self.cursor.is_none() && !self.from_beginning {
+        if self.cursor.is_none() && self.begin == Begin::End {
             self.begin_at_end();
         }
         while !stop.is_set() {
@@ -115,24 +129,35 @@ impl Journal {
         }
     }
 
-    /// Notes the last entry there is, so that what comes while the agent is stopped is not skipped.
+    /// Notes the last entry there is, so that what comes while the agent is stopped is not skipped. Where that cannot be
+    /// told, reading begins now.
     fn begin_at_end(&mut self) {
+        let now_ns = self.clock.now_unix_ns();
+        self.begin = Begin::Since(now_ns / 1_000_000_000);
+        let Some(last) = self.last_cursor() else { return };
+        let position = Some(Position::Journal(last.clone()));
+        self.checkpoints.commit(&[Mark { source: SourceKey::Journal, position }]);
+        if let Err(error) = self.checkpoints.persist(now_ns) {
+            tracing::warn!(error = daemon::log::chain(&error), "checkpoints not written");
+        }
+        self.begin = Begin::First;
+        self.cursor = Some(last).filter(|cursor| !cursor.is_empty());
+    }
+
+    /// The cursor of the last entry, empty where there is no entry; `None` when journalctl does not tell.
+    fn last_cursor(&self) -> Option<String> {
         let output = Command::new(&self.program)
             .args(["-o", "export", "-n", "1", "--no-pager", "--quiet"])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
-            .output();
-        let Ok(output) = output else { return };
+            .output()
+            .ok()?;
         let mut last = None;
-        if Parser::default().feed(&output.stdout, |entry| last = Some(entry.cursor)).is_ok()
-            && let Some(cursor) = last.filter(|cursor| !cursor.is_empty())
-        {
-            let position = Some(Position::Journal(cursor.clone()));
-            self.checkpoints.commit(&[Mark { source: SourceKey::Journal, position }]);
-            self.cursor = Some(cursor);
+        Parser::default().feed(&output.stdout, |entry| last = Some(entry.cursor)).ok()?;
+        match last {
+            Some(cursor) => Some(cursor).filter(|cursor| !cursor.is_empty()),
+            None => (output.status.success() && output.stdout.is_empty()).then(String::new),
         }
-        // an empty journal has no end: everything in it is new
-        self.from_beginning = true;
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -140,6 +165,8 @@ impl Journal {
         command.args(["-o", "export", "--follow", "--no-tail", "--no-pager", "--quiet"]);
         if let Some(cursor) = &self.cursor {
             command.arg(format!("--after-cursor={cursor}"));
+        } else if let Begin::Since(seconds) = self.begin {
+            command.arg(format!("--since=@{seconds}"));
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
     }
@@ -218,7 +245,7 @@ impl Journal {
         if self.limits.len() >= MAX_UNITS {
             self.limits.clear();
         }
-        let source = Source { name: format!("{PATTERN}{unit}"), attributes };
+        let source = Source { name: format!("{PREFIX}{unit}"), attributes };
         let mut in_key = self.in_key.contains(&unit);
         let limit = self.limits.entry(unit.clone()).or_insert_with(|| RateLimit::new(self.per_second));
         self.out.push(&source, &owner, limit, &text, origin, &mut in_key);

@@ -96,7 +96,6 @@ impl Logs {
         let stop = Stop::new().map_err(|error| SpawnLogsError::Stop { source: error.into() })?;
         let (sender, chunks) = mpsc::channel(CHANNEL_CHUNKS);
         let (alive, ended) = blocking::channel();
-        let was_read = checkpoints.resume().globs.iter().any(|glob| glob == journal::PATTERN);
         let owners = || Owners::new(cgroup2.clone(), root_cgroup_id, clock.clone());
         if config.enabled {
             let deps = FollowerDeps {
@@ -119,7 +118,6 @@ impl Logs {
                 clock: clock.clone(),
                 owners: owners(),
                 status: Arc::clone(&status),
-                was_read,
             };
             let follower = journal::Journal::new(&config, deps);
             let stop = stop.clone();

@@ -9,7 +9,6 @@ use super::log::Log;
 use super::waiting::Waiting;
 use crate::logs::checkpoint::{FilePosition, Mark, Position, Resume};
 use crate::logs::config::From;
-use crate::logs::journal;
 use crate::logs::place::Place;
 use crate::logs::record::SourceKey;
 
@@ -52,8 +51,7 @@ impl Follower {
         // what is skipped now is skipped after a restart as well
         self.checkpoints.commit(&marks);
         let globs = self.patterns.iter().map(|pattern| pattern.text.clone());
-        self.checkpoints
-            .set_globs(globs.chain(self.reads_journal.then(|| journal::PATTERN.to_owned())).collect());
+        self.checkpoints.set_globs(globs.collect());
         if let Err(error) = self.checkpoints.persist(self.clock.now_unix_ns()) {
             tracing::warn!(error = &error as &dyn std::error::Error, "checkpoints not written");
         }

@@ -36,23 +36,27 @@ fn fake(directory: &Path, entries: &[&str]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Runs it until so many records came, then makes them durable.
-fn read(program: &str, state: &Path, from: From, was_read: bool, count: usize) -> Vec<LogRecord> {
+fn build(program: &str, state: &Path, from: From, clock: &Clock) -> (Journal, Checkpoints, Arc<LogStatus>) {
     let journal = JournalConfig { enabled: true, journalctl: program.to_owned() };
     let config = LogsConfig { from, journal, ..LogsConfig::default() };
-    let clock = Clock::manual(NOW);
     let checkpoints = Checkpoints::open(state).unwrap();
+    let status = Arc::<LogStatus>::default();
     let deps = Deps {
         rules: Arc::new(Rules::build(&[]).unwrap()),
         checkpoints: checkpoints.clone(),
         clock: clock.clone(),
-        owners: Owners::new(None, 0, clock),
-        status: Arc::<LogStatus>::default(),
-        was_read,
+        owners: Owners::new(None, 0, clock.clone()),
+        status: Arc::clone(&status),
     };
+    (Journal::new(&config, deps), checkpoints, status)
+}
+
+/// Runs it until so many records came, then makes them durable.
+fn read(program: &str, state: &Path, from: From, count: usize) -> Vec<LogRecord> {
+    let (journal, checkpoints, _) = build(program, state, from, &Clock::manual(NOW));
     let stop = Stop::new().unwrap();
     let mut records = Vec::new();
-    Journal::new(&config, deps).run(&stop, &mut |chunk: Chunk| {
+    journal.run(&stop, &mut |chunk: Chunk| {
         checkpoints.commit(&merge_marks([&chunk]));
         records.extend(chunk.records);
         records.len() < count
@@ -67,7 +71,7 @@ fn entries_become_rows_and_a_restart_goes_on_behind_the_last() {
     let state = directory.path().join("state");
     let first = "__REALTIME_TIMESTAMP=1795267498000000\\nPRIORITY=3\\n_SYSTEMD_UNIT=a.service\\n_PID=7\\nMESSAGE=one password=x";
     let program = fake(directory.path(), &[first]);
-    let records = read(&program, &state, From::Beginning, false, 1);
+    let records = read(&program, &state, From::Beginning, 1);
     let row = &records[0].row;
     assert_eq!(
         (row.ts, row.level.as_str(), row.source.as_str()),
@@ -77,7 +81,7 @@ fn entries_become_rows_and_a_restart_goes_on_behind_the_last() {
     assert_eq!(row.attributes["process.pid"], "7");
     assert_eq!(records[0].owner, Owner::Named("a.service".to_owned()));
     let program = fake(directory.path(), &[first, "_TRANSPORT=kernel\\nMESSAGE=two"]);
-    let records = read(&program, &state, From::Beginning, true, 1);
+    let records = read(&program, &state, From::Beginning, 1);
     assert_eq!(&records[0].row.body[..], b"two");
     assert_eq!(records[0].owner, Owner::Host("kernel".to_owned()));
 }
@@ -91,7 +95,48 @@ fn the_first_start_skips_what_is_there() {
     let text = std::fs::read_to_string(&program).unwrap();
     let grown = "if [ $last = all ] && [ 3 -gt $after ]; then printf '__CURSOR=3\\nMESSAGE=new\\n\\n'; fi\n[ $last = 1 ]";
     std::fs::write(&program, text.replace("[ $last = 1 ]", grown)).unwrap();
-    let records = read(&program, &state, From::End, false, 1);
+    let records = read(&program, &state, From::End, 1);
     let bodies: Vec<&[u8]> = records.iter().map(|record| &record.row.body[..]).collect();
     assert_eq!(bodies, [b"new"]);
+}
+
+/// A journalctl whose answer about the last entry is `last`, and which writes its arguments and one entry otherwise.
+fn telling(directory: &Path, last: &str) -> String {
+    let path = directory.join("journalctl");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *'-n 1'*) {last};; esac\nprintf '__CURSOR=9\\nMESSAGE=%s\\n\\n' \"$*\"\nexec sleep 100\n"
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The arguments of the journalctl that is followed.
+fn arguments(program: &str, state: &Path) -> String {
+    String::from_utf8(read(program, state, From::End, 1)[0].row.body.to_vec()).unwrap()
+}
+
+#[test]
+fn an_end_that_is_not_told_does_not_become_all_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = telling(directory.path(), "exit 1");
+    let state = directory.path().join("state");
+    // after a run that read nothing, as of an agent that was stopped at once
+    let checkpoints = Checkpoints::open(&state).unwrap();
+    checkpoints.set_globs(vec!["journald:".to_owned()]);
+    checkpoints.persist(NOW).unwrap();
+    let arguments = arguments(&program, &state);
+    assert!(arguments.ends_with("--since=@1795267499"), "{arguments}");
+}
+
+#[test]
+fn in_a_journal_that_was_empty_everything_is_new_also_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let clock = Clock::manual(NOW);
+    let mut journal = build(&telling(directory.path(), "exit 0"), &state, From::End, &clock).0;
+    journal.begin_at_end();
+    drop(journal);
+    let arguments = arguments(&telling(directory.path(), "exit 1"), &state);
+    assert!(arguments.ends_with("--quiet"), "{arguments}");
 }

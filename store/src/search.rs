@@ -144,7 +144,8 @@ impl Plan {
     ) -> Result<Self, RequestError> {
         let schema = log_schema();
         let mut filters = Vec::new();
-        for (name, value) in &request.equals {
+        // what the body must be is the matcher's
+        for (name, value) in request.equals.iter().filter(|(name, _)| name != "body") {
             let attribute = format!("attributes.{name}");
             let name = if schema.index_of(name).is_ok() { name } else { &attribute };
             filters.push(Filter::new(&schema, name, value).map_err(RequestError::Condition)?);

@@ -6,6 +6,7 @@ mod bounds;
 mod catalog;
 mod compact;
 mod damage;
+mod equals;
 pub(crate) mod fixture;
 mod full;
 mod kept;

@@ -38,6 +38,12 @@ impl Asked {
         }
         asked
     }
+
+    /// Every match is this text.
+    pub(super) fn add_whole(&mut self, text: &[u8]) {
+        self.parts.push(text.to_vec());
+        self.unsure = true;
+    }
 }
 
 /// The longest part of a text whose cases are all ASCII, and whether that is all of it. The letters k and s fold to

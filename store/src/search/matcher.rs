@@ -21,6 +21,8 @@ pub(crate) struct Matcher {
     pub(super) excludes: Vec<Finder<'static>>,
     excluded: Vec<Regex>,
     folded_words: Vec<Regex>,
+    /// What the body must be.
+    whole: Vec<Vec<u8>>,
     /// What a block of templates is asked.
     pub(super) asked: Asked,
     /// A literal that every match contains; the longest.
@@ -40,6 +42,7 @@ impl Matcher {
             excludes: Vec::new(),
             excluded: Vec::new(),
             folded_words: Vec::new(),
+            whole: Vec::new(),
             asked: Asked::new(request),
             lead: None,
             lead_decides: false,
@@ -72,6 +75,13 @@ impl Matcher {
             matcher.words = words.iter().map(finder).collect();
             matcher.excludes = excludes.iter().map(finder).collect();
         }
+        for (_, text) in request.equals.iter().filter(|(name, _)| name == "body") {
+            let text = text.as_bytes().to_vec();
+            matcher.required.add_word(&text);
+            matcher.asked.add_whole(&text);
+            literals.push(text.clone());
+            matcher.whole.push(text);
+        }
         matcher.required.finish();
         let lead =
             literals.into_iter().filter(|literal| literals::is_selective(literal)).max_by_key(Vec::len);
@@ -82,7 +92,11 @@ impl Matcher {
 
     fn lead_is_all(&self, request: &LogRequest, lead: Option<&[u8]>) -> bool {
         let plain = request.regexes.is_empty() && request.words.is_empty() && request.excludes.is_empty();
-        plain && !request.ignore_case && request.contains.len() == 1 && lead == Some(&request.contains[0])
+        plain
+            && self.whole.is_empty()
+            && !request.ignore_case
+            && request.contains.len() == 1
+            && lead == Some(&request.contains[0])
     }
 
     /// Whether every body matches.
@@ -93,6 +107,7 @@ impl Matcher {
             && self.excludes.is_empty()
             && self.excluded.is_empty()
             && self.folded_words.is_empty()
+            && self.whole.is_empty()
     }
 
     /// Tokens that a page must have to be worth reading.
@@ -102,7 +117,8 @@ impl Matcher {
 
     /// Whether this body matches: the definition.
     pub(crate) fn matches(&self, body: &[u8]) -> bool {
-        self.contains.iter().all(|needle| needle.find(body).is_some())
+        self.whole.iter().all(|text| text == body)
+            && self.contains.iter().all(|needle| needle.find(body).is_some())
             && self.words.iter().all(|word| has_word(body, word))
             && self.regexes.iter().all(|regex| regex.is_match(body))
             && self.folded_words.iter().all(|word| has_folded_word(body, word))

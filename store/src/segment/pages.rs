@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::basic::ConvertedType;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
@@ -96,7 +97,7 @@ pub(super) fn possible(metadata: &ParquetMetaData, from_ns: i64, to_ns: i64, fil
                 };
                 rows = intersect(&rows, &of_pages(metadata, &filter.name, may));
             }
-            Test::Int(value) => {
+            Test::Int(value) if !is_coarse(metadata, &filter.name) => {
                 let may = |index: &ColumnIndexMetaData, page: usize| match index {
                     ColumnIndexMetaData::INT64(values) => {
                         !index.is_null_page(page)
@@ -111,6 +112,13 @@ pub(super) fn possible(metadata: &ParquetMetaData, from_ns: i64, to_ns: i64, fil
         }
     }
     rows
+}
+
+/// Whether a file keeps a time in milliseconds, which scans yield and compare in nanoseconds.
+fn is_coarse(metadata: &ParquetMetaData, column: &str) -> bool {
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let leaf = columns.iter().find(|leaf| leaf.path().string() == column);
+    leaf.is_some_and(|leaf| leaf.converted_type() == ConvertedType::TIMESTAMP_MILLIS)
 }
 
 /// Rows of the pages of a column that `may` match; all rows where nothing is known.

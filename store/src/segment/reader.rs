@@ -167,18 +167,21 @@ impl Reader {
         if rows.is_empty() {
             return Ok(());
         }
-        let wants_body = plan.read.index_of("body").is_ok();
+        let body = plan.read.index_of("body").ok();
+        let others: Vec<usize> = (0..plan.read.fields().len()).filter(|at| Some(*at) != body).collect();
+        let others = plan.read.project(&others).map_err(io::Error::other)?;
         let mut numbers = rows.iter().cloned().flatten();
         for batch in read(&file, &rows, &plan.read, BATCH)? {
             if plan.stop.is_set() {
                 return Ok(());
             }
             let batch = batch.map_err(io::Error::other)?;
-            let going = if wants_body {
+            let batch = scan::project_by_name(&batch, &others).map_err(io::Error::other)?;
+            let going = if body.is_some() {
                 let here: Vec<u32> = numbers.by_ref().take(batch.num_rows()).collect();
                 self.with_bodies(segment, &batch, &here, plan, take)?
             } else {
-                take(scan::project_by_name(&batch, &plan.read).map_err(io::Error::other)?)
+                take(batch)
             };
             if !going {
                 return Ok(());

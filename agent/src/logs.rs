@@ -48,6 +48,7 @@ mod journal;
 mod line;
 mod outbox;
 mod owner;
+mod pace;
 mod place;
 pub mod reader;
 pub mod record;

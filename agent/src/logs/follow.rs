@@ -242,13 +242,26 @@ impl Follower {
         true
     }
 
-    /// Unfinished lines are read again later if there are too many of them.
+    /// If there are too many unfinished lines, those in files are read again later; those that are being joined, the
+    /// longest first, are cut.
     fn bound_memory(&mut self) {
-        let held: usize = self.logs.values().flat_map(Log::all).map(|file| file.tail.held()).sum();
-        if held > MAX_PARTIAL_BYTES {
+        let joins: usize = self.logs.values().map(Log::held_joins).sum();
+        let tails: usize = self.logs.values().flat_map(Log::all).map(|file| file.tail.held()).sum();
+        if joins + tails > MAX_PARTIAL_BYTES {
             for log in self.logs.values_mut() {
                 log.lingering.iter_mut().chain(&mut log.files).for_each(|file| file.tail.forget_partial());
             }
+        }
+        let mut surplus = joins.saturating_sub(MAX_PARTIAL_BYTES);
+        let mut longest: Vec<&mut Log> =
+            self.logs.values_mut().filter(|log| surplus > 0 && log.held_joins() > 0).collect();
+        longest.sort_by_key(|log| std::cmp::Reverse(log.held_joins()));
+        for log in longest {
+            if surplus == 0 {
+                break;
+            }
+            surplus = surplus.saturating_sub(log.held_joins());
+            log.cut_joins(&mut self.out);
         }
     }
 

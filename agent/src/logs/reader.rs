@@ -12,6 +12,7 @@ use crate::logs::config::LogsConfig;
 use crate::logs::follow::{Follower, FollowerDeps};
 use crate::logs::journal;
 use crate::logs::owner::Owners;
+use crate::logs::pace::Pace;
 use crate::logs::record::{CHANNEL_CHUNKS, Chunk};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
@@ -22,8 +23,6 @@ use crate::window::sample::Loss;
 
 /// How often all files are looked at, whatever inotify says.
 const POLL: Duration = Duration::from_secs(1);
-/// How often directories are listed where inotify watches them, and where it does not.
-const LIST_WATCHED: Duration = Duration::from_secs(10);
 /// Directories that appear while others are listed are listed at once, so many times.
 const MOST_SCANS: usize = 4;
 /// How long the threads may take to end when the reader is dropped: that happens on the runtime, which has other parts
@@ -216,18 +215,21 @@ impl Files {
         self.follower.start();
         let mut emit = |chunk| sender.blocking_send(chunk).is_ok();
         let mut is_watched = self.watch(&mut watch);
-        let (mut listed_at, mut polled_at) = (self.clock.monotonic(), self.clock.monotonic());
+        let mut polled_at = self.clock.monotonic();
+        let mut pace = Pace::new(polled_at);
         let mut more = true;
         while !self.stop.is_set() && !sender.is_closed() {
             if !more {
-                self.stop.wait(watch.as_ref().map(Watch::descriptor), POLL);
+                let wait = pace.wait(self.clock.monotonic(), is_watched).min(POLL);
+                self.stop.wait(watch.as_ref().map(Watch::descriptor), wait);
                 self.stop.wait(None, GATHER);
             }
             let changes = watch.as_mut().map(Watch::take).unwrap_or_default();
             let now = self.clock.monotonic();
-            let list_every = if is_watched { LIST_WATCHED } else { POLL };
-            if changes.names || changes.lost || now.saturating_sub(listed_at) >= list_every {
-                listed_at = now;
+            if changes.names || changes.lost {
+                pace.want();
+            }
+            if pace.take(now, is_watched) {
                 self.follower.scan();
                 is_watched = self.watch(&mut watch);
             }

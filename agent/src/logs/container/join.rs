@@ -44,6 +44,16 @@ impl Join {
         is_open.then_some(Joined { text: Cow::Owned(bytes), ts, is_cut })
     }
 
+    /// The line will lack what comes now.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Memory held for them.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether parts of a line are waiting for more.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open

@@ -104,6 +104,17 @@ impl Framing {
         }
     }
 
+    /// Memory held for parts of lines.
+    pub(crate) fn held(&self) -> usize {
+        self.joins.iter().map(Join::held).sum()
+    }
+
+    /// There is no memory for the parts that wait for more: they are a line, cut. What comes of it begins another.
+    pub(crate) fn cut_joins(&mut self, origin: Origin, out: &mut Outbox) {
+        self.joins.iter_mut().for_each(Join::cut);
+        self.finish_joins(origin, out);
+    }
+
     /// The log has ended: parts that wait for more will not get it.
     pub(crate) fn finish_joins(&mut self, origin: Origin, out: &mut Outbox) {
         for stream in Stream::ALL {

@@ -278,6 +278,22 @@ impl Log {
         }
     }
 
+    /// Memory held for parts of lines that are joined.
+    pub(crate) fn held_joins(&self) -> usize {
+        self.lines.held()
+    }
+
+    /// Hands these parts on as they are, as cut lines.
+    pub(crate) fn cut_joins(&mut self, out: &mut Outbox) {
+        let Some(last) = self.all().last() else { return };
+        let (source, end) = (last.key(), last.tail.line_start());
+        self.lines.cut_joins(Origin { source, start: end, end }, out);
+        for file in self.lingering.iter_mut().chain(&mut self.files) {
+            file.pending = [None; 3];
+        }
+        self.mark_all(out);
+    }
+
     /// The mark of every file, as it is now.
     pub(crate) fn mark_all(&mut self, out: &mut Outbox) {
         for file in self.lingering.iter_mut().chain(&mut self.files) {

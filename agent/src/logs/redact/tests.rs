@@ -138,15 +138,53 @@ fn arguments_are_hidden_by_their_flags() {
     };
     assert_eq!(redacted(&["app", "--db-password", "x", "-v"]), "app --db-password [redacted:argument] -v");
     assert_eq!(redacted(&["app", "--password=x y"]), "app --password=[redacted:argument]");
-    assert_eq!(redacted(&["sh", "-c", "PASSWORD=x y"]), "sh -c PASSWORD=[redacted:password] y");
+    assert_eq!(redacted(&["sh", "-c", "PASSWORD=x y"]), "sh -c PASSWORD=[redacted:argument]");
     assert_eq!(
         redacted(&["/usr/bin/mysql", "-psecret", "-uroot"]),
         "/usr/bin/mysql -p[redacted:argument] -uroot"
     );
     assert_eq!(redacted(&["curl", "-u", "a:b", "http://x"]), "curl -u [redacted:argument] http://x");
-    assert_eq!(redacted(&["app", "--token", "--flag"]), "app --token --flag");
+    // a secret may begin with a dash
+    assert_eq!(redacted(&["app", "--token", "-x5", "-v"]), "app --token [redacted:argument] -v");
+    assert_eq!(
+        redacted(&["app", "--token", "--password", "x"]),
+        "app --token [redacted:argument] [redacted:argument]"
+    );
     assert_eq!(redacted(&["ls", "-p", "x"]), "ls -p x");
     assert_eq!(redacted(&[]), "");
+}
+
+#[test]
+fn secrets_of_a_program_are_hidden_wherever_it_stands() {
+    let redacted = |arguments: &[&str]| {
+        let raw: Vec<RawText<'_>> =
+            arguments.iter().map(|argument| RawText::new(argument.as_bytes())).collect();
+        redact_arguments(&raw, &rules()).join(" ")
+    };
+    for (arguments, expected) in [
+        (&["sudo", "-u", "app", "mysql", "-psecret"][..], "sudo -u app mysql -p*"),
+        (
+            &["timeout", "5", "nice", "-n5", "/usr/bin/mysqldump", "-psecret", "db"],
+            "timeout 5 nice -n5 /usr/bin/mysqldump -p* db",
+        ),
+        (&["env", "DB_PASSWORD=a b", "PWD=/srv", "x=1", "app"], "env DB_PASSWORD=* PWD=/srv x=1 app"),
+        (&["sh", "-c", "cd /x;mysql -psecret -uroot | wc"], "sh -c cd /x;mysql -p* -uroot | wc"),
+        (&["sh", "-c", "mysql -p'my secret' -uroot"], "sh -c mysql -p* -uroot"),
+        (&["ssh", "host", "app --token \"a b\" -v"], "ssh host app --token \"* -v"),
+        (&["redis-cli", "-a", "-s3cr3t", "ping"], "redis-cli -a * ping"),
+        (&["docker", "login", "-u", "me", "-p", "secret", "host"], "docker login -u me -p * host"),
+        (&["docker", "run", "-p", "80:80", "nginx"], "docker run -p 80:80 nginx"),
+        (&["openssl", "rsa", "-passin", "pass:secret"], "openssl rsa -passin *"),
+        (&["mysql", "-p", "db"], "mysql -p db"),
+        (
+            &["git", "commit", "-m", "the pass is open; don't panic"],
+            "git commit -m the pass is open; don't panic",
+        ),
+    ] {
+        assert_eq!(redacted(arguments), expected.replace('*', "[redacted:argument]"));
+    }
+    let bytes = [RawText::new(b"mysql"), RawText::new(b"-p\xff\xfe")];
+    assert_eq!(redact_arguments(&bytes, &rules())[1], "-p[redacted:argument]");
 }
 
 #[test]

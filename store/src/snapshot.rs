@@ -80,7 +80,14 @@ impl Snapshot {
         let snapshot = self.clone();
         let _stops = StopOnDrop(plan.logs.stop.clone());
         let task = tokio::task::spawn_blocking(move || search::histogram(&snapshot, &plan));
-        task.await.map_err(|error| RequestError::Task(error.to_string()))
+        task.await.map_err(|error| RequestError::Task(error.to_string()))?
+    }
+
+    /// The times of the oldest and the newest log row, ns.
+    pub fn log_times(&self) -> Option<(i64, i64)> {
+        let segments = self.segments(Table::Log).iter().map(|segment| segment.times());
+        let times = segments.chain(self.chunks(Table::Log).iter().filter_map(|chunk| chunk.times()));
+        times.reduce(|(oldest, newest), (from, to)| (oldest.min(from), newest.max(to)))
     }
 
     /// Which patterns the log lines of a range have, the most frequent first.

@@ -98,9 +98,9 @@ fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<LogCounts> {
         }
     }
     let logs = counted.request.clone();
-    let is_bounded = logs.from_ns != i64::MIN && logs.to_ns != i64::MAX;
-    if step_ns.is_some_and(|step| is_bounded && logs.to_ns.saturating_sub(logs.from_ns) / step > MOST_BUCKETS)
-    {
+    let (oldest, newest) = counted.snapshot.log_times().unwrap_or_default();
+    let span = logs.to_ns.min(newest).saturating_sub(logs.from_ns.max(oldest));
+    if step_ns.is_some_and(|step| span / step > MOST_BUCKETS) {
         return None;
     }
     let request = HistogramRequest { logs, step_ns, by };

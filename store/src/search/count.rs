@@ -15,6 +15,8 @@ use crate::snapshot::Snapshot;
 const MINUTE_NS: i64 = 60_000_000_000;
 /// The most steps that an answer may have.
 const MAX_STEPS: i64 = 100_000;
+/// The most buckets, of all keys together.
+const MAX_BUCKETS: usize = 1_000_000;
 
 /// What to count by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,15 +87,8 @@ impl HistogramBy {
 impl HistogramPlan {
     pub(crate) fn new(request: HistogramRequest) -> Result<Self, RequestError> {
         let HistogramRequest { logs, step_ns, by } = request;
-        if let Some(step) = step_ns {
-            if step <= 0 {
-                return Err(RequestError::Step("must be positive".to_owned()));
-            }
-            let bounded = logs.from_ns != i64::MIN && logs.to_ns != i64::MAX;
-            let steps = logs.to_ns.saturating_sub(logs.from_ns) / step;
-            if bounded && steps > MAX_STEPS {
-                return Err(RequestError::Step(format!("{steps} buckets, more than {MAX_STEPS}")));
-            }
+        if step_ns.is_some_and(|step| step <= 0) {
+            return Err(RequestError::Step("must be positive".to_owned()));
         }
         let matcher = Matcher::new(&logs)?;
         let more: Vec<&str> = by.column().into_iter().collect();
@@ -111,6 +106,17 @@ impl HistogramPlan {
         Ok(Self { logs, step_ns, by, sketchable })
     }
 
+    /// Refuses more steps than an answer may have, between the first and the last row that there is.
+    fn check_steps(&self, times: Option<(i64, i64)>) -> Result<(), RequestError> {
+        let (Some(step), Some((oldest, newest))) = (self.step_ns, times) else { return Ok(()) };
+        let last = newest.min(self.logs.to_ns.saturating_sub(1));
+        let steps = last.saturating_sub(oldest.max(self.logs.from_ns)) / step;
+        if steps > MAX_STEPS {
+            return Err(RequestError::Step(format!("{steps} buckets, more than {MAX_STEPS}")));
+        }
+        Ok(())
+    }
+
     fn bucket(&self, ts: i64) -> i64 {
         self.step_ns.map_or(0, |step| ts.div_euclid(step).saturating_mul(step))
     }
@@ -120,24 +126,35 @@ impl HistogramPlan {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     by_key: BTreeMap<String, BTreeMap<i64, u64>>,
+    buckets: usize,
 }
 
 impl Counts {
     fn add(&mut self, key: &str, bucket: i64, count: u64) {
-        if let Some(buckets) = self.by_key.get_mut(key) {
-            *buckets.entry(bucket).or_default() += count;
-        } else {
-            self.by_key.insert(key.to_owned(), BTreeMap::from([(bucket, count)]));
+        if !self.by_key.contains_key(key) {
+            self.by_key.insert(key.to_owned(), BTreeMap::new());
         }
+        let Some(buckets) = self.by_key.get_mut(key) else { return };
+        let before = buckets.len();
+        *buckets.entry(bucket).or_default() += count;
+        self.buckets += buckets.len() - before;
+    }
+
+    fn is_full(&self) -> bool {
+        self.buckets > MAX_BUCKETS
     }
 }
 
 /// Counts the lines of a snapshot.
-pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram {
+///
+/// # Errors
+/// If there are more buckets than an answer may have.
+pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Result<Histogram, RequestError> {
+    plan.check_steps(snapshot.log_times())?;
     let mut counts = Counts::default();
     let mut errors = Vec::new();
     for segment in snapshot.segments(TABLE) {
-        if plan.logs.stop.is_set() {
+        if plan.logs.stop.is_set() || counts.is_full() {
             break;
         }
         if !plan.logs.overlaps(segment.times()) {
@@ -151,7 +168,7 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
         }
         let mut take = |_: &[u32], keys: &RecordBatch, _: &Unpacked| {
             count_rows(plan, keys, &mut counts);
-            true
+            !counts.is_full()
         };
         if let Err(error) = snapshot.reader.log_keys(segment, &plan.logs, &mut Unpacked::new(0), &mut take) {
             errors.push(error);
@@ -167,6 +184,10 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
             Err(error) => errors.push(error),
         }
     }
+    if counts.is_full() {
+        let detail = format!("more than {MAX_BUCKETS} buckets of all keys");
+        return Err(RequestError::Step(detail));
+    }
     let buckets = counts.by_key.into_iter().flat_map(|(key, buckets)| {
         buckets.into_iter().map(move |(start_ns, count)| HistogramBucket {
             start_ns,
@@ -176,7 +197,7 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Histogram 
     });
     let mut buckets: Vec<HistogramBucket> = buckets.collect();
     buckets.sort_by(|a, b| (a.start_ns, &a.key).cmp(&(b.start_ns, &b.key)));
-    Histogram { buckets, errors }
+    Ok(Histogram { buckets, errors })
 }
 
 /// Whether the range cuts no minute of a segment with these times.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array as _, AsArray as _};
+use arrow::array::Array as _;
 use futures::StreamExt as _;
 
-use super::fixture::{NOW, batch, lines, newest, open};
+use super::fixture::{NOW, SECOND, batch, lines, newest, open};
 use crate::search::{self, HistogramPlan, Plan};
 use crate::snapshot::StopOnDrop;
-use crate::{HistogramBy, HistogramRequest, LogRequest, RowStream, ScanRequest, Store, Table};
+use crate::{HistogramBy, HistogramRequest, LogRequest, RequestError, RowStream, ScanRequest, Store, Table};
 
 /// Bytes of bodies that are held for one batch, at most; and how many rows there were.
 async fn most_held(mut rows: RowStream) -> (usize, usize) {
@@ -72,7 +72,7 @@ async fn a_reader_whose_caller_has_gone_reads_nothing_more() {
     let request = HistogramRequest { logs: request, step_ns: None, by: HistogramBy::Time };
     let plan = HistogramPlan::new(request.clone()).unwrap();
     drop(StopOnDrop(plan.logs.stop.clone()));
-    assert!(search::histogram(&snapshot, &plan).buckets.is_empty());
+    assert!(search::histogram(&snapshot, &plan).unwrap().buckets.is_empty());
     assert_eq!(snapshot.log_histogram(request).await.unwrap().buckets[0].count, 2);
 }
 
@@ -105,4 +105,24 @@ async fn a_guard_is_held_until_the_last_reader_ends() {
         assert!(Instant::now() < deadline, "the thread did not end");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_histogram_of_too_many_steps_is_refused_however_its_range_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["one"])), NOW).await.unwrap();
+    store.append(&batch("n", 1, 2, &lines(NOW + 100 * SECOND, &["two"])), NOW).await.unwrap();
+    let ask = async |from_ns, to_ns, step_ns| {
+        let logs = LogRequest { from_ns, to_ns, ..LogRequest::default() };
+        let request = HistogramRequest { logs, step_ns: Some(step_ns), by: HistogramBy::Time };
+        store.snapshot().log_histogram(request).await
+    };
+    for (from, to) in [(i64::MIN, i64::MAX), (NOW - SECOND, i64::MAX), (i64::MIN, NOW + 200 * SECOND)] {
+        assert!(matches!(ask(from, to, 1_000).await, Err(RequestError::Step(_))), "{from} {to}");
+        assert_eq!(ask(from, to, SECOND).await.unwrap().buckets.len(), 2);
+    }
+    // what there is decides, not what is asked about
+    assert_eq!(ask(NOW, NOW + 1_000, 1).await.unwrap().buckets.len(), 1);
+    assert_eq!(ask(0, i64::MAX - 1, 2_000_000).await.unwrap().buckets.len(), 2);
 }

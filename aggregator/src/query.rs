@@ -165,15 +165,12 @@ impl Query {
         let answered = tokio::time::timeout(limit, async {
             let place = shared.gate.enter().await?;
             let deadline = started + limit;
-            let snapshot = shared.store.snapshot();
+            // the place is free when the last thread that reads for it has ended, not when its caller gives up
+            let snapshot = shared.store.snapshot().holding(place);
             let session =
                 Session::new(snapshot, shared.clock.clone(), deadline, &shared.limits, shared.engine.clone());
             let Some(threads) = &shared.threads else { return Err(E::from(QueryError::Stopping)) };
-            let task = threads.spawn(async move {
-                let answer = work(session).await;
-                drop(place);
-                answer
-            });
+            let task = threads.spawn(work(session));
             match Abort(task).join().await {
                 Ok(answer) => answer,
                 Err(error) if error.is_cancelled() => Err(E::from(QueryError::Stopping)),

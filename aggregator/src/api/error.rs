@@ -61,6 +61,11 @@ impl ApiError {
         Self::new(ErrorCode::Invalid, message)
     }
 
+    /// Its code and message, for streams that have begun.
+    pub(crate) fn parts(&self) -> (ErrorCode, &str) {
+        (self.code, &self.message)
+    }
+
     /// An error of this code.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), position: None }

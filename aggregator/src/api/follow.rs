@@ -1,5 +1,8 @@
 //! `GET /logs/follow`: lines as they arrive, one JSON object per line.
 
+mod past;
+
+use arrow::array::RecordBatch;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
@@ -7,7 +10,6 @@ use futures::StreamExt as _;
 use proto::error::ErrorCode;
 use serde_json::json;
 use store::LogRequest;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -46,47 +48,51 @@ pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, Api
         let message = format!("{} requests follow the log already", api.0.limits.followers);
         ApiError::new(ErrorCode::Busy, message)
     })?;
-    let after_lsn = from.is_none().then(|| snapshot.last_lsn());
+    let past = from.is_some().then(|| snapshot.clone());
+    let after_lsn = snapshot.last_lsn();
+    drop(snapshot);
     let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE);
     measure(&api);
-    tokio::spawn(run(api, request, after_lsn, sender, permit));
+    tokio::spawn(async move {
+        let is_read = match past {
+            Some(snapshot) => past::write(&api, snapshot, request.clone(), &sender).await,
+            None => Ok(()),
+        };
+        if is_read.is_ok() {
+            run(&api, request, after_lsn, &sender).await;
+        }
+        drop(permit);
+        measure(&api);
+    });
     let body = Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, std::convert::Infallible>));
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
 
-async fn run(
-    api: Api,
-    request: LogRequest,
-    after_lsn: Option<i64>,
-    sender: Sender<Bytes>,
-    permit: OwnedSemaphorePermit,
-) {
-    let store = std::sync::Arc::clone(api.0.query.store());
+/// What arrives, as it arrives.
+async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, sender: &Sender<Bytes>) {
+    let store = api.0.query.store();
     let mut changes = store.watch_rows();
-    let mut after_lsn = after_lsn;
-    let mut is_first = true;
     loop {
         changes.mark_unchanged();
         let snapshot = store.snapshot();
-        if after_lsn.is_none_or(|after| snapshot.last_lsn() > after) {
-            // What was there already comes in its own order; what arrives, as it arrives.
-            let limit = (is_first && after_lsn.is_none()).then_some(usize::MAX >> 16);
-            let request = LogRequest { after_lsn, limit, newest_first: false, ..request.clone() };
-            after_lsn = Some(snapshot.last_lsn());
-            if write(&snapshot, request, &sender).await.is_err() {
+        if snapshot.last_lsn() > after_lsn {
+            let after = Some(after_lsn);
+            let request =
+                LogRequest { after_lsn: after, limit: None, newest_first: false, ..request.clone() };
+            after_lsn = snapshot.last_lsn();
+            if write(&snapshot, request, sender).await.is_err() {
                 break;
             }
         }
-        is_first = false;
+        // a view keeps files and memory: none is held while nothing arrives
+        drop(snapshot);
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { break },
             () = sender.closed() => break,
             () = api.0.stopping.cancelled() => break,
         }
     }
-    drop(permit);
-    measure(&api);
 }
 
 /// Nobody reads any more.
@@ -95,30 +101,36 @@ struct Gone;
 async fn write(snapshot: &store::Snapshot, request: LogRequest, sender: &Sender<Bytes>) -> Result<(), Gone> {
     let mut rows = match snapshot.logs(request) {
         Ok(rows) => rows,
-        Err(error) => return end(&error.to_string(), sender).await,
+        Err(error) => return end(ErrorCode::Internal, &error.to_string(), sender).await,
     };
     while let Some(item) = rows.next().await {
         match item {
             Ok(batch) => {
-                let mut text = Vec::new();
-                for line in objects(&batch) {
-                    if serde_json::to_writer(&mut text, &line).is_ok() {
-                        text.push(b'\n');
-                    }
-                }
+                let text = text(&batch);
                 if !text.is_empty() {
-                    sender.send(Bytes::from(text)).await.map_err(|_closed| Gone)?;
+                    sender.send(text.into()).await.map_err(|_closed| Gone)?;
                 }
             }
             Err(error) if error.is_partial() => tracing::warn!(%error, "a follower misses a segment"),
-            Err(error) => return end(&error.to_string(), sender).await,
+            Err(error) => return end(ErrorCode::Internal, &error.to_string(), sender).await,
         }
     }
     Ok(())
 }
 
-async fn end(message: &str, sender: &Sender<Bytes>) -> Result<(), Gone> {
-    let line = json!({ "error": { "code": ErrorCode::Internal.as_str(), "message": message } });
+/// Lines, as they are sent.
+fn text(batch: &RecordBatch) -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in objects(batch) {
+        if serde_json::to_writer(&mut text, &line).is_ok() {
+            text.push(b'\n');
+        }
+    }
+    text
+}
+
+async fn end(code: ErrorCode, message: &str, sender: &Sender<Bytes>) -> Result<(), Gone> {
+    let line = json!({ "error": { "code": code.as_str(), "message": message } });
     // Whether it was read or not, the stream ends here.
     drop(sender.send(Bytes::from(format!("{line}\n"))).await);
     Err(Gone)

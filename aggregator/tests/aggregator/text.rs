@@ -150,6 +150,36 @@ async fn a_follower_from_a_time_gets_what_was_there_and_what_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_follower_gets_a_long_past_whole_and_in_order() {
+    let server = Server::start().await;
+    let mut agent = server.agent("a").await;
+    let start = now_ns() - 50 * SECOND;
+    // of one time, so that pages end within it
+    for seq in 1..=4 {
+        let lines: Vec<String> = (0..3_000).map(|at| format!("line {}", (seq - 1) * 3_000 + at)).collect();
+        let lines: Vec<(u64, &str)> = lines.iter().map(|line| (start, line.as_str())).collect();
+        agent.log(seq, &lines).await;
+        if seq == 2 {
+            server.seal().await;
+        }
+    }
+    let url = format!("http://{}/api/v1/logs/follow?from=-5m", server.api);
+    let mut lines = server.http.get(&url).send().await.unwrap().bytes_stream();
+    agent.log(5, &[(now_ns(), "line 12000")]).await;
+    let mut text = Vec::new();
+    while text.iter().filter(|byte| **byte == b'\n').count() < 12_001 {
+        let piece = tokio::time::timeout(std::time::Duration::from_secs(20), lines.next()).await.unwrap();
+        text.extend_from_slice(&piece.unwrap().unwrap());
+    }
+    for (at, line) in std::str::from_utf8(&text).unwrap().lines().enumerate() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["body"], format!("line {at}"));
+    }
+    drop(lines);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_not_utf8_is_shown_and_kept() {
     let server = Server::start().await;
     let mut agent = server.agent("a").await;

@@ -1,0 +1,102 @@
+//! What was there before a follower came: page by page, each a query of its own with its place, time and bytes.
+
+use std::time::Duration;
+
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampNanosecondType};
+use axum::body::Bytes;
+use futures::StreamExt as _;
+use proto::error::ErrorCode;
+use store::{LogRequest, Snapshot};
+use tokio::sync::mpsc::Sender;
+
+use super::{Gone, end, text};
+use crate::api::Api;
+use crate::api::error::ApiError;
+use crate::api::logs::refused;
+use crate::query::error::QueryError;
+use crate::query::session::Session;
+
+/// Lines of a page, and the bytes after which it ends early.
+const PAGE_ROWS: usize = 5_000;
+const PAGE_BYTES: usize = 8 << 20;
+/// Before asking again for a place.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Lines of the view, oldest first.
+pub(super) async fn write(
+    api: &Api,
+    snapshot: Snapshot,
+    mut request: LogRequest,
+    sender: &Sender<Bytes>,
+) -> Result<(), Gone> {
+    request.newest_first = false;
+    request.limit = Some(PAGE_ROWS);
+    loop {
+        let (snapshot, asked) = (snapshot.clone(), request.clone());
+        let answered = tokio::select! {
+            page = api.answer("logs_follow", move |session| page(session, snapshot, asked)) => page,
+            () = sender.closed() => return Err(Gone),
+            () = api.0.stopping.cancelled() => return Err(Gone),
+        };
+        let page = match answered {
+            Ok(page) => page,
+            Err(error) => match error.parts() {
+                (ErrorCode::Busy, _) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                (code, message) => return end(code, message, sender).await,
+            },
+        };
+        for piece in page.pieces {
+            sender.send(piece).await.map_err(|_closed| Gone)?;
+        }
+        let Some((ts, lsn)) = page.goes_on_after else { return Ok(()) };
+        request.from_ns = request.from_ns.max(ts);
+        request.beyond = Some((ts, lsn));
+    }
+}
+
+/// Some lines, and the last of them if there may be more.
+struct Page {
+    pieces: Vec<Bytes>,
+    goes_on_after: Option<(i64, i64)>,
+}
+
+/// `snapshot` is the follower's own; the session's keeps the place.
+async fn page(session: Session, snapshot: Snapshot, request: LogRequest) -> Result<Page, ApiError> {
+    let mut rows =
+        snapshot.holding(session.snapshot.clone()).logs(request).map_err(|error| refused(&error))?;
+    let (mut pieces, mut count, mut bytes, mut last) = (Vec::new(), 0, 0, None);
+    let mut is_partial = false;
+    while bytes < PAGE_BYTES
+        && let Some(item) = rows.next().await
+    {
+        match item {
+            Ok(batch) => {
+                let piece = text(&batch);
+                count += batch.num_rows();
+                bytes += piece.len();
+                last = position(&batch).or(last);
+                pieces.push(Bytes::from(piece));
+            }
+            Err(error) if error.is_partial() => {
+                tracing::warn!(%error, "a follower misses a segment");
+                is_partial = true;
+            }
+            Err(error) => return Err(QueryError::Scan(error).into()),
+        }
+    }
+    // lines that cannot be read make a page shorter, not the last
+    let is_cut = count >= PAGE_ROWS || bytes >= PAGE_BYTES || is_partial;
+    Ok(Page { pieces, goes_on_after: last.filter(|_| is_cut) })
+}
+
+/// (ts, lsn) of the last row.
+fn position(batch: &RecordBatch) -> Option<(i64, i64)> {
+    let last = batch.num_rows().checked_sub(1)?;
+    let ts = batch.column_by_name("ts")?.as_primitive_opt::<TimestampNanosecondType>()?;
+    let lsn = batch.column_by_name("lsn")?.as_primitive_opt::<Int64Type>()?;
+    Some((ts.value(last), lsn.value(last)))
+}

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{AgentConfig, ExportKind};
 use crate::driver::Driver;
+use crate::driver::events::Exits;
 use crate::driver::states::States;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
@@ -162,6 +163,7 @@ impl Agent {
             health: health.clone(),
             addresses: Addresses::new(proc.clone()),
             budget: budget(&config),
+            exits: Exits::default(),
             clock,
         };
         Ok(Self { driver, export, logs, admin, registry, health, states })

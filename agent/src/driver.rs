@@ -7,7 +7,7 @@
 
 mod attach;
 pub mod budget;
-mod events;
+pub mod events;
 pub mod governor;
 mod stage;
 pub mod states;
@@ -24,6 +24,7 @@ use daemon::shutdown::{Phase, Shutdown};
 use tokio::sync::mpsc::Sender;
 
 use crate::driver::budget::Budget;
+use crate::driver::events::Exits;
 use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::export::ledger::Ledger;
@@ -77,6 +78,8 @@ pub struct Driver {
     pub addresses: Addresses,
     /// What the agent may cost.
     pub budget: Budget,
+    /// Ends of processes whose name has not come yet; none at start.
+    pub exits: Exits,
     /// Time.
     pub clock: Clock,
 }

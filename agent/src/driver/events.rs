@@ -30,20 +30,54 @@ pub(super) fn redact_events(events: &mut [Sample], rules: &Rules) {
     }
 }
 
+/// Most ends whose executable is not named yet that are kept; more are booked as `other` at once.
+const MAX_UNNAMED: usize = 4_096;
+/// Where the time goes of an executable that nobody named.
+const OTHER: &str = "other";
+
 /// CPU time of processes that ended: what their cgroup's files may no longer tell.
-pub(super) fn book_exits(usage: &mut Usage, identities: &mut Identities, events: &[Sample]) {
-    for Sample { owner, row } in events {
-        let Row::Process(row) = row else { continue };
-        let Some(cpu_ns) = row.cpu_ns.filter(|_| row.event == "exit") else { continue };
-        match owner {
-            Owner::Workload(key) if key & HOST_BIT == 0 => usage.exited(*key, cpu_ns),
-            owner => {
-                if let Some(identity) = identities.resolve(owner)
-                    && let Some(comm) = identity.workload.strip_prefix("host/")
-                {
-                    usage.host_exited(row.pid, comm, cpu_ns);
+///
+/// The name behind the key of a root cgroup's task may come with the window's end only: until then such ends are kept.
+#[derive(Debug, Default)]
+pub struct Exits {
+    unnamed: Vec<(Owner, u32, u64)>,
+}
+
+impl Exits {
+    /// Books the ends among these events, and those of before whose name has come.
+    pub(super) fn book(&mut self, usage: &mut Usage, identities: &mut Identities, events: &[Sample]) {
+        let mut waiting = std::mem::take(&mut self.unnamed);
+        for sample in events {
+            let Row::Process(row) = &sample.row else { continue };
+            let Some(cpu_ns) = row.cpu_ns.filter(|_| row.event == "exit") else { continue };
+            match &sample.owner {
+                Owner::Workload(key) if key & HOST_BIT == 0 => usage.exited(*key, cpu_ns),
+                owner => {
+                    identities.learn(sample);
+                    waiting.push((owner.clone(), row.pid, cpu_ns));
                 }
             }
         }
+        for (owner, pid, cpu_ns) in waiting {
+            match comm(identities, &owner) {
+                Some(comm) => usage.host_exited(pid, &comm, cpu_ns),
+                None if self.unnamed.len() < MAX_UNNAMED => self.unnamed.push((owner, pid, cpu_ns)),
+                None => usage.host_exited(pid, OTHER, cpu_ns),
+            }
+        }
+    }
+
+    /// The window ends, and every name that came with it is known: what has none now gets none.
+    pub(super) fn close(&mut self, usage: &mut Usage) {
+        for (_, pid, cpu_ns) in self.unnamed.drain(..) {
+            usage.host_exited(pid, OTHER, cpu_ns);
+        }
     }
 }
+
+fn comm(identities: &mut Identities, owner: &Owner) -> Option<String> {
+    identities.resolve(owner)?.workload.strip_prefix("host/").map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What comes out of the probes goes through the stages: events as they come, sums when a window ends.
 
 use super::budget::Counted;
-use super::events::{book_exits, is_event, redact_events, take_events};
+use super::events::{is_event, redact_events, take_events};
 use super::governor::Part;
 use super::tree::Mended;
 use super::{Attached, Driver, lock};
@@ -49,7 +49,7 @@ impl Driver {
         let mut events = take_events(&mut sink.samples);
         redact_events(&mut events, &self.rules);
         if let Some(usage) = &mut self.usage {
-            book_exits(usage, &mut identities, &events);
+            self.exits.book(usage, &mut identities, &events);
             usage.read_stale(STALE_READS);
             for event in &ends {
                 usage.apply(event, false);
@@ -76,6 +76,9 @@ impl Driver {
         self.pass(sink);
         let counted = Counted::of(&samples, self.timing(probes));
         let mut losses = self.shed_losses(&samples);
+        if let Some(usage) = &mut self.usage {
+            self.exits.close(usage);
+        }
         let usage = self.usage.as_mut().map(Usage::read).unwrap_or_default();
         let now = self.clock.monotonic();
         let mut rows = {

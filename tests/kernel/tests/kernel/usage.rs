@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agent::driver::Driver;
 use agent::driver::budget::Budget;
+use agent::driver::events::Exits;
 use agent::driver::states::States;
 use agent::driver::tree::Tree;
 use agent::export::writer::Item;
@@ -90,6 +91,7 @@ fn with_driver(work: impl FnOnce(), mut done: impl FnMut(&[Named]) -> bool) -> V
         health: daemon::admin::Health::new(),
         addresses: Addresses::new("/proc".into()),
         budget: Budget::new(Duration::from_secs(64)),
+        exits: Exits::default(),
         clock: Clock::system(),
     };
     let shutdown = Shutdown::new(Duration::from_secs(5));

@@ -38,6 +38,9 @@ use waiting::Waiting;
 
 /// Rounds of one log before the next has its turn.
 const TURN: usize = 8;
+/// What may not work with a file.
+const OPEN: &str = "open";
+const READ: &str = "read";
 /// Memory for unfinished lines, all logs together.
 const MAX_PARTIAL_BYTES: usize = 16 << 20;
 
@@ -134,10 +137,16 @@ impl Follower {
     pub(crate) fn scan(&mut self) {
         self.without_room = 0;
         self.retry();
-        for (path, pattern) in self.find() {
-            self.admit(&path, pattern, false, self.started_ns);
+        let found = self.find();
+        for (path, pattern) in &found {
+            self.admit(path, *pattern, false, self.started_ns);
         }
-        self.out.status.unfollowed_files.set(self.without_room);
+        self.note_room();
+        let found: BTreeSet<&Path> = found.iter().map(|(path, _)| path.as_path()).collect();
+        let (logs, waiting) = (&self.logs, &self.waiting);
+        let is_wanted =
+            |path: &Path| found.contains(path) || logs.contains_key(path) || waiting.contains_key(path);
+        self.out.status.keep_files(is_wanted);
         self.reconcile(None);
     }
 
@@ -153,13 +162,14 @@ impl Follower {
         let now = self.clock.monotonic();
         let mut failed = Vec::new();
         for log in self.logs.values_mut().filter(|log| only.is_none_or(|only| only == log.path)) {
-            if let Err(error) = log.reconcile(&known, now, &mut self.out) {
-                failed.push((log.path.clone(), error));
+            match log.reconcile(&known, now, &mut self.out) {
+                Ok(()) => self.out.status.works(OPEN, &log.path),
+                Err(error) => failed.push((log.path.clone(), error)),
             }
             self.directories.extend(log.real.path.parent().map(Path::to_owned));
         }
         for (path, error) in failed {
-            self.cannot_read(&path, &error);
+            self.cannot(OPEN, &path, &error);
         }
     }
 
@@ -217,16 +227,19 @@ impl Follower {
             let now = self.clock.monotonic();
             let Some(log) = self.logs.get_mut(path) else { return true };
             match log.round(&mut self.out, &mut self.owners, now, &mut self.buffer, looked) {
-                Ok(Progress::Read) => {}
+                Ok(Progress::Read) => self.out.status.works(READ, path),
                 Ok(Progress::Unsure) if looked == Looked::No => {
                     looked = Looked::Yes;
                     self.reconcile(Some(path));
                     continue;
                 }
-                Ok(Progress::Idle | Progress::Unsure) => log.is_hot = false,
+                Ok(Progress::Idle | Progress::Unsure) => {
+                    log.is_hot = false;
+                    self.out.status.works(READ, path);
+                }
                 Err(error) => {
                     log.is_hot = false;
-                    self.cannot_read(path, &error);
+                    self.cannot(READ, path, &error);
                 }
             }
             if self.out.is_full()
@@ -265,9 +278,9 @@ impl Follower {
         }
     }
 
-    fn cannot_read(&self, path: &Path, error: &io::Error) {
+    fn cannot(&self, what: &'static str, path: &Path, error: &io::Error) {
         if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) {
-            self.out.status.miss(format!("cannot read {}: {error}", path.display()));
+            self.out.status.miss(what, path, format!("cannot {what} {}: {error}", path.display()));
         }
     }
 }

@@ -4,12 +4,14 @@
 //! start, so that everything in it is new. Without either, only what comes from now on is read. When journalctl ends it is started again behind the last
 //! entry that was read, after a wait that grows.
 
+mod complaints;
 mod export;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,11 +29,15 @@ use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::stop::Stop;
 use crate::window::sample::Owner;
+use complaints::Complaints;
 pub(crate) use export::{Entry, Parser};
 
 /// Begins the name of every source.
 const PREFIX: &str = "journald:";
-const MISSING: &str = "journald: ";
+/// What may not work.
+const JOURNAL: &str = "journal";
+/// How long it may take to end once its output has ended, in steps.
+const ENDING: [Duration; 10] = [Duration::from_millis(20); 10];
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Most units whose rate is remembered.
@@ -111,18 +117,20 @@ impl Journal {
         while !stop.is_set() {
             let before = self.number;
             match self.spawn() {
-                Ok(mut child) => {
-                    self.status.no_longer_misses(MISSING);
-                    let goes_on = child.stdout.take().is_none_or(|output| self.follow(output, stop, emit));
-                    end(&mut child);
+                Ok((mut child, mut complaints)) => {
+                    let output = child.stdout.take();
+                    let goes_on =
+                        output.is_none_or(|output| self.follow(output, &mut complaints, stop, emit));
+                    let ended = end(&mut child, stop);
                     if !goes_on {
                         return;
                     }
+                    if self.number == before && !stop.is_set() {
+                        self.miss(&format!("{ended}: {}", complaints.last_line()));
+                    }
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.status.miss(format!("{MISSING}{} not found", self.program));
-                }
-                Err(error) => self.status.miss(format!("{MISSING}{}: {error}", self.program)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.miss("not found"),
+                Err(error) => self.miss(&error.to_string()),
             }
             wait = if self.number > before { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
             stop.wait(None, wait);
@@ -160,7 +168,11 @@ impl Journal {
         }
     }
 
-    fn spawn(&self) -> io::Result<Child> {
+    fn miss(&self, why: &str) {
+        self.status.miss(JOURNAL, Path::new(""), format!("{PREFIX} {}: {why}", self.program));
+    }
+
+    fn spawn(&self) -> io::Result<(Child, Complaints)> {
         let mut command = Command::new(&self.program);
         command.args(["-o", "export", "--follow", "--no-tail", "--no-pager", "--quiet"]);
         if let Some(cursor) = &self.cursor {
@@ -168,11 +180,25 @@ impl Journal {
         } else if let Begin::Since(seconds) = self.begin {
             command.arg(format!("--since=@{seconds}"));
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        match Complaints::new(child.stderr.take()) {
+            Ok(complaints) => Ok((child, complaints)),
+            Err(error) => {
+                kill(&mut child);
+                Err(error)
+            }
+        }
     }
 
     /// Reads one journalctl to its end. Whether to start another.
-    fn follow(&mut self, mut output: ChildStdout, stop: &Stop, emit: &mut dyn FnMut(Chunk) -> bool) -> bool {
+    fn follow(
+        &mut self,
+        mut output: ChildStdout,
+        complaints: &mut Complaints,
+        stop: &Stop,
+        emit: &mut dyn FnMut(Chunk) -> bool,
+    ) -> bool {
         let mut parser = Parser::default();
         let mut buffer = vec![0; 64 << 10];
         let mut entries = Vec::new();
@@ -185,7 +211,11 @@ impl Journal {
                 {
                     return false;
                 }
-                stop.wait(Some(output.as_fd()), Duration::from_secs(60));
+                complaints.take();
+                if !stop.wait(Some(output.as_fd()), Duration::from_secs(60)) {
+                    // it has nothing to say, and goes on
+                    self.status.works(JOURNAL, Path::new(""));
+                }
                 continue;
             }
             let count = match output.read(&mut buffer) {
@@ -198,6 +228,9 @@ impl Journal {
                 }
             };
             let fed = parser.feed(&buffer[..count], |entry| entries.push(entry));
+            if !entries.is_empty() {
+                self.status.works(JOURNAL, Path::new(""));
+            }
             for entry in entries.drain(..) {
                 self.take(entry);
             }
@@ -271,10 +304,25 @@ impl Journal {
     }
 }
 
-fn end(child: &mut Child) {
+/// Ends it, unless it ends by itself now; says how it ended.
+fn end(child: &mut Child, stop: &Stop) -> String {
+    for step in ENDING {
+        if stop.is_set() || !matches!(child.try_wait(), Ok(None)) {
+            break;
+        }
+        stop.wait(None, step);
+    }
+    kill(child).map_or_else(|| "ended".to_owned(), |status| status.to_string())
+}
+
+fn kill(child: &mut Child) -> Option<ExitStatus> {
     // it may have ended by itself
-    if let Err(error) = child.kill().and_then(|()| child.wait()) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "journalctl not ended");
+    match child.kill().and_then(|()| child.wait()) {
+        Ok(status) => Some(status),
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "journalctl not ended");
+            None
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reading threads and the channel that they fill.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use std::time::Duration;
 
@@ -208,7 +208,8 @@ impl Files {
         let mut watch = match Watch::new() {
             Ok(watch) => Some(watch),
             Err(error) => {
-                self.status.miss(format!("inotify: {error}; files are looked at once a second"));
+                let sentence = format!("inotify: {error}; files are looked at once a second");
+                self.status.miss("inotify", Path::new(""), sentence);
                 None
             }
         };
@@ -249,13 +250,16 @@ impl Files {
         let Some(watch) = watch else { return false };
         for _ in 0..MOST_SCANS {
             match watch.set(self.follower.directories()) {
-                Ok(false) => return true,
+                Ok(false) => {
+                    self.status.works("inotify watch", Path::new(""));
+                    return true;
+                }
                 // files may have come before the watch
                 Ok(true) => self.follower.scan(),
                 Err(error) => {
-                    self.status.miss(format!(
-                        "inotify watch: {error}; some directories are looked at once a second"
-                    ));
+                    let sentence =
+                        format!("inotify watch: {error}; some directories are looked at once a second");
+                    self.status.miss("inotify watch", Path::new(""), sentence);
                     return false;
                 }
             }

@@ -1,13 +1,19 @@
 //! What the reader tells about itself: counters for metrics, losses for the ledger, a state for `/probes`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::window::sample::Loss;
 
-/// Most sentences about what is missing.
-const MAX_MISSING: usize = 16;
+/// Most sentences that are shown.
+const MAX_SHOWN: usize = 15;
+/// Most that are kept.
+const MAX_KEPT: usize = 4_096;
+
+/// What is missing, and of which file.
+type Missing = (&'static str, PathBuf);
 
 /// Counters since the start, and gauges; shared by the threads that read.
 #[derive(Debug, Default)]
@@ -31,7 +37,7 @@ pub struct LogStatus {
     /// Bytes in followed files that were not yet read (a gauge).
     pub lag_bytes: Counter,
     losses: Mutex<BTreeMap<&'static str, u64>>,
-    missing: Mutex<BTreeSet<String>>,
+    missing: Mutex<BTreeMap<Missing, String>>,
 }
 
 /// A number that any thread may change.
@@ -62,9 +68,14 @@ impl LogStatus {
         losses.into_iter().map(row).collect()
     }
 
-    /// What does not work here, in sentences: files without permission, no journal.
+    /// What does not work here now, in sentences: files without permission, no journal.
     pub fn missing(&self) -> Vec<String> {
-        lock(&self.missing).iter().cloned().collect()
+        let missing = lock(&self.missing);
+        let mut sentences: Vec<String> = missing.values().take(MAX_SHOWN).cloned().collect();
+        if missing.len() > MAX_SHOWN {
+            sentences.push(format!("and {} more", missing.len() - MAX_SHOWN));
+        }
+        sentences
     }
 
     pub(crate) fn lose(&self, reason: &'static str, count: u64) {
@@ -73,20 +84,60 @@ impl LogStatus {
         }
     }
 
-    /// Says it once in the log and from then on in the state.
-    pub(crate) fn miss(&self, sentence: String) {
+    /// Says it once in the log, and in the state until it works; `path` is empty where it is about no file.
+    pub(crate) fn miss(&self, what: &'static str, path: &Path, sentence: String) {
         let mut missing = lock(&self.missing);
-        if missing.len() < MAX_MISSING && !missing.contains(&sentence) {
+        let key = (what, path.to_owned());
+        if !missing.contains_key(&key) {
+            if missing.len() >= MAX_KEPT {
+                return;
+            }
             tracing::warn!(reason = sentence, "logs are read only in part");
-            missing.insert(sentence);
+        }
+        missing.insert(key, sentence);
+    }
+
+    /// It works now.
+    pub(crate) fn works(&self, what: &'static str, path: &Path) {
+        let mut missing = lock(&self.missing);
+        if !missing.is_empty() {
+            missing.remove(&(what, path.to_owned()));
         }
     }
 
-    pub(crate) fn no_longer_misses(&self, beginning: &str) {
-        lock(&self.missing).retain(|sentence| !sentence.starts_with(beginning));
+    /// Forgets what was said of files that nobody wants any more.
+    pub(crate) fn keep_files(&self, is_wanted: impl Fn(&Path) -> bool) {
+        lock(&self.missing).retain(|(_, path), _| path.as_os_str().is_empty() || is_wanted(path));
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::LogStatus;
+
+    #[test]
+    fn sentences_go_when_it_works_and_the_surplus_is_counted() {
+        let status = LogStatus::default();
+        let none = Path::new("");
+        status.miss("inotify", none, "no inotify".to_owned());
+        for file in 0..20 {
+            let path = format!("/{file}");
+            status.miss("open", Path::new(&path), "old".to_owned());
+            status.miss("open", Path::new(&path), format!("cannot read {path}"));
+        }
+        assert_eq!(status.missing().len(), 16);
+        assert_eq!(status.missing().last().map(String::as_str), Some("and 6 more"));
+        status.keep_files(|path| path == Path::new("/7") || path == Path::new("/8"));
+        status.works("open", Path::new("/8"));
+        status.works("read", Path::new("/7"));
+        assert_eq!(status.missing(), ["no inotify", "cannot read /7"]);
+        status.works("inotify", none);
+        assert_eq!(status.missing(), ["cannot read /7"]);
+    }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use super::Follower;
 use super::followed::Followed;
 use super::log::Log;
 use super::rotated::{Sibling, is_rotated};
+use super::{Follower, OPEN};
 use crate::logs::place::Place;
 use crate::logs::record::SourceKey;
 use crate::logs::tail::Tail;
@@ -68,9 +68,10 @@ impl Follower {
                 && !finished.contains(&sibling.identity())
         };
         if let Err(error) = log.begin(self.clock.monotonic(), open, is_unread) {
-            self.cannot_read(path, &error);
+            self.cannot(OPEN, path, &error);
             return None;
         }
+        self.out.status.works(OPEN, path);
         Some(self.logs.entry(path.to_owned()).or_insert(log))
     }
 }
@@ -89,11 +90,20 @@ impl Follower {
             return true;
         }
         self.without_room += 1;
-        self.out.status.miss(format!(
-            "more files match than max_files ({}) allows: the rest is not read",
-            self.max_files
-        ));
         false
+    }
+
+    /// After all were tried.
+    pub(super) fn note_room(&self) {
+        let (status, about) = (&self.out.status, Path::new(""));
+        status.unfollowed_files.set(self.without_room);
+        if self.without_room == 0 {
+            status.works("max_files", about);
+            return;
+        }
+        let sentence =
+            format!("more files match than max_files ({}) allows: the rest is not read", self.max_files);
+        status.miss("max_files", about, sentence);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Follower;
 use super::followed::Followed;
 use super::log::Log;
 use super::waiting::Waiting;
+use super::{Follower, OPEN};
 use crate::logs::checkpoint::{FilePosition, Mark, Position, Resume};
 use crate::logs::config::From;
 use crate::logs::place::Place;
@@ -47,7 +47,7 @@ impl Follower {
                 marks.extend(self.put_off_at_end(&path, self.started_ns));
             }
         }
-        self.out.status.unfollowed_files.set(self.without_room);
+        self.note_room();
         // what is skipped now is skipped after a restart as well
         self.checkpoints.commit(&marks);
         let globs = self.patterns.iter().map(|pattern| pattern.text.clone());
@@ -75,9 +75,12 @@ impl Follower {
         let real = Place::of(path).unwrap_or_else(|_| Place::unresolved(path));
         let mut log = Log::new(path.to_owned(), real, kind, self.limit);
         match log.resume(entries, saved_ns, self.clock.monotonic()) {
-            Ok(missing) => self.out.status.lose("rotated_away", missing as u64),
+            Ok(missing) => {
+                self.out.status.works(OPEN, path);
+                self.out.status.lose("rotated_away", missing as u64);
+            }
             Err(error) => {
-                self.cannot_read(path, &error);
+                self.cannot(OPEN, path, &error);
                 self.put_off(path, waiting);
                 return;
             }

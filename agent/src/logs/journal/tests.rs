@@ -140,3 +140,26 @@ fn in_a_journal_that_was_empty_everything_is_new_also_after_a_restart() {
     let arguments = arguments(&telling(directory.path(), "exit 1"), &state);
     assert!(arguments.ends_with("--quiet"), "{arguments}");
 }
+
+#[test]
+fn a_journalctl_that_ends_at_once_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("journalctl");
+    let script = "#!/bin/sh\necho first >&2\necho 'no journal files' >&2\nexit 3\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program.to_str().unwrap();
+    let state = directory.path().join("state");
+    let (journal, _, status) = build(program, &state, From::Beginning, &Clock::manual(NOW));
+    let stop = Stop::new().unwrap();
+    let stopping = stop.clone();
+    let thread = std::thread::spawn(move || journal.run(&stopping, &mut |_| true));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while status.missing().is_empty() && std::time::Instant::now() < deadline {
+        stop.wait(None, std::time::Duration::from_millis(5));
+    }
+    stop.set();
+    thread.join().unwrap();
+    let sentence = format!("journald: {program}: exit status: 3: no journal files");
+    assert_eq!(status.missing(), [sentence]);
+}

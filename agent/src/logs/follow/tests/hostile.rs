@@ -29,8 +29,11 @@ fn a_log_that_cannot_be_opened_at_a_start_goes_on_where_it_was_later() {
     bench.start();
     bench.append("a.log", "three\n");
     bench.expect(&["one"]);
+    let missing = bench.status.missing();
+    assert!(missing.len() == 1 && missing[0].contains("a.log: a file of user"), "{missing:?}");
     bench.lock_up("a.log", false);
     bench.expect(&["one", "two", "three"]);
+    assert!(bench.status.missing().is_empty());
 }
 
 #[test]
@@ -48,6 +51,7 @@ fn what_was_there_at_the_first_start_stays_skipped_though_it_found_no_room() {
     bench.tick();
     bench.clock.advance(Duration::from_secs(31));
     bench.expect(&["b while there is no room"]);
+    assert!(bench.status.missing().is_empty());
     assert_eq!(bench.status.unfollowed_files.get(), 0);
 }
 

@@ -75,10 +75,11 @@ pub struct StoreConfig {
     pub wal_hard_mib: u64,
     /// MiB that all files may take together, 0 for no limit. Above 85 % of it the oldest segments go.
     pub max_disk_mib: u64,
-    /// Percent of the file system in use from which the oldest segments go.
+    /// Percent of the file system in use from which the oldest segments go, all but the last GiB.
     #[schemars(range(min = 1, max = 100))]
     pub disk_drop_percent: u8,
-    /// Percent of the file system in use from which batches are refused (`disk_full`; agents spool).
+    /// Percent of the file system in use from which batches are refused (`disk_full`; agents spool), and the last GiB of
+    /// segments goes too, the oldest first.
     #[schemars(range(min = 1, max = 100))]
     pub disk_refuse_percent: u8,
     /// Days that each table's rows are kept.

@@ -31,7 +31,7 @@ pub struct Limits {
     pub batches_in_flight: usize,
     /// The most that the store's files may take, bytes; above 85 % of it the oldest segments are dropped.
     pub max_disk_bytes: u64,
-    /// Share of the file system in use from which the oldest segments are dropped, percent.
+    /// Share of the file system in use from which the oldest segments are dropped, all but the last GiB, percent.
     pub disk_drop_percent: u8,
     /// Share of the file system in use from which batches are refused (`disk_full`), percent.
     pub disk_refuse_percent: u8,

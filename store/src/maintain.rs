@@ -122,7 +122,11 @@ fn expired(shared: &Shared, now_ns: i64) -> Vec<Arc<Segment>> {
     expired
 }
 
-/// The oldest segments of tables that take more than their share, and the oldest of all while the disk is too full.
+/// What a store keeps on a disk that others fill, bytes.
+const KEPT_BYTES: u64 = 1 << 30;
+
+/// The oldest segments of tables that take more than their share, and the oldest of all while the disk is too full. A
+/// store that is small is not what fills a disk: it keeps its rows until there is no room even for new ones.
 fn crowded(shared: &Shared) -> Result<Vec<Arc<Segment>>, SealError> {
     let (total, free) = shared.space()?;
     let state = shared.state();
@@ -148,9 +152,11 @@ fn crowded(shared: &Shared) -> Result<Vec<Arc<Segment>>, SealError> {
     let mut used = total.saturating_sub(free).saturating_sub(leaving);
     let own_limit = shared.limits.max_disk_bytes / 100 * 85;
     let used_limit = total / 100 * u64::from(shared.limits.disk_drop_percent);
+    let refused = total / 100 * u64::from(shared.limits.disk_refuse_percent);
     rest.sort_by_key(|segment| segment.times().1);
     for segment in rest {
-        if own <= own_limit && used <= used_limit {
+        let is_tight = used > refused || used > used_limit && own > KEPT_BYTES;
+        if own <= own_limit && !is_tight {
             break;
         }
         own = own.saturating_sub(segment.file_bytes());

@@ -31,6 +31,8 @@ impl Process {
             "data_dir": dir.join("data"),
             "ingest": { "listen": "127.0.0.1:0" },
             "api": { "listen": "127.0.0.1:0" },
+            // the machine's disk may be full of other things
+            "store": { "disk_drop_percent": 100, "disk_refuse_percent": 100 },
         });
         std::fs::write(&config, text.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_wake-aggregator"))

@@ -39,6 +39,9 @@ impl Server {
         let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
         config.ingest.listen = String::from("127.0.0.1:0");
         config.api.listen = String::from("127.0.0.1:0");
+        // the machine's disk may be full of other things
+        config.store.disk_drop_percent = 100;
+        config.store.disk_refuse_percent = 100;
         change(&mut config);
         let shutdown = Shutdown::new(Duration::from_secs(10));
         let deps = Deps { clock: Clock::system(), shutdown: shutdown.clone() };

@@ -57,3 +57,22 @@ async fn what_is_old_goes_though_the_disk_is_full() {
     drop(store);
     open(dir.path(), &disk, limits).close().await;
 }
+
+#[tokio::test]
+async fn a_small_store_goes_last_when_others_fill_the_disk() {
+    for (refuse, kept) in [(90, 1), (45, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        // this disk says that half of it is used
+        let limits = Limits { disk_drop_percent: 40, disk_refuse_percent: 90, ..limits() };
+        let store = open(dir.path(), &FaultyDisk::new(7), limits);
+        store.append(&batch("n", 1, 1, &lines(NOW, &["kept"])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+        store.close().await;
+        drop(store);
+        let limits = Limits { disk_refuse_percent: refuse, ..limits };
+        let store = open(dir.path(), &FaultyDisk::new(7), limits);
+        store.maintain(NOW).await.unwrap();
+        assert_eq!(listed(&store), kept, "batches are refused from {refuse} %");
+        store.close().await;
+    }
+}

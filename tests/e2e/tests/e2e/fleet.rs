@@ -43,7 +43,7 @@ impl Fleet {
             fleet.path("aggregator.yaml"),
             format!(
                 "version: 1\ndata_dir: {}\ningest: {{listen: \"127.0.0.1:{ingest}\"}}\n\
-                 api: {{listen: \"127.0.0.1:{api}\"}}\nstore: {{profile: small, seal_age_s: 1, disk_refuse_percent: 99, disk_drop_percent: 98}}\n",
+                 api: {{listen: \"127.0.0.1:{api}\"}}\nstore: {{profile: small, seal_age_s: 1, disk_refuse_percent: 100, disk_drop_percent: 100}}\n",
                 at("data")
             ),
         )

@@ -62,6 +62,27 @@ fn raw(number: libc::c_long, first: libc::c_long) -> libc::c_long {
     unsafe { libc::syscall(number, first, 0, 0, 0, 0, 0) }
 }
 
+/// From now on every call of this thread whose number is at least this returns 0 without being made.
+fn succeed_from(number: u32) {
+    const fn step(code: u32, jump: u8, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt: jump, jf: 0, k }
+    }
+    let mut steps = [
+        // the number is the first field of `seccomp_data`
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, number),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+        // with errno 0, which is success
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO),
+    ];
+    let filter = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
+    // SAFETY: the kernel copies the four steps during the call.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0);
+    }
+}
+
 /// What the child does.
 #[test]
 fn work() {
@@ -81,10 +102,12 @@ fn work() {
                 raw(libc::SYS_fchdir, 9_999);
             }
         }
-        // each number once: more keys than any map of a test has entries; none of these calls exists
+        // 2,000 numbers in turn, `number` rounds: more keys than any map of a test has entries; none of these calls
+        // exists, and each succeeds
         "numbers" => {
-            for unknown in 0..libc::c_long::try_from(number).unwrap() {
-                raw(1_000 + unknown, 0);
+            succeed_from(1_000);
+            for unknown in (1_000..3_000).cycle().take(2_000 * usize::try_from(number).unwrap()) {
+                assert_eq!(raw(unknown, 0), 0);
             }
         }
         "sleep_ms" => std::thread::sleep(Duration::from_millis(number)),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
+use prost::encoding::{self, DecodeContext};
 use proto::error::ErrorCode;
 use proto::v1;
 
@@ -21,6 +22,10 @@ use gate::{Checked, Gate};
 const NAMED_REJECTIONS: usize = 100;
 const MAX_NODE_BYTES: usize = 1_024;
 const MAX_IDENTITIES: usize = 65_536;
+/// Rows of all tables: 32 bytes each of the largest payload.
+const MAX_ROWS: usize = 131_072;
+/// `identities` in a payload.
+const IDENTITIES_TAG: u32 = 1;
 const MAX_TEXT_BYTES: usize = 65_536;
 const NS: i64 = 1_000_000_000;
 
@@ -84,6 +89,7 @@ pub(crate) fn admit(
     limits: &Limits,
 ) -> Result<Admitted, Refused> {
     let payload = unpack(&zstd_payload, unpacked_bytes)?;
+    check_counts(&payload)?;
     let payload =
         v1::Payload::decode(payload).map_err(|error| Refused::invalid(format!("payload: {error}")))?;
     let v1::Payload {
@@ -99,7 +105,7 @@ pub(crate) fn admit(
         losses,
     } = payload;
     let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
-    check_identities(&identities)?;
+    check_sizes(&identities)?;
     let mut gate = Gate {
         oldest: now_ns
             .saturating_sub(i64::try_from(limits.max_past_s).unwrap_or(i64::MAX).saturating_mul(NS)),
@@ -151,13 +157,28 @@ fn unpack(zstd_payload: &[u8], unpacked_bytes: u64) -> Result<Bytes, Refused> {
     Ok(Bytes::from(payload))
 }
 
-fn check_identities(identities: &[Arc<v1::Identity>]) -> Result<(), Refused> {
-    if identities.len() > MAX_IDENTITIES {
-        return Err(Refused::invalid(format!(
-            "identities: {}, more than {MAX_IDENTITIES}",
-            identities.len()
-        )));
+/// Counts before anything is decoded: an empty row of two bytes becomes hundreds.
+fn check_counts(mut payload: &[u8]) -> Result<(), Refused> {
+    let (mut identities, mut rows) = (0, 0);
+    while !payload.is_empty() {
+        let bad = |error: prost::DecodeError| Refused::invalid(format!("payload: {error}"));
+        let (tag, wire_type) = encoding::decode_key(&mut payload).map_err(bad)?;
+        encoding::skip_field(wire_type, tag, &mut payload, DecodeContext::default()).map_err(bad)?;
+        match tag {
+            IDENTITIES_TAG => identities += 1,
+            _ => rows += 1,
+        }
     }
+    for (what, found, most) in [("identities", identities, MAX_IDENTITIES), ("rows", rows, MAX_ROWS)] {
+        if found > most {
+            let detail = format!("{what}: {found}, more than {most}");
+            return Err(Refused { code: ErrorCode::TooLarge, detail, retry_after_ms: 0 });
+        }
+    }
+    Ok(())
+}
+
+fn check_sizes(identities: &[Arc<v1::Identity>]) -> Result<(), Refused> {
     match identities.iter().position(|identity| identity.encoded_len() > MAX_TEXT_BYTES) {
         Some(index) => {
             Err(Refused::invalid(format!("identities[{index}]: more than {MAX_TEXT_BYTES} bytes")))

@@ -90,7 +90,10 @@ async fn read(
             Some(Kind::Batch(batch)) => {
                 // Past this many in flight the connection's own flow control holds the agent back.
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
-                let kib = u32::try_from(batch.zstd_payload.len().div_ceil(1 << 10)).unwrap_or(u32::MAX);
+                // What it unpacks to counts too, as far as the store would unpack it.
+                let bytes =
+                    (batch.zstd_payload.len() as u64).max(batch.unpacked_bytes.min(proto::MAX_PAYLOAD_BYTES));
+                let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
                 let Ok(bytes) = Arc::clone(&context.bytes).acquire_many_owned(kib).await else {
                     return Ok(());
                 };

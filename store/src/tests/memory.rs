@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::Array as _;
 use futures::StreamExt as _;
+use proto::error::ErrorCode;
+use proto::v1;
 
 use super::fixture::{NOW, SECOND, batch, lines, newest, open};
 use crate::search::{self, HistogramPlan, Plan};
@@ -125,4 +127,22 @@ async fn a_histogram_of_too_many_steps_is_refused_however_its_range_is_given() {
     // what there is decides, not what is asked about
     assert_eq!(ask(NOW, NOW + 1_000, 1).await.unwrap().buckets.len(), 1);
     assert_eq!(ask(0, i64::MAX - 1, 2_000_000).await.unwrap().buckets.len(), 2);
+}
+
+#[tokio::test]
+async fn a_batch_of_too_many_rows_is_refused_before_it_is_decoded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // an empty row of the log is two bytes, an empty identity as well
+    for (field, most) in [(2_u8, 131_072), (1, 65_536)] {
+        for (count, code) in [(most + 1, Some(ErrorCode::TooLarge)), (most, None)] {
+            let payload = [field << 3 | 2, 0].repeat(count);
+            let unpacked_bytes = payload.len() as u64;
+            let zstd_payload = zstd::bulk::compress(&payload, 1).unwrap().into();
+            let seq = unpacked_bytes;
+            let batch = v1::Batch { node: "n".to_owned(), epoch: 1, seq, unpacked_bytes, zstd_payload };
+            let refused = store.append(&batch, NOW).await.err().map(|refused| refused.code);
+            assert_eq!(refused, code, "{count} of field {field}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 pub(crate) use filter::{Filter, Test, mask};
 
 use crate::rows::Chunk;
+use crate::segment::Segment;
 use crate::snapshot::{Emit, Snapshot, Stop};
 use crate::{ScanError, Table};
 
@@ -143,7 +144,7 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
     }
     if plan.order == Order::Any {
         let mut left = plan.limit;
-        each_batch(snapshot, plan, &mut |item| match item {
+        let mut take = |item: Result<RecordBatch, ScanError>| match item {
             Ok(batch) if batch.num_rows() == 0 => true,
             Ok(batch) => {
                 let batch = if batch.num_rows() > left { batch.slice(0, left) } else { batch };
@@ -151,20 +152,28 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
                 emit(plan.project(&batch)) && left > 0
             }
             Err(error) => emit(Err(error)),
-        });
+        };
+        sources(snapshot, plan).into_iter().all(|(source, _)| each_batch(snapshot, plan, source, &mut take));
         return;
     }
     let mut top = order::Top::new(plan.order, plan.limit);
-    let mut wanted = true;
-    each_batch(snapshot, plan, &mut |item| match item.and_then(|batch| top.push(batch)) {
-        Ok(()) => true,
-        Err(error) => {
-            wanted = emit(Err(error));
-            wanted
+    for (source, times) in sources(snapshot, plan) {
+        match top.is_better(times) {
+            Ok(true) => {}
+            // sources come best first: none of the rest can have a better row
+            Ok(false) => break,
+            Err(error) => {
+                emit(Err(error));
+                return;
+            }
         }
-    });
-    if !wanted {
-        return;
+        let mut take = |item: Result<RecordBatch, ScanError>| match item.and_then(|batch| top.push(batch)) {
+            Ok(()) => true,
+            Err(error) => emit(Err(error)),
+        };
+        if !each_batch(snapshot, plan, source, &mut take) {
+            return;
+        }
     }
     match top.finish() {
         Ok(Some(rows)) => {
@@ -184,35 +193,46 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
     }
 }
 
-/// Hands over the rows that match, source by source, as they lie.
-fn each_batch(snapshot: &Snapshot, plan: &Plan, take: Emit<'_>) {
-    for segment in snapshot.segments(plan.table) {
-        if plan.stop.is_set() {
-            return;
-        }
-        if !plan.overlaps(segment.times()) {
-            continue;
-        }
-        let mut going = true;
-        let read = snapshot.reader.scan(segment, plan, &mut |batch| {
-            going = take(plan.keep(&batch));
-            going
-        });
-        if let Err(error) = read {
-            going = take(Err(error));
-        }
-        if !going {
-            return;
-        }
+/// Where rows lie.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Segment(&'a Segment),
+    Chunk(&'a Chunk),
+}
+
+/// What can have rows, with its times: the best first if there is an order.
+fn sources<'a>(snapshot: &'a Snapshot, plan: &Plan) -> Vec<(Source<'a>, (i64, i64))> {
+    let segments = snapshot.segments(plan.table).iter();
+    let segments = segments.map(|segment| (Source::Segment(segment), segment.times()));
+    let chunks = snapshot.chunks(plan.table).iter();
+    let chunks = chunks.filter_map(|chunk| Some((Source::Chunk(chunk), chunk.times()?)));
+    let mut sources: Vec<_> = segments.chain(chunks).filter(|(_, times)| plan.overlaps(*times)).collect();
+    match plan.order {
+        Order::Any => {}
+        Order::NewestFirst => sources.sort_by_key(|(_, (_, newest))| std::cmp::Reverse(*newest)),
+        Order::OldestFirst => sources.sort_by_key(|(_, (oldest, _))| *oldest),
     }
-    for chunk in snapshot.chunks(plan.table) {
-        if !chunk.times().is_some_and(|times| plan.overlaps(times)) {
-            continue;
+    sources
+}
+
+/// Hands over the rows of a source that match, as they lie; false when nobody wants more.
+fn each_batch(snapshot: &Snapshot, plan: &Plan, source: Source<'_>, take: Emit<'_>) -> bool {
+    if plan.stop.is_set() {
+        return false;
+    }
+    match source {
+        Source::Segment(segment) => {
+            let mut going = true;
+            let read = snapshot.reader.scan(segment, plan, &mut |batch| {
+                going = take(plan.keep(&batch));
+                going
+            });
+            if let Err(error) = read {
+                going = take(Err(error));
+            }
+            going
         }
-        let batch = chunk_columns(chunk, &plan.read).and_then(|batch| plan.keep(&batch));
-        if !take(batch) {
-            return;
-        }
+        Source::Chunk(chunk) => take(chunk_columns(chunk, &plan.read).and_then(|batch| plan.keep(&batch))),
     }
 }
 

@@ -103,7 +103,7 @@ impl StoreScan {
         }
         let source = match &self.source {
             Source::Rows(ScanRequest { limit: None, .. }) | Source::Logs(LogRequest { limit: None, .. }) => {
-                let mut source = self.source.clone();
+                let mut source = self.by_keys().unwrap_or_else(|| self.source.clone());
                 match &mut source {
                     Source::Rows(request) => (request.order, request.limit) = (order, Some(limit)),
                     Source::Logs(request) => {
@@ -116,6 +116,20 @@ impl StoreScan {
         };
         let (snapshot, schema) = (self.snapshot.clone(), Arc::clone(&self.schema));
         Some(Self::new(self.table, snapshot, source, schema, true, self.reasons.clone()))
+    }
+
+    /// Lines of the log asked for so that bodies are read only of those that are in the answer.
+    fn by_keys(&self) -> Option<Source> {
+        match &self.source {
+            Source::Rows(ScanRequest { from_ns, to_ns, columns, equals, limit: None, .. })
+                if self.table == Table::Log && equals.iter().all(|(column, _)| column != "body") =>
+            {
+                let (from_ns, to_ns) = (*from_ns, *to_ns);
+                let (columns, equals) = (columns.clone(), equals.clone());
+                Some(Source::Logs(LogRequest { from_ns, to_ns, columns, equals, ..LogRequest::default() }))
+            }
+            _ => None,
+        }
     }
 
     /// What is asked, if it is about lines of the log and nothing is filtered after it.

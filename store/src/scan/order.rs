@@ -26,11 +26,30 @@ impl Top {
             self.held.push(batch);
         }
         if self.rows / 4 > self.limit.max(2_048) {
-            let best = self.best()?;
-            self.held = best.into_iter().collect();
-            self.rows = self.held.iter().map(RecordBatch::num_rows).sum();
+            self.trim()?;
         }
         Ok(())
+    }
+
+    fn trim(&mut self) -> Result<(), ScanError> {
+        self.held = self.best()?.into_iter().collect();
+        self.rows = self.held.iter().map(RecordBatch::num_rows).sum();
+        Ok(())
+    }
+
+    /// Whether a row between these times may be among the first.
+    pub(super) fn is_better(&mut self, (oldest, newest): (i64, i64)) -> Result<bool, ScanError> {
+        if self.rows < self.limit {
+            return Ok(true);
+        }
+        self.trim()?;
+        let last = self.held.last().and_then(|batch| batch.column_by_name("ts"));
+        let last =
+            last.and_then(|ts| ts.as_primitive_opt::<TimestampNanosecondType>()?.values().last().copied());
+        Ok(last.is_none_or(|last| match self.order {
+            Order::OldestFirst => oldest <= last,
+            Order::Any | Order::NewestFirst => newest >= last,
+        }))
     }
 
     pub(super) fn finish(self) -> Result<Option<RecordBatch>, ScanError> {

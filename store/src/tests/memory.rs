@@ -9,10 +9,13 @@ use futures::StreamExt as _;
 use proto::error::ErrorCode;
 use proto::v1;
 
-use super::fixture::{NOW, SECOND, batch, lines, newest, open};
+use super::damage::files;
+use super::fixture::{NOW, SECOND, batch, collect, identity, lines, newest, open};
 use crate::search::{self, HistogramPlan, Plan};
 use crate::snapshot::StopOnDrop;
-use crate::{HistogramBy, HistogramRequest, LogRequest, RequestError, RowStream, ScanRequest, Store, Table};
+use crate::{
+    HistogramBy, HistogramRequest, LogRequest, Order, RequestError, RowStream, ScanRequest, Store, Table,
+};
 
 /// Bytes of bodies that are held for one batch, at most; and how many rows there were.
 async fn most_held(mut rows: RowStream) -> (usize, usize) {
@@ -145,4 +148,55 @@ async fn a_batch_of_too_many_rows_is_refused_before_it_is_decoded() {
             assert_eq!(refused, code, "{count} of field {field}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_first_rows_of_an_order_are_found_without_reading_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut times = Vec::new();
+    for seq in 0..6_i64 {
+        // the times of segments and of the head overlap
+        let ts: Vec<i64> = (0..20).map(|at| NOW - (seq * 7 % 5) * 40 * SECOND - at * 3 * SECOND).collect();
+        let flow = |ts: &i64| v1::FlowRow { ts: ts.cast_unsigned(), ..v1::FlowRow::default() };
+        let flows = ts.iter().map(flow).collect();
+        let identities = vec![identity("shop", "cart")];
+        let payload = v1::Payload { identities, flows, ..v1::Payload::default() };
+        store.append(&batch("n", 1, seq.cast_unsigned(), &payload), NOW).await.unwrap();
+        times.extend(ts);
+        if seq < 5 {
+            store.seal(NOW).await.unwrap();
+        }
+    }
+    let ask = |order, limit| {
+        let request = ScanRequest { order, limit: Some(limit), ..ScanRequest::default() };
+        store.snapshot().scan(Table::Flow, request).unwrap()
+    };
+    for limit in [1, 7, 45, 500] {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            times.sort_unstable();
+            if order == Order::NewestFirst {
+                times.reverse();
+            }
+            let found: Vec<i64> =
+                collect(ask(order, limit)).await.iter().flat_map(crate::rows::times).copied().collect();
+            assert_eq!(found, times[..limit.min(times.len())], "{order:?} {limit}");
+        }
+    }
+    // the oldest segment cannot be read: who asks for the newest rows does not notice
+    let oldest = files(dir.path(), "data.parquet");
+    let segments = store.snapshot();
+    let segments = segments.segments(Table::Flow).iter();
+    let folder = segments.min_by_key(|segment| segment.times().1).unwrap().folder.clone();
+    let file = oldest.iter().find(|path| path.starts_with(&folder)).unwrap();
+    std::fs::write(file, b"gone").unwrap();
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    let ask = |order| {
+        let request = ScanRequest { order, limit: Some(3), ..ScanRequest::default() };
+        store.snapshot().scan(Table::Flow, request).unwrap()
+    };
+    assert!(ask(Order::NewestFirst).all(async |item| item.is_ok()).await);
+    assert!(ask(Order::OldestFirst).any(async |item| item.is_err()).await);
 }

@@ -1,6 +1,7 @@
 //! Equality on every column that can be compared: what a scan finds is what a look at each row finds, sealed or not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use arrow::compute::cast;
@@ -17,7 +18,7 @@ fn values(column: &ArrayRef) -> Vec<String> {
         DataType::Timestamp(..) => cast(column, &DataType::Int64).unwrap(),
         DataType::Dictionary(..) => cast(column, &DataType::Utf8).unwrap(),
         DataType::Int32 | DataType::Int64 | DataType::Float64 | DataType::Boolean | DataType::Utf8 => {
-            column.clone()
+            Arc::clone(column)
         }
         _ => return Vec::new(),
     };

@@ -173,8 +173,9 @@ fn what_cannot_be_read_now_is_kept_and_what_is_damaged_is_booked() {
 
 #[test]
 fn after_a_failed_sync_everything_unsynced_is_written_to_another_file() {
-    let dir = scratch();
-    let mut spool = open(dir.path(), 5);
+    let root = scratch();
+    let (dir, away) = (root.path().join("spool"), root.path().join("away"));
+    let mut spool = open(&dir, 5);
     let marked = |line: u64| {
         let position = Some(crate::logs::checkpoint::Position::Journal(line.to_string()));
         let mark = Mark { source: crate::logs::record::SourceKey::Journal, position };
@@ -186,12 +187,16 @@ fn after_a_failed_sync_everything_unsynced_is_written_to_another_file() {
     spool.append(&marked(3)).unwrap();
     spool.not_synced();
     assert!(spool.unsynced().1.is_empty());
-    assert_eq!(spool.append(&marked(4)).unwrap(), (6, 3));
+    // no other file can be made now
+    fs::rename(&dir, &away).unwrap();
+    spool.append(&marked(4)).unwrap_err();
+    fs::rename(&away, &dir).unwrap();
+    assert_eq!(spool.append(&marked(4)).unwrap(), (7, 3));
     let (file, ids) = spool.unsynced();
     file.sync_data().unwrap();
     let marks: Vec<_> = [2, 3, 4].into_iter().flat_map(|line| marked(line).marks).collect();
     assert_eq!(spool.synced(&ids), marks);
-    let all = [((5, 1), 1), ((6, 1), 2), ((6, 2), 3), ((6, 3), 4)];
+    let all = [((5, 1), 1), ((7, 1), 2), ((7, 2), 3), ((7, 3), 4)];
     let sent = |spool: &mut Spool| -> Vec<_> {
         std::iter::from_fn(|| spool.next("n"))
             .map(|batch| ((batch.epoch, batch.seq), batch.unpacked_bytes))
@@ -200,7 +205,7 @@ fn after_a_failed_sync_everything_unsynced_is_written_to_another_file() {
     assert_eq!(sent(&mut spool), all);
     drop(spool);
     // the old file no longer has them
-    let (mut spool, recovered) = Spool::open(dir.path(), MAX, 9).unwrap();
+    let (mut spool, recovered) = Spool::open(&dir, MAX, 9).unwrap();
     assert_eq!((recovered.lost_batches, recovered.is_new_epoch), (0, false));
     assert_eq!(sent(&mut spool), all);
 }

@@ -53,12 +53,18 @@ impl Spool {
 
     /// Cuts these records, the last ones of their file, off.
     fn withdraw(&mut self, records: &[(BatchId, Packed)]) {
+        let active = self.active_number();
         for (id, _) in records {
             let Some(place) = self.places.remove(id) else { continue };
             let Some(segment) = self.segments.get_mut(&place.segment) else { continue };
             segment.unacked = segment.unacked.saturating_sub(1);
-            let file = File::options().write(true).open(&segment.path);
-            match file.and_then(|file| file.set_len(place.offset.min(segment.bytes))) {
+            let length = place.offset.min(segment.bytes);
+            let cut = if place.segment == active {
+                self.active.set_len(length)
+            } else {
+                File::options().write(true).open(&segment.path).and_then(|file| file.set_len(length))
+            };
+            match cut {
                 Ok(()) => segment.bytes = segment.bytes.min(place.offset),
                 Err(error) => {
                     let path = segment.path.display();

@@ -138,26 +138,33 @@ fn is_secret_name(key: &str, is_assigned: bool) -> bool {
 }
 
 /// Words as a shell sees them, roughly: quotes hold together, and do not belong to the word where it begins with one.
+/// From a quote on that is never closed, an apostrophe, quotes are like other bytes.
 fn words(text: &[u8]) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = 0;
-    let mut quote = None;
-    for at in 0..=text.len() {
-        let byte = text.get(at).copied();
-        match (byte, quote) {
-            (Some(byte @ (b'"' | b'\'')), None) => quote = Some(byte),
-            (Some(byte), Some(open)) if byte == open => quote = None,
-            (Some(_), Some(_)) => {}
-            (Some(byte), None) if !byte.is_ascii_whitespace() && !b";|&()`".contains(&byte) => {}
-            (Some(_), None) | (None, _) => {
-                let word = text.get(start..at).unwrap_or_default();
+    let mut at = 0;
+    while at <= text.len() {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        match text.get(at) {
+            // what is escaped is part of the word
+            Some(b'\\') => at += 1,
+            Some(quote @ (b'"' | b'\'')) => at += memchr::memchr(*quote, rest).map_or(0, |length| length + 1),
+            Some(byte) if !byte.is_ascii_whitespace() && !b";|&()`".contains(byte) => {}
+            _ => {
+                let end = at.min(text.len());
+                let word = text.get(start..end).unwrap_or_default();
                 let lead = word.iter().take_while(|byte| b"\"'".contains(byte)).count();
                 if lead < word.len() {
-                    words.push(start + lead..at);
+                    words.push(start + lead..end);
                 }
-                start = at + 1;
+                start = end + 1;
             }
         }
+        at += 1;
+    }
+    // an escape at the very end
+    if start < text.len() {
+        words.push(start..text.len());
     }
     words
 }

@@ -170,6 +170,8 @@ fn secrets_of_a_program_are_hidden_wherever_it_stands() {
         (&["env", "DB_PASSWORD=a b", "PWD=/srv", "x=1", "app"], "env DB_PASSWORD=* PWD=/srv x=1 app"),
         (&["sh", "-c", "cd /x;mysql -psecret -uroot | wc"], "sh -c cd /x;mysql -p* -uroot | wc"),
         (&["sh", "-c", "mysql -p'my secret' -uroot"], "sh -c mysql -p* -uroot"),
+        (&["sh", "-c", "echo don't; mysql -psecret -uroot"], "sh -c echo don't; mysql -p* -uroot"),
+        (&["sh", "-c", "app --token a\\ b -v; mysql -pa\\"], "sh -c app --token * -v; mysql -p*"),
         (&["ssh", "host", "app --token \"a b\" -v"], "ssh host app --token \"* -v"),
         (&["redis-cli", "-a", "-s3cr3t", "ping"], "redis-cli -a * ping"),
         (&["docker", "login", "-u", "me", "-p", "secret", "host"], "docker login -u me -p * host"),

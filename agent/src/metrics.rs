@@ -31,7 +31,7 @@ pub struct AgentMetrics {
     pub windows: Family<ExtentLabels, Counter>,
     /// 1 for each part that is shed because the agent was over its budget.
     pub budget_shed: Family<PartLabels, Gauge>,
-    /// CPU time per second, programs included.
+    /// CPU time per second, programs included, log readers not.
     pub budget_used: Gauge<f64, std::sync::atomic::AtomicU64>,
     /// Panics of a probe that were caught.
     pub probe_panics: Family<ProbeLabels, Counter>,
@@ -92,7 +92,7 @@ impl AgentMetrics {
             ),
             budget_used: root.register_with_unit(
                 "budget_used",
-                "CPUs that the agent used in the last window, its programs in other processes included as estimated",
+                "CPUs that the agent used in the last window without its log readers, its programs in other processes included as estimated",
                 Unit::Other("cpus".into()),
                 Gauge::default(),
             ),

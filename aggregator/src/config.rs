@@ -129,7 +129,8 @@ pub struct QueryConfig {
     /// Seconds a query may take, waiting included; then it ends with `timeout`.
     #[schemars(range(min = 1, max = 300))]
     pub timeout_s: u32,
-    /// MiB that one query may hold before it spills to disk, and past that ends with `memory`; the profile's own when 0.
+    /// MiB that an SQL query's operators may hold before they spill to disk, and past that it ends with `memory`; the
+    /// profile's own when 0. Reading logs is bounded apart from it, to pieces of 32 MiB.
     pub memory_mib: u64,
     /// MiB of spill files of all queries together.
     pub spill_mib: u64,

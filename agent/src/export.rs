@@ -12,24 +12,11 @@ pub mod ledger;
 pub mod spool;
 pub mod writer;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::export::spool::Spool;
-
-/// Makes a directory that only its owner may look into, or makes one that is there so: it holds log lines.
-pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
 
 /// The spool as the writer and the client share it.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ impl Spool {
     /// When the directory cannot be used.
     pub fn open(dir: &Path, max_bytes: u64, now_ms: u64) -> Result<(Self, Recovered), SpoolError> {
         let open = |path: PathBuf| move |source| SpoolError::Open { path, source };
-        crate::export::private_dir(dir).map_err(open(dir.to_path_buf()))?;
+        daemon::private::directory(dir).map_err(open(dir.to_path_buf()))?;
         let mut recovered = Recovered::default();
         let mut segments = BTreeMap::new();
         let mut places = BTreeMap::new();

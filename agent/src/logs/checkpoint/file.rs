@@ -23,7 +23,7 @@ struct Document {
 
 pub(super) fn open(directory: &Path) -> Result<Checkpoints, CheckpointError> {
     let failed = |source| CheckpointError::Open { directory: directory.to_owned(), source };
-    crate::export::private_dir(directory).map_err(failed)?;
+    daemon::private::directory(directory).map_err(failed)?;
     let path = directory.join(FILE);
     let state = match fs::read(&path) {
         Ok(bytes) => match parse(&bytes) {

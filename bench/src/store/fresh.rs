@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use proto::v1;
 use proto::v1::aggregator_message::Kind as Answer;
 
-use super::ingest::{AckedStream, quantile};
+use super::ingest::{AckedStreams, quantile};
 use super::pack::batch_of;
 use super::server::Server;
 use crate::report::Report;
@@ -18,7 +18,7 @@ const EPOCH: u64 = 1 << 40;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(server: &Server, report: &mut Report) -> Result<()> {
-    let mut stream = AckedStream::open(server).await?;
+    let mut stream = AckedStreams::new(server);
     let (mut ack_ms, mut found_ms, mut at_once) = (Vec::new(), Vec::new(), 0_u64);
     for probe in 1..=PROBES {
         // about ten a second, on a server that does nothing else

@@ -10,10 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use proto::v1::agent_message::Kind;
 use proto::v1::aggregator_message::Kind as Answer;
 use proto::v1::ingest_client::IngestClient;
-use proto::v1::{AgentMessage, AggregatorMessage, Batch, Hello};
+use proto::v1::{AgentMessage, Batch, Hello};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 
 use super::pack::next_batch;
 use super::server::Server;
@@ -51,9 +50,9 @@ struct Sent {
     refused: u64,
 }
 
-/// Sends every batch over one stream, and again what was refused for a while.
+/// Sends every batch over its node's stream, and again what was refused for a while.
 async fn send(server: &Server, packed: &Path) -> Result<Sent> {
-    let mut stream = AckedStream::open(server).await?;
+    let mut streams = AckedStreams::new(server);
     let mut input = BufReader::with_capacity(1 << 20, File::open(packed)?);
     let mut waiting: BTreeMap<(u64, u64), (Batch, Instant)> = BTreeMap::new();
     let mut sent = Sent::default();
@@ -62,12 +61,12 @@ async fn send(server: &Server, packed: &Path) -> Result<Sent> {
             && let Some(batch) = next_batch(&mut input)?
         {
             waiting.insert((batch.epoch, batch.seq), (batch.clone(), Instant::now()));
-            stream.send(batch).await?;
+            streams.send(batch).await?;
         }
         if waiting.is_empty() {
             return Ok(sent);
         }
-        match stream.answer().await? {
+        match streams.answer().await? {
             Answer::Ack(ack) if ack.rejected_rows == 0 => {
                 let (_, at) = waiting.remove(&(ack.epoch, ack.seq)).context("an ack of nothing")?;
                 sent.ack_ms.push(at.elapsed().as_secs_f64() * 1e3);
@@ -80,38 +79,62 @@ async fn send(server: &Server, packed: &Path) -> Result<Sent> {
                 tokio::time::sleep(Duration::from_millis(refused.retry_after_ms)).await;
                 let (batch, _) =
                     waiting.get(&(refused.epoch, refused.seq)).context("a refusal of nothing")?;
-                stream.send(batch.clone()).await?;
+                streams.send(batch.clone()).await?;
             }
             Answer::Refused(refused) => bail!("refused {}: {}", refused.code, refused.detail),
         }
     }
 }
 
-/// A stream of batches to the aggregator, and its answers.
-pub(super) struct AckedStream {
-    sender: mpsc::Sender<AgentMessage>,
-    answers: Streaming<AggregatorMessage>,
+/// A stream for each node that batches come from, as agents have them; their answers in one queue.
+pub(super) struct AckedStreams {
+    endpoint: String,
+    streams: BTreeMap<String, mpsc::Sender<AgentMessage>>,
+    answers: (mpsc::Sender<Result<Answer>>, mpsc::Receiver<Result<Answer>>),
 }
 
-impl AckedStream {
-    pub(super) async fn open(server: &Server) -> Result<Self> {
-        let mut client =
-            IngestClient::connect(server.ingest.clone()).await.context("connect to the aggregator")?;
-        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-        let hello =
-            Hello { node: "bench".to_owned(), wire_version: proto::WIRE_VERSION, ..Default::default() };
-        sender.send(AgentMessage { kind: Some(Kind::Hello(hello)) }).await?;
-        let answers = client.stream(ReceiverStream::new(receiver)).await?.into_inner();
-        Ok(Self { sender, answers })
+impl AckedStreams {
+    pub(super) fn new(server: &Server) -> Self {
+        let endpoint = server.ingest.clone();
+        Self { endpoint, streams: BTreeMap::new(), answers: mpsc::channel(IN_FLIGHT) }
     }
 
-    pub(super) async fn send(&self, batch: Batch) -> Result<()> {
-        Ok(self.sender.send(AgentMessage { kind: Some(Kind::Batch(batch)) }).await?)
+    pub(super) async fn send(&mut self, batch: Batch) -> Result<()> {
+        if !self.streams.contains_key(&batch.node) {
+            let stream = self.greet(&batch.node).await?;
+            self.streams.insert(batch.node.clone(), stream);
+        }
+        let stream = self.streams.get(&batch.node).context("a stream that was just opened")?;
+        Ok(stream.send(AgentMessage { kind: Some(Kind::Batch(batch)) }).await?)
+    }
+
+    async fn greet(&self, node: &str) -> Result<mpsc::Sender<AgentMessage>> {
+        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+        let hello = Hello { node: node.to_owned(), wire_version: proto::WIRE_VERSION, ..Default::default() };
+        sender.send(AgentMessage { kind: Some(Kind::Hello(hello)) }).await?;
+        // a connection of its own, as every agent has
+        let endpoint = self.endpoint.clone();
+        let mut client = IngestClient::connect(endpoint).await.context("connect to the aggregator")?;
+        let mut told = client.stream(ReceiverStream::new(receiver)).await?.into_inner();
+        let answers = self.answers.0.clone();
+        tokio::spawn(async move {
+            loop {
+                let answer = match told.message().await {
+                    Ok(Some(message)) => message.kind.context("an answer of no kind"),
+                    Ok(None) => return,
+                    Err(status) => Err(status.into()),
+                };
+                let is_over = answer.is_err();
+                if answers.send(answer).await.is_err() || is_over {
+                    return;
+                }
+            }
+        });
+        Ok(sender)
     }
 
     pub(super) async fn answer(&mut self) -> Result<Answer> {
-        let message = self.answers.message().await?.context("the aggregator closed the stream")?;
-        message.kind.context("an answer of no kind")
+        self.answers.1.recv().await.context("the aggregator closed the streams")?
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows into batches as an agent sends them: one zstd frame of at most 1 MiB of payload, (node, epoch, seq).
 //!
 //! Written to a file before the clock starts: `u32 node length, node, u64 epoch, u64 seq, u64 unpacked, u32 length,
-//! frame`. One stream carries the batches of all nodes, and an ack names no node: each node has an epoch of its own.
+//! frame`. The answers of all nodes' streams are read as one, and an ack names no node: each node has an epoch of its own.
 
 use std::collections::BTreeMap;
 use std::fs::File;

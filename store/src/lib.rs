@@ -11,6 +11,7 @@
 
 mod batch;
 mod catalog;
+mod civil;
 mod compact;
 mod dedupe;
 mod disk;

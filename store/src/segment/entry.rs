@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Table;
+use crate::civil::date;
 
 /// The last file of a segment to be written.
 pub(crate) const META: &str = "meta.json";
@@ -91,28 +92,14 @@ pub(crate) fn day_folder(table: Table, ts: i64) -> PathBuf {
     hour_folder(table, ts).with_file_name("day")
 }
 
-/// The civil date of a day since 1970 (Hinnant's algorithm).
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{date, hour_folder};
+    use super::hour_folder;
     use crate::Table;
 
     #[test]
     fn an_hour_has_its_folder() {
         let folder = hour_folder(Table::Log, 1_795_262_400_000_000_000);
         assert_eq!(folder.to_str(), Some("seg/default/log/2026-11-21/12"));
-        assert_eq!((date(0), date(-1), date(11_016)), ((1970, 1, 1), (1969, 12, 31), (2000, 2, 29)));
     }
 }

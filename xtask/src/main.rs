@@ -9,11 +9,13 @@ mod bench;
 mod bpf;
 mod ci;
 mod clock;
+mod cluster;
 mod codegen;
 mod docs;
 mod eval;
 mod fuzz;
 mod http;
+mod image;
 mod kernels;
 mod lint;
 mod out;
@@ -56,6 +58,10 @@ enum Verb {
     Codegen,
     /// Load every probe and run its tests on other kernels, in emulated machines.
     Kernels(kernels::Args),
+    /// A real Kubernetes on this machine, with Wake in it: up, test, down.
+    Cluster(cluster::Args),
+    /// Images of both programs, without a Docker daemon.
+    Image(image::Args),
     /// Run the fuzz targets of every decoder for some seconds each; needs nightly and cargo-fuzz.
     Fuzz(fuzz::Args),
     /// Judge recorded cases and score the answers.
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&args),
         Verb::Codegen => codegen::main(),
         Verb::Kernels(args) => kernels::main(&args),
+        Verb::Cluster(args) => cluster::main(&args),
+        Verb::Image(args) => image::main(&args),
         Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Eval(args) => eval::main(&args),
         Verb::Bpf(args) => bpf::main(&args),

@@ -1,0 +1,75 @@
+//! Wake in a real Kubernetes, with real workloads. `cargo xtask cluster test` starts it.
+//!
+//! Tests run one after the other, in the order of the table: the last ones stop daemons, upgrade and uninstall. Each
+//! failing one is named and the run goes on, so that one run shows all that is wrong.
+
+mod api;
+mod identity;
+mod lab;
+mod logs;
+mod traffic;
+mod workloads;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::lab::Lab;
+
+/// A test, and why it cannot run in somebody else's cluster, if so.
+struct Test {
+    name: &'static str,
+    run: fn(&Lab),
+    only_own: Option<&'static str>,
+}
+
+const fn test(name: &'static str, run: fn(&Lab)) -> Test {
+    Test { name, run, only_own: None }
+}
+
+const TESTS: &[Test] = &[
+    test("every_node_has_an_agent_whose_probes_run", identity::every_node_has_an_agent_whose_probes_run),
+    test("every_signal_names_the_pod", identity::every_signal_names_the_pod),
+    test("a_pod_of_two_seconds_is_named", identity::a_pod_of_two_seconds_is_named),
+    test(
+        "oom_and_crashes_are_seen_in_their_containers",
+        identity::oom_and_crashes_are_seen_in_their_containers,
+    ),
+    test("no_row_comes_from_both_agents", identity::no_row_comes_from_both_agents),
+    test("a_service_is_resolved_to_its_backends", traffic::a_service_is_resolved_to_its_backends),
+    test("no_log_line_is_lost_over_rotations", logs::no_log_line_is_lost_over_rotations),
+];
+
+fn main() -> ExitCode {
+    let lab = Lab::find();
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
+    workloads::start(&lab);
+    let (mut failed, mut left_out) = (Vec::new(), Vec::new());
+    for test in TESTS.iter().filter(|test| chosen(test.name)) {
+        if let (Some(reason), None) = (test.only_own, &lab.own) {
+            left_out.push(format!("{}: {reason}", test.name));
+            continue;
+        }
+        let began = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(|| (test.run)(&lab))).is_ok();
+        println!(
+            "{} {} ({:.1} s)",
+            if passed { "ok    " } else { "FAILED" },
+            test.name,
+            began.elapsed().as_secs_f64()
+        );
+        if !passed {
+            failed.push(test.name);
+        }
+    }
+    for reason in &left_out {
+        println!("could not run here: {reason}");
+    }
+    workloads::remove(&lab);
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {}", failed.join(", "));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,69 @@
+//! Ends the cluster, or, for the tests, one daemon of it.
+
+use anyhow::{Result, bail};
+use rustix::process::Signal;
+
+use super::settings::{Node, State};
+use super::{cgroups, daemon, needs, network, programs};
+use crate::{clock, out};
+
+pub(super) fn main() -> Result<()> {
+    needs::check()?;
+    let began = clock::now();
+    all()?;
+    out::note(&format!("the cluster is down ({:.1} s)", began.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Everything but the logs: processes, cgroups, namespaces, bridge. Mounts go with their namespace.
+pub(super) fn all() -> Result<()> {
+    cgroups::remove()?;
+    network::remove();
+    Ok(())
+}
+
+/// What to do to a daemon.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Act {
+    /// SIGKILL, and wait for its end.
+    Kill,
+    /// SIGTERM, and wait for its end.
+    Stop,
+    /// SIGSTOP: its connections hang.
+    Freeze,
+    /// SIGCONT.
+    Thaw,
+    /// Start it as it was started first.
+    Start,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DaemonArgs {
+    act: Act,
+    /// The node's number; the control plane is in 1.
+    node: u8,
+    /// E.g. kube-apiserver, kubelet, containerd.
+    name: String,
+}
+
+pub(super) fn daemon(args: &DaemonArgs) -> Result<()> {
+    let state = State::find()?;
+    let node = Node { number: args.node };
+    let name = node.name();
+    match args.act {
+        Act::Kill => daemon::signal(&state, &name, &args.name, Signal::KILL),
+        Act::Stop => daemon::signal(&state, &name, &args.name, Signal::TERM),
+        Act::Freeze => daemon::signal(&state, &name, &args.name, Signal::STOP),
+        Act::Thaw => daemon::signal(&state, &name, &args.name, Signal::CONT),
+        Act::Start => {
+            if !state.node(&name).is_dir() {
+                bail!("{name} is not up");
+            }
+            daemon::start_again(&state, &name, &args.name)?;
+            if args.name == super::control_plane::APISERVER {
+                super::control_plane::wait_api(&state, &programs::find()?, &node)?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `cluster test`: a cluster, Wake in it, and the tests of `tests/cluster`, against this cluster or a person's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::programs::Programs;
+use super::settings::{Node, REGISTRY, State};
+use super::{chart, down, needs, programs, up, wait, wake};
+use crate::{out, run, tree};
+
+/// The whole run, cluster and all.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A cluster of yours, by its kubeconfig context, in which Wake is installed with images that it can pull and the
+    /// tests' image (`--image`) is there too. Nothing of it is stopped.
+    #[arg(long)]
+    context: Option<String>,
+    /// The image of the tests' pods: a shell, curl, httpd and awk.
+    #[arg(long, default_value_t = format!("{REGISTRY}/tools:1"))]
+    image: String,
+    /// Values for the chart in a cluster of yours.
+    #[arg(long, value_name = "FILE")]
+    values: Option<PathBuf>,
+    /// Use the cluster that `up` started, and leave it running.
+    #[arg(long)]
+    keep: bool,
+    /// Only tests whose name holds one of these.
+    tests: Vec<String>,
+}
+
+impl Args {
+    /// As `ci` calls it.
+    pub(crate) fn in_ci() -> Self {
+        Self {
+            context: None,
+            image: format!("{REGISTRY}/tools:1"),
+            values: None,
+            keep: false,
+            tests: Vec::new(),
+        }
+    }
+}
+
+/// Why this machine can run no cluster of its own, if so.
+pub(crate) fn lacking() -> Option<String> {
+    needs::lacking().or_else(programs::lacking)
+}
+
+pub(crate) fn main(args: &Args) -> Result<()> {
+    wait::catch_signals()?;
+    if let Some(context) = &args.context {
+        return elsewhere(args, context);
+    }
+    if args.keep {
+        let (state, programs) = (State::find()?, programs::find()?);
+        return tests(args, &programs, &wake::values(&state)?, Some(&state));
+    }
+    let result = here(args);
+    let removed = down::all();
+    result.and(removed)
+}
+
+/// As `main`, but where no cluster can run that is said and is no failure.
+pub(crate) fn in_ci() -> Result<()> {
+    if let Some(reason) = lacking() {
+        out::note(&format!("could not run here: {reason}"));
+        return Ok(());
+    }
+    main(&Args::in_ci())
+}
+
+fn here(args: &Args) -> Result<()> {
+    let (state, programs) = up::cluster(2)?;
+    chart::check(&programs)?;
+    let nodes = Node::all(2);
+    wake::load(&state, &nodes)?;
+    wake::install(&state, &programs, nodes.first().context("there is a node")?)?;
+    tests(args, &programs, &wake::values(&state)?, Some(&state))
+}
+
+fn elsewhere(args: &Args, context: &str) -> Result<()> {
+    let programs = programs::find()?;
+    let Some(values) = &args.values else {
+        bail!("--context needs --values FILE, with which Wake was installed there, and --image");
+    };
+    tests(args, &programs, values, None).with_context(|| format!("in {context}"))
+}
+
+fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -> Result<()> {
+    out::step("building tests/cluster");
+    let mut cargo = run::clean("cargo");
+    run::check(cargo.current_dir(tree::root()).args(["build", "--locked", "-p", "cluster-tests"]))?;
+    out::step("tests/cluster");
+    let mut command = Command::new(tree::target().join("debug/cluster-tests"));
+    command.args(&args.tests).env("WAKE_TEST_KUBECTL", programs.kube("kubectl"));
+    command.env("WAKE_TEST_HELM", programs.helm()).env("WAKE_TEST_CHART", chart::dir());
+    command.env("WAKE_TEST_VALUES", values).env("WAKE_TEST_IMAGE", &args.image);
+    if let Some(state) = own {
+        let xtask = std::env::current_exe().context("find xtask")?;
+        command.env("KUBECONFIG", state.kubeconfig());
+        command.env("WAKE_TEST_AUDIT", state.audit()).env("WAKE_TEST_XTASK", xtask);
+    }
+    if let Some(context) = &args.context {
+        command.env("WAKE_TEST_CONTEXT", context);
+    }
+    run::check_within(&mut command, PATIENCE)
+}

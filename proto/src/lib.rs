@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod histogram;
+pub mod kube;
 
 /// Messages and rows of wire version 1, generated from `proto/wake/v1/`.
 #[allow(

@@ -4,6 +4,7 @@
 //! Pure: the same batch, time and limits give the same rows, which is what replay relies on.
 
 mod gate;
+mod resolved;
 
 use std::sync::Arc;
 
@@ -77,21 +78,57 @@ pub(crate) fn key(batch: &v1::Batch) -> Result<BatchKey, Refused> {
     Ok(BatchKey { node: Arc::from(batch.node.as_str()), epoch: batch.epoch, seq: batch.seq })
 }
 
+/// What is known beside a batch when it comes in; what it answers is written down with the batch.
+pub(crate) type Resolve<'a> = &'a dyn Fn(&v1::Payload) -> Option<v1::Resolved>;
+
+/// As the store keeps it.
+pub(crate) struct Resolver(pub(crate) Box<dyn Fn(&v1::Payload) -> Option<v1::Resolved> + Send + Sync>);
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Resolver")
+    }
+}
+
+/// Where a batch comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum Arrival<'a> {
+    /// Its sender: nobody has said yet what is known beside it.
+    Sender(Option<Resolve<'a>>),
+    /// The log: what was known then is in it.
+    Log,
+}
+
 /// Unpacks a batch and checks each of its rows.
 ///
 /// # Errors
 /// If the batch as a whole cannot be understood; bad rows alone do not sink it.
 pub(crate) fn admit(
     key: BatchKey,
-    zstd_payload: Bytes,
-    unpacked_bytes: u64,
+    mut zstd_payload: Bytes,
+    mut unpacked_bytes: u64,
     now_ns: i64,
     limits: &Limits,
+    from: Arrival<'_>,
 ) -> Result<Admitted, Refused> {
-    let payload = unpack(&zstd_payload, unpacked_bytes)?;
+    let more = if matches!(from, Arrival::Log) { resolved::MAX_BYTES } else { 0 };
+    let most = proto::MAX_PAYLOAD_BYTES + more;
+    let payload = unpack(&zstd_payload, unpacked_bytes, most)?;
     check_counts(&payload)?;
-    let payload =
+    let mut payload =
         v1::Payload::decode(payload).map_err(|error| Refused::invalid(format!("payload: {error}")))?;
+    if let Arrival::Sender(resolve) = from {
+        if payload.resolved.is_some() {
+            return Err(Refused::invalid(String::from("payload: resolved is not the sender's to say")));
+        }
+        if let Some(frame) = resolve.and_then(|resolve| resolved::frame(&payload, resolve)) {
+            let resolved::Frame { bytes, unpacked, resolved } = frame;
+            zstd_payload = [zstd_payload.as_ref(), &bytes].concat().into();
+            unpacked_bytes += unpacked;
+            payload.resolved = Some(resolved);
+        }
+    }
+    resolved::join(&mut payload);
     let v1::Payload {
         identities,
         logs,
@@ -103,6 +140,7 @@ pub(crate) fn admit(
         block,
         processes,
         losses,
+        resolved: _,
     } = payload;
     let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
     check_sizes(&identities)?;
@@ -141,9 +179,9 @@ pub(crate) fn admit(
     })
 }
 
-fn unpack(zstd_payload: &[u8], unpacked_bytes: u64) -> Result<Bytes, Refused> {
-    if unpacked_bytes > proto::MAX_PAYLOAD_BYTES {
-        let detail = format!("unpacked_bytes: {unpacked_bytes}, more than {}", proto::MAX_PAYLOAD_BYTES);
+fn unpack(zstd_payload: &[u8], unpacked_bytes: u64, most: u64) -> Result<Bytes, Refused> {
+    if unpacked_bytes > most {
+        let detail = format!("unpacked_bytes: {unpacked_bytes}, more than {most}");
         return Err(Refused { code: ErrorCode::TooLarge, detail, retry_after_ms: 0 });
     }
     let capacity = usize::try_from(unpacked_bytes).unwrap_or(usize::MAX);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::batch::admit;
+use crate::batch::{Arrival, admit};
 use crate::dedupe::BatchKey;
 use crate::segment::{BodyFile, Sketch};
 use crate::{Limits, catalog, wal};
@@ -38,7 +38,8 @@ pub fn ingest_batch(data: &[u8]) {
     };
     let key = BatchKey { node: Arc::from("node"), epoch: 1, seq: 1 };
     let limits = Limits::small();
-    let Ok(admitted) = admit(key, Bytes::from(packed), unpacked_bytes, NOW_NS, &limits) else { return };
+    let from = if *kind < 128 { Arrival::Log } else { Arrival::Sender(None) };
+    let Ok(admitted) = admit(key, Bytes::from(packed), unpacked_bytes, NOW_NS, &limits, from) else { return };
     let rows = admitted.logs.iter().map(crate::rows::LogRows::len).sum::<usize>() as u64;
     let rows = rows + admitted.tables.iter().map(|(_, rows)| rows.rows() as u64).sum::<u64>();
     let places = admitted.places.unsigned_abs();

@@ -188,8 +188,14 @@ fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
         }
         seen.insert(&record.key, record.now_ns);
         let (lsn, admitted_ns, key) = (record.lsn, record.now_ns, record.key.clone());
-        let admitted =
-            batch::admit(record.key, record.zstd_payload, record.unpacked_bytes, admitted_ns, &shared.limits);
+        let admitted = batch::admit(
+            record.key,
+            record.zstd_payload,
+            record.unpacked_bytes,
+            admitted_ns,
+            &shared.limits,
+            batch::Arrival::Log,
+        );
         let admitted = match admitted.and_then(|admitted| covered::leave_out(admitted, lsn, &covered)) {
             Ok(admitted) => admitted,
             Err(refused) => {

@@ -247,8 +247,14 @@ fn chunk_columns(chunk: &Chunk, read: &SchemaRef) -> Result<RecordBatch, ScanErr
 pub(crate) fn project_by_name(batch: &RecordBatch, schema: &Schema) -> Result<RecordBatch, ScanError> {
     let mut columns = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        let column = batch.column_by_name(field.name());
-        let column = column.ok_or_else(|| ScanError::UnknownColumn(field.name().clone()))?;
+        let Some(column) = batch.column_by_name(field.name()) else {
+            // a segment of before the column was added
+            if field.is_nullable() {
+                columns.push(arrow::array::new_null_array(field.data_type(), batch.num_rows()));
+                continue;
+            }
+            return Err(ScanError::UnknownColumn(field.name().clone()));
+        };
         columns.push(match column.data_type() == field.data_type() {
             true => Arc::clone(column),
             // what a file keeps coarser than a scan yields it

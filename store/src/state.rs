@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use proto::error::ErrorCode;
 use tokio::sync::{Notify, watch};
 
-use crate::batch::Admitted;
+use crate::batch::{Admitted, Resolver};
 use crate::catalog::Manifest;
 use crate::compact::Unreadable;
 use crate::dedupe::{BatchKey, Dedupe};
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) sync_times: SyncCounts,
     /// The caller's clock, for measuring.
     pub(crate) stopwatch: OnceLock<Stopwatch>,
+    /// What the caller knows beside a batch.
+    pub(crate) resolver: OnceLock<Resolver>,
     /// The last position that is searchable.
     pub(crate) rows: watch::Sender<i64>,
     /// Something reached its size and wants `maintain`.
@@ -126,6 +128,7 @@ impl Shared {
             counts: Counts::default(),
             sync_times: SyncCounts::default(),
             stopwatch: OnceLock::new(),
+            resolver: OnceLock::new(),
             rows,
             due: Notify::new(),
             running: Mutex::new(()),

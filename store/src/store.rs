@@ -118,7 +118,10 @@ impl Store {
             let task_shared = Arc::clone(&shared);
             let work = move || {
                 let _permit = permit;
-                match batch::admit(task_key.clone(), payload, unpacked, now_ns, &limits) {
+                let resolver = task_shared.resolver.get();
+                let resolve = resolver.map(|resolver| &*resolver.0 as batch::Resolve<'_>);
+                let from = batch::Arrival::Sender(resolve);
+                match batch::admit(task_key.clone(), payload, unpacked, now_ns, &limits, from) {
                     Err(refused) => task_shared.complete(&task_key, Err(refused)),
                     Ok(admitted) => {
                         let sent = jobs.map(|jobs| jobs.send(Job(Box::new(admitted))).is_ok());
@@ -153,6 +156,15 @@ impl Store {
     pub fn measure_with(&self, clock: impl Fn() -> Duration + Send + Sync + 'static) {
         // a second clock would only measure the same
         drop(self.shared.stopwatch.set(Stopwatch(Box::new(clock))));
+    }
+
+    /// Gives the store what is asked about each new batch before it is written down: the names that its sender did not
+    /// know. The answer is kept with the batch, so that a replay gives the same rows. Once.
+    pub fn resolve_with(
+        &self,
+        resolver: impl Fn(&v1::Payload) -> Option<v1::Resolved> + Send + Sync + 'static,
+    ) {
+        drop(self.shared.resolver.set(batch::Resolver(Box::new(resolver))));
     }
 
     /// How the store stands.

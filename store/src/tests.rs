@@ -12,5 +12,6 @@ mod full;
 mod kept;
 mod memory;
 mod model;
+mod resolved;
 mod search;
 mod templates;

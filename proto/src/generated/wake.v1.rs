@@ -436,6 +436,428 @@ pub mod ingest_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRequest {
+    /// host.name, the same as in Hello
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// what the agent's own config says, '' mostly
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub boot_id: ::prost::alloc::string::String,
+    /// 1
+    #[prost(uint32, tag = "4")]
+    pub wire_version: u32,
+    /// NodeUpdate.version of the last update that was taken in, '' without one
+    #[prost(string, tag = "5")]
+    pub known: ::prost::alloc::string::String,
+}
+/// A snapshot comes in one or several updates: the first has `snapshot`, the last `complete`. Then come changes, each
+/// `complete`. Every update is taken in as a whole.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeUpdate {
+    /// names the state after this update; '' before a snapshot is complete
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// what was known before is void
+    #[prost(bool, tag = "2")]
+    pub snapshot: bool,
+    #[prost(bool, tag = "3")]
+    pub complete: bool,
+    /// new or changed, whole
+    #[prost(message, repeated, tag = "4")]
+    pub pods: ::prost::alloc::vec::Vec<KubePod>,
+    /// uids of pods that are no longer there
+    #[prost(string, repeated, tag = "5")]
+    pub gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// where it changed, whole
+    #[prost(message, optional, tag = "6")]
+    pub node: ::core::option::Option<KubeNode>,
+    /// pods of this node beyond the bounds
+    #[prost(uint64, tag = "7")]
+    pub left_out: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KubeNode {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    /// topology.kubernetes.io/zone
+    #[prost(string, tag = "2")]
+    pub zone: ::prost::alloc::string::String,
+    /// of this node
+    #[prost(string, repeated, tag = "3")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// CIDRs of ClusterIPs, and addresses of load balancers as /32 or /128
+    #[prost(string, repeated, tag = "4")]
+    pub service_ranges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// the range of node ports, 0 where there is none
+    #[prost(uint32, tag = "5")]
+    pub node_port_first: u32,
+    #[prost(uint32, tag = "6")]
+    pub node_port_last: u32,
+    /// of the whole cluster, by the aggregator's config
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub settings: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// whether Kubernetes has a node of this name
+    #[prost(bool, tag = "8")]
+    pub known: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KubePod {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub namespace: ::prost::alloc::string::String,
+    /// the topmost owner's name; the pod's own where it has none
+    #[prost(string, tag = "4")]
+    pub workload: ::prost::alloc::string::String,
+    /// deployment | stateful_set | daemon_set | job | cron_job | replica_set | pod | static_pod | a custom kind in snake case
+    #[prost(string, tag = "5")]
+    pub workload_kind: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "6")]
+    pub containers: ::prost::alloc::vec::Vec<KubeContainer>,
+    #[prost(bool, tag = "7")]
+    pub host_network: bool,
+    #[prost(bool, tag = "8")]
+    pub host_pid: bool,
+    /// none for a pod of the host's network
+    #[prost(string, repeated, tag = "9")]
+    pub ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of a static pod: its uid in cgroup and log paths
+    #[prost(string, tag = "10")]
+    pub config_hash: ::prost::alloc::string::String,
+    /// those of the allow-list
+    #[prost(btree_map = "string, string", tag = "11")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// annotations with the prefix wake.dev/, without it: logs, logs.multiline, logs.parse, ...
+    #[prost(btree_map = "string, string", tag = "12")]
+    pub settings: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(fixed64, tag = "13")]
+    pub created_ns: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KubeContainer {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// the runtime's id without its scheme, '' before it has started
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// '' for an ordinary one | init | ephemeral
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod nodes_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct NodesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl NodesClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> NodesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> NodesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            NodesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::NodeUpdate>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/wake.v1.Nodes/Watch");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("wake.v1.Nodes", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod nodes_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with NodesServer.
+    #[async_trait]
+    pub trait Nodes: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::NodeUpdate, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct NodesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> NodesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for NodesServer<T>
+    where
+        T: Nodes,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/wake.v1.Nodes/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: Nodes>(pub Arc<T>);
+                    impl<
+                        T: Nodes,
+                    > tonic::server::ServerStreamingService<super::WatchRequest>
+                    for WatchSvc<T> {
+                        type Response = super::NodeUpdate;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Nodes>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for NodesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "wake.v1.Nodes";
+    impl<T> tonic::server::NamedService for NodesServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Payload {
     #[prost(message, repeated, tag = "1")]
@@ -458,6 +880,81 @@ pub struct Payload {
     pub processes: ::prost::alloc::vec::Vec<ProcessRow>,
     #[prost(message, repeated, tag = "10")]
     pub losses: ::prost::alloc::vec::Vec<LossRow>,
+    #[prost(message, optional, tag = "13")]
+    pub resolved: ::core::option::Option<Resolved>,
+}
+/// What the aggregator knew when the batch came in: it adds this to the batch before it writes it down, so that a
+/// replay gives the same rows. An agent sends none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Resolved {
+    #[prost(message, repeated, tag = "1")]
+    pub peers: ::prost::alloc::vec::Vec<Peer>,
+    #[prost(message, repeated, tag = "2")]
+    pub completions: ::prost::alloc::vec::Vec<Completion>,
+}
+/// The other end of some of the batch's flows. A field that is not empty here wins.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Peer {
+    /// places among the batch's flows
+    #[prost(uint32, repeated, tag = "1")]
+    pub flows: ::prost::alloc::vec::Vec<u32>,
+    /// pod | service | node | kube_apiserver | external | unknown
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub workload: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub workload_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub zone: ::prost::alloc::string::String,
+    /// namespace/name would repeat: the name, its namespace is the peer's
+    #[prost(string, tag = "8")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub node: ::prost::alloc::string::String,
+    /// who found the real end, where the agent did not
+    #[prost(string, tag = "10")]
+    pub nat_source: ::prost::alloc::string::String,
+    /// the real end, where these flows name what was asked for
+    #[prost(message, optional, tag = "11")]
+    pub real: ::core::option::Option<Real>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Real {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+/// What is missing in one of the batch's identities. A field that is not empty here is set where the identity's is empty.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Completion {
+    /// its place among the batch's identities
+    #[prost(uint32, tag = "1")]
+    pub identity: u32,
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub namespace: ::prost::alloc::string::String,
+    /// wins: the agent's own is pod/<uid>
+    #[prost(string, tag = "5")]
+    pub workload: ::prost::alloc::string::String,
+    /// wins
+    #[prost(string, tag = "6")]
+    pub workload_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub pod: ::prost::alloc::string::String,
+    /// wins: the agent's own is the runtime's id
+    #[prost(string, tag = "8")]
+    pub container: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub labels: ::prost::alloc::string::String,
 }
 /// Who a row is about; the same on every signal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -471,17 +968,17 @@ pub struct Identity {
     /// '' outside Kubernetes
     #[prost(string, tag = "4")]
     pub namespace: ::prost::alloc::string::String,
-    /// systemd unit, container, cgroup path, host/<comm> or file/<path>
+    /// a pod's topmost owner; systemd unit, container, cgroup path, host/<comm> or file/<path>
     #[prost(string, tag = "5")]
     pub workload: ::prost::alloc::string::String,
-    /// systemd_unit | container | cgroup | host_process | file
+    /// as KubePod; systemd_unit | container | cgroup | host_process | file
     #[prost(string, tag = "6")]
     pub workload_kind: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub pod: ::prost::alloc::string::String,
     #[prost(string, tag = "8")]
     pub pod_uid: ::prost::alloc::string::String,
-    /// container id or name
+    /// its name; the runtime's id where no name is known
     #[prost(string, tag = "9")]
     pub container: ::prost::alloc::string::String,
     /// inode of the cgroup2 directory; 0 where there is none
@@ -489,6 +986,12 @@ pub struct Identity {
     pub cgroup_id: u64,
     #[prost(string, tag = "11")]
     pub boot_id: ::prost::alloc::string::String,
+    /// 'app=cart,tier=web', sorted by key; those of the allow-list
+    #[prost(string, tag = "12")]
+    pub labels: ::prost::alloc::string::String,
+    /// the runtime's id
+    #[prost(string, tag = "13")]
+    pub container_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LogRow {
@@ -589,6 +1092,28 @@ pub struct FlowRow {
     pub opened_ts: ::core::option::Option<u64>,
     #[prost(fixed64, optional, tag = "25")]
     pub closed_ts: ::core::option::Option<u64>,
+    /// what the client asked for, where peer_address is the real end behind it
+    #[prost(string, tag = "26")]
+    pub asked_address: ::prost::alloc::string::String,
+    /// 0 where asked_address is ''
+    #[prost(uint32, tag = "27")]
+    pub asked_port: u32,
+    /// conntrack | conntrack_share | conntrack_none | endpoint
+    #[prost(string, tag = "28")]
+    pub nat_source: ::prost::alloc::string::String,
+    /// pod | service | node | kube_apiserver | external | dns | loopback | unknown
+    #[prost(string, tag = "29")]
+    pub peer_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "30")]
+    pub peer_workload_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "31")]
+    pub peer_pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "32")]
+    pub peer_zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "33")]
+    pub peer_service: ::prost::alloc::string::String,
+    #[prost(string, tag = "34")]
+    pub peer_node: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropRow {

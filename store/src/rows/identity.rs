@@ -1,4 +1,4 @@
-//! Identity columns: the same eleven on every table, as dictionaries.
+//! Identity columns: the same on every table, as dictionaries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, StringArra
 use arrow::datatypes::Int32Type;
 use proto::v1::Identity;
 
-/// The string columns of an identity in table order; `cgroup_id` stands between the last two.
-const STRINGS: [fn(&Identity) -> &str; 10] = [
+/// The string columns of an identity in table order; `cgroup_id` stands after the first nine.
+const STRINGS: [fn(&Identity) -> &str; 12] = [
     |identity| &identity.cluster,
     |identity| &identity.node,
     |identity| &identity.zone,
@@ -19,6 +19,8 @@ const STRINGS: [fn(&Identity) -> &str; 10] = [
     |identity| &identity.pod_uid,
     |identity| &identity.container,
     |identity| &identity.boot_id,
+    |identity| &identity.labels,
+    |identity| &identity.container_id,
 ];
 const NAMESPACE: usize = 3;
 const BEFORE_CGROUP: usize = 9;
@@ -36,7 +38,7 @@ pub(crate) fn identity_columns(identities: &[&Identity], rows: &[u32]) -> Vec<Ar
     columns
 }
 
-/// One identity column by its position among the eleven.
+/// One identity column by its position among them.
 pub(crate) fn identity_column(identities: &[&Identity], rows: &[u32], position: usize) -> ArrayRef {
     if position == BEFORE_CGROUP {
         return cgroup_column(identities, rows);

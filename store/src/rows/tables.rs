@@ -67,6 +67,15 @@ impl Convert for v1::FlowRow {
             .long(|row| row.closes)
             .times(|row| row.opened_ts.unwrap_or(0))
             .times(|row| row.closed_ts.unwrap_or(0))
+            .text(|row| &row.asked_address)
+            .some_int(|row| (row.asked_port != 0).then(|| i32::try_from(row.asked_port).unwrap_or(i32::MAX)))
+            .word(|row| &row.nat_source)
+            .word(|row| &row.peer_kind)
+            .word(|row| &row.peer_workload_kind)
+            .word(|row| &row.peer_pod)
+            .word(|row| &row.peer_zone)
+            .word(|row| &row.peer_service)
+            .word(|row| &row.peer_node)
             .finish())
     }
 }

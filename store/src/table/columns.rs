@@ -54,7 +54,7 @@ const WINDOW: Column = required("window_s", 2, Kind::I32);
 const LSN: Column = required("lsn", 15, Kind::I64);
 
 /// Who a row is about; the same on every table.
-pub(crate) const IDENTITY: [Column; 11] = [
+pub(crate) const IDENTITY: [Column; 13] = [
     column("cluster", 3, Kind::Dictionary),
     column("node", 4, Kind::Dictionary),
     column("zone", 5, Kind::Dictionary),
@@ -66,6 +66,8 @@ pub(crate) const IDENTITY: [Column; 11] = [
     column("container", 11, Kind::Dictionary),
     column("cgroup_id", 12, Kind::I64),
     column("boot_id", 13, Kind::Dictionary),
+    column("labels", 14, Kind::Dictionary),
+    column("container_id", 16, Kind::Dictionary),
 ];
 
 const LOG: [Column; 9] = [
@@ -80,7 +82,7 @@ const LOG: [Column; 9] = [
     required("attributes", 28, Kind::StringMap),
 ];
 
-const FLOW: [Column; 22] = [
+const FLOW: [Column; 31] = [
     column("role", 20, Kind::Dictionary),
     column("protocol", 21, Kind::Dictionary),
     column("peer_address", 22, Kind::Text),
@@ -103,6 +105,15 @@ const FLOW: [Column; 22] = [
     required("closes", 39, Kind::I64),
     column("opened_ts", 40, Kind::Time),
     column("closed_ts", 41, Kind::Time),
+    column("asked_address", 42, Kind::Text),
+    column("asked_port", 43, Kind::I32),
+    column("nat_source", 44, Kind::Dictionary),
+    column("peer_kind", 45, Kind::Dictionary),
+    column("peer_workload_kind", 46, Kind::Dictionary),
+    column("peer_pod", 47, Kind::Dictionary),
+    column("peer_zone", 48, Kind::Dictionary),
+    column("peer_service", 49, Kind::Dictionary),
+    column("peer_node", 50, Kind::Dictionary),
 ];
 
 const DROP: [Column; 4] = [

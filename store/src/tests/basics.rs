@@ -167,6 +167,7 @@ pub(crate) fn everything(now: i64) -> v1::Payload {
             arguments: vec!["ls".to_owned(), "-l".to_owned()],
             ..v1::ProcessRow::default()
         }],
+        resolved: None,
         losses: vec![v1::LossRow { ts, signal: "log".to_owned(), count: 1, ..v1::LossRow::default() }],
     }
 }

@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Limits, Retention, Table};
 
+pub use self::kubernetes::{Enabled, Kubernetes};
+
 mod defaults;
+mod kubernetes;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +36,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// What a query may use.
     pub query: QueryConfig,
+    /// What is watched of Kubernetes, for names of pods and peers.
+    pub kubernetes: Kubernetes,
 }
 
 /// What agents send.
@@ -161,6 +166,7 @@ impl daemon::config::Config for Config {
         if self.data_dir.as_os_str().is_empty() {
             problems.push(ConfigError::new("data_dir", "is empty"));
         }
+        problems.extend(self.kubernetes.problems());
         let StoreConfig { disk_drop_percent, disk_refuse_percent, retention_mib, .. } = &self.store;
         if disk_drop_percent > disk_refuse_percent {
             problems.push(ConfigError::new("store.disk_drop_percent", "is above store.disk_refuse_percent"));

@@ -16,6 +16,7 @@ use daemon::shutdown::Token;
 use futures::Stream;
 use proto::error::ErrorCode;
 use proto::v1::ingest_server::{Ingest, IngestServer};
+use proto::v1::nodes_server::NodesServer;
 use proto::v1::{AgentMessage, AggregatorMessage};
 use store::Store;
 use tokio::net::TcpListener;
@@ -26,6 +27,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::ingest::agents::Agents;
+use crate::kube::NodesService;
 use crate::metrics::IngestMetrics;
 
 /// The largest message: a batch of `MAX_PAYLOAD_BYTES` that zstd could not shrink, and its frame.
@@ -47,6 +49,8 @@ pub(crate) struct Context {
     /// Appends go on when their stream ends: what was received whole is stored, and a repeat is recognised.
     pub(crate) tasks: TaskTracker,
     pub(crate) token: Arc<Token>,
+    /// Names for the agents.
+    pub(crate) nodes: NodesService,
 }
 
 /// Serves agents until the token's phase begins; returns when what was in flight is stored.
@@ -56,6 +60,7 @@ pub(crate) struct Context {
 pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(), tonic::transport::Error> {
     let service = IngestServer::new(Service(context.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let stopped = context.token.stopped();
+    let nodes = NodesServer::new(context.nodes.clone()).max_decoding_message_size(4 << 10);
     let served = Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
@@ -63,6 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(),
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .add_service(service)
+        .add_service(nodes)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
         .await;
     context.tasks.close();

@@ -13,6 +13,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ingest;
+mod kube;
 mod metrics;
 pub mod query;
 pub mod reference;
@@ -38,7 +39,8 @@ pub use api::document as openapi;
 use crate::api::{Api, Late};
 use crate::config::Config;
 use crate::ingest::agents::Agents;
-use crate::metrics::{IngestMetrics, QueryMetrics, ScheduleMetrics};
+use crate::kube::Kube;
+use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
 
 /// What the aggregator takes from its process.
@@ -122,6 +124,7 @@ impl Aggregator {
         let agents = Arc::new(Agents::new(config.ingest.max_agents as usize));
         metrics::register_store(&registry, Arc::clone(&store), Arc::clone(&agents), query.clone());
 
+        let kube = kubernetes(&config, &store, &root, &clock, &shutdown).await?;
         let context = ingest::Context {
             store: Arc::clone(&store),
             agents: Arc::clone(&agents),
@@ -131,6 +134,7 @@ impl Aggregator {
             bytes: Arc::new(Semaphore::new(config.ingest_kib())),
             tasks: TaskTracker::new(),
             token: Arc::new(shutdown.register(Phase::Intake, "ingest")),
+            nodes: kube::NodesService::new(kube.clone(), config.ingest.max_agents as usize),
         };
         tokio::spawn(or_stop("ingest", ingest::serve(ingest, context), shutdown.clone()));
         let token = shutdown.register(Phase::Buffers, "schedule");
@@ -146,6 +150,23 @@ impl Aggregator {
         health.ready("store");
         Ok(())
     }
+}
+
+/// Watches the cluster, if it is to be watched; then every batch that comes in gets the names that are known.
+async fn kubernetes(
+    config: &Config,
+    store: &Store,
+    root: &Registry,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Arc<Kube>>> {
+    let Some(client) = kube::connect(&config.kubernetes).await? else { return Ok(None) };
+    let kube = Kube::new(config.kubernetes.clone(), client, KubeMetrics::register(root), clock.clone());
+    let known = Arc::clone(&kube);
+    store.resolve_with(move |payload| known.resolve(payload));
+    let token = shutdown.register(Phase::Buffers, "kube");
+    tokio::spawn(kube::watch(Arc::clone(&kube), token));
+    Ok(Some(kube))
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {

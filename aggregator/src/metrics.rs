@@ -2,6 +2,7 @@
 //!
 //! The store's own numbers are read at each scrape (`metrics/store.rs`).
 
+mod kube;
 mod store;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use proto::error::ErrorCode;
 
+pub(crate) use self::kube::KubeMetrics;
 pub(crate) use self::store::{described as described_store, register as register_store};
 
 /// What every name begins with.

@@ -4,7 +4,7 @@ use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use store::Table;
 
-use crate::metrics::{IngestMetrics, QueryMetrics, ScheduleMetrics, described_store};
+use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics, described_store};
 
 /// Every metric.
 pub fn metrics() -> String {
@@ -13,6 +13,7 @@ pub fn metrics() -> String {
     drop(IngestMetrics::register(&root, &Clock::system()));
     drop(QueryMetrics::register(&root));
     drop(ScheduleMetrics::register(&root));
+    drop(KubeMetrics::register(&root));
     let mut described = registry.describe();
     described.extend(described_store());
     described.sort_by(|left, right| left.name.cmp(&right.name));

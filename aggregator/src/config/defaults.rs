@@ -17,6 +17,7 @@ impl Default for Config {
             api: Api::default(),
             store: StoreConfig::default(),
             query: QueryConfig::default(),
+            kubernetes: super::Kubernetes::default(),
         }
     }
 }

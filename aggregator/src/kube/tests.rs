@@ -1,0 +1,1 @@
+//! What is kept of the cluster, and the names that it gives.

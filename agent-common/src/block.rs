@@ -72,6 +72,4 @@ pub const FIELDS: &[Field] = &[
     optional("OFF_BLKCG_CGROUP", &[("blkcg", "css.cgroup")], 8, SUBMITTER),
     optional("OFF_CGROUP_ROOT", &[("cgroup", "root")], 8, SUBMITTER),
     optional("OFF_HIERARCHY", &[("cgroup_root", "hierarchy_id")], 4, SUBMITTER),
-    required("OFF_KN", &[("cgroup", "kn")], 8),
-    required("OFF_KN_ID", &[("kernfs_node", "id")], 8),
 ];

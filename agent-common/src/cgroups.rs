@@ -34,6 +34,4 @@ crate::plain!(Event, 528, { kind: u32, path_len: u32, id: u64, path: [u8; PATH_L
 pub const FIELDS: &[Field] = &[
     required("OFF_CGROUP_ROOT", &[("cgroup", "root")], 8),
     required("OFF_HIERARCHY", &[("cgroup_root", "hierarchy_id")], 4),
-    required("OFF_KN", &[("cgroup", "kn")], 8),
-    required("OFF_KN_ID", &[("kernfs_node", "id")], 8),
 ];

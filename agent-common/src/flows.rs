@@ -198,7 +198,7 @@ pub const LAYOUT: u64 = fold(&[
 ]);
 
 /// The kernel's fields that the state, reset, retransmit and drop programs read.
-pub const FIELDS: [Field; 18] = [
+pub const FIELDS: [Field; 16] = [
     required("SK_FAMILY", &[("sock", "__sk_common.skc_family")], 2),
     required("SK_STATE", &[("sock", "__sk_common.skc_state")], 1),
     required("SK_PEER_PORT", &[("sock", "__sk_common.skc_dport")], 2),
@@ -210,8 +210,6 @@ pub const FIELDS: [Field; 18] = [
     optional("SK_PROTOCOL", &[("sock", "sk_protocol")], 2, "sk_protocol: kernel < 5.6"),
     // before 5.15 a union that is the pointer itself, or has a mark in its low bits
     optional("SK_CGROUP", &[("sock", "sk_cgrp_data")], 0, "cgroup_of_socket"),
-    optional("CGROUP_NODE", &[("cgroup", "kn")], 8, "cgroup_of_socket"),
-    optional("NODE_ID", &[("kernfs_node", "id")], 8, "cgroup_of_socket"),
     optional("TCP_SRTT", &[("tcp_sock", "srtt_us")], 4, "rtt_at_close"),
     optional("TCP_RETRANSMITS", &[("tcp_sock", "total_retrans")], 4, "retransmitted_segments"),
     required("SKB_SOCKET", &[("sk_buff", "sk")], 8),

@@ -7,6 +7,7 @@ pub mod fields;
 pub mod flows;
 pub mod histogram;
 pub mod lost;
+pub mod node;
 pub mod plain;
 pub mod process;
 pub mod sched;

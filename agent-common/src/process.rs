@@ -166,7 +166,6 @@ pub const FIELDS: &[Field] = &[
     required("OFF_EXIT_CODE", &[("task_struct", "exit_code")], 4),
     required("OFF_SIGNAL", &[("task_struct", "signal")], 8),
     required("OFF_RUNTIME", &[("task_struct", "se.sum_exec_runtime")], 8),
-    required("OFF_CGROUPS", &[("task_struct", "cgroups")], 8),
     required("OFF_MM", &[("task_struct", "mm")], 8),
     required("OFF_ARG_START", &[("mm_struct", "arg_start")], 8),
     required("OFF_ARG_END", &[("mm_struct", "arg_end")], 8),
@@ -174,9 +173,6 @@ pub const FIELDS: &[Field] = &[
     required("OFF_DEAD_RUNTIME", &[("signal_struct", "sum_sched_runtime")], 8),
     required("OFF_MAXRSS", &[("signal_struct", "maxrss")], 8),
     required("OFF_FILENAME", &[("linux_binprm", "filename")], 8),
-    required("OFF_DFL_CGRP", &[("css_set", "dfl_cgrp")], 8),
-    required("OFF_KN", &[("cgroup", "kn")], 8),
-    required("OFF_KN_ID", &[("kernfs_node", "id")], 8),
 ];
 
 #[cfg(test)]

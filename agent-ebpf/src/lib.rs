@@ -5,6 +5,7 @@
 
 pub mod lost;
 pub mod memory;
+pub mod node;
 pub mod workload;
 
 /// Ends every object: its licence, the hash of its shared structs, and the panic handler that nothing calls.

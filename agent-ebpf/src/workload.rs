@@ -13,8 +13,9 @@ use aya_ebpf::maps::{Array, HashMap};
 use core::ptr::{read_volatile, write_volatile};
 
 use crate::memory::{Offset, absent, read};
+use crate::node::{MACHINE_CGROUP, is_part};
 
-/// Id of the root cgroup.
+/// Id of the node's root cgroup.
 #[unsafe(no_mangle)]
 pub static ROOT_CGROUP: Global<u64> = Global::new(0);
 /// `task_struct.group_leader`
@@ -36,7 +37,13 @@ static WORKLOAD_SLOTS: Array<Slot> = Array::with_max_entries(SLOTS, 0);
 pub fn current_workload() -> u64 {
     // SAFETY: a helper without arguments.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    if cgroup != ROOT_CGROUP.load() { cgroup } else { current_host() }
+    if is_root(cgroup) { current_host() } else { cgroup }
+}
+
+/// Whether the tasks of this cgroup are known by their names.
+#[inline(always)]
+pub fn is_root(cgroup: u64) -> bool {
+    cgroup == ROOT_CGROUP.load() || (is_part() && cgroup == MACHINE_CGROUP.load())
 }
 
 /// The key of the current task's process by its name.
@@ -90,7 +97,7 @@ fn end_name(comm: &mut [u8; COMM_LEN]) {
 /// The owner of any task in this cgroup.
 #[inline(always)]
 pub fn task_workload(task: u64, cgroup: u64) -> u64 {
-    if cgroup != ROOT_CGROUP.load() { cgroup } else { task_host(task) }
+    if is_root(cgroup) { task_host(task) } else { cgroup }
 }
 
 /// The current process has, or is about to get, another name, or ends.

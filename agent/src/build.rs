@@ -23,7 +23,7 @@ use crate::export::spool::SpoolError;
 use crate::export::writer::{QUEUE_ITEMS, Writer};
 use crate::files::addresses::Addresses;
 use crate::identity::Identities;
-use crate::identity::walk::mounts;
+use crate::kernel::mounts::mounts;
 use crate::logs::checkpoint::CheckpointError;
 use crate::logs::reader::Logs;
 use crate::logs::redact::{BuildRulesError, Rules};
@@ -113,7 +113,7 @@ impl Agent {
         health.not_ready("probes", "being attached");
 
         let mounts = std::fs::read_to_string(proc.join("self/mountinfo"))
-            .map(|text| mounts(&text))
+            .map(|text| mounts(&text, config.node.cgroup_root.as_deref()))
             .unwrap_or_default();
         let node = node_name(&config, &proc);
         let root_id = mounts.cgroup2.as_deref().and_then(inode).unwrap_or(0);

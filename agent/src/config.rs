@@ -55,6 +55,13 @@ pub struct NodeConfig {
     pub cluster: String,
     /// The zone's name; empty where there is none.
     pub zone: String,
+    /// Where the node's cgroups are mounted, e.g. `/host/sys/fs/cgroup`, or a directory of cgroup2 that is the node's root.
+    /// Without it the highest that are mounted here. Below the hierarchy's root (several nodes on one kernel, as in kind)
+    /// the agent tells only what runs below it.
+    pub cgroup_root: Option<PathBuf>,
+    /// Whether this agent also tells what belongs to no node: tasks in the machine's root cgroup, as the kernel's own, and
+    /// dropped packets without a socket. One agent of a kernel should. Without it: where the node has the kernel for itself.
+    pub host_owner: Option<bool>,
 }
 
 /// The window.
@@ -245,6 +252,8 @@ impl AgentConfig {
                 .filter(|(_, enabled)| !enabled)
                 .map(|(name, _)| (*name).to_owned())
                 .collect(),
+            cgroup_root: self.node.cgroup_root.clone(),
+            host_owner: self.node.host_owner,
             attach_cgroup: flows.cgroup.clone(),
             max_connections: flows.max_connections,
             max_map_entries: None,

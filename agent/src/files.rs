@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use proto::v1;
 
 use crate::identity::name::is_nested;
-use crate::identity::walk::Mounts;
+use crate::kernel::mounts::Mounts;
 use crate::window::sample::{CgroupEvent, Owner};
 use cgroup::{Budget, Files};
 use host::HostTasks;

@@ -45,7 +45,7 @@ pub fn kernel_records(data: &[u8]) {
                 decode::process::end(&sample);
             }
         }
-        1 => drop(decode::cgroups::event(bytes)),
+        1 => drop(decode::cgroups::event(bytes, u32::from(bytes.first().copied().unwrap_or(0)) % 8)),
         2 => {
             let Some(now) = record::<Conn>(bytes) else { return };
             let before = record::<Conn>(before).map(|before| decode::flows::ConnRead::from(&before));

@@ -14,8 +14,11 @@ pub mod hosts;
 pub mod load;
 pub mod losses;
 pub mod memory;
+pub mod mounts;
+pub mod node;
 mod offsets;
 pub mod table;
+pub mod view;
 pub mod wait;
 
 use std::path::PathBuf;
@@ -26,10 +29,14 @@ use std::sync::Arc;
 pub struct KernelFeatures {
     /// e.g. `6.12.0`
     pub release: String,
-    /// Mount point of the cgroup2 hierarchy, e.g. `/sys/fs/cgroup` or `/sys/fs/cgroup/unified`.
+    /// The node's root in cgroup2, mostly the hierarchy's, e.g. `/sys/fs/cgroup` or `/sys/fs/cgroup/unified`.
     pub cgroup2: Option<PathBuf>,
-    /// Inode of that mount's root: the id of the root cgroup.
+    /// Its inode: the id of the cgroup.
     pub root_cgroup_id: u64,
+    /// What belongs to the node.
+    pub node: node::Node,
+    /// Whose paths stand in `/proc`.
+    pub view: view::NodeView,
     /// Whether `/sys/kernel/btf/vmlinux` can be read.
     pub has_btf: bool,
     /// Its types; dropped by the composition root once everything is attached (6 MiB).
@@ -69,6 +76,10 @@ pub struct Settings {
     pub syscall_latency_full: bool,
     /// Probe names that are switched off.
     pub disabled: Vec<String>,
+    /// The node's cgroups, where they are not the highest that are mounted.
+    pub cgroup_root: Option<PathBuf>,
+    /// Whether what belongs to no node is told by this agent; `None`: where the node has the kernel for itself.
+    pub host_owner: Option<bool>,
     /// Attach cgroup programs here instead of at the root (tests).
     pub attach_cgroup: Option<PathBuf>,
     /// Largest number of live connections.
@@ -85,6 +96,8 @@ impl Default for Settings {
             window_seconds: 10,
             syscall_latency_full: false,
             disabled: Vec::new(),
+            cgroup_root: None,
+            host_owner: None,
             attach_cgroup: None,
             max_connections: 65_536,
             max_map_entries: None,

@@ -9,7 +9,7 @@
 //! let rules = Rules::build(&config.logs.redact)?;                 // also for process arguments
 //! let checkpoints = Checkpoints::open(&state_dir.join("checkpoints"))?;
 //! for record in spool.records() { checkpoints.commit(&record.marks); }   // before the reader starts
-//! let mut reader = Logs::build(config.logs, Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id }).spawn()?;
+//! let mut reader = Logs::build(config.logs, Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id, view }).spawn()?;
 //! while let Some(chunk) = reader.next().await { .. }              // or `reader.try_next()`
 //! ```
 //!

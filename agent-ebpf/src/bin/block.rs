@@ -10,7 +10,8 @@ use agent_common::histogram::{BUCKETS, bucket};
 use agent_common::lost;
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{Offset, absent, add, add32, has, read};
-use agent_ebpf::workload::{ROOT_CGROUP, current_workload};
+use agent_ebpf::node::{cgroup_id, is_cgroup_ours, is_current_ours};
+use agent_ebpf::workload::{current_workload, is_root};
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::{btf_tracepoint, map};
@@ -27,7 +28,7 @@ macro_rules! offsets {
 
 offsets! {
     OFF_RQ_FLAGS OFF_RQ_LEN OFF_RQ_BIO OFF_RQ_DISK OFF_RQ_QUEUE OFF_QUEUE_DISK OFF_DISK_MAJOR OFF_DISK_MINOR
-    OFF_BIO_BLKG OFF_BLKG_BLKCG OFF_BLKCG_CGROUP OFF_CGROUP_ROOT OFF_HIERARCHY OFF_KN OFF_KN_ID
+    OFF_BIO_BLKG OFF_BLKG_BLKCG OFF_BLKCG_CGROUP OFF_CGROUP_ROOT OFF_HIERARCHY
 }
 
 #[map]
@@ -62,7 +63,8 @@ fn block_complete(context: BtfTracePointContext) -> i32 {
 fn issued(request: u64) {
     const OPERATION: u32 = 0xff;
     let operation = read::<u32>(request, &OFF_RQ_FLAGS).unwrap_or(0) & OPERATION;
-    let key = StatsKey { workload: owner(request), device: device(request), operation };
+    let Some(workload) = owner(request) else { return };
+    let key = StatsKey { workload, device: device(request), operation };
     let flight = InFlight {
         // SAFETY: a helper without arguments.
         issued_ns: unsafe { bpf_ktime_get_ns() },
@@ -88,13 +90,17 @@ fn device(request: u64) -> u32 {
     major << 20 | (minor & 0xf_ffff)
 }
 
-/// Who wrote the data; in the root cgroup, or where the controller is on cgroup v1, who issues the request.
+/// Who wrote the data; in the root cgroup, or where the controller is on cgroup v1, who issues the request. `None`:
+/// another node.
 #[inline(always)]
-fn owner(request: u64) -> u64 {
-    match bio_cgroup(request) {
-        Some(id) if id != ROOT_CGROUP.load() => id,
-        _ => current_workload(),
+fn owner(request: u64) -> Option<u64> {
+    if let Some(cgroup) = bio_cgroup(request)
+        && let Some(id) = cgroup_id(cgroup)
+        && !is_root(id)
+    {
+        return is_cgroup_ours(cgroup).then_some(id);
     }
+    is_current_ours().then(current_workload)
 }
 
 #[inline(always)]
@@ -107,8 +113,7 @@ fn bio_cgroup(request: u64) -> Option<u64> {
     if read::<u32>(root, &OFF_HIERARCHY)? != 0 {
         return None;
     }
-    let node: u64 = read(cgroup, &OFF_KN)?;
-    read(node, &OFF_KN_ID)
+    Some(cgroup)
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The life of cgroups: which directory has which id and path, before its first process runs.
 //!
 //! Hooks: raw tracepoints `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_attach_task`; the path is an argument. Only the
-//! cgroup2 hierarchy (number 0). Every record wakes the reader: identity comes before all else. Kernel: 5.10.
+//! cgroup2 hierarchy (number 0), and of that only the node's part. Every record wakes the reader: identity comes before all else. Kernel: 5.10.
 #![no_std]
 #![no_main]
 
@@ -9,6 +9,7 @@ use agent_common::cgroups::{ATTACHED, Event, MADE, PATH_LEN, REMOVED, RING_BYTES
 use agent_common::lost;
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{Offset, absent, read};
+use agent_ebpf::node::{cgroup_id, is_cgroup_ours};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::{map, raw_tracepoint};
 use aya_ebpf::maps::RingBuf;
@@ -19,10 +20,6 @@ use aya_log_ebpf::debug;
 static OFF_CGROUP_ROOT: Offset = absent();
 #[unsafe(no_mangle)]
 static OFF_HIERARCHY: Offset = absent();
-#[unsafe(no_mangle)]
-static OFF_KN: Offset = absent();
-#[unsafe(no_mangle)]
-static OFF_KN_ID: Offset = absent();
 
 #[map]
 static IDENTITY: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -54,9 +51,10 @@ fn tell(context: &RawTracePointContext, kind: u32) {
         Some(_) => return,
         None => return lose(lost::READ_FAILED, 1),
     }
-    let Some(id) = read::<u64>(cgroup, &OFF_KN).and_then(|node| read::<u64>(node, &OFF_KN_ID)) else {
-        return lose(lost::READ_FAILED, 1);
-    };
+    if !is_cgroup_ours(cgroup) {
+        return;
+    }
+    let Some(id) = cgroup_id(cgroup) else { return lose(lost::READ_FAILED, 1) };
     debug!(context, "cgroup {} event {}", id, kind);
     let Some(mut record) = IDENTITY.reserve::<Event>(0) else { return lose(lost::RING_FULL, 1) };
     let event = record.as_mut_ptr();

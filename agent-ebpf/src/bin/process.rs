@@ -16,6 +16,7 @@ use agent_common::process::{
 use agent_common::workload::COMM_LEN;
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{Offset, absent, field, read};
+use agent_ebpf::node::{cgroup_id, is_current_ours, is_part, is_task_ours, task_cgroup};
 use agent_ebpf::workload::{OFF_COMM, OFF_GROUP_LEADER, current_workload, task_workload};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_NOEXIST;
@@ -38,8 +39,8 @@ macro_rules! offsets {
 }
 
 offsets! {
-    OFF_PID OFF_TGID OFF_START OFF_REAL_PARENT OFF_EXIT_CODE OFF_SIGNAL OFF_RUNTIME OFF_CGROUPS OFF_MM OFF_ARG_START
-    OFF_ARG_END OFF_LIVE OFF_DEAD_RUNTIME OFF_MAXRSS OFF_FILENAME OFF_DFL_CGRP OFF_KN OFF_KN_ID
+    OFF_PID OFF_TGID OFF_START OFF_REAL_PARENT OFF_EXIT_CODE OFF_SIGNAL OFF_RUNTIME OFF_MM OFF_ARG_START OFF_ARG_END
+    OFF_LIVE OFF_DEAD_RUNTIME OFF_MAXRSS OFF_FILENAME
 }
 
 /// 1 where `mark_victim` gives the victim's task (6.8), else its number.
@@ -61,7 +62,8 @@ fn process_fork(context: BtfTracePointContext) -> i32 {
     let child: *const u8 = context.arg(1);
     // SAFETY: the tracepoint's arguments.
     let (pid, tid): (u32, u32) = unsafe { (field(child, &OFF_TGID), field(child, &OFF_PID)) };
-    if pid != tid {
+    // the child may begin in another cgroup than its parent's
+    if pid != tid || !is_task_ours(child as u64) {
         return 0;
     }
     let parent = (bpf_get_current_pid_tgid() >> 32) as u32;
@@ -95,6 +97,9 @@ fn process_fork(context: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(context: BtfTracePointContext) -> i32 {
+    if !is_current_ours() {
+        return 0;
+    }
     let (task, program): (*const u8, *const u8) = (context.arg(0), context.arg(2));
     let Some(process) = known(task, KIND_OLD) else { return 0 };
     // SAFETY: a map's value; the tracepoint's arguments; helpers write no more than the sizes given.
@@ -182,6 +187,12 @@ fn process_exit(context: BtfTracePointContext) -> i32 {
     if !last {
         return 0;
     }
+    if !is_current_ours() {
+        // begun here and moved to another node
+        // SAFETY: the tracepoint's argument.
+        _ = PROCESSES.remove(unsafe { field::<u32>(task, &OFF_TGID) });
+        return 0;
+    }
     let Some(process) = known(task, KIND_OLD) else { return 0 };
     // SAFETY: a map's value; as above.
     let pid = unsafe {
@@ -243,6 +254,9 @@ fn process_oom(context: BtfTracePointContext) -> i32 {
             record.workload = (*process).workload;
             record.comm = (*process).comm;
         }
+    } else if is_part() {
+        // another node's, or one of ours that is older than the agent: its end tells the signal
+        return 0;
     }
     send((&raw const record).cast(), size_of::<Signal>() as u64);
     0
@@ -251,11 +265,10 @@ fn process_oom(context: BtfTracePointContext) -> i32 {
 /// A signal to any task; its owner is found by its own cgroup.
 #[inline(always)]
 fn tell(task: u64, event: u32, signal: u32, sender: u32) {
-    let cgroup = read::<u64>(task, &OFF_CGROUPS)
-        .and_then(|set| read::<u64>(set, &OFF_DFL_CGRP))
-        .and_then(|group| read::<u64>(group, &OFF_KN))
-        .and_then(|node| read::<u64>(node, &OFF_KN_ID))
-        .unwrap_or(0);
+    if !is_task_ours(task) {
+        return;
+    }
+    let cgroup = task_cgroup(task).and_then(cgroup_id).unwrap_or(0);
     let leader = read::<u64>(task, &OFF_GROUP_LEADER).unwrap_or(0);
     let mut record = Signal {
         event,

@@ -11,6 +11,7 @@ use agent_common::lost;
 use agent_common::sched::{LAYOUT, MAX_OWNERS, RunQueue, WAKES, Wake};
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{Offset, absent, field, has};
+use agent_ebpf::node::is_current_ours;
 use agent_ebpf::workload::current_workload;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_NOEXIST;
@@ -136,6 +137,9 @@ fn taken(tid: u32) -> Option<u64> {
 /// Books the current task's way off the CPU, and the delay with which it came onto it.
 #[inline(always)]
 fn book(runnable: bool, delay: u32) {
+    if !is_current_ours() {
+        return;
+    }
     let owner = current_workload();
     let mut found = RUN_QUEUES.get_ptr_mut(owner);
     if found.is_none() {

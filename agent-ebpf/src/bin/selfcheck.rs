@@ -4,8 +4,10 @@
 #![no_std]
 #![no_main]
 
+use agent_common::node::MAX_LEVELS;
 use agent_common::selfcheck::SelfCheck;
 use agent_ebpf::memory::{Offset, absent, read};
+use agent_ebpf::node::{OFF_LEVEL, ancestor_id, cgroup_id, task_cgroup};
 use agent_ebpf::workload::{OFF_COMM, OFF_GROUP_LEADER};
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task};
 use aya_ebpf::macros::{map, raw_tracepoint};
@@ -16,15 +18,6 @@ use aya_ebpf::programs::RawTracePointContext;
 static OFF_TGID: Offset = absent();
 #[unsafe(no_mangle)]
 static OFF_START: Offset = absent();
-#[unsafe(no_mangle)]
-static OFF_CGROUPS: Offset = absent();
-#[unsafe(no_mangle)]
-static OFF_DFL_CGRP: Offset = absent();
-#[unsafe(no_mangle)]
-static OFF_KN: Offset = absent();
-#[unsafe(no_mangle)]
-static OFF_KN_ID: Offset = absent();
-
 #[map]
 static SEEN: Array<SelfCheck> = Array::with_max_entries(1, 0);
 
@@ -32,26 +25,28 @@ static SEEN: Array<SelfCheck> = Array::with_max_entries(1, 0);
 fn selfcheck(_: RawTracePointContext) -> i32 {
     // SAFETY: helpers without arguments.
     let (task, cgroup) = unsafe { (bpf_get_current_task(), bpf_get_current_cgroup_id()) };
+    let Some(seen) = SEEN.get_ptr_mut(0) else { return 0 };
     let Some(leader) = read::<u64>(task, &OFF_GROUP_LEADER) else { return 0 };
-    let seen = SelfCheck {
-        tgid: read(task, &OFF_TGID).unwrap_or(0),
-        ran: 1,
-        start_boot_ns: read(leader, &OFF_START).unwrap_or(0),
-        comm: read(leader, &OFF_COMM).unwrap_or([0; 16]),
-        cgroup_by_field: own_cgroup(task).unwrap_or(0),
-        cgroup_by_helper: cgroup,
-    };
-    // an array takes every write to an index that it has
-    _ = SEEN.set(0, seen, 0);
+    let own = task_cgroup(task).unwrap_or(0);
+    let level = read::<u32>(own, &OFF_LEVEL).unwrap_or(0);
+    // SAFETY: an array's value.
+    unsafe {
+        (*seen).tgid = read(task, &OFF_TGID).unwrap_or(0);
+        (*seen).start_boot_ns = read(leader, &OFF_START).unwrap_or(0);
+        (*seen).comm = read(leader, &OFF_COMM).unwrap_or([0; 16]);
+        (*seen).cgroup_by_field = cgroup_id(own).unwrap_or(0);
+        (*seen).cgroup_by_helper = cgroup;
+        (*seen).level = level;
+        let mut at = 0;
+        while at < MAX_LEVELS {
+            if at as u32 <= level {
+                (*seen).ancestors[at] = ancestor_id(own, at as u32).unwrap_or(0);
+            }
+            at += 1;
+        }
+        (*seen).ran = 1;
+    }
     0
-}
-
-#[inline(always)]
-fn own_cgroup(task: u64) -> Option<u64> {
-    let set: u64 = read(task, &OFF_CGROUPS)?;
-    let group: u64 = read(set, &OFF_DFL_CGRP)?;
-    let node: u64 = read(group, &OFF_KN)?;
-    read(node, &OFF_KN_ID)
 }
 
 agent_ebpf::object!(SelfCheck::LAYOUT);

@@ -13,6 +13,7 @@ use agent_common::syscalls::{
 };
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::{add, add32};
+use agent_ebpf::node::is_current_ours;
 use agent_ebpf::workload::current_workload;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_NOEXIST;
@@ -68,7 +69,10 @@ fn syscalls_enter(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn begin(registers: *const u8, number: u32) {
     let ids = bpf_get_current_pid_tgid();
-    if (ids >> 32) as u32 == OWN_TGID.load() || class(marked(registers, number)) == CLASS_NEVER {
+    if (ids >> 32) as u32 == OWN_TGID.load()
+        || class(marked(registers, number)) == CLASS_NEVER
+        || !is_current_ours()
+    {
         return;
     }
     let tid = ids as u32;
@@ -87,6 +91,9 @@ fn begin(registers: *const u8, number: u32) {
 
 #[btf_tracepoint(function = "sys_exit")]
 fn syscalls_exit(context: BtfTracePointContext) -> i32 {
+    if !is_current_ours() {
+        return 0;
+    }
     let registers: *const u8 = context.arg(0);
     let number = marked(registers, number(registers));
     let workload = current_workload();

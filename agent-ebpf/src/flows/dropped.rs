@@ -2,6 +2,7 @@
 
 use agent_common::flows::{DropKey, Drops, NO_REASON, TCP};
 use agent_ebpf::memory::read;
+use agent_ebpf::node::{is_part, owns_the_rest};
 use agent_ebpf::workload::ROOT_CGROUP;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
@@ -25,7 +26,8 @@ pub fn dropped(skb: u64, reason: u32, receiver: u64) {
     };
     let Some(protocol) = protocol(skb, place) else { return };
     let bytes = u64::from(read::<u32>(skb, &SKB_LEN).unwrap_or(0));
-    let key = DropKey { owner: owner(skb, receiver, protocol), reason, protocol, padding: [0; 3] };
+    let Some(owner) = owner(skb, receiver, protocol) else { return };
+    let key = DropKey { owner, reason, protocol, padding: [0; 3] };
     if let Some(found) = DROPS.get_ptr_mut(&key) {
         count(found, bytes);
         return;
@@ -59,22 +61,25 @@ fn protocol(skb: u64, place: u64) -> Option<u8> {
     unsafe { bpf_probe_read_kernel((head + u64::from(network) + place) as *const u8) }.ok()
 }
 
-/// 0 where the packet has no socket: forwarded, or for nobody here.
+/// 0 where the packet has no socket: forwarded, or for nobody here. `None` where another agent tells it.
 #[inline(always)]
-fn owner(skb: u64, receiver: u64, protocol: u8) -> u64 {
+fn owner(skb: u64, receiver: u64, protocol: u8) -> Option<u64> {
     let socket = if receiver != 0 { receiver } else { read::<u64>(skb, &SKB_SOCKET).unwrap_or(0) };
     if socket == 0 {
-        return 0;
+        return owns_the_rest().then_some(0);
     }
     // TIME_WAIT and half-open sockets are no whole ones, and other families keep their own
     match (read::<u8>(socket, &SK_STATE), read::<u16>(socket, &SK_FAMILY)) {
         (Some(state), Some(family)) if state != 6 && state != 12 && (family == 2 || family == 10) => {}
-        _ => return 0,
+        _ => return owns_the_rest().then_some(0),
     }
     let cgroup = owner::socket_cgroup(socket);
+    if cgroup == 0 && is_part() {
+        return None;
+    }
     if cgroup == ROOT_CGROUP.load() && protocol == TCP {
         let port = read::<u16>(socket, &SK_LOCAL_PORT).unwrap_or(0);
-        return owner::of_tcp(cgroup, port, false);
+        return Some(owner::of_tcp(cgroup, port, false));
     }
-    cgroup
+    Some(cgroup)
 }

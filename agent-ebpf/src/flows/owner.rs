@@ -3,11 +3,12 @@
 use agent_common::flows::{PortKey, PortOwner, TCP};
 use agent_common::workload::{HOST_BIT, host_key};
 use agent_ebpf::memory::read;
+use agent_ebpf::node::{cgroup_id, is_cgroup_ours, is_part};
 use agent_ebpf::workload::{ROOT_CGROUP, task_host};
 use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_skb_cgroup_id};
 
-use super::maps::{CGROUP_NODE, NODE_ID, PORTS, SENDERS, SK_CGROUP, add};
+use super::maps::{PORTS, SENDERS, SK_CGROUP, add};
 
 /// The idle task: what it seems to send is the kernel's own, e.g. neighbour discovery from a timer.
 const IDLE: u64 = host_key(b"swapper\0\0\0\0\0\0\0\0\0");
@@ -114,14 +115,23 @@ pub fn of_datagram(skb: *mut __sk_buff, protocol: u8, local_port: u16, egress: b
     owner
 }
 
-/// The cgroup of a socket, by its fields: for the programs that see no packet. 0 where it cannot be known.
+/// The cgroup of a socket, by its fields: for the programs that see no packet. 0 where it cannot be known, and where it
+/// is another node's.
 #[inline(always)]
 pub fn socket_cgroup(socket: u64) -> u64 {
     let Some(data) = read::<u64>(socket, &SK_CGROUP) else { return 0 };
     // before 5.15 the low bits mark a class or priority of net_cls and net_prio in the place of the pointer
     if data == 0 || data & 3 != 0 {
-        return ROOT_CGROUP.load();
+        return if is_part() { 0 } else { ROOT_CGROUP.load() };
     }
-    let Some(node) = read::<u64>(data, &CGROUP_NODE) else { return 0 };
-    read::<u64>(node, &NODE_ID).unwrap_or(0)
+    if !is_cgroup_ours(data) {
+        return 0;
+    }
+    cgroup_id(data).unwrap_or(0)
+}
+
+/// Whether a socket is for this agent to tell.
+#[inline(always)]
+pub fn is_socket_ours(socket: u64) -> bool {
+    !is_part() || socket_cgroup(socket) != 0
 }

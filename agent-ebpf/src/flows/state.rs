@@ -28,12 +28,16 @@ pub fn changed(socket: u64, old: u32, new: u32) {
         return;
     }
     if new == LISTEN {
-        owner::listen_begins(owner::socket_cgroup(socket), socket::local_port(socket));
+        if owner::is_socket_ours(socket) {
+            owner::listen_begins(owner::socket_cgroup(socket), socket::local_port(socket));
+        }
     } else if new == SYN_SENT {
         connecting(socket);
     } else if new == CLOSE {
         if old == LISTEN {
-            owner::listen_ends(socket::local_port(socket));
+            if owner::is_socket_ours(socket) {
+                owner::listen_ends(socket::local_port(socket));
+            }
         } else if old != CLOSE {
             closed(socket, old);
         } // else it had ended before

@@ -16,8 +16,9 @@ use crate::export::chunks::Chunks;
 use crate::export::client::Client;
 use crate::export::spool::Spool;
 use crate::export::writer::{Item, Writer};
-use crate::identity::walk::Mounts;
 use crate::identity::{Identities, NodeName};
+use crate::kernel::mounts::Mounts;
+use crate::kernel::view::NodeView;
 use crate::logs::checkpoint::Checkpoints;
 use crate::logs::reader::{self, Logs};
 use crate::logs::redact::Rules;
@@ -112,6 +113,7 @@ impl Exporting<'_> {
             clock: self.clock.clone(),
             cgroup2: self.mounts.cgroup2.clone(),
             root_cgroup_id: self.root_id,
+            view: NodeView::of(self.mounts),
         };
         let mut config = self.config.logs.clone();
         if self.files.logs < config.max_files {

@@ -10,7 +10,7 @@ use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::files::{Roots, Usage};
 use crate::identity::NodeName;
-use crate::identity::walk::Mounts;
+use crate::kernel::mounts::Mounts;
 
 /// Most file descriptors that the usage reader keeps open, where the process may hold so many.
 pub(super) const USAGE_FILES: usize = 1_024;
@@ -31,7 +31,7 @@ pub(super) fn node_name(config: &AgentConfig, proc: &Path) -> NodeName {
         let text = std::fs::read_to_string(proc.join(path)).unwrap_or_default();
         text.trim().to_owned()
     };
-    let NodeConfig { name, cluster, zone } = config.node.clone();
+    let NodeConfig { name, cluster, zone, .. } = config.node.clone();
     let node = if name.is_empty() { line("sys/kernel/hostname") } else { name };
     NodeName { cluster, node, zone, boot_id: line("sys/kernel/random/boot_id") }
 }

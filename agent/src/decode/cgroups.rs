@@ -5,18 +5,30 @@ use agent_common::cgroups::{ATTACHED, Event, MADE, PATH_LEN, REMOVED};
 use crate::kernel::batch::record;
 use crate::window::sample::CgroupEvent;
 
-/// What a record says; `None` for one that is too short, of an unknown kind, or made without its path.
-pub fn event(bytes: &[u8]) -> Option<CgroupEvent> {
+/// What a record says; `None` for one that is too short, of an unknown kind, or made without its path. The path is told
+/// from the node's root, which lies so many levels below the hierarchy's.
+pub fn event(bytes: &[u8], node_level: u32) -> Option<CgroupEvent> {
     let event: Event = record(bytes)?;
     match event.kind {
         REMOVED => Some(CgroupEvent::Removed { id: event.id }),
         MADE | ATTACHED => {
             let length = (event.path_len as usize).min(PATH_LEN).checked_sub(1)?;
             let path = String::from_utf8_lossy(event.path.get(..length)?).into_owned();
-            path.starts_with('/').then_some(CgroupEvent::Made { id: event.id, path })
+            let path = below(&path, node_level)?.to_owned();
+            Some(CgroupEvent::Made { id: event.id, path })
         }
         _ => None,
     }
+}
+
+/// A path without its first names.
+fn below(path: &str, levels: u32) -> Option<&str> {
+    let mut rest = path.strip_prefix('/').map(|_| path)?;
+    for _ in 0..levels {
+        let names = rest.strip_prefix('/').filter(|names| !names.is_empty())?;
+        rest = names.find('/').map_or("", |at| &names[at..]);
+    }
+    Some(if rest.is_empty() { "/" } else { rest })
 }
 
 #[cfg(test)]
@@ -35,11 +47,23 @@ mod tests {
     #[test]
     fn births_and_deaths_are_read() {
         let made = Some(CgroupEvent::Made { id: 42, path: "/a/b".into() });
-        assert_eq!(event(&bytes(1, b"/a/b\0junk", 5)), made);
-        assert_eq!(event(&bytes(3, b"/a/b", 5)), made);
-        assert_eq!(event(&bytes(2, b"", 0)), Some(CgroupEvent::Removed { id: 42 }));
-        assert_eq!(event(&bytes(1, b"", 0)), None);
-        assert_eq!(event(&bytes(9, b"/a", 3)), None);
+        let event = |bytes: Vec<u8>| event(&bytes, 0);
+        assert_eq!(event(bytes(1, b"/a/b\0junk", 5)), made);
+        assert_eq!(event(bytes(3, b"/a/b", 5)), made);
+        assert_eq!(event(bytes(2, b"", 0)), Some(CgroupEvent::Removed { id: 42 }));
+        assert_eq!(event(bytes(1, b"", 0)), None);
+        assert_eq!(event(bytes(9, b"/a", 3)), None);
+    }
+
+    #[test]
+    fn paths_begin_at_the_nodes_root() {
+        let check = |path: &str, levels, expected| assert_eq!(super::below(path, levels), expected, "{path}");
+        check("/lab/node1/kubepods/x", 2, Some("/kubepods/x"));
+        check("/lab/node1", 2, Some("/"));
+        check("/", 0, Some("/"));
+        check("/lab", 2, None);
+        check("/", 1, None);
+        check("lab", 0, None);
     }
 
     #[test]
@@ -52,7 +76,7 @@ mod tests {
                     (seed >> 40) as u8 % 5
                 })
                 .collect();
-            drop(event(&bytes));
+            drop(event(&bytes, length as u32 % 4));
         }
     }
 }

@@ -1,19 +1,23 @@
 //! Attaches the probes one after the other; each ends in a state of its own, and the agent runs whatever they say.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use daemon::shutdown::{Phase, Shutdown};
 
 use super::tree::Mended;
 use super::{Attached, Driver, lock};
-use crate::kernel::KernelFeatures;
+use crate::kernel::node::Node;
+use crate::kernel::{KernelFeatures, Settings};
 use crate::probe::{AttachError, Probe, Sink};
 
 impl Driver {
     /// Cgroup events first, then the walk of the tree, then everything that needs names.
     pub(super) fn attach(&mut self, shutdown: &Shutdown, sink: &mut Sink) -> Vec<Attached> {
         let started = self.clock.monotonic();
-        let features = KernelFeatures::probe();
+        let Settings { cgroup_root, host_owner, .. } = &self.settings;
+        let features = KernelFeatures::of_node(cgroup_root.as_deref(), *host_owner);
+        self.tell_node(&features);
         let mut attached = Vec::new();
         let mut is_walked = false;
         for probe in self.probes {
@@ -42,6 +46,16 @@ impl Driver {
         let took_ms = (self.clock.monotonic() - started).as_millis();
         tracing::info!(kernel, took_ms, probes = self.states.line(), "probes attached");
         attached
+    }
+
+    fn tell_node(&self, features: &KernelFeatures) {
+        let Node { level, is_host_owner, unknown } = &features.node;
+        if let Some(error) = unknown {
+            tracing::warn!(error, "the node's cgroup is not known");
+        } else if *level > 0 {
+            let root = features.cgroup2.as_deref().unwrap_or(Path::new("")).display();
+            tracing::info!(%root, level, host_owner = is_host_owner, "only what is below this cgroup is told");
+        }
     }
 
     /// One probe; its state says what became of it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::governor::{Cost, Decision, Governor, Part};
 use super::{Attached, Driver};
-use crate::kernel::{KernelFeatures, clock};
+use crate::kernel::{KernelFeatures, Settings, clock};
 use crate::metrics::labels::PartLabels;
 use crate::window::sample::{Loss, Row, Sample};
 
@@ -209,7 +209,8 @@ impl Driver {
             Part::RunQueue => {
                 let Some(name) = self.budget.dropped.take() else { return };
                 let Some(probe) = self.probes.iter().find(|probe| probe.name == name) else { return };
-                let features = KernelFeatures::probe();
+                let Settings { cgroup_root, host_owner, .. } = &self.settings;
+                let features = KernelFeatures::of_node(cgroup_root.as_deref(), *host_owner);
                 probes.extend(self.attach_one(probe, &features));
                 drop(features);
                 crate::kernel::memory::give_back();

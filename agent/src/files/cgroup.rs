@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::parse;
 use super::reading::{Counter, Reading};
-use crate::identity::walk::Mounts;
+use crate::kernel::mounts::Mounts;
 
 /// What v1 calls "no limit" is a number close to 2^63, rounded down to a page.
 const V1_UNLIMITED: u64 = 1 << 62;

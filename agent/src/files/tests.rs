@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Roots, Usage};
-use crate::identity::walk::Mounts;
+use crate::kernel::mounts::Mounts;
 use crate::window::sample::{CgroupEvent, Owner};
 use proto::v1::UsageRow;
 
@@ -32,7 +32,8 @@ impl Tree {
     fn usage(&self, has_v2: bool) -> Usage {
         let at = |path: &str| self.root.path().join(path);
         let v1 = ["memory", "pids", "cpu", "cpuacct"].map(|name| (name.to_owned(), at("v1").join(name)));
-        let mounts = Mounts { cgroup2: has_v2.then(|| at("v2")), v1: v1.into_iter().collect() };
+        let mounts =
+            Mounts { cgroup2: has_v2.then(|| at("v2")), v1: v1.into_iter().collect(), ..Mounts::default() };
         let roots = Roots { mounts, proc: at("proc"), max_open: 4, ticks_per_second: 100, page_bytes: 4096 };
         Usage::new(roots)
     }

@@ -79,54 +79,9 @@ fn has_vanished(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
-/// Where this host mounts its cgroup hierarchies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mounts {
-    /// cgroup v2, `None` on a v1-only host.
-    pub cgroup2: Option<PathBuf>,
-    /// cgroup v1, controller name → mount point.
-    pub v1: std::collections::BTreeMap<String, PathBuf>,
-}
-
-/// Reads them from the text of `/proc/self/mountinfo`.
-pub fn mounts(mountinfo: &str) -> Mounts {
-    let mut mounts = Mounts::default();
-    for line in mountinfo.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let Some(at) = left.split(' ').nth(4) else { continue };
-        let mut right = right.split(' ');
-        let (kind, options) = (right.next(), right.nth(1).unwrap_or_default());
-        match kind {
-            Some("cgroup2") if mounts.cgroup2.is_none() => mounts.cgroup2 = Some(PathBuf::from(at)),
-            Some("cgroup") => {
-                for controller in options.split(',').filter(|option| !option.contains('=')) {
-                    mounts.v1.entry(controller.to_owned()).or_insert_with(|| PathBuf::from(at));
-                }
-            }
-            _ => {}
-        }
-    }
-    mounts
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::{Walk, has_vanished, mounts, walk};
-
-    #[test]
-    fn hybrid_mounts_are_told_apart() {
-        let text = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
-            33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
-            40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd\n\
-            41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\nnonsense\n";
-        let mounts = mounts(text);
-        assert_eq!(mounts.cgroup2.as_deref(), Some(Path::new("/sys/fs/cgroup/unified")));
-        assert_eq!(mounts.v1["cpuacct"], Path::new("/sys/fs/cgroup/cpu,cpuacct"));
-        assert_eq!(mounts.v1["cpu"], Path::new("/sys/fs/cgroup/cpu,cpuacct"));
-        assert!(!mounts.v1.contains_key("name=systemd"));
-    }
+    use super::{Walk, has_vanished, walk};
 
     #[test]
     fn the_walk_finds_parents_first() {

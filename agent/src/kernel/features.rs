@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::KernelFeatures;
 use super::btf::Btf;
+use super::mounts::mounts;
+use super::node::Node;
+use super::view::NodeView;
 
 /// Capability numbers that probes name when they are missing.
 pub const CAP_NET_ADMIN: u32 = 12;
@@ -22,9 +25,15 @@ pub const CAP_BPF: u32 = 39;
 impl KernelFeatures {
     /// Reads `/proc` and `/sys`; what is not there stays empty, and the probes that need it say so.
     pub fn probe() -> Self {
-        let cgroup2 = fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| cgroup2_mount(&text));
+        Self::of_node(None, None)
+    }
+
+    /// The same for a node whose cgroups are found at `cgroup_root`; see `Settings`.
+    pub fn of_node(cgroup_root: Option<&Path>, host_owner: Option<bool>) -> Self {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = mounts(&mountinfo, cgroup_root);
         let root_cgroup_id =
-            cgroup2.as_deref().and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.ino());
+            mounts.cgroup2.as_deref().and_then(|path| fs::metadata(path).ok()).map_or(0, |found| found.ino());
         let btf = match Btf::running() {
             Ok(btf) => Some(Arc::new(btf)),
             Err(error) => {
@@ -36,8 +45,10 @@ impl KernelFeatures {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mut features = Self {
             release,
-            cgroup2,
+            view: NodeView::of(&mounts),
+            cgroup2: mounts.cgroup2,
             root_cgroup_id,
+            node: Node::default(),
             has_btf: btf.is_some(),
             btf,
             offsets_checked: false,
@@ -46,44 +57,23 @@ impl KernelFeatures {
             page_size: page_size(),
             capabilities: capabilities(&status),
         };
+        let mut seen = None;
         if features.has_btf {
-            (features.offsets_checked, features.offset_mismatch) = super::load::self_check(&features);
+            let checked = super::load::self_check(&features);
+            features.offsets_checked = checked.is_done;
+            features.offset_mismatch = checked.mismatch;
+            seen = checked.seen;
         }
+        let own_path = own_cgroup(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+        features.node =
+            Node::find(root_cgroup_id, &mounts.cgroup2_root, &own_path, seen.as_ref(), host_owner);
         features
     }
 }
 
-/// The mount point of the first whole cgroup2 hierarchy.
-fn cgroup2_mount(mountinfo: &str) -> Option<PathBuf> {
-    for line in mountinfo.lines() {
-        let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
-        let mut fields = mount.split(' ');
-        let (root, point) = (fields.nth(3), fields.next());
-        if filesystem.split(' ').next() == Some("cgroup2") && root == Some("/") {
-            return point.map(|point| PathBuf::from(unescape(point)));
-        }
-    }
-    None
-}
-
-/// mountinfo writes blanks as `\040`.
-fn unescape(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push('\\');
-                rest = after;
-            }
-        }
-    }
-    out + rest
+/// This process's path in cgroup2.
+fn own_cgroup(text: &str) -> String {
+    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned()
 }
 
 fn capabilities(status: &str) -> u64 {
@@ -113,18 +103,7 @@ fn cpu_count(list: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::{capabilities, cgroup2_mount, cpu_count};
-
-    #[test]
-    fn the_whole_hierarchy_is_found_in_hybrid_mode_too() {
-        let text = "25 30 0:22 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-            26 30 0:23 /sub /somewhere rw - cgroup2 cgroup2 rw\n\
-            27 30 0:23 / /sys/fs/cgroup/uni\\040fied rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(cgroup2_mount(text), Some(PathBuf::from("/sys/fs/cgroup/uni fied")));
-        assert_eq!(cgroup2_mount("nonsense"), None);
-    }
+    use super::{capabilities, cpu_count};
 
     #[test]
     fn lists_and_masks_are_read() {

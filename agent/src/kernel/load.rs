@@ -9,6 +9,7 @@ use std::sync::Arc;
 use agent_common::fields::Field;
 use aya::EbpfLoader;
 
+use super::node::{self, Node};
 use super::{KernelFeatures, Settings, elf, offsets};
 use crate::probe::AttachError;
 
@@ -124,6 +125,32 @@ impl<'a> Loader<'a> {
         self
     }
 
+    /// Gives `agent_ebpf::node` what it needs to tell this node's tasks from those of another on this kernel.
+    pub fn node(self) -> Result<Self, AttachError> {
+        let Node { level, is_host_owner, unknown } = &self.features.node;
+        if let Some(detail) = unknown {
+            return Err(AttachError::Unsupported { code: "node_cgroup", detail: detail.clone() });
+        }
+        let (level, is_host_owner) = (*level, *is_host_owner);
+        // tracing programs may ask for ancestors since 5.14
+        let has_helper = self.features.version() >= (5, 14);
+        let loader = self
+            .global_u32("NODE_LEVEL", level)
+            .global_u32("HOST_OWNER", u32::from(is_host_owner))
+            .global_u32("ANCESTOR_HELPER", u32::from(has_helper))
+            .global_u64("MACHINE_CGROUP", node::MACHINE_ROOT)
+            .fields(agent_common::node::FIELDS)?;
+        let has_ancestors = |(name, value): &(&str, Global)| {
+            name.starts_with("OFF_ANCESTOR") && !matches!(value, Global::U32(u32::MAX))
+        };
+        if level > 0 && !loader.globals.iter().any(has_ancestors) {
+            let detail =
+                "this kernel's cgroups do not tell their ancestors, so nodes cannot be told apart".into();
+            return Err(AttachError::Unsupported { code: "field_missing", detail });
+        }
+        Ok(loader)
+    }
+
     /// Gives `agent_ebpf::workload` what it needs: the root cgroup's id and where a task keeps its leader's name.
     pub fn workloads(self) -> Result<Self, AttachError> {
         let root = self.features.root_cgroup_id;
@@ -132,7 +159,7 @@ impl<'a> Loader<'a> {
                 "no cgroup2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified".into();
             return Err(AttachError::Unsupported { code: "no_cgroup2", detail });
         }
-        self.global_u64("ROOT_CGROUP", root).fields(agent_common::workload::FIELDS)
+        self.global_u64("ROOT_CGROUP", root).node()?.fields(agent_common::workload::FIELDS)
     }
 
     /// Sets a map's size.

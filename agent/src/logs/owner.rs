@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use daemon::clock::Clock;
 
+use crate::kernel::view::NodeView;
 use crate::window::sample::Owner;
 
 /// Most descriptors that one scan looks at.
@@ -30,6 +31,7 @@ pub(crate) struct Owners {
     proc: PathBuf,
     cgroup2: Option<PathBuf>,
     root_cgroup_id: u64,
+    view: NodeView,
     clock: Clock,
     cache: HashMap<PathBuf, Cached>,
     next_scan: Duration,
@@ -61,10 +63,11 @@ impl Writer {
 }
 
 impl Owners {
-    /// `cgroup2`: the hierarchy's mount point.
-    pub(crate) fn new(cgroup2: Option<PathBuf>, root_cgroup_id: u64, clock: Clock) -> Self {
+    /// `cgroup2`: where the node's root is.
+    pub(crate) fn new(cgroup2: Option<PathBuf>, root_cgroup_id: u64, view: NodeView, clock: Clock) -> Self {
         let proc = PathBuf::from("/proc");
-        Self { proc, cgroup2, root_cgroup_id, clock, cache: HashMap::new(), next_scan: Duration::ZERO }
+        let cache = HashMap::new();
+        Self { proc, cgroup2, root_cgroup_id, view, clock, cache, next_scan: Duration::ZERO }
     }
 
     /// The owner of what is written to this path (without symbolic links) now.
@@ -104,7 +107,7 @@ impl Owners {
         places.iter().find_map(|place| Some(Owner::Workload(fs::metadata(root.join(place)).ok()?.ino())))
     }
 
-    /// The owner behind a path in the cgroup2 hierarchy, as in `/proc/<pid>/cgroup`.
+    /// The owner behind a path below the node's root.
     pub(crate) fn of_cgroup(&self, path: &str) -> Option<Owner> {
         let relative = path.strip_prefix('/').filter(|path| !path.starts_with(".."))?;
         let id = fs::metadata(self.cgroup2.as_ref()?.join(relative)).ok()?.ino();
@@ -152,7 +155,8 @@ impl Owners {
     fn of_process(&self, process: &Path) -> Option<Owner> {
         let cgroups = fs::read_to_string(process.join("cgroup")).ok()?;
         let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-        if let Some(owner) = self.of_cgroup(path) {
+        let path = self.view.relative(path)?;
+        if let Some(owner) = self.of_cgroup(&path) {
             return Some(owner);
         }
         let comm = fs::read_to_string(process.join("comm")).ok()?;
@@ -182,7 +186,7 @@ mod tests {
 
     use daemon::clock::Clock;
 
-    use super::Owners;
+    use super::{NodeView, Owners};
     use crate::window::sample::Owner;
 
     #[test]
@@ -190,7 +194,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap().join("a.log");
         let clock = Clock::manual(0);
-        let mut owners = Owners::new(None, 0, clock.clone());
+        let mut owners = Owners::new(None, 0, NodeView::default(), clock.clone());
         let file = File::create(&path).unwrap();
         // without a cgroup2 mount a process of the root cgroup is known by name, any other not at all
         let in_root =

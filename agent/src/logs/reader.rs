@@ -7,6 +7,7 @@ use std::time::Duration;
 use daemon::clock::Clock;
 use tokio::sync::mpsc;
 
+use crate::kernel::view::NodeView;
 use crate::logs::checkpoint::Checkpoints;
 use crate::logs::config::LogsConfig;
 use crate::logs::follow::{Follower, FollowerDeps};
@@ -44,6 +45,8 @@ pub struct Deps {
     pub cgroup2: Option<PathBuf>,
     /// Inode of that mount point.
     pub root_cgroup_id: u64,
+    /// Which processes are the node's.
+    pub view: NodeView,
 }
 
 /// Reading cannot begin.
@@ -91,11 +94,11 @@ impl Logs {
     /// When the kernel gives no thread or eventfd.
     pub fn spawn(self) -> Result<LogReader, SpawnLogsError> {
         let Self { config, deps, status, parts } = self;
-        let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id } = deps;
+        let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id, view } = deps;
         let stop = Stop::new().map_err(|error| SpawnLogsError::Stop { source: error.into() })?;
         let (sender, chunks) = mpsc::channel(CHANNEL_CHUNKS);
         let (alive, ended) = blocking::channel();
-        let owners = || Owners::new(cgroup2.clone(), root_cgroup_id, clock.clone());
+        let owners = || Owners::new(cgroup2.clone(), root_cgroup_id, view.clone(), clock.clone());
         if config.enabled {
             let deps = FollowerDeps {
                 rules: Arc::clone(&rules),

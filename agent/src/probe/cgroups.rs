@@ -29,6 +29,7 @@ struct Cgroups {
     object: Object,
     ring: RingBuf<MapData>,
     losses: Losses,
+    node_level: u32,
     polls: u32,
 }
 
@@ -45,6 +46,8 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     }
     let mut object = Loader::new("cgroups", crate::ebpf_object!("cgroups"), features, settings)?
         .layout(Event::LAYOUT)?
+        .node()?
+        .global_u64("ROOT_CGROUP", features.root_cgroup_id)
         .fields(FIELDS)?
         .load()?;
     let (ring, losses) = (object.ring("IDENTITY")?, object.losses(features, "identity")?);
@@ -54,7 +57,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     let attached = object.raw_tracepoint("cgroups_attached", "cgroup_attach_task");
     object.optional("moves between cgroups", attached);
     object.settle();
-    Ok(Box::new(Cgroups { object, ring, losses, polls: 0 }))
+    Ok(Box::new(Cgroups { object, ring, losses, node_level: features.node.level, polls: 0 }))
 }
 
 impl Cgroups {
@@ -81,7 +84,7 @@ impl Running for Cgroups {
     fn poll(&mut self, sink: &mut Sink) {
         for _ in 0..MOST_RECORDS {
             let Some(record) = self.ring.next() else { break };
-            match cgroups::event(&record) {
+            match cgroups::event(&record, self.node_level) {
                 Some(event) => sink.cgroups.push(event),
                 None => {
                     let reason = "undecodable";

@@ -82,7 +82,7 @@ fn open(features: &KernelFeatures, settings: &Settings) -> Result<Flows, AttachE
         reasons: DropReasons::new(btf.map(|btf| btf.enumerators("skb_drop_reason")).unwrap_or_default()),
         hosts: object.hosts(features)?,
         losses: object.losses(features, "flow")?,
-        found: ports::tell(&known),
+        found: ports::tell(&known, &features.view),
         object,
     };
     if reason == 0 {

@@ -3,8 +3,8 @@ use proto::v1;
 
 use super::{Exits, MAX_UNNAMED};
 use crate::files::{Roots, Usage};
-use crate::identity::walk::Mounts;
 use crate::identity::{Identities, NodeName};
+use crate::kernel::mounts::Mounts;
 use crate::window::sample::{CgroupEvent, Owner, Row, Sample};
 
 const MS: u64 = 1_000_000;

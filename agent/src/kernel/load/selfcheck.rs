@@ -8,14 +8,30 @@ use super::super::{KernelFeatures, Settings};
 use super::Loader;
 use crate::probe::AttachError;
 
-/// Whether it could be tried, and what does not fit. Where it could not, loading any probe says why.
-pub(in crate::kernel) fn self_check(features: &KernelFeatures) -> (bool, Option<String>) {
+/// What came of it.
+#[derive(Debug, Default)]
+pub(in crate::kernel) struct Checked {
+    /// Whether it could be tried. Where it could not, loading any probe says why.
+    pub(in crate::kernel) is_done: bool,
+    /// What does not fit.
+    pub(in crate::kernel) mismatch: Option<String>,
+    /// This process as the program saw it, if that fits.
+    pub(in crate::kernel) seen: Option<SelfCheck>,
+}
+
+/// Reads this process and compares.
+pub(in crate::kernel) fn self_check(features: &KernelFeatures) -> Checked {
     match read_self(features) {
-        Ok(seen) => (true, compare(&seen, features)),
-        Err(AttachError::Unsupported { code: "field_missing", detail }) => (true, Some(detail)),
+        Ok(seen) => match compare(&seen, features) {
+            None => Checked { is_done: true, mismatch: None, seen: Some(seen) },
+            mismatch => Checked { is_done: true, mismatch, seen: None },
+        },
+        Err(AttachError::Unsupported { code: "field_missing", detail }) => {
+            Checked { is_done: true, mismatch: Some(detail), seen: None }
+        }
         Err(error) => {
             tracing::warn!(%error, "offsets not checked");
-            (false, None)
+            Checked::default()
         }
     }
 }
@@ -25,6 +41,7 @@ fn read_self(features: &KernelFeatures) -> Result<SelfCheck, AttachError> {
     let mut object = Loader::new("selfcheck", crate::ebpf_object!("selfcheck"), features, &settings)?
         .layout(SelfCheck::LAYOUT)?
         .fields(FIELDS)?
+        .fields(agent_common::node::FIELDS)?
         .load()?;
     let failed = |detail: String| AttachError::Failed { code: "object", detail };
     let program =
@@ -62,6 +79,13 @@ fn compare(seen: &SelfCheck, features: &KernelFeatures) -> Option<String> {
         return Some(format!(
             "cgroup id reads {}, the helper says {}",
             seen.cgroup_by_field, seen.cgroup_by_helper
+        ));
+    }
+    let own = seen.ancestors.get(seen.level as usize);
+    if features.root_cgroup_id != 0 && own.is_some_and(|own| *own != seen.cgroup_by_helper) {
+        return Some(format!(
+            "cgroup at level {} reads {own:?}, the helper says {}",
+            seen.level, seen.cgroup_by_helper
         ));
     }
     None

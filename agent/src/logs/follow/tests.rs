@@ -81,7 +81,7 @@ impl Bench {
             rules: Arc::clone(&self.rules),
             checkpoints: self.checkpoints.clone(),
             clock: self.clock.clone(),
-            owners: Owners::new(None, 0, self.clock.clone()),
+            owners: Owners::new(None, 0, Default::default(), self.clock.clone()),
             status: Arc::clone(&self.status),
         };
         let mut follower = Follower::new(&self.config, deps);

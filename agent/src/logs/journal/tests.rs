@@ -45,7 +45,7 @@ fn build(program: &str, state: &Path, from: From, clock: &Clock) -> (Journal, Ch
         rules: Arc::new(Rules::build(&[]).unwrap()),
         checkpoints: checkpoints.clone(),
         clock: clock.clone(),
-        owners: Owners::new(None, 0, clock.clone()),
+        owners: Owners::new(None, 0, Default::default(), clock.clone()),
         status: Arc::clone(&status),
     };
     (Journal::new(&config, deps), checkpoints, status)

@@ -25,6 +25,7 @@ fn spawn(root: &std::path::Path, checkpoints: &Checkpoints) -> LogReader {
         clock: Clock::system(),
         cgroup2: None,
         root_cgroup_id: 0,
+        view: Default::default(),
     };
     Logs::build(config, deps).spawn().unwrap()
 }

@@ -11,6 +11,7 @@ use agent_common::flows::{PortKey, PortOwner, TCP, UDP};
 use agent_common::workload::{COMM_LEN, NAME_END, host_key};
 
 use crate::kernel::batch::Dump;
+use crate::kernel::view::NodeView;
 use crate::window::sample::CgroupEvent;
 
 /// Most network namespaces that are looked into.
@@ -28,9 +29,9 @@ pub(super) fn ephemeral() -> (u16, u16) {
 }
 
 /// Fills the programs' map; returns the names behind the keys that it used.
-pub(super) fn tell(map: &Dump<PortKey, PortOwner>) -> Vec<CgroupEvent> {
+pub(super) fn tell(map: &Dump<PortKey, PortOwner>, view: &NodeView) -> Vec<CgroupEvent> {
     let mut names = HashMap::new();
-    for (key, value) in scan(Path::new("/proc"), &mut names) {
+    for (key, value) in scan(Path::new("/proc"), view, &mut names) {
         if let Err(error) = map.insert(&key, &value) {
             tracing::debug!(%error, port = key.port, "owner of a port not kept");
         }
@@ -38,7 +39,7 @@ pub(super) fn tell(map: &Dump<PortKey, PortOwner>) -> Vec<CgroupEvent> {
     names.into_iter().map(|(key, comm)| CgroupEvent::HostComm { key, comm }).collect()
 }
 
-fn scan(proc: &Path, names: &mut HashMap<u64, String>) -> HashMap<PortKey, PortOwner> {
+fn scan(proc: &Path, view: &NodeView, names: &mut HashMap<u64, String>) -> HashMap<PortKey, PortOwner> {
     let mut namespaces = HashSet::new();
     let mut sockets = Vec::new();
     let mut owners: HashMap<u64, u64> = HashMap::new();
@@ -49,6 +50,7 @@ fn scan(proc: &Path, names: &mut HashMap<u64, String>) -> HashMap<PortKey, PortO
             continue;
         }
         let process = process.path();
+        let Some(cgroup) = cgroup(&process).filter(|path| view.holds(path)) else { continue };
         if namespaces.len() < MOST_NAMESPACES
             && let Ok(namespace) = fs::metadata(process.join("ns/net"))
             && namespaces.insert(namespace.ino())
@@ -58,7 +60,7 @@ fn scan(proc: &Path, names: &mut HashMap<u64, String>) -> HashMap<PortKey, PortO
                 sockets.extend(text.lines().skip(1).filter_map(|line| Socket::parse(line, protocol)));
             }
         }
-        if in_root_cgroup(&process) {
+        if view.relative(&cgroup).as_deref() == Some("/") {
             claim(&process, &mut owners, names);
         }
     }
@@ -103,9 +105,10 @@ fn fold(sockets: &[Socket], owners: &HashMap<u64, u64>) -> HashMap<PortKey, Port
     ports
 }
 
-fn in_root_cgroup(process: &Path) -> bool {
-    let text = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
-    text.lines().any(|line| line == "0::/")
+/// Its path in cgroup2, as this process sees it; `None` where it has ended.
+fn cgroup(process: &Path) -> Option<String> {
+    let text = fs::read_to_string(process.join("cgroup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
 }
 
 fn claim(process: &Path, owners: &mut HashMap<u64, u64>, names: &mut HashMap<u64, String>) {

@@ -44,7 +44,8 @@ impl Cgroup {
 
     /// Its path from the hierarchy's root, as the kernel names it.
     pub(crate) fn path(&self) -> String {
-        format!("/{}", self.directory.file_name().unwrap_or_default().to_string_lossy())
+        let root = crate::features().cgroup2.as_deref().unwrap_or(Path::new("/"));
+        format!("/{}", self.directory.strip_prefix(root).unwrap_or(&self.directory).display())
     }
 
     /// Its directory.

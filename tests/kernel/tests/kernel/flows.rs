@@ -1,7 +1,7 @@
 //! Flows against what nftables and the kernel count in the test's own namespaces.
 
 mod fixture;
-mod traffic;
+pub(crate) mod traffic;
 
 use crate::netns::Host;
 use fixture::Fixture;

@@ -15,6 +15,7 @@ mod cgroups;
 mod child;
 mod flows;
 mod netns;
+mod nodes;
 mod offsets;
 mod probes;
 mod process;

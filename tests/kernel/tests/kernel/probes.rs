@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use agent::kernel::Settings;
+use agent::kernel::{KernelFeatures, Settings};
 use agent::probe::{Probe, Running, Sink};
 use agent::window::Window;
 use agent::window::sample::{Owner, Row};
@@ -18,7 +18,13 @@ impl Attached {
     /// Attaches, or fails the test with the reason.
     #[track_caller]
     pub(crate) fn new(probe: &Probe, settings: &Settings) -> Self {
-        match (probe.attach)(crate::features(), settings) {
+        Self::of_node(crate::features(), probe, settings)
+    }
+
+    /// The same for an agent of a node of its own.
+    #[track_caller]
+    pub(crate) fn of_node(features: &KernelFeatures, probe: &Probe, settings: &Settings) -> Self {
+        match (probe.attach)(features, settings) {
             Ok(running) => Self { running, sink: Sink::default() },
             Err(error) => panic!("probe {}: {error}", probe.name),
         }

@@ -12,9 +12,9 @@ use agent::driver::tree::Tree;
 use agent::export::writer::Item;
 use agent::files::addresses::Addresses;
 use agent::files::{Roots, Usage};
-use agent::identity::walk::mounts;
 use agent::identity::{Identities, NodeName};
 use agent::kernel::Settings;
+use agent::kernel::mounts::mounts;
 use agent::logs::redact::Rules;
 use agent::metrics::AgentMetrics;
 use agent::metrics::workloads::Workloads;
@@ -34,7 +34,7 @@ use crate::requires::{Need, requires};
 const PROBES: &[Probe] = &[cgroups::PROBE, process::PROBE];
 
 fn reader() -> Usage {
-    let mounts = mounts(&std::fs::read_to_string("/proc/self/mountinfo").unwrap());
+    let mounts = mounts(&std::fs::read_to_string("/proc/self/mountinfo").unwrap(), None);
     let proc = PathBuf::from("/proc");
     Usage::new(Roots { mounts, proc, max_open: 64, ticks_per_second: 100, page_bytes: 4096 })
 }

@@ -25,8 +25,6 @@ mod wake;
 use anyhow::Result;
 use clap::Subcommand;
 
-pub(crate) use test::in_ci;
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

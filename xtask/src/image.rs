@@ -13,6 +13,7 @@ mod workload;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -22,13 +23,15 @@ use crate::{out, run, tree};
 
 pub(crate) use self::workload::{coredns, pause, tools};
 
+/// The profile of which no static build is made: to try a change in a cluster.
+const DEV: &str = "dev";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Whom the aggregator runs as: a number, so that `runAsNonRoot` can see that it is not root.
 const USER: u32 = 65532;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Cargo profile to build with; `release` is slower to build and faster to run.
+    /// Cargo profile to build with; `release` is slower to build and faster to run, `dev` is not static.
     #[arg(long, default_value = "up")]
     profile: String,
     /// What the images' names begin with.
@@ -47,8 +50,6 @@ pub(crate) struct Args {
 pub(crate) struct Wake {
     pub(crate) agent: PathBuf,
     pub(crate) aggregator: PathBuf,
-    /// The static `wake`, as it is in both images.
-    pub(crate) cli: PathBuf,
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
@@ -66,14 +67,18 @@ pub(crate) fn directory() -> PathBuf {
 
 /// Builds both programs and their images.
 pub(crate) fn wake(profile: &str, registry: &str, tag: &str, to: &Path) -> Result<Wake> {
-    out::step(&format!("building static programs (profile {profile})"));
-    let bin = build(profile)?;
+    out::step(&format!("building the images' programs (profile {profile})"));
+    let bin = if profile == DEV { build_dev()? } else { build(profile)? };
     fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
     let image = |program: &str, user: u32| -> Result<PathBuf> {
         let mut layer = Layer::default();
-        layer.file(&format!("usr/bin/{program}"), &bin.join(program), 0o755);
-        // `kubectl exec` finds it: the same questions, and `wake doctor` where the program itself runs
-        layer.file("usr/bin/wake", &bin.join("wake"), 0o755);
+        // `kubectl exec` finds `wake`: the same questions, where the program itself runs
+        for name in [program, "wake"] {
+            layer.file(&format!("usr/bin/{name}"), &bin.join(name), 0o755);
+            if profile == DEV {
+                layer.libraries(&bin.join(name))?;
+            }
+        }
         layer.text("etc/passwd", "root:x:0:0::/:/bin/false\nwake:x:65532:65532::/:/bin/false\n");
         layer.text("etc/group", "root:x:0:\nwake:x:65532:\n");
         layer.text("etc/nsswitch.conf", "hosts: files dns\n");
@@ -85,7 +90,30 @@ pub(crate) fn wake(profile: &str, registry: &str, tag: &str, to: &Path) -> Resul
         Ok(archive)
     };
     let (agent, aggregator) = (image("wake-agent", 0)?, image("wake-aggregator", USER)?);
-    Ok(Wake { agent, aggregator, cli: bin.join("wake") })
+    Ok(Wake { agent, aggregator })
+}
+
+/// Debug builds as `cargo xtask test` makes them, without symbols: not static, quickly made.
+fn build_dev() -> Result<PathBuf> {
+    let mut cargo = run::clean("cargo");
+    cargo.current_dir(tree::root()).args([
+        "build",
+        "--locked",
+        "-p",
+        "aggregator",
+        "-p",
+        "agent",
+        "-p",
+        "cli",
+    ]);
+    run::check(&mut cargo)?;
+    let stripped = tree::target().join("image-dev");
+    fs::create_dir_all(&stripped).with_context(|| format!("create {}", stripped.display()))?;
+    for name in ["wake-agent", "wake-aggregator", "wake"] {
+        let from = tree::target().join("debug").join(name);
+        run::check(Command::new("strip").arg("-o").arg(stripped.join(name)).arg(from))?;
+    }
+    Ok(stripped)
 }
 
 /// Where the static programs lie.
@@ -100,6 +128,5 @@ fn build(profile: &str) -> Result<PathBuf> {
     cargo.current_dir(tree::root()).env("RUSTFLAGS", flags);
     cargo.args(["build", "--locked", "--target", TARGET, "--profile", profile]);
     run::check(cargo.args(["-p", "aggregator", "-p", "agent", "-p", "cli"]))?;
-    let dir = if profile == "dev" { "debug" } else { profile };
-    Ok(tree::target().join(TARGET).join(dir))
+    Ok(tree::target().join(TARGET).join(profile))
 }

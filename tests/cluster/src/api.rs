@@ -5,7 +5,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
-use crate::lab::{Lab, Row, WAKE, read, wait};
+use crate::lab::{Lab, Row, WAKE, wait};
+
+/// What curl says after `-m`; what came until then is an answer.
+const CURL_TIMED_OUT: i32 = 28;
 
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -34,15 +37,30 @@ impl Api {
 
     /// The status and body of a request.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&str>) -> Result<(u16, String), String> {
+        self.call_for(40, method, path, body)
+    }
+
+    /// As `call`; an answer that has not ended after so many seconds, as of a log that is followed, is cut there.
+    pub(crate) fn call_for(
+        &self,
+        seconds: u32,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<(u16, String), String> {
         let mut curl = Command::new("curl");
-        curl.args(["-sSk", "-m", "40", "-X", method, "-w", "\n%{http_code}"]);
+        curl.args(["-sSkN", "-m", &seconds.to_string(), "-X", method, "-w", "\n%{http_code}"]);
         if let Some(token) = &self.token {
             curl.args(["-H", &format!("Authorization: Bearer {token}")]);
         }
         if let Some(body) = body {
             curl.args(["-H", "Content-Type: application/json", "--data-binary", body]);
         }
-        let told = read(curl.arg(format!("{}{path}", self.base)))?;
+        let output = curl.arg(format!("{}{path}", self.base)).output().map_err(|error| error.to_string())?;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !matches!(output.status.code(), Some(0 | CURL_TIMED_OUT)) {
+            return Err(format!("{method} {path}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
         let (body, status) = told.rsplit_once('\n').ok_or("no status")?;
         Ok((status.parse().map_err(|_| format!("status {status}"))?, body.to_owned()))
     }

@@ -3,10 +3,14 @@
 //! Tests run one after the other, in the order of the table: the last ones stop daemons, upgrade and uninstall. Each
 //! failing one is named and the run goes on, so that one run shows all that is wrong.
 
+mod access;
 mod api;
 mod identity;
 mod lab;
+mod lifecycle;
 mod logs;
+mod outages;
+mod rbac;
 mod traffic;
 mod workloads;
 
@@ -16,15 +20,20 @@ use std::time::Instant;
 
 use crate::lab::Lab;
 
-/// A test, and why it cannot run in somebody else's cluster, if so.
+/// A test, and whether it wants a cluster that `cargo xtask cluster` made.
 struct Test {
     name: &'static str,
     run: fn(&Lab),
-    only_own: Option<&'static str>,
+    only_own: bool,
 }
 
 const fn test(name: &'static str, run: fn(&Lab)) -> Test {
-    Test { name, run, only_own: None }
+    Test { name, run, only_own: false }
+}
+
+/// For what is done to the cluster itself, or to what a person has installed.
+const fn own(name: &'static str, run: fn(&Lab)) -> Test {
+    Test { name, run, only_own: true }
 }
 
 const TESTS: &[Test] = &[
@@ -38,6 +47,20 @@ const TESTS: &[Test] = &[
     test("no_row_comes_from_both_agents", identity::no_row_comes_from_both_agents),
     test("a_service_is_resolved_to_its_backends", traffic::a_service_is_resolved_to_its_backends),
     test("no_log_line_is_lost_over_rotations", logs::no_log_line_is_lost_over_rotations),
+    test("nobody_is_answered_without_a_token", access::nobody_is_answered_without_a_token),
+    test("a_developer_reads_only_their_namespace", access::a_developer_reads_only_their_namespace),
+    test("agents_restarted_go_on_where_they_were", outages::agents_restarted_go_on_where_they_were),
+    test(
+        "the_aggregator_killed_loses_nothing_acknowledged",
+        outages::the_aggregator_killed_loses_nothing_acknowledged,
+    ),
+    own("capture_goes_on_without_the_api_server", outages::capture_goes_on_without_the_api_server),
+    own(
+        "agents_and_aggregator_are_upgraded_one_after_the_other_and_back",
+        lifecycle::agents_and_aggregator_are_upgraded_one_after_the_other_and_back,
+    ),
+    own("every_right_is_used_and_none_is_missing", rbac::every_right_is_used_and_none_is_missing),
+    own("uninstalled_it_leaves_nothing_behind", lifecycle::uninstalled_it_leaves_nothing_behind),
 ];
 
 fn main() -> ExitCode {
@@ -47,8 +70,8 @@ fn main() -> ExitCode {
     workloads::start(&lab);
     let (mut failed, mut left_out) = (Vec::new(), Vec::new());
     for test in TESTS.iter().filter(|test| chosen(test.name)) {
-        if let (Some(reason), None) = (test.only_own, &lab.own) {
-            left_out.push(format!("{}: {reason}", test.name));
+        if test.only_own && lab.own.is_none() {
+            left_out.push(test.name);
             continue;
         }
         let began = Instant::now();
@@ -63,8 +86,8 @@ fn main() -> ExitCode {
             failed.push(test.name);
         }
     }
-    for reason in &left_out {
-        println!("could not run here: {reason}");
+    for name in &left_out {
+        println!("could not run here: {name}: it stops, upgrades or uninstalls what is not the tests' own");
     }
     workloads::remove(&lab);
     if failed.is_empty() {

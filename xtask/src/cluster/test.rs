@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::programs::Programs;
 use super::settings::{Node, REGISTRY, State};
-use super::{chart, down, needs, programs, up, wait, wake};
+use super::{chart, down, programs, up, wait, wake};
 use crate::{out, run, tree};
 
 /// The whole run, cluster and all.
@@ -29,26 +29,11 @@ pub(crate) struct Args {
     /// Use the cluster that `up` started, and leave it running.
     #[arg(long)]
     keep: bool,
+    /// Cargo profile of the images; `dev` is quickly built and not static.
+    #[arg(long, default_value = "up")]
+    profile: String,
     /// Only tests whose name holds one of these.
     tests: Vec<String>,
-}
-
-impl Args {
-    /// As `ci` calls it.
-    pub(crate) fn in_ci() -> Self {
-        Self {
-            context: None,
-            image: format!("{REGISTRY}/tools:1"),
-            values: None,
-            keep: false,
-            tests: Vec::new(),
-        }
-    }
-}
-
-/// Why this machine can run no cluster of its own, if so.
-pub(crate) fn lacking() -> Option<String> {
-    needs::lacking().or_else(programs::lacking)
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
@@ -65,20 +50,11 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     result.and(removed)
 }
 
-/// As `main`, but where no cluster can run that is said and is no failure.
-pub(crate) fn in_ci() -> Result<()> {
-    if let Some(reason) = lacking() {
-        out::note(&format!("could not run here: {reason}"));
-        return Ok(());
-    }
-    main(&Args::in_ci())
-}
-
 fn here(args: &Args) -> Result<()> {
     let (state, programs) = up::cluster(2)?;
     chart::check(&programs)?;
     let nodes = Node::all(2);
-    wake::load(&state, &nodes)?;
+    wake::load(&state, &nodes, &args.profile)?;
     wake::install(&state, &programs, nodes.first().context("there is a node")?)?;
     tests(args, &programs, &wake::values(&state)?, Some(&state))
 }

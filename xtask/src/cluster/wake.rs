@@ -37,14 +37,14 @@ spec:
 }
 
 /// Builds the images and loads them into every node.
-pub(super) fn load(state: &State, nodes: &[Node]) -> Result<image::Wake> {
-    let wake = image::wake("up", "localhost", env!("CARGO_PKG_VERSION"), &image::directory())?;
+pub(super) fn load(state: &State, nodes: &[Node], profile: &str) -> Result<()> {
+    let wake = image::wake(profile, "localhost", env!("CARGO_PKG_VERSION"), &image::directory())?;
     for node in nodes {
         for archive in [&wake.agent, &wake.aggregator] {
             node::import(state, node, archive)?;
         }
     }
-    Ok(wake)
+    Ok(())
 }
 
 /// The values file of the test cluster.

@@ -41,17 +41,21 @@ impl Layer {
         self.put(path, Entry::Dir { mode });
     }
 
-    /// A program of this machine with every library that it loads.
+    /// A program of this machine, at its own path, with every library that it loads.
     pub(super) fn program(&mut self, path: &Path) -> Result<()> {
-        let mut files = vec![path.to_owned()];
+        let real = fs::canonicalize(path).with_context(|| format!("find {}", path.display()))?;
+        self.file(&path.to_string_lossy()[1..], &real, 0o755);
+        self.libraries(path)
+    }
+
+    /// Every library that a program loads.
+    pub(super) fn libraries(&mut self, path: &Path) -> Result<()> {
         // fails for a static program, which needs none
         let listing = Command::new("ldd").arg(path).output().context("start ldd")?;
         let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
-        let words = listing.split_whitespace().filter(|word| word.starts_with('/'));
-        files.extend(words.map(PathBuf::from));
-        for file in files {
-            let real = fs::canonicalize(&file).with_context(|| format!("find {}", file.display()))?;
-            self.file(&file.to_string_lossy()[1..], &real, 0o755);
+        for file in listing.split_whitespace().filter(|word| word.starts_with('/')) {
+            let real = fs::canonicalize(file).with_context(|| format!("find {file}"))?;
+            self.file(&file[1..], &real, 0o755);
         }
         Ok(())
     }

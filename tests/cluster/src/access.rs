@@ -1,0 +1,90 @@
+//! Who may read what: a developer's token, nobody's, and a forged one, at every endpoint that there is.
+
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::lab::{Lab, OTHER, SHOP, text};
+
+const OPENAPI: &str = include_str!("../../../docs/reference/openapi.json");
+
+/// A developer of one namespace.
+const DEVELOPER: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: developer}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: developer}
+rules: [{apiGroups: [\"\"], resources: [pods, pods/log], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: developer}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: developer}
+subjects: [{kind: ServiceAccount, name: developer}]
+";
+
+fn paths(method: &str) -> Vec<String> {
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let all = document["paths"].as_object().unwrap();
+    all.iter().filter(|(_, methods)| methods[method].is_object()).map(|(path, _)| path.clone()).collect()
+}
+
+fn tables(operator: &Api) -> Vec<String> {
+    let named = operator.sql("SHOW TABLES").unwrap();
+    let ours = named.iter().filter(|row| text(row, "table_schema") != "information_schema");
+    ours.map(|row| text(row, "table_name").to_owned()).collect()
+}
+
+pub(crate) fn nobody_is_answered_without_a_token(lab: &Lab) {
+    for token in [None, Some("forged".to_owned())] {
+        let api = Api::open(lab, token.clone());
+        for (method, path) in paths("get")
+            .iter()
+            .map(|path| ("GET", path))
+            .chain(paths("post").iter().map(|path| ("POST", path)))
+        {
+            let (status, body) = api.call(method, path, (method == "POST").then_some("{}")).unwrap();
+            assert_eq!(status, 401, "{method} {path} with {token:?}: {body}");
+        }
+    }
+}
+
+pub(crate) fn a_developer_reads_only_their_namespace(lab: &Lab) {
+    lab.apply(SHOP, DEVELOPER);
+    let token = lab.kubectl(&["create", "token", "developer", "-n", SHOP]).trim().to_owned();
+    let (operator, developer) = (lab.api(), Api::open(lab, Some(token)));
+    let whispers = format!("SELECT body FROM log WHERE namespace = '{OTHER}' LIMIT 1");
+    operator.rows("the other namespace's log, as an operator", &whispers);
+    for table in tables(&operator) {
+        let Ok(rows) = developer.sql(&format!("SELECT DISTINCT namespace FROM {table}")) else { continue };
+        let foreign: Vec<&str> =
+            rows.iter().map(|row| text(row, "namespace")).filter(|name| *name != SHOP).collect();
+        assert!(foreign.is_empty(), "{table}: rows of {foreign:?}");
+    }
+    let own = developer.sql(&format!("SELECT count(*) AS n FROM log WHERE namespace = '{SHOP}'")).unwrap();
+    assert!(own[0]["n"].as_u64() > Some(0), "their own log is there: {own:?}");
+    // ways around: a join, a subquery, an aggregate, the plan's own figures
+    for query in [
+        format!("SELECT a.body FROM log a JOIN log b ON a.ts = b.ts WHERE b.namespace = '{OTHER}'"),
+        format!(
+            "SELECT max(body) AS body FROM log WHERE namespace IN (SELECT DISTINCT namespace FROM flow WHERE namespace = '{OTHER}')"
+        ),
+        "SELECT body FROM log WHERE body LIKE '%whispers%'".to_owned(),
+        "EXPLAIN ANALYZE SELECT body FROM log WHERE body LIKE '%whispers%'".to_owned(),
+    ] {
+        let (_, body) = developer
+            .call("POST", "/api/v1/sql", Some(&serde_json::json!({ "query": query }).to_string()))
+            .unwrap();
+        assert!(!body.contains("secretive whispers"), "{query}: {body}");
+    }
+    for path in paths("get") {
+        for query in ["", "?where=namespace%3D", "?contains=whispers"] {
+            let query = if query.ends_with("%3D") { format!("{query}{OTHER}") } else { query.to_owned() };
+            let (_, body) = developer.call_for(5, "GET", &format!("{path}{query}"), None).unwrap();
+            let told = [format!("\"namespace\":\"{OTHER}\""), "secretive whispers".to_owned()];
+            assert!(!told.iter().any(|told| body.contains(told.as_str())), "{path}{query}: {body}");
+        }
+    }
+}

@@ -29,11 +29,21 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Whom the aggregator runs as: a number, so that `runAsNonRoot` can see that it is not root.
 const USER: u32 = 65532;
 
+/// Where the programs come from.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Programs {
     /// Cargo profile to build with; `release` is slower to build and faster to run, `dev` is not static.
     #[arg(long, default_value = "up")]
     profile: String,
+    /// Pack the programs in this directory instead of building them.
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    programs: Programs,
     /// What the images' names begin with.
     #[arg(long, default_value = "localhost")]
     registry: String,
@@ -54,7 +64,7 @@ pub(crate) struct Wake {
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     let to = args.to.clone().unwrap_or_else(directory);
-    let made = wake(&args.profile, &args.registry, &args.tag, &to)?;
+    let made = wake(&args.programs, &args.registry, &args.tag, &to)?;
     out::note(&format!("docker load -i {}", made.agent.display()));
     out::note(&format!("docker load -i {}", made.aggregator.display()));
     Ok(())
@@ -66,18 +76,19 @@ pub(crate) fn directory() -> PathBuf {
 }
 
 /// Builds both programs and their images.
-pub(crate) fn wake(profile: &str, registry: &str, tag: &str, to: &Path) -> Result<Wake> {
-    out::step(&format!("building the images' programs (profile {profile})"));
-    let bin = if profile == DEV { build_dev()? } else { build(profile)? };
+pub(crate) fn wake(programs: &Programs, registry: &str, tag: &str, to: &Path) -> Result<Wake> {
+    let bin = match (&programs.bin_dir, programs.profile.as_str()) {
+        (Some(dir), _) => std::path::absolute(dir).context("find the programs")?,
+        (None, DEV) => build_dev()?,
+        (None, profile) => build(profile)?,
+    };
     fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
     let image = |program: &str, user: u32| -> Result<PathBuf> {
         let mut layer = Layer::default();
         // `kubectl exec` finds `wake`: the same questions, where the program itself runs
         for name in [program, "wake"] {
             layer.file(&format!("usr/bin/{name}"), &bin.join(name), 0o755);
-            if profile == DEV {
-                layer.libraries(&bin.join(name))?;
-            }
+            layer.libraries(&bin.join(name))?;
         }
         layer.text("etc/passwd", "root:x:0:0::/:/bin/false\nwake:x:65532:65532::/:/bin/false\n");
         layer.text("etc/group", "root:x:0:\nwake:x:65532:\n");
@@ -95,6 +106,7 @@ pub(crate) fn wake(profile: &str, registry: &str, tag: &str, to: &Path) -> Resul
 
 /// Debug builds as `cargo xtask test` makes them, without symbols: not static, quickly made.
 fn build_dev() -> Result<PathBuf> {
+    out::step("building the images' programs (profile dev)");
     let mut cargo = run::clean("cargo");
     cargo.current_dir(tree::root()).args([
         "build",
@@ -118,6 +130,7 @@ fn build_dev() -> Result<PathBuf> {
 
 /// Where the static programs lie.
 fn build(profile: &str) -> Result<PathBuf> {
+    out::step(&format!("building static programs (profile {profile})"));
     let cargo_home = std::env::var("CARGO_HOME")
         .unwrap_or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")).unwrap_or_default());
     let flags = format!(

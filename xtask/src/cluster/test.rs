@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use super::programs::Programs;
 use super::settings::{Node, REGISTRY, State};
 use super::{chart, down, programs, up, wait, wake};
-use crate::{out, run, tree};
+use crate::{image, out, run, tree};
 
 /// The whole run, cluster and all.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -29,9 +29,8 @@ pub(crate) struct Args {
     /// Use the cluster that `up` started, and leave it running.
     #[arg(long)]
     keep: bool,
-    /// Cargo profile of the images; `dev` is quickly built and not static.
-    #[arg(long, default_value = "up")]
-    profile: String,
+    #[command(flatten)]
+    programs: image::Programs,
     /// Only tests whose name holds one of these.
     tests: Vec<String>,
 }
@@ -54,7 +53,7 @@ fn here(args: &Args) -> Result<()> {
     let (state, programs) = up::cluster(2)?;
     chart::check(&programs)?;
     let nodes = Node::all(2);
-    wake::load(&state, &nodes, &args.profile)?;
+    wake::load(&state, &nodes, &args.programs)?;
     wake::install(&state, &programs, nodes.first().context("there is a node")?)?;
     tests(args, &programs, &wake::values(&state)?, Some(&state))
 }

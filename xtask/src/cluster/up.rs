@@ -23,9 +23,8 @@ pub(super) struct Args {
     /// Kubernetes alone, without Wake.
     #[arg(long)]
     bare: bool,
-    /// Cargo profile of the images; `dev` is quickly built and not static.
-    #[arg(long, default_value = "up")]
-    profile: String,
+    #[command(flatten)]
+    programs: image::Programs,
 }
 
 pub(super) fn main(args: &Args) -> Result<()> {
@@ -35,7 +34,7 @@ pub(super) fn main(args: &Args) -> Result<()> {
         let nodes = Node::all(args.nodes);
         let first = nodes.first().context("there is a node")?;
         let installed =
-            wake::load(&state, &nodes, &args.profile).and_then(|_| wake::install(&state, &programs, first));
+            wake::load(&state, &nodes, &args.programs).and_then(|_| wake::install(&state, &programs, first));
         if let Err(error) = installed {
             out::note("the cluster stays up, so that a person can look: cargo xtask cluster down");
             return Err(error);

@@ -37,8 +37,8 @@ spec:
 }
 
 /// Builds the images and loads them into every node.
-pub(super) fn load(state: &State, nodes: &[Node], profile: &str) -> Result<()> {
-    let wake = image::wake(profile, "localhost", env!("CARGO_PKG_VERSION"), &image::directory())?;
+pub(super) fn load(state: &State, nodes: &[Node], from: &image::Programs) -> Result<()> {
+    let wake = image::wake(from, "localhost", env!("CARGO_PKG_VERSION"), &image::directory())?;
     for node in nodes {
         for archive in [&wake.agent, &wake.aggregator] {
             node::import(state, node, archive)?;

@@ -54,19 +54,18 @@ pub struct EdgeKey {
 }
 
 /// A live TCP connection: the value of `conns`, whose key is the socket cookie.
+///
+/// What is sent is counted right behind the key, in the cache line that finding it has read, and what is received more
+/// than a line away: the two are mostly counted on different CPUs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Conn {
-    /// Where it is folded when it ends.
-    pub edge: EdgeKey,
     /// IP bytes, egress.
     pub bytes_sent: u64,
-    /// IP bytes, ingress.
-    pub bytes_received: u64,
     /// Egress; a GSO packet is one.
     pub packets_sent: u64,
-    /// Ingress; a GRO packet is one.
-    pub packets_received: u64,
+    /// Where it is folded when it ends.
+    pub edge: EdgeKey,
     /// Boot time of the first SYN or of accepting; 0 when it is older than the programs.
     pub opened_ns: u64,
     /// Boot time of `TCP_CLOSE`; 0 while open.
@@ -85,6 +84,10 @@ pub struct Conn {
     pub retransmits_before: u32,
     /// Resets sent and received.
     pub resets: u32,
+    /// IP bytes, ingress.
+    pub bytes_received: u64,
+    /// Ingress; a GRO packet is one.
+    pub packets_received: u64,
 }
 
 /// The value of `edges` and `others`.
@@ -117,7 +120,7 @@ pub struct Edge {
     pub srtt_us: u32,
     /// Zero.
     pub padding: u32,
-    /// Samples of the smoothed round trip: each 16th packet sent, and one at each end.
+    /// Samples of the smoothed round trip: each 16th packet sent, of a long stream each 128th, and one at each end.
     pub rtt: [u32; BUCKETS],
 }
 
@@ -172,9 +175,9 @@ pub struct PortOwner {
 
 plain!(EdgeKey, 32, { owner: u64, peer: [u32; 4], port: u16, protocol: u8, role: u8, padding: u32 });
 plain!(Conn, 104, {
-    edge: EdgeKey, bytes_sent: u64, bytes_received: u64, packets_sent: u64, packets_received: u64, opened_ns: u64,
-    closed_ns: u64, epoch: u32, local_port: u16, peer_port: u16, srtt_us: u32, retransmits: u32,
-    retransmits_before: u32, resets: u32,
+    bytes_sent: u64, packets_sent: u64, edge: EdgeKey, opened_ns: u64, closed_ns: u64, epoch: u32, local_port: u16,
+    peer_port: u16, srtt_us: u32, retransmits: u32, retransmits_before: u32, resets: u32, bytes_received: u64,
+    packets_received: u64,
 });
 plain!(Edge, 520, {
     bytes_sent: u64, bytes_received: u64, packets_sent: u64, packets_received: u64, connects: u64, accepts: u64,

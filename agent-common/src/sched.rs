@@ -7,8 +7,8 @@ use crate::workload::Slot;
 
 /// Owners.
 pub const MAX_OWNERS: u32 = 1_024;
-/// Threads that may wait at once; a power of two.
-pub const WAKES: u32 = 65_536;
+/// Threads whose delays are told apart; a power of two.
+pub const THREADS: u32 = 65_536;
 
 /// Value of `RUN_QUEUES` by owner, per CPU.
 #[derive(Clone, Copy, Debug)]
@@ -22,27 +22,32 @@ pub struct RunQueue {
     pub delays: [u32; BUCKETS],
 }
 
-/// A thread that waits for a CPU.
+/// How long a thread had waited in all, when it last left a CPU.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Wake {
+pub struct Waited {
     /// Thread; 0: free
     pub tid: u32,
     /// Zero
     pub _pad: u32,
-    /// Since when, on the monotonic clock
-    pub at_ns: u64,
+    /// `sched_info.run_delay`
+    pub total_ns: u64,
 }
 
 crate::plain!(RunQueue, 440, { voluntary: u64, involuntary: u64, delays: [u32; BUCKETS] });
-crate::plain!(Wake, 16, { tid: u32, _pad: u32, at_ns: u64 });
+crate::plain!(Waited, 16, { tid: u32, _pad: u32, total_ns: u64 });
 
 /// What object and agent must agree on.
-pub const LAYOUT: u64 = fold(&[RunQueue::LAYOUT, Wake::LAYOUT, Slot::LAYOUT]);
+pub const LAYOUT: u64 = fold(&[RunQueue::LAYOUT, Waited::LAYOUT, Slot::LAYOUT]);
+
+/// What does not work where the kernel does not keep the delays of a thread.
+pub const NO_DELAYS: &str = "run-queue delay: this kernel does not keep it (CONFIG_SCHED_INFO)";
 
 /// Private fields; the state's only where the tracepoint does not give it (before 5.18).
 pub const FIELDS: &[Field] = &[
     required("OFF_PID", &[("task_struct", "pid")], 4),
     optional("OFF_STATE4", &[("task_struct", "__state")], 4, ""),
     optional("OFF_STATE8", &[("task_struct", "state")], 8, ""),
+    optional("OFF_RUN_DELAY", &[("task_struct", "sched_info.run_delay")], 8, NO_DELAYS),
+    optional("OFF_ARRIVALS", &[("task_struct", "sched_info.pcount")], 8, NO_DELAYS),
 ];

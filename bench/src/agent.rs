@@ -50,11 +50,10 @@ pub(crate) async fn run(args: AgentArgs) -> Result<()> {
 }
 
 /// Programs of the agent, and the empty program at the same hook.
-const SAME_HOOK: [(&str, &str); 6] = [
+const SAME_HOOK: [(&str, &str); 5] = [
     ("syscalls_enter", "empty_sys_enter"),
     ("syscalls_exit", "empty_sys_exit"),
     ("sched_switch", "empty_switch"),
-    ("sched_wakeup", "empty_wakeup"),
     ("flows_ingress", "empty_ingress"),
     ("flows_egress", "empty_egress"),
 ];

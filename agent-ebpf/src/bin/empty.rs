@@ -22,11 +22,6 @@ fn empty_switch(_: BtfTracePointContext) -> i32 {
     0
 }
 
-#[btf_tracepoint(function = "sched_wakeup")]
-fn empty_wakeup(_: BtfTracePointContext) -> i32 {
-    0
-}
-
 #[cgroup_skb]
 fn empty_ingress(_: SkBuffContext) -> i32 {
     1

@@ -23,8 +23,11 @@ const NEW_SYN_RECV: u32 = 12;
 const V4_HEADER: usize = 20;
 const V6_HEADER: usize = 40;
 
-/// Which refreshes the round trip: each 16th packet sent.
+/// Which refreshes the round trip: each 16th packet sent, of a long stream each 128th.
 const REFRESH_MASK: u64 = 15;
+const STREAM_REFRESH_MASK: u64 = 127;
+/// From so many packets on it is a long stream.
+const STREAM: u64 = 1_024;
 
 /// What the packet's own headers say.
 struct Headers {
@@ -83,7 +86,8 @@ fn on_conn(skb: *mut __sk_buff, conn: *mut Conn, egress: bool, bytes: u64) {
         }
         add(&raw mut (*conn).bytes_sent, bytes);
         add(&raw mut (*conn).packets_sent, 1);
-        if (*conn).packets_sent & REFRESH_MASK == 0 {
+        let sent = (*conn).packets_sent;
+        if sent & REFRESH_MASK == 0 && (sent < STREAM || sent & STREAM_REFRESH_MASK == 0) {
             refresh(skb, conn);
         }
     }

@@ -1,12 +1,12 @@
 //! Run queue: how long a workload's tasks waited for a CPU, and how often they left it of their own will or not.
 //!
-//! Hooks: `sched_wakeup`, `sched_wakeup_new`, `sched_switch` (BTF tracepoints), `task_rename` and
-//! `sched_process_exit` for names. Kernel: 5.10 with BTF and cgroup2.
+//! Hooks: `sched_switch` (BTF tracepoint), `task_rename` and `sched_process_exit` for names. Delays are those that the
+//! kernel keeps of each thread (`/proc/<pid>/schedstat`). Kernel: 5.10 with BTF and cgroup2.
 //! Map: `RUN_QUEUES` per CPU, cumulative.
 //! Cost: 240 ns a switch, one wake-up included (docs/journal/2026-11-21-syscalls-and-switches.md).
 //! Does not: measure CPU time, which files give exactly and free.
 
-use agent_common::sched::{FIELDS, LAYOUT, RunQueue};
+use agent_common::sched::{FIELDS, LAYOUT, NO_DELAYS, RunQueue};
 
 use super::growing::{Counters, Growing};
 use super::{AttachError, Probe, Running, Sink};
@@ -34,13 +34,19 @@ struct Sched {
 fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Running>, AttachError> {
     let arguments =
         features.btf.as_deref().and_then(|btf| btf.tracepoint("sched_switch")).unwrap_or_default();
-    let mut object = Loader::new("sched", crate::ebpf_object!("sched"), features, settings)?
+    let mut loader = Loader::new("sched", crate::ebpf_object!("sched"), features, settings)?
         .layout(LAYOUT)?
         .workloads()?
         .fields(FIELDS)?
         .global_u32("STATE_ARGUMENT", u32::from(arguments.len() >= 4))
-        .hashes(&["RUN_QUEUES", "HOST_COMMS"])
-        .load()?;
+        .hashes(&["RUN_QUEUES", "HOST_COMMS"]);
+    let schedstat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let keeps_delays = arrivals(&schedstat) > 0;
+    if !keeps_delays {
+        // the fields may be there and stay zero
+        loader = loader.global_u32("OFF_RUN_DELAY", u32::MAX);
+    }
+    let mut object = loader.load()?;
     let idle = (IDLE_SECONDS / settings.window_seconds.max(1)).max(2);
     let mut probe = Sched {
         queues: Growing::new(object.dump("RUN_QUEUES", features)?, idle),
@@ -52,12 +58,16 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     object.raw_tracepoint("sched_rename", "task_rename")?;
     object.raw_tracepoint("sched_gone", "sched_process_exit")?;
     object.btf_tracepoint("sched_switch", "sched_switch")?;
-    let woken = object.btf_tracepoint("sched_wakeup", "sched_wakeup");
-    object.optional("delay after sleep", woken);
-    let new = object.btf_tracepoint("sched_wakeup_new", "sched_wakeup_new");
-    object.optional("delay of new tasks", new);
+    if !keeps_delays {
+        object.note_missing(NO_DELAYS.into());
+    }
     object.settle();
     Ok(Box::new(probe))
+}
+
+/// How often this process came onto a CPU: the third of the numbers, all zero where the kernel does not keep them.
+fn arrivals(schedstat: &str) -> u64 {
+    schedstat.split_whitespace().nth(2).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 impl Running for Sched {

@@ -21,11 +21,9 @@ impl Empty {
             program.load()?;
             program.attach(hook)?;
         }
-        for (name, hook) in [("empty_switch", "sched_switch"), ("empty_wakeup", "sched_wakeup")] {
-            let program: &mut BtfTracePoint = program(&mut object, name)?.try_into()?;
-            program.load(hook, &btf)?;
-            program.attach()?;
-        }
+        let switch: &mut BtfTracePoint = program(&mut object, "empty_switch")?.try_into()?;
+        switch.load("sched_switch", &btf)?;
+        switch.attach()?;
         let cgroup2 = agent::kernel::KernelFeatures::probe().cgroup2.context("no cgroup2 is mounted")?;
         let cgroup2 = std::fs::File::open(cgroup2)?;
         for (name, kind) in

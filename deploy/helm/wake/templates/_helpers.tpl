@@ -23,7 +23,7 @@ wake-aggregator.{{ .Release.Namespace }}.svc
 {{- define "wake.agent.config" -}}
 {{- $computed := dict
   "version" 1
-  "node" (dict "cluster" .Values.cluster)
+  "node" (dict "cluster" .Values.cluster "cgroup_root" "/sys/fs/cgroup")
   "state_dir" "/var/lib/wake/agent"
   "export" (dict "kind" "wake" "endpoint" (printf "http://%s:9400" (include "wake.aggregator.host" .)))
   "logs" (dict "journal" (dict "enabled" false))
@@ -38,6 +38,7 @@ wake-aggregator.{{ .Release.Namespace }}.svc
   "data_dir" "/var/lib/wake/aggregator"
   "ingest" (dict "listen" "0.0.0.0:9400")
   "api" (dict "listen" "0.0.0.0:9401")
+  "kubernetes" (dict "enabled" "on" "cluster" .Values.cluster)
 -}}
 {{- toYaml (mergeOverwrite $computed (deepCopy .Values.aggregator.config)) }}
 {{- end }}

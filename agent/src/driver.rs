@@ -162,8 +162,11 @@ impl Driver {
     }
 
     fn measure(&self, probes: &[Attached]) {
-        let (live, dead, comms) = lock(&self.identities).sizes();
-        for (kind, count) in [("cgroup", live), ("tombstone", dead), ("executable", comms)] {
+        let identities = lock(&self.identities);
+        let ((live, dead, comms), (pods, refused)) = (identities.sizes(), identities.kube_sizes());
+        drop(identities);
+        self.metrics.names_refused.set(i64::try_from(refused).unwrap_or(i64::MAX));
+        for (kind, count) in [("cgroup", live), ("tombstone", dead), ("executable", comms), ("pod", pods)] {
             let labels = KindLabels { kind: kind.to_owned() };
             self.metrics.identities.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod chunks;
 pub mod client;
 pub mod ledger;
+pub mod names;
 pub mod spool;
 pub mod writer;
 

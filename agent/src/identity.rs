@@ -4,8 +4,11 @@
 //! Invariants: bounded (live cgroups by the kernel, the dead by `MAX_TOMBSTONES` and `TOMBSTONE_TTL`, host executables
 //! by `MAX_HOST_COMMS`); an id keeps its first path, since ids are not used again within a boot.
 
+pub mod kube;
 pub mod name;
+mod naming;
 mod pods;
+pub mod saved;
 pub mod walk;
 
 use std::collections::{HashMap, VecDeque};
@@ -15,6 +18,7 @@ use std::time::Duration;
 use agent_common::workload::{COMM_LEN, HOST_BIT, MAX_HOST_COMMS, host_key};
 use proto::v1;
 
+use self::kube::KubePods;
 use self::pods::Pods;
 use crate::window::sample::{CgroupEvent, Owner, PodContainer, Row, Sample};
 
@@ -25,6 +29,8 @@ mod tests;
 pub const TOMBSTONE_TTL: Duration = Duration::from_secs(15 * 60);
 /// Most names of removed cgroups that are kept.
 pub const MAX_TOMBSTONES: usize = 16_384;
+/// How long a row waits for the names of its pod and container, which the API server may know later than the kernel.
+pub const NAME_PATIENCE: Duration = Duration::from_secs(2);
 /// Most log files and configured names whose identity is kept in memory; more are made anew.
 const MAX_NAMED: usize = 4_096;
 
@@ -52,6 +58,9 @@ pub struct Identities {
     hosts: HashMap<String, Arc<v1::Identity>>,
     named: HashMap<(&'static str, String), Arc<v1::Identity>>,
     pods: Pods,
+    kube: KubePods,
+    /// Monotonic, as far as was told.
+    now: Duration,
 }
 
 #[derive(Debug)]
@@ -59,6 +68,8 @@ struct Entry {
     path: String,
     identity: Arc<v1::Identity>,
     is_removed: bool,
+    /// Rows wait until then for the names of its pod and container.
+    waits_until: Option<Duration>,
 }
 
 impl Identities {
@@ -73,11 +84,14 @@ impl Identities {
             hosts: HashMap::new(),
             named: HashMap::new(),
             pods: Pods::default(),
+            kube: KubePods::default(),
+            now: Duration::ZERO,
         }
     }
 
     /// Takes in one event; `now` is monotonic.
     pub fn apply(&mut self, event: &CgroupEvent, now: Duration) {
+        self.tick(now);
         match event {
             CgroupEvent::Made { id, path } => self.made(*id, path),
             CgroupEvent::Removed { id } => self.removed(*id, now),
@@ -95,20 +109,10 @@ impl Identities {
         if self.cgroups.get(&id).is_some_and(|entry| !entry.is_removed) {
             return;
         }
-        let name = name::name(path);
-        let (namespace, pod) = self.pods.name_of(&name.pod_uid);
-        let identity = v1::Identity {
-            namespace,
-            pod,
-            workload: name.workload,
-            workload_kind: name.kind.to_owned(),
-            pod_uid: name.pod_uid,
-            container: name.container,
-            cgroup_id: id,
-            ..self.blank()
-        };
-        let path = path.to_owned();
-        self.cgroups.insert(id, Entry { path, identity: Arc::new(identity), is_removed: false });
+        let (identity, is_complete) = self.of_path(id, path);
+        let waits_until = (!is_complete && self.kube.is_told()).then(|| self.now + NAME_PATIENCE);
+        let (path, identity) = (path.to_owned(), Arc::new(identity));
+        self.cgroups.insert(id, Entry { path, identity, is_removed: false, waits_until });
     }
 
     fn removed(&mut self, id: u64, now: Duration) {
@@ -122,6 +126,7 @@ impl Identities {
 
     /// Drops tombstones that are too old or too many.
     pub fn expire(&mut self, now: Duration) {
+        self.tick(now);
         while let Some(&(at, id)) = self.tombstones.front() {
             if self.tombstones.len() <= MAX_TOMBSTONES && now.saturating_sub(at) < TOMBSTONE_TTL {
                 return;
@@ -170,7 +175,11 @@ impl Identities {
                 Some(self.host(comm.as_deref().unwrap_or("other")))
             }
             Owner::Workload(id) if *id == self.root_id || *id == 0 => Some(self.host("other")),
-            Owner::Workload(id) => self.cgroups.get(id).map(|entry| Arc::clone(&entry.identity)),
+            Owner::Workload(id) => {
+                let entry = self.cgroups.get(id)?;
+                let is_waiting = entry.waits_until.is_some_and(|until| self.now < until);
+                (!is_waiting).then(|| Arc::clone(&entry.identity))
+            }
             Owner::Host(comm) => Some(self.host(comm)),
             Owner::Pod(pod) => Some(self.pod(pod)),
             Owner::File(path) => {
@@ -198,8 +207,13 @@ impl Identities {
         }
     }
 
-    /// What an owner is called that nobody ever named: its id.
+    /// What an owner is called that nobody ever named: its path, or its id.
     pub fn unnamed(&self, owner: &Owner) -> Arc<v1::Identity> {
+        if let Owner::Workload(id) = owner
+            && let Some(entry) = self.cgroups.get(id)
+        {
+            return Arc::clone(&entry.identity);
+        }
         let (key, kind) = match owner {
             Owner::Workload(key) if key & HOST_BIT != 0 => (0, "host_process"),
             Owner::Workload(key) => (*key, "cgroup"),
@@ -254,15 +268,7 @@ impl Identities {
         if let Some(identity) = self.pods.identity(owner) {
             return identity;
         }
-        let identity = Arc::new(v1::Identity {
-            namespace: owner.namespace.clone(),
-            workload: format!("pod/{}", owner.uid),
-            workload_kind: String::from("container"),
-            pod: owner.pod.clone(),
-            pod_uid: owner.uid.clone(),
-            container: owner.container.clone(),
-            ..self.blank()
-        });
+        let identity = Arc::new(self.of_log(owner));
         self.pods.keep(owner, &identity);
         let unnamed =
             |entry: &&mut Entry| entry.identity.pod_uid == owner.uid && entry.identity.pod.is_empty();
@@ -289,10 +295,5 @@ impl Identities {
         }
         self.named.insert((kind, key.to_owned()), Arc::clone(&identity));
         identity
-    }
-
-    fn blank(&self) -> v1::Identity {
-        let NodeName { cluster, node, zone, boot_id } = self.node.clone();
-        v1::Identity { cluster, node, zone, boot_id, ..v1::Identity::default() }
     }
 }

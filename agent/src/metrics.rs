@@ -37,6 +37,8 @@ pub struct AgentMetrics {
     pub probe_panics: Family<ProbeLabels, Counter>,
     /// Names known.
     pub identities: Family<KindLabels, Gauge>,
+    /// What the aggregator told and was not believed.
+    pub names_refused: Gauge,
     /// Open descriptors of the usage reader.
     pub usage_files: Gauge,
     /// Memory of all BPF maps.
@@ -105,6 +107,11 @@ impl AgentMetrics {
                 "identities",
                 "Names known, alive and kept after their end",
                 Family::default(),
+            ),
+            names_refused: root.register(
+                "refused_names",
+                "Pods that the aggregator told of and that broke a bound, since the start",
+                Gauge::default(),
             ),
             usage_files: root.register(
                 "usage_open_files",

@@ -14,9 +14,10 @@ use crate::driver::states::States;
 use crate::export::SharedSpool;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
+use crate::export::names::Names;
 use crate::export::spool::Spool;
 use crate::export::writer::{Item, Writer};
-use crate::identity::{Identities, NodeName};
+use crate::identity::{Identities, NodeName, saved};
 use crate::kernel::mounts::Mounts;
 use crate::kernel::view::NodeView;
 use crate::logs::checkpoint::Checkpoints;
@@ -79,6 +80,12 @@ impl Exporting<'_> {
             flushed,
             clock: Clock::clone(clock),
         };
+        let names = Names {
+            identities: Arc::clone(*identities),
+            path: saved::path(&config.state_dir),
+            clock: Clock::clone(clock),
+        };
+        names.load();
         let client = Client {
             endpoint: config.export.endpoint.parse().map_err(BuildError::Endpoint)?,
             hello: v1::Hello {
@@ -95,6 +102,7 @@ impl Exporting<'_> {
             ledger: agent_metrics.ledger.clone(),
             health: self.health.clone(),
             metrics: metrics.clone(),
+            names: Some(names),
             clock: Clock::clone(clock),
         };
         Ok(((writer, client), self.logs(checkpoints)))

@@ -24,6 +24,7 @@ impl Driver {
     pub(super) fn pass(&mut self, sink: &mut Sink) {
         let now = self.clock.monotonic();
         let mut identities = lock(&self.identities);
+        identities.tick(now);
         let is_lost = sink.cgroups.contains(&CgroupEvent::Lost);
         let mut ends = Vec::new();
         for event in sink.cgroups.drain(..) {

@@ -19,10 +19,12 @@ use proto::v1::aggregator_message::Kind as Answer;
 use proto::v1::ingest_client::IngestClient;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Endpoint;
 
 use crate::export::SharedSpool;
 use crate::export::ledger::Ledger;
+use crate::export::names::Names;
 use crate::export::spool::BatchId;
 use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
@@ -60,6 +62,8 @@ pub struct Client {
     pub health: Health,
     /// Counters.
     pub metrics: ExportMetrics,
+    /// Where names of pods go; `None`: nobody asks for them.
+    pub names: Option<Names>,
     /// Time.
     pub clock: Clock,
 }
@@ -127,7 +131,8 @@ impl Client {
     /// One stream from connect to its end; `Ok` once everything was delivered after the stop.
     async fn stream(&mut self, backoff: &mut Backoff) -> Result<(), StreamError> {
         let channel = self.endpoint.clone().connect_timeout(CONNECT_TIMEOUT).connect().await;
-        let mut client = IngestClient::new(channel.map_err(StreamError::Connect)?)
+        let channel = channel.map_err(StreamError::Connect)?;
+        let mut client = IngestClient::new(channel.clone())
             .max_encoding_message_size(16 << 20)
             .max_decoding_message_size(4 << 20);
         let (outgoing, queue) = mpsc::channel(self.in_flight + 4);
@@ -142,6 +147,11 @@ impl Client {
         tracing::info!(endpoint = %self.endpoint.uri(), "connected to the aggregator");
         self.metrics.connected.set(1);
         self.health.forget("export");
+        // ends with the connection
+        let _names = self
+            .names
+            .clone()
+            .map(|names| AbortOnDropHandle::new(tokio::spawn(names.follow(channel, self.hello.clone()))));
         let now = self.clock.monotonic();
         let mut stream = Stream { outgoing, in_flight: BTreeSet::new(), paused_until: now, heard_at: now };
         let mut status_at = now + STATUS_EVERY;

@@ -30,6 +30,11 @@ impl Pods {
         self.containers.get(container).map(Arc::clone)
     }
 
+    /// What was learned of these pods' containers is made anew when it is asked for.
+    pub(super) fn forget(&mut self, is_stale: impl Fn(&str) -> bool) {
+        self.containers.retain(|container, _| !is_stale(&container.uid));
+    }
+
     pub(super) fn keep(&mut self, container: &PodContainer, identity: &Arc<v1::Identity>) {
         if self.containers.len() >= MAX_CONTAINERS {
             self.containers.clear();

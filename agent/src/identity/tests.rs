@@ -143,3 +143,96 @@ fn a_container_log_names_the_pod_and_its_cgroups() {
     let again = table.resolve(&Owner::Pod(Box::new(container))).unwrap();
     assert!(std::sync::Arc::ptr_eq(&again, &of_log));
 }
+
+const ID: &str = "4c01db0b339c4c01db0b339c4c01db0b339c4c01db0b339c4c01db0b339c4c01";
+const UID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
+
+fn told(containers: &[(&str, &str)]) -> proto::v1::NodeUpdate {
+    let containers = containers.iter().map(|(name, id)| proto::v1::KubeContainer {
+        name: (*name).to_owned(),
+        id: (*id).to_owned(),
+        kind: String::new(),
+    });
+    let pod = proto::v1::KubePod {
+        uid: UID.into(),
+        name: "cart-7d9-x".into(),
+        namespace: "shop".into(),
+        workload: "cart".into(),
+        workload_kind: "deployment".into(),
+        containers: containers.collect(),
+        labels: [("app".to_owned(), "cart".to_owned())].into(),
+        ..Default::default()
+    };
+    let node = proto::v1::KubeNode { zone: "zone-a".into(), cluster: "c".into(), ..Default::default() };
+    proto::v1::NodeUpdate {
+        version: "1".into(),
+        snapshot: true,
+        complete: true,
+        pods: vec![pod],
+        node: Some(node),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn rows_of_a_new_pod_wait_for_its_names_but_not_for_ever() {
+    let mut table = table();
+    let at = Duration::from_millis;
+    let cgroup = |id, uid: &str| made(id, &format!("/kubepods/burstable/pod{uid}/{ID}"));
+    // nobody tells names: nobody waits
+    table.apply(&cgroup(6, "0a1b2c3d-0000-4000-8000-000000000006"), at(0));
+    assert!(table.resolve(&Owner::Workload(6)).is_some());
+    let other = proto::v1::NodeUpdate { pods: Vec::new(), ..told(&[]) };
+    table.told(other, at(10));
+    table.apply(&cgroup(7, UID), at(1_000));
+    assert!(table.resolve(&Owner::Workload(7)).is_none());
+    assert_eq!(table.unnamed(&Owner::Workload(7)).pod_uid, UID);
+    table.told(told(&[("app", "")]), at(1_500));
+    assert!(table.resolve(&Owner::Workload(7)).is_none(), "its container has no name yet");
+    table.told(told(&[("app", ID)]), at(1_600));
+    let identity = table.resolve(&Owner::Workload(7)).unwrap();
+    assert_eq!(
+        (identity.namespace.as_str(), identity.workload.as_str(), identity.workload_kind.as_str()),
+        ("shop", "cart", "deployment")
+    );
+    assert_eq!(
+        (identity.pod.as_str(), identity.container.as_str(), identity.container_id.as_str()),
+        ("cart-7d9-x", "app", ID)
+    );
+    assert_eq!(
+        (identity.labels.as_str(), identity.zone.as_str(), identity.cluster.as_str()),
+        ("app=cart", "zone-a", "c")
+    );
+    // one that never gets a name
+    table.apply(&cgroup(8, "0a1b2c3d-0000-4000-8000-000000000008"), at(2_000));
+    table.tick(at(3_999));
+    assert!(table.resolve(&Owner::Workload(8)).is_none());
+    table.tick(at(4_000));
+    let nameless = table.resolve(&Owner::Workload(8)).unwrap();
+    assert_eq!((nameless.container_id.as_str(), nameless.container.as_str()), (ID, ID));
+    assert_eq!(nameless.zone, "zone-a");
+}
+
+#[test]
+fn a_static_pod_has_one_identity_by_path_and_by_log() {
+    let mut table = table();
+    let hash = "d1c1f3a5b7c9e1f3a5b7c9d1e3f5a7b9";
+    table.apply(&made(7, &format!("/kubepods/burstable/pod{hash}/{ID}")), Duration::ZERO);
+    let owner = PodContainer {
+        namespace: "shop".into(),
+        pod: "cart-7d9-x".into(),
+        uid: hash.into(),
+        container: "app".into(),
+    };
+    let before = table.resolve(&Owner::Pod(Box::new(owner.clone()))).unwrap();
+    assert_eq!(before.workload, format!("pod/{hash}"));
+    let mut update = told(&[("app", ID)]);
+    update.pods[0].config_hash = hash.into();
+    table.told(update, Duration::ZERO);
+    let of_cgroup = table.resolve(&Owner::Workload(7)).unwrap();
+    let of_log = table.resolve(&Owner::Pod(Box::new(owner))).unwrap();
+    for identity in [of_cgroup, of_log] {
+        assert_eq!((identity.pod_uid.as_str(), identity.workload.as_str()), (UID, "cart"));
+        assert_eq!((identity.container.as_str(), identity.labels.as_str()), ("app", "app=cart"));
+    }
+}

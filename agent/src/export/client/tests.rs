@@ -134,6 +134,7 @@ async fn rig(fake: Fake, batches: u64) -> Rig {
     let client = Client {
         endpoint: format!("http://{address}").parse().unwrap(),
         hello: v1::Hello { node: "n".into(), ..Default::default() },
+        names: None,
         probes: watch::channel(Vec::new()).1,
         flushed: flushed_seen,
         in_flight: 4,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::config::{AgentConfig, ExportKind};
 use crate::driver::Driver;
 use crate::driver::events::Exits;
+use crate::driver::nat::Nat;
 use crate::driver::states::States;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
@@ -163,6 +164,7 @@ impl Agent {
             health: health.clone(),
             addresses: Addresses::new(proc.clone()),
             budget: budget(&config),
+            nat: Nat::default(),
             exits: Exits::default(),
             clock,
         };

@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod cgroups;
+pub mod conntrack;
 pub mod flows;
 pub mod process;
 pub mod sched;

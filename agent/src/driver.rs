@@ -9,6 +9,7 @@ mod attach;
 pub mod budget;
 pub mod events;
 pub mod governor;
+pub mod nat;
 mod stage;
 pub mod states;
 pub mod tree;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::driver::budget::Budget;
 use crate::driver::events::Exits;
+use crate::driver::nat::Nat;
 use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::export::ledger::Ledger;
@@ -78,6 +80,8 @@ pub struct Driver {
     pub addresses: Addresses,
     /// What the agent may cost.
     pub budget: Budget,
+    /// What stands behind services' addresses.
+    pub nat: Nat,
     /// Ends of processes whose name has not come yet; none at start.
     pub exits: Exits,
     /// Time.

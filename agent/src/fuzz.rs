@@ -21,7 +21,7 @@ pub use crate::logs::fuzz::{checkpoints, journal, lines, redaction};
 pub type Decoder = fn(&[u8]);
 
 /// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, Decoder); 10] = [
+pub const TARGETS: [(&str, Decoder); 12] = [
     ("kernel_records", kernel_records),
     ("kernel_btf", kernel_btf),
     ("kernel_object", kernel_object),
@@ -31,8 +31,35 @@ pub const TARGETS: [(&str, Decoder); 10] = [
     ("log_journal", journal),
     ("log_checkpoints", checkpoints),
     ("spool", spool),
+    ("conntrack", conntrack),
+    ("told_names", told_names),
     ("agent_config", config),
 ];
+
+/// Messages as netlink gives them.
+pub fn conntrack(data: &[u8]) {
+    let mut found = 0;
+    decode::conntrack::translations(data, |translation| {
+        assert_ne!(translation.asked, translation.real, "what was not rewritten is none");
+        found += 1;
+    });
+    assert!(found <= data.len() / 16, "an entry has a header");
+}
+
+/// An update; with an odd first byte a snapshot's file. Whatever it says, what is kept is within its bounds.
+pub fn told_names(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let update = match kind % 2 {
+        1 => crate::identity::saved::parse(bytes),
+        _ => prost::Message::decode(bytes).ok(),
+    };
+    let Some(update) = update else { return };
+    let mut pods = crate::identity::kube::KubePods::default();
+    pods.take(update, std::time::Duration::ZERO);
+    let snapshot = pods.snapshot();
+    assert!(snapshot.pods.len() <= proto::kube::MAX_PODS, "a node has a bound of pods");
+    assert!(snapshot.pods.iter().all(|pod| proto::kube::check_pod(pod).is_ok()), "a pod was checked");
+}
 
 /// Every struct that the kernel's maps and rings hold; the first byte chooses.
 pub fn kernel_records(data: &[u8]) {

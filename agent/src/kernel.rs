@@ -15,6 +15,7 @@ pub mod load;
 pub mod losses;
 pub mod memory;
 pub mod mounts;
+pub mod netlink;
 pub mod node;
 mod offsets;
 pub mod table;

@@ -12,7 +12,6 @@ mod cache;
 mod leases;
 mod nodes;
 mod object;
-mod range;
 mod resolve;
 mod trim;
 mod watching;
@@ -31,7 +30,6 @@ use cache::{Applied, Cache};
 pub(crate) use nodes::Service as NodesService;
 pub(crate) use object::Kind;
 use object::{Object, Pairs};
-pub(crate) use range::Range;
 pub(crate) use watching::run as watch;
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The bounds of `wake/v1/kube.proto`, and the one check that both ends run on a pod before they believe it.
 
+mod range;
+
 use crate::v1::{KubeNode, KubePod};
+pub use range::Range;
 
 /// Pods of one node; kubelet's own default is 110.
 pub const MAX_PODS: usize = 1_024;

@@ -61,13 +61,12 @@ impl KubePods {
                 self.refused += 1;
                 continue;
             }
+            let has_room = self.alive() < MAX_PODS || self.pods.contains_key(&pod.uid);
             match &mut self.building {
                 Some(building) if building.len() < MAX_PODS => {
                     building.insert(pod.uid.clone(), Arc::new(pod));
                 }
-                None if self.alive() < MAX_PODS || self.pods.contains_key(&pod.uid) => {
-                    self.put(Arc::new(pod), &mut taken);
-                }
+                None if has_room => self.put(Arc::new(pod), &mut taken),
                 _ => self.refused += 1,
             }
         }
@@ -88,6 +87,7 @@ impl KubePods {
     }
 
     fn put(&mut self, pod: Arc<KubePod>, taken: &mut Taken) {
+        self.gone.retain(|(_, uid)| *uid != pod.uid);
         if self.pods.get(&pod.uid).is_some_and(|known| *known == pod) {
             return;
         }
@@ -96,7 +96,6 @@ impl KubePods {
             taken.pods.insert(pod.config_hash.clone());
             self.hashes.insert(pod.config_hash.clone(), pod.uid.clone());
         }
-        self.gone.retain(|(_, uid)| *uid != pod.uid);
         self.pods.insert(pod.uid.clone(), pod);
     }
 

@@ -6,7 +6,7 @@ use daemon::config::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kube::Range;
+use proto::kube::Range;
 
 /// What is watched of Kubernetes: pods, services, endpoint slices, nodes, namespaces and workloads, for names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,9 +8,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use proto::kube::Range;
+
 use super::leases::Leases;
 use super::object::{Detail, Kind, Object, Protocol, Workload, snake_case};
-use super::range::Range;
 
 /// How long a pod that has gone is known.
 pub(crate) const ENDED_NS: u64 = 15 * 60 * 1_000_000_000;

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use futures::Stream;
 use proto::error::ErrorCode;
-use proto::kube::{MAX_ADDRESSES, MAX_CONTAINERS, MAX_PODS, MAX_RANGES, MAX_UPDATE_PODS, check_pod, is_name};
+use proto::kube::{
+    MAX_ADDRESSES, MAX_CONTAINERS, MAX_PODS, MAX_RANGES, MAX_UPDATE_PODS, Range, check_pod, is_name,
+};
 use proto::v1::nodes_server::Nodes;
 use proto::v1::{KubeContainer, KubeNode, KubePod, NodeUpdate, WatchRequest};
 use tokio::sync::{Semaphore, mpsc, watch as signal};
@@ -21,7 +23,6 @@ use tonic::{Request, Response, Status};
 
 use super::cache::Cache;
 use super::object::{Detail, Kind, Object};
-use super::range::Range;
 use super::{Kube, Pairs};
 
 /// Changes of the same moment go together.

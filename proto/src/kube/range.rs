@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// A range; IPv4 as IPv6 does not contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Range {
+pub struct Range {
     first: u128,
     /// Bits that are the same, of 32 or 128.
     bits: u8,
@@ -13,18 +13,19 @@ pub(crate) struct Range {
 
 impl Range {
     /// The range that this text names.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = text.split_once('/')?;
         Self::around(address.parse().ok()?, bits.parse().ok()?)
     }
 
     /// The range of `bits` equal bits that holds an address.
-    pub(crate) fn around(address: IpAddr, bits: u8) -> Option<Self> {
+    pub fn around(address: IpAddr, bits: u8) -> Option<Self> {
         let (value, width, is_v4) = number(address);
         (bits <= width).then(|| Self { first: value & mask(bits, width), bits, is_v4 })
     }
 
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
         let (value, width, is_v4) = number(address);
         is_v4 == self.is_v4 && value & mask(self.bits, width) == self.first
     }

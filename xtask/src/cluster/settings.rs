@@ -1,10 +1,11 @@
 //! Names, addresses and directories of the cluster: all its own, so that it meets nothing else on the machine.
 
+use std::fs::{self, File};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::tree;
+use crate::{out, tree};
 
 /// Prefix of the network namespaces, the bridge and the veths (an interface's name has at most 15 letters).
 pub(super) const PREFIX: &str = "wakec";
@@ -68,6 +69,18 @@ impl State {
 
     pub(super) fn root(&self) -> &PathBuf {
         &self.0
+    }
+
+    /// Held while a cluster is made or tested: there is one at a time on a machine.
+    pub(super) fn lock(&self) -> Result<File> {
+        let path = self.0.with_extension("lock");
+        fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
+        let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+        if file.try_lock().is_err() {
+            out::note("waiting for another run of `cargo xtask cluster` to end");
+            file.lock().with_context(|| format!("lock {}", path.display()))?;
+        }
+        Ok(file)
     }
 
     /// The kubeconfig of the cluster's administrator.

@@ -44,6 +44,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         let (state, programs) = (State::find()?, programs::find()?);
         return tests(args, &programs, &wake::values(&state)?, Some(&state));
     }
+    let _lock = State::find()?.lock()?;
     let result = here(args);
     let removed = down::all();
     result.and(removed)

@@ -29,6 +29,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args) -> Result<()> {
     wait::catch_signals()?;
+    let _lock = State::find()?.lock()?;
     let (state, programs) = cluster(args.nodes)?;
     if !args.bare {
         let nodes = Node::all(args.nodes);
@@ -36,6 +37,10 @@ pub(super) fn main(args: &Args) -> Result<()> {
         let installed =
             wake::load(&state, &nodes, &args.programs).and_then(|_| wake::install(&state, &programs, first));
         if let Err(error) = installed {
+            if wait::interrupted() {
+                down::all()?;
+                return Err(error);
+            }
             out::note("the cluster stays up, so that a person can look: cargo xtask cluster down");
             return Err(error);
         }

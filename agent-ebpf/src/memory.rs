@@ -1,5 +1,6 @@
 //! Reading kernel structs at offsets that the agent found, and counting in shared memory.
 
+use agent_common::histogram::{BUCKETS, bucket};
 use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 
@@ -40,6 +41,14 @@ pub fn read<T>(base: u64, offset: &Offset) -> Option<T> {
 pub unsafe fn field<T: Copy>(base: *const u8, offset: &Offset) -> T {
     // SAFETY: the caller's.
     unsafe { *base.add(offset.load() as usize).cast::<T>() }
+}
+
+/// The place of a duration in a histogram, if it has one. The compiler knows that it always has, and would drop the check;
+/// old verifiers (5.10) do not see it and need the check.
+#[inline(always)]
+pub fn place(nanos: u64) -> Option<usize> {
+    let place = core::hint::black_box(bucket(nanos)) as usize;
+    if place < BUCKETS { Some(place) } else { None }
 }
 
 /// Adds to a counter that other CPUs add to as well.

@@ -6,10 +6,9 @@
 #![no_main]
 
 use agent_common::block::{InFlight, LAYOUT, MAX_IN_FLIGHT, MAX_STATS, Stats, StatsKey};
-use agent_common::histogram::{BUCKETS, bucket};
 use agent_common::lost;
 use agent_ebpf::lost::lose;
-use agent_ebpf::memory::{Offset, absent, add, add32, has, read};
+use agent_ebpf::memory::{Offset, absent, add, add32, has, place, read};
 use agent_ebpf::node::{cgroup_id, is_cgroup_ours, is_current_ours};
 use agent_ebpf::workload::{current_workload, is_root};
 use aya_ebpf::bindings::BPF_NOEXIST;
@@ -132,13 +131,13 @@ fn completed(request: u64) {
     }
     let Some(stats) = found else { return lose(lost::MAP_FULL, 1) };
     // SAFETY: a helper without arguments.
-    let index = bucket(unsafe { bpf_ktime_get_ns() }.wrapping_sub(flight.issued_ns)) as usize;
-    // SAFETY: a map's value, and the index is inside it.
+    let place = place(unsafe { bpf_ktime_get_ns() }.wrapping_sub(flight.issued_ns));
+    // SAFETY: a map's value, and the place is inside it.
     unsafe {
         add(&raw mut (*stats).operations, 1);
         add(&raw mut (*stats).bytes, flight.bytes);
-        if index < BUCKETS {
-            add32((&raw mut (*stats).latency).cast::<u32>().add(index), 1);
+        if let Some(place) = place {
+            add32((&raw mut (*stats).latency).cast::<u32>().add(place), 1);
         }
     }
 }

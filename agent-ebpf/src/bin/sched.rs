@@ -6,11 +6,10 @@
 #![no_std]
 #![no_main]
 
-use agent_common::histogram::{BUCKETS, bucket};
 use agent_common::lost;
 use agent_common::sched::{LAYOUT, MAX_OWNERS, RunQueue, THREADS, Waited};
 use agent_ebpf::lost::lose;
-use agent_ebpf::memory::{Offset, absent, field, has};
+use agent_ebpf::memory::{Offset, absent, field, has, place};
 use agent_ebpf::node::is_current_ours;
 use agent_ebpf::workload::current_workload;
 use aya_ebpf::Global;
@@ -115,16 +114,15 @@ fn book(runnable: bool, delay: Option<u64>) {
         lose(lost::MAP_FULL, 1);
         return;
     };
-    let index = delay.map_or(BUCKETS, |nanos| bucket(nanos) as usize);
-    // SAFETY: this CPU's own value, and the index is inside it.
+    // SAFETY: this CPU's own value, and the place is inside it.
     unsafe {
         if runnable {
             (*queue).involuntary += 1;
         } else {
             (*queue).voluntary += 1;
         }
-        if index < BUCKETS {
-            let count = (&raw mut (*queue).delays).cast::<u32>().add(index);
+        if let Some(place) = delay.and_then(place) {
+            let count = (&raw mut (*queue).delays).cast::<u32>().add(place);
             *count += 1;
         }
     }

@@ -5,14 +5,13 @@
 #![no_std]
 #![no_main]
 
-use agent_common::histogram::bucket;
 use agent_common::lost;
 use agent_common::syscalls::{
     CLASS_NEVER, CLASS_NUMBERS, COMPAT, Cache, Cached, Count, CountKey, ErrorKey, LAYOUT, Latency,
     LatencyKey, MAX_COUNTS, MAX_ERRORS, MAX_LATENCIES, SAMPLE_EVERY, STARTS, Start, failure, place,
 };
 use agent_ebpf::lost::lose;
-use agent_ebpf::memory::{add, add32};
+use agent_ebpf::memory::{self, add, add32};
 use agent_ebpf::node::is_current_ours;
 use agent_ebpf::workload::current_workload;
 use aya_ebpf::Global;
@@ -205,10 +204,9 @@ fn time(workload: u64, number: u32, nanos: u64) {
         lose(lost::MAP_FULL, 1);
         return;
     };
-    let index = bucket(nanos) as usize;
-    if index < agent_common::histogram::BUCKETS {
-        // SAFETY: a map's value, and the index is inside it.
-        unsafe { add32(latency.cast::<u32>().add(index), 1) };
+    if let Some(place) = memory::place(nanos) {
+        // SAFETY: a map's value, and the place is inside it.
+        unsafe { add32(latency.cast::<u32>().add(place), 1) };
     }
 }
 

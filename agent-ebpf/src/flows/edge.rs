@@ -1,7 +1,7 @@
 //! Edges: found or begun, added to, and what a connection leaves there when it ends.
 
 use agent_common::flows::{Conn, Edge, EdgeKey};
-use agent_common::histogram::{BUCKETS, bucket};
+use agent_ebpf::memory::place;
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::maps::{EDGES, OTHERS, ZERO, add, add32, coarser, full};
@@ -66,8 +66,7 @@ pub fn count_packet(edge: *mut Edge, egress: bool, bytes: u64) {
 /// A sample of the smoothed round trip.
 #[inline(always)]
 pub fn sample_rtt(edge: *mut Edge, srtt_us: u32) {
-    let place = core::hint::black_box(bucket(u64::from(srtt_us) * 1000)) as usize;
-    if place < BUCKETS {
+    if let Some(place) = place(u64::from(srtt_us) * 1000) {
         // SAFETY: `edge` is a map's value and the place is below the array's length.
         unsafe {
             (*edge).srtt_us = srtt_us;

@@ -38,6 +38,8 @@ enum What {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    // the HTTP client has no provider of its own; an error is that there is one already
+    drop(rustls::crypto::ring::default_provider().install_default());
     match Args::parse().what {
         What::Store(args) => store::run(args).await,
         What::Logs(args) => logs::run(&args),

@@ -10,6 +10,7 @@ use crate::driver::states::States;
 use crate::driver::tree::Tree;
 use crate::files::{Roots, Usage};
 use crate::identity::NodeName;
+use crate::kernel::features::{CAP_SYS_PTRACE, effective_capabilities};
 use crate::kernel::mounts::Mounts;
 
 /// Most file descriptors that the usage reader keeps open, where the process may hold so many.
@@ -66,6 +67,9 @@ pub(super) fn usage(
         states.unsupported("usage", "no_cgroup", "no cgroup hierarchy is mounted");
     } else {
         let mut missing = missing(mounts);
+        if effective_capabilities() >> CAP_SYS_PTRACE & 1 == 0 {
+            missing.push(String::from("io of processes in the root cgroup: missing CAP_SYS_PTRACE"));
+        }
         if files.usage < USAGE_FILES {
             let Shares { usage, limit, .. } = files;
             missing.push(format!("descriptors: {usage} files stay open, the limit of the process is {limit}; others are opened anew each window"));

@@ -13,7 +13,7 @@ use super::view::NodeView;
 
 /// Capability numbers that probes name when they are missing.
 pub const CAP_NET_ADMIN: u32 = 12;
-/// Reading other processes' `/proc`.
+/// Reading other processes' descriptors and I/O in `/proc`.
 pub const CAP_SYS_PTRACE: u32 = 19;
 /// Everything that has no name of its own; stands for BPF and PERFMON before 5.8.
 pub const CAP_SYS_ADMIN: u32 = 21;
@@ -42,7 +42,6 @@ impl KernelFeatures {
             }
         };
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mut features = Self {
             release,
             view: NodeView::of(&mounts),
@@ -55,7 +54,7 @@ impl KernelFeatures {
             offset_mismatch: None,
             possible_cpus: possible_cpus(),
             page_size: page_size(),
-            capabilities: capabilities(&status),
+            capabilities: effective_capabilities(),
         };
         let mut seen = None;
         if features.has_btf {
@@ -74,6 +73,11 @@ impl KernelFeatures {
 /// This process's path in cgroup2.
 fn own_cgroup(text: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned()
+}
+
+/// Those of this thread, bit by number.
+pub fn effective_capabilities() -> u64 {
+    capabilities(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default())
 }
 
 fn capabilities(status: &str) -> u64 {

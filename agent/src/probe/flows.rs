@@ -16,6 +16,7 @@ use aya::programs::CgroupSkbAttachType;
 use super::{AttachError, Probe, Running, Sink};
 use crate::decode::flows::{self, DropReasons};
 use crate::kernel::batch::MapError;
+use crate::kernel::features::CAP_SYS_PTRACE;
 use crate::kernel::hosts::HostComms;
 use crate::kernel::load::{Loader, Object, ProgramReport};
 use crate::kernel::losses::Losses;
@@ -87,6 +88,9 @@ fn open(features: &KernelFeatures, settings: &Settings) -> Result<Flows, AttachE
     };
     if reason == 0 {
         flows.object.note_missing("drop_reason: kernel < 5.17".into());
+    }
+    if !features.capable(CAP_SYS_PTRACE) {
+        flows.object.note_missing("owners of the root cgroup's older sockets: missing CAP_SYS_PTRACE".into());
     }
     hook(&mut flows.object, features, settings)?;
     flows.object.settle();

@@ -48,7 +48,9 @@ pub(super) fn of_program(
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            if is_denied(io_error.raw_os_error()) && log.trim().is_empty() {
+            // without PERFMON the verifier refuses what may leak a pointer, and then there is a log
+            let is_lacking = !missing(needs, capabilities).is_empty();
+            if is_denied(io_error.raw_os_error()) && (is_lacking || log.trim().is_empty()) {
                 return denied(needs, capabilities, &format!("load {program}: {io_error}"));
             }
             AttachError::Failed { code: "verifier", detail: format!("{program}: {io_error}: {}", tail(&log)) }
@@ -81,18 +83,25 @@ fn is_denied(errno: Option<i32>) -> bool {
     matches!(errno, Some(libc::EPERM | libc::EACCES))
 }
 
-fn denied(needs: Needs, capabilities: u64, what: &str) -> AttachError {
+/// The capabilities that a step needs and the process does not have.
+fn missing(needs: Needs, capabilities: u64) -> Vec<&'static str> {
     let has = |number: u32| capabilities >> number & 1 == 1;
     let wanted: &[(u32, &str)] = match needs {
         Needs::Maps => &[(CAP_BPF, "CAP_BPF")],
         Needs::Tracing => &[(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")],
-        Needs::Cgroup => &[(CAP_BPF, "CAP_BPF"), (CAP_NET_ADMIN, "CAP_NET_ADMIN")],
+        Needs::Cgroup => {
+            &[(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON"), (CAP_NET_ADMIN, "CAP_NET_ADMIN")]
+        }
     };
-    let missing: Vec<&str> = wanted
+    wanted
         .iter()
         .filter(|(number, _)| !(has(*number) || (has(CAP_SYS_ADMIN) && *number != CAP_NET_ADMIN)))
         .map(|(_, name)| *name)
-        .collect();
+        .collect()
+}
+
+fn denied(needs: Needs, capabilities: u64, what: &str) -> AttachError {
+    let missing = missing(needs, capabilities);
     let reason = if missing.is_empty() {
         "the capabilities are held, so a security module, lockdown or the memlock limit (ulimit -l, kernels before \
          5.11) refuses"

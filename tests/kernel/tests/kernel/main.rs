@@ -10,6 +10,7 @@
 )]
 
 mod block;
+mod capabilities;
 mod cgroup;
 mod cgroups;
 mod child;

@@ -1,7 +1,8 @@
 //! Wake's API from outside the cluster: a port-forward to the aggregator, and curl over it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,10 @@ impl Api {
         forward.args(["port-forward", "-n", WAKE, "service/wake-aggregator", ":9401"]);
         let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(forward.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut told = BufReader::new(forward.stdout.take().unwrap());
+        told.read_line(&mut line).unwrap();
+        // it says a word about every connection, and ends when nobody listens
+        thread::spawn(move || io::copy(&mut told, &mut io::sink()));
         let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
         let Some(port) = port else {
             forward.kill().ok();

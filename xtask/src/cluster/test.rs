@@ -73,7 +73,7 @@ fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -
     run::check(cargo.current_dir(tree::root()).args(["build", "--locked", "-p", "cluster-tests"]))?;
     out::step("tests/cluster");
     let mut command = Command::new(tree::target().join("debug/cluster-tests"));
-    command.args(&args.tests).env("WAKE_TEST_KUBECTL", programs.kube("kubectl"));
+    command.args(&args.tests).env("RUST_BACKTRACE", "0").env("WAKE_TEST_KUBECTL", programs.kube("kubectl"));
     command.env("WAKE_TEST_HELM", programs.helm()).env("WAKE_TEST_CHART", chart::dir());
     command.env("WAKE_TEST_VALUES", values).env("WAKE_TEST_IMAGE", &args.image);
     if let Some(state) = own {

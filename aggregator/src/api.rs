@@ -43,6 +43,7 @@ use crate::api::error::ApiError;
 use crate::api::params::Params;
 use crate::config::Config;
 use crate::ingest::agents::Agents;
+use crate::kube::Kube;
 use crate::metrics::QueryMetrics;
 use crate::query::Query;
 use crate::query::session::Session;
@@ -80,6 +81,8 @@ struct Shared {
     metrics: QueryMetrics,
     /// Streams end when it is cancelled.
     stopping: CancellationToken,
+    /// The watched cluster, if there is one.
+    kube: OnceLock<Arc<Kube>>,
 }
 
 /// How much an answer may hold.
@@ -110,7 +113,23 @@ impl Api {
         let started_ns = clock.now_unix_ns();
         let (followers, stopping) = (Arc::new(Semaphore::new(followers)), CancellationToken::new());
         tokio::spawn(end_streams(token, stopping.clone(), Arc::clone(&followers)));
-        Self(Arc::new(Shared { query, agents, clock, started_ns, limits, followers, metrics, stopping }))
+        let kube = OnceLock::new();
+        Self(Arc::new(Shared {
+            query,
+            agents,
+            clock,
+            started_ns,
+            limits,
+            followers,
+            metrics,
+            stopping,
+            kube,
+        }))
+    }
+
+    /// The status tells of this cluster. Once.
+    pub(crate) fn watches(&self, kube: Arc<Kube>) {
+        drop(self.0.kube.set(kube));
     }
 
     fn now_ns(&self) -> i64 {

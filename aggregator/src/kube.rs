@@ -13,6 +13,8 @@ mod leases;
 mod nodes;
 mod object;
 mod resolve;
+#[doc(hidden)]
+pub mod simulate;
 mod trim;
 mod watching;
 mod wire;
@@ -146,6 +148,15 @@ impl Kube {
         })
     }
 
+    /// Returns when every first list is complete, or after this time.
+    pub(crate) async fn first_lists(&self, most: std::time::Duration) {
+        let mut synced = self.synced.subscribe();
+        let complete = tokio::time::timeout(most, synced.wait_for(|synced| *synced)).await;
+        if complete.is_err() {
+            tracing::warn!(?most, "the API server has not told everything yet, rows are named as far as is known");
+        }
+    }
+
     /// Every change from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
@@ -164,7 +175,8 @@ impl Kube {
     /// Names for a batch.
     pub(crate) fn resolve(&self, payload: &v1::Payload) -> Option<v1::Resolved> {
         let started = self.clock.monotonic();
-        let resolved = resolve::resolve(&self.read(), &self.cluster(), payload);
+        let is_synced = *self.synced.borrow();
+        let resolved = resolve::resolve(&self.read(), &self.cluster(), is_synced, payload);
         self.metrics.resolved(&resolved, payload.flows.len(), self.clock.monotonic().saturating_sub(started));
         Some(resolved)
     }
@@ -174,6 +186,11 @@ impl Kube {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let cache = self.read();
         Kind::ALL.into_iter().zip(states).map(|(kind, state)| (kind, state, cache.count(kind))).collect()
+    }
+
+    /// Pods that have gone and are still known.
+    pub(crate) fn ended(&self) -> usize {
+        self.read().ended()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Cache> {

@@ -13,7 +13,8 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ingest;
-mod kube;
+#[doc(hidden)]
+pub mod kube;
 mod metrics;
 pub mod query;
 pub mod reference;
@@ -42,6 +43,9 @@ use crate::ingest::agents::Agents;
 use crate::kube::Kube;
 use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
+
+/// How long the start waits for the API server's first lists.
+const FIRST_LISTS: Duration = Duration::from_secs(10);
 
 /// What the aggregator takes from its process.
 #[derive(Clone, Debug)]
@@ -146,7 +150,11 @@ impl Aggregator {
         tokio::spawn(schedule::compact(Arc::clone(&store), clock.clone(), token));
         tokio::spawn(close(store, shutdown.register(Phase::Buffers, "store")));
         let streams = shutdown.register(Phase::Intake, "api streams");
-        late.open(Api::new(&config, query, agents, clock, query_metrics, streams));
+        let api = Api::new(&config, query, agents, clock, query_metrics, streams);
+        if let Some(kube) = kube {
+            api.watches(kube);
+        }
+        late.open(api);
         health.ready("store");
         Ok(())
     }
@@ -166,6 +174,8 @@ async fn kubernetes(
     store.resolve_with(move |payload| known.resolve(payload));
     let token = shutdown.register(Phase::Buffers, "kube");
     tokio::spawn(kube::watch(Arc::clone(&kube), token));
+    // what comes in before is named as far as is known, and never again
+    kube.first_lists(FIRST_LISTS).await;
     Ok(Some(kube))
 }
 

@@ -8,6 +8,7 @@
 
 mod agent;
 mod effect;
+mod kube;
 mod logs;
 mod machine;
 mod process;
@@ -32,6 +33,8 @@ enum What {
     Logs(logs::LogsArgs),
     /// Cost of each eBPF program and of the whole agent.
     Agent(agent::AgentArgs),
+    /// The aggregator's caches of a simulated Kubernetes: memory, and time to resolve a flow's peer.
+    Kube(kube::KubeArgs),
     /// One look of the effects engine over many workloads and changes, and one whole case.
     Effects(effect::EffectsArgs),
 }
@@ -44,6 +47,7 @@ async fn main() -> Result<()> {
         What::Store(args) => store::run(args).await,
         What::Logs(args) => logs::run(&args),
         What::Agent(args) => agent::run(args).await,
+        What::Kube(args) => kube::run(&args),
         What::Effects(args) => effect::run(&args),
     }
 }

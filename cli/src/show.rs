@@ -22,9 +22,23 @@ pub(crate) fn workload(row: &Row) -> String {
     joined(text(row, "namespace"), text(row, "workload"))
 }
 
-/// As `workload`, of the other side; its address where the workload is unknown.
+/// Where a log line comes from: a pod and its container, or the workload where there is none.
+pub(crate) fn place(row: &Row) -> String {
+    match (text(row, "pod"), text(row, "container")) {
+        ("", _) => workload(row),
+        (pod, "") => joined(text(row, "namespace"), pod),
+        (pod, container) => format!("{} {container}", joined(text(row, "namespace"), pod)),
+    }
+}
+
+/// As `workload`, of the other side; where that is unknown the service or node, else its address.
 pub(crate) fn peer(row: &Row) -> String {
-    let name = joined(text(row, "peer_namespace"), text(row, "peer_workload"));
+    let name = match (text(row, "peer_workload"), text(row, "peer_kind")) {
+        ("", "kube_apiserver") => String::from("kube-apiserver"),
+        ("", "service") => joined(text(row, "peer_namespace"), text(row, "peer_service")),
+        ("", "node") => format!("node/{}", text(row, "peer_node")),
+        (workload, _) => joined(text(row, "peer_namespace"), workload),
+    };
     let address = text(row, "peer_address");
     match (name.is_empty(), address.is_empty()) {
         (true, _) => address.to_owned(),

@@ -1,4 +1,4 @@
-//! `cargo xtask bench agent|store|effects`: the benchmarks in `bench/`, on a release build.
+//! `cargo xtask bench agent|store|effects|kube`: the benchmarks in `bench/`, on a release build.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::{out, run, tree};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// `agent`, `store`, `logs`, `effects`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
+    /// `agent`, `store`, `logs`, `effects`, `kube`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
@@ -16,7 +16,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let mut build = run::clean("cargo");
     build.current_dir(tree::root()).args(["build", "--locked", "--release", "-p", "bench"]);
     // the benchmarks start the programs that lie beside them; effects and encodings are libraries
-    if args.bench.first().is_none_or(|bench| bench != "effects" && bench != "logs") {
+    let is_library = |bench: &String| matches!(bench.as_str(), "effects" | "logs" | "kube");
+    if !args.bench.first().is_some_and(is_library) {
         build.args(["-p", "agent", "-p", "aggregator"]);
     }
     run::check(&mut build)?;

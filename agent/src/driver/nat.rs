@@ -77,6 +77,8 @@ impl Nat {
             ips.filter_map(|ip| ip.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).collect()
         };
         resolve(rows, &asked, &self.known, clients);
+        drop(identities);
+        self.known.end();
     }
 
     fn read(&mut self) -> std::io::Result<Ended> {

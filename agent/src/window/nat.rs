@@ -19,7 +19,7 @@ use crate::window::sample::Row;
 mod tests;
 
 /// Most translations that are kept; more are counted and not looked at.
-pub(crate) const MAX_ENTRIES: usize = 262_144;
+pub(crate) const MAX_ENTRIES: usize = 65_536;
 /// Most backends that one edge is shared among.
 const MAX_SHARES: usize = 64;
 
@@ -87,6 +87,11 @@ impl Translations {
         self.before = std::mem::take(&mut self.now);
         self.by_asked.clear();
         self.left_out = 0;
+    }
+
+    /// Only ids are kept until the next reading.
+    pub(crate) fn end(&mut self) {
+        self.by_asked = HashMap::new();
     }
 
     pub(crate) fn add(&mut self, translation: Translation) {

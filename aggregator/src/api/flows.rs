@@ -60,15 +60,17 @@ fn edges(conditions: &str, sort: &str, limit: u64) -> String {
         "failures" => "failures + resets DESC, bytes_sent + bytes_received DESC",
         _ => "bytes_sent + bytes_received DESC",
     };
+    // every column that names one of the two ends
+    let ends = "\"cluster\", node, zone, namespace, workload, workload_kind, pod, container, role, protocol, \
+                peer_address, peer_kind, peer_namespace, peer_workload, peer_workload_kind, peer_pod, peer_node, \
+                peer_zone, peer_service, asked_address, asked_port, nat_source, server_port";
     format!(
         "SELECT *, hist_quantile(rtt, 0.5) AS rtt_p50_us, hist_quantile(rtt, 0.99) AS rtt_p99_us FROM (\
-         SELECT \"cluster\", node, namespace, workload, workload_kind, pod, container, role, protocol, peer_address, \
-         peer_namespace, peer_workload, server_port, sum(bytes_sent) AS bytes_sent, \
+         SELECT {ends}, sum(bytes_sent) AS bytes_sent, \
          sum(bytes_received) AS bytes_received, sum(packets_sent) AS packets_sent, \
          sum(packets_received) AS packets_received, sum(connects) AS connects, sum(accepts) AS accepts, \
          sum(failures) AS failures, sum(resets) AS resets, sum(retransmits) AS retransmits, sum(closes) AS closes, \
          CAST(avg(srtt_us) AS BIGINT) AS srtt_us, hist_sum(rtt_hist) AS rtt \
-         FROM flow {conditions} GROUP BY \"cluster\", node, namespace, workload, workload_kind, pod, container, role, \
-         protocol, peer_address, peer_namespace, peer_workload, server_port) ORDER BY {order} LIMIT {limit}"
+         FROM flow {conditions} GROUP BY {ends}) ORDER BY {order} LIMIT {limit}"
     )
 }

@@ -13,6 +13,7 @@ use crate::api::params::{Params, Range};
 use crate::api::wheres::{Values, clause};
 use crate::api::{Api, json};
 use crate::ingest::agents::Agent;
+use crate::kube::Kube;
 
 /// How far back losses are counted, seconds.
 const LOSSES_S: i64 = 3_600;
@@ -28,6 +29,9 @@ pub(crate) struct Status {
     store: StoreStatus,
     /// Every agent that it knows.
     agents: Vec<AgentStatus>,
+    /// The Kubernetes cluster whose API server is watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubernetes: Option<KubernetesStatus>,
     /// What was lost in the last hour, by signal, stage and reason.
     #[schema(value_type = Vec<crate::api::openapi::LossSum>)]
     losses: Vec<Map<String, Value>>,
@@ -49,6 +53,34 @@ struct StoreStatus {
     lost_records: u64,
     /// Each table.
     tables: Vec<TableStatus>,
+}
+
+/// How the watch of the cluster stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct KubernetesStatus {
+    /// What the cluster is called.
+    cluster: String,
+    /// Pods that have gone and are still known.
+    ended_pods: usize,
+    /// Each watch.
+    watches: Vec<WatchStatus>,
+}
+
+/// How the watch of one kind of object stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct WatchStatus {
+    /// The kind.
+    kind: &'static str,
+    /// Whether its first list is complete.
+    synced: bool,
+    /// Objects kept.
+    objects: usize,
+    /// When something was heard last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard: Option<String>,
+    /// Why nothing is heard; the last state holds.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
 }
 
 /// How a table stands.
@@ -140,8 +172,20 @@ pub(crate) async fn status(api: Api, params: Params) -> Result<Json<Status>, Api
         started: json::rfc3339(i128::from(api.0.started_ns)),
         store: store_status(api.0.query.store().stats()),
         agents: api.0.agents.list().into_iter().map(|agent| agent_status(agent, now_ns)).collect(),
+        kubernetes: api.0.kube.get().map(|kube| kubernetes_status(kube)),
         losses,
     }))
+}
+
+fn kubernetes_status(kube: &Kube) -> KubernetesStatus {
+    let watches = kube.states().into_iter().map(|(kind, state, objects)| WatchStatus {
+        kind: kind.as_str(),
+        synced: state.is_synced,
+        objects,
+        heard: (state.heard_ns > 0).then(|| json::rfc3339(i128::from(state.heard_ns))),
+        error: state.error,
+    });
+    KubernetesStatus { cluster: kube.cluster(), ended_pods: kube.ended(), watches: watches.collect() }
 }
 
 fn store_status(stats: StoreStats) -> StoreStatus {

@@ -55,6 +55,8 @@ pub(crate) struct Cache {
     pub(super) endpoints: HashMap<IpAddr, Vec<Arc<Object>>>,
     /// Slices by namespace and service.
     pub(super) slices: HashMap<(Box<str>, Box<str>), Vec<Arc<Object>>>,
+    /// Ranges of service addresses, by the object that names them.
+    pub(super) service_ranges: Vec<(Box<str>, Box<str>)>,
     /// Pod ranges of nodes.
     pub(super) pod_ranges: Vec<(Range, Arc<Object>)>,
 }
@@ -295,7 +297,11 @@ impl Cache {
                 let key = (object.namespace.clone(), slice.service.clone());
                 self.slices.entry(key).or_default().push(Arc::clone(object));
             }
-            Detail::Namespace | Detail::ServiceCidr(_) | Detail::Workload(_) => {}
+            Detail::ServiceCidr(ranges) => {
+                let named = ranges.iter().map(|range| (object.uid.clone(), range.clone()));
+                self.service_ranges.extend(named);
+            }
+            Detail::Namespace | Detail::Workload(_) => {}
         }
     }
 
@@ -351,7 +357,8 @@ impl Cache {
                     }
                 }
             }
-            Detail::Namespace | Detail::ServiceCidr(_) | Detail::Workload(_) => {}
+            Detail::ServiceCidr(_) => self.service_ranges.retain(|(uid, _)| *uid != object.uid),
+            Detail::Namespace | Detail::Workload(_) => {}
         }
     }
 }

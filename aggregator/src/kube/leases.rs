@@ -102,8 +102,4 @@ impl Leases {
         let near = leases.iter().map(|lease| (gap(lease), &lease.pod)).filter(|(gap, _)| *gap <= SLACK_NS);
         near.min_by_key(|(gap, _)| *gap).map(|(_, pod)| pod)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
-    }
 }

@@ -254,22 +254,18 @@ impl Kube {
     /// Ranges that the config or the API names; else those around the services that there are.
     fn service_ranges(&self, cache: &Cache) -> Vec<String> {
         let mut ranges: Vec<String> = self.config.service_ranges.clone();
-        for object in cache.of_kind(Kind::ServiceCidr) {
-            if let Detail::ServiceCidr(own) = &object.detail {
-                ranges.extend(own.iter().map(|range| range.to_string()));
-            }
-        }
+        ranges.extend(cache.service_ranges.iter().map(|(_, range)| range.to_string()));
         let is_derived = ranges.is_empty();
-        for object in cache.of_kind(Kind::Service) {
-            let Some(service) = object.service() else { continue };
-            for address in service.cluster_ips.iter().filter(|_| is_derived) {
-                let bits = if address.is_ipv4() { 16 } else { 112 };
-                ranges.extend(Range::around(*address, bits).map(|range| range.to_string()));
-            }
-            for address in &service.external_ips {
-                let bits = if address.is_ipv4() { 32 } else { 128 };
-                ranges.push(format!("{address}/{bits}"));
-            }
+        for (address, object) in &cache.service_addresses {
+            let is_external = object.service().is_some_and(|service| service.external_ips.contains(address));
+            let bits = match (is_external, address.is_ipv4()) {
+                (true, true) => 32,
+                (true, false) => 128,
+                (false, _) if !is_derived => continue,
+                (false, true) => 16,
+                (false, false) => 112,
+            };
+            ranges.extend(Range::around(*address, bits).map(|range| range.to_string()));
         }
         ranges.sort_unstable();
         ranges.dedup();

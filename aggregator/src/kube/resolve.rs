@@ -16,8 +16,9 @@ use super::object::{Object, Protocol};
 const MAX_LOOKED_AT: usize = 64;
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// What is known of a batch; `cluster` is what this cluster is called.
-pub(crate) fn resolve(cache: &Cache, cluster: &str, payload: &Payload) -> Resolved {
+/// What is known of a batch; `cluster` is what this cluster is called. Before the first lists are complete
+/// (`is_synced`) an address that nobody has is not called external.
+pub(crate) fn resolve(cache: &Cache, cluster: &str, is_synced: bool, payload: &Payload) -> Resolved {
     let mut resolved = Resolved::default();
     for (place, identity) in (0..).zip(&payload.identities) {
         resolved.completions.extend(complete(cache, cluster, place, identity));
@@ -27,6 +28,9 @@ pub(crate) fn resolve(cache: &Cache, cluster: &str, payload: &Payload) -> Resolv
         let ask = Ask::of(flow);
         let answer = *known.entry(ask).or_insert_with(|| {
             let peer = ask.answer(cache)?;
+            if !is_synced && matches!(peer.kind.as_str(), "external" | "unknown") {
+                return None;
+            }
             resolved.peers.push(peer);
             Some(resolved.peers.len() - 1)
         });

@@ -124,7 +124,7 @@ fn flow(address: &str, port: u32) -> FlowRow {
 
 fn peer_of(cache: &Cache, flow: FlowRow) -> Peer {
     let payload = Payload { flows: vec![flow], ..Payload::default() };
-    resolve::resolve(cache, "c", &payload).peers.pop().unwrap_or_default()
+    resolve::resolve(cache, "c", true, &payload).peers.pop().unwrap_or_default()
 }
 
 fn workload(cache: &Cache, name: &str) -> (String, String) {
@@ -209,6 +209,10 @@ fn peers_are_pods_services_nodes_and_the_api_server() {
         assert_eq!(peer_of(&cache, flow(address, 9)).kind, kind, "{address}");
     }
     assert_eq!(peer_of(&cache, flow("nonsense", 9)), Peer::default());
+    // before everything is listed nobody is called external
+    let payload = Payload { flows: vec![flow("1.2.3.4", 9), flow("10.244.1.7", 9)], ..Payload::default() };
+    let early = resolve::resolve(&cache, "c", false, &payload).peers;
+    assert_eq!((early.len(), early[0].flows[0], early[0].pod.as_str()), (1, 1, "cart-7d9-b"));
     // what conntrack found: the pod, and the service that was asked
     let asked = FlowRow { asked_address: "10.96.0.10".into(), asked_port: 80, ..flow("10.244.0.5", 8_080) };
     let peer = peer_of(&cache, asked);
@@ -268,7 +272,7 @@ fn identities_that_have_only_ids_are_completed() {
     };
     let identities =
         vec![open("node1", "abc"), open("node1", "old"), open("node1", "ini"), open("node2", "abc"), named];
-    let resolved = resolve::resolve(&cache, "c", &Payload { identities, ..Payload::default() });
+    let resolved = resolve::resolve(&cache, "c", true, &Payload { identities, ..Payload::default() });
     let found: Vec<_> = resolved
         .completions
         .iter()

@@ -53,6 +53,8 @@ async fn expire(kube: &Kube) {
         tokio::time::sleep(EXPIRE).await;
         let now_ns = kube.now_ns();
         kube.cache.write().unwrap_or_else(PoisonError::into_inner).expire(now_ns);
+        let cache = kube.read();
+        Kind::ALL.into_iter().for_each(|kind| kube.metrics.objects(kind, cache.count(kind)));
     }
 }
 

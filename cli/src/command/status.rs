@@ -18,6 +18,9 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<()> {
     if let Some(Value::Object(store)) = status.get("store") {
         show_store(store, out)?;
     }
+    if let Some(Value::Object(kubernetes)) = status.get("kubernetes") {
+        show_kubernetes(kubernetes, out)?;
+    }
     let agents = objects(&status, "agents");
     if agents.is_empty() {
         out.line("no agent has connected yet")?;
@@ -57,6 +60,29 @@ fn show_store(store: &Row, out: &Out) -> Result<()> {
         let text =
             format!("{} damaged records of the write-ahead log were set aside at start", units::count(lost));
         out.line(&out.paint(Tone::Bad, &text))?;
+    }
+    Ok(())
+}
+
+/// The watched cluster, and which of its watches do not work.
+fn show_kubernetes(kubernetes: &Row, out: &Out) -> Result<()> {
+    let watches = objects(kubernetes, "watches");
+    let synced = watches.iter().filter(|watch| watch.get("synced") == Some(&Value::Bool(true))).count();
+    let of = |kind: &str| {
+        let watch = watches.iter().find(|watch| text(watch, "kind") == kind);
+        units::count(watch.and_then(|watch| number(watch, "objects")).unwrap_or_default())
+    };
+    out.line(&format!(
+        "kubernetes {}: {} pods on {} nodes, {} services; {synced} of {} watches are complete",
+        clean(text(kubernetes, "cluster")),
+        of("pod"),
+        of("node"),
+        of("service"),
+        watches.len(),
+    ))?;
+    for watch in watches.iter().filter(|watch| !text(watch, "error").is_empty()) {
+        let line = format!("watch of {}: {}", text(watch, "kind"), clean(text(watch, "error")));
+        out.line(&out.paint(Tone::Warn, &line))?;
     }
     Ok(())
 }

@@ -92,6 +92,7 @@ pub(crate) struct LogPattern {
 pub(crate) struct FlowEdge {
     cluster: Option<String>,
     node: Option<String>,
+    zone: Option<String>,
     namespace: String,
     workload: Option<String>,
     workload_kind: Option<String>,
@@ -102,8 +103,22 @@ pub(crate) struct FlowEdge {
     /// `tcp` or `udp`.
     protocol: Option<String>,
     peer_address: Option<String>,
+    /// `pod`, `service`, `node`, `kube_apiserver`, `external`, `loopback` or `unknown`.
+    peer_kind: Option<String>,
     peer_namespace: Option<String>,
     peer_workload: Option<String>,
+    peer_workload_kind: Option<String>,
+    peer_pod: Option<String>,
+    peer_node: Option<String>,
+    peer_zone: Option<String>,
+    /// The service that was asked, or that stands before the peer.
+    peer_service: Option<String>,
+    /// What the client asked for, where `peer_address` is the backend behind it.
+    asked_address: Option<String>,
+    asked_port: Option<i32>,
+    /// Who found the backend: `conntrack`, `conntrack_share` (shared as connections were), `endpoint` (the only one);
+    /// `conntrack_none` where conntrack knew none.
+    nat_source: Option<String>,
     server_port: i32,
     /// IP bytes at the socket.
     bytes_sent: i64,

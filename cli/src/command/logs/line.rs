@@ -7,7 +7,7 @@ use crate::args::Logs;
 use crate::client::Row;
 use crate::out::{Out, Tone};
 use crate::show::table::clean;
-use crate::show::{text, units, workload};
+use crate::show::{place, text, units};
 
 /// How lines are shown.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Line {
             "{} {} {}  {}",
             out.paint(Tone::Dim, &units::time(text(row, "ts"))),
             out.paint(tone, &format!("{level:<5}")),
-            out.paint(Tone::Head, &clean(&workload(row))),
+            out.paint(Tone::Head, &clean(&place(row))),
             self.marked(&clean(&body.replace('\n', "⏎")), out)
         );
         if row.get("truncated") == Some(&serde_json::Value::Bool(true)) {

@@ -14,6 +14,7 @@ mod capabilities;
 mod cgroup;
 mod cgroups;
 mod child;
+mod conntrack;
 mod flows;
 mod netns;
 mod nodes;

@@ -153,7 +153,10 @@ impl Kube {
         let mut synced = self.synced.subscribe();
         let complete = tokio::time::timeout(most, synced.wait_for(|synced| *synced)).await;
         if complete.is_err() {
-            tracing::warn!(?most, "the API server has not told everything yet, rows are named as far as is known");
+            tracing::warn!(
+                ?most,
+                "the API server has not told everything yet, rows are named as far as is known"
+            );
         }
     }
 

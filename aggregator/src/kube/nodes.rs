@@ -22,7 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::cache::Cache;
-use super::object::{Detail, Kind, Object};
+use super::object::Object;
 use super::{Kube, Pairs};
 
 /// Changes of the same moment go together.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use agent::driver::Driver;
 use agent::driver::budget::Budget;
 use agent::driver::events::Exits;
+use agent::driver::nat::Nat;
 use agent::driver::states::States;
 use agent::driver::tree::Tree;
 use agent::export::writer::Item;
@@ -91,6 +92,7 @@ fn with_driver(work: impl FnOnce(), mut done: impl FnMut(&[Named]) -> bool) -> V
         health: daemon::admin::Health::new(),
         addresses: Addresses::new("/proc".into()),
         budget: Budget::new(Duration::from_secs(64)),
+        nat: Nat::default(),
         exits: Exits::default(),
         clock: Clock::system(),
     };

@@ -16,6 +16,10 @@ pub enum Ingredient {
     Silence,
     /// Several views of one series; without them, only the largest residuals.
     Views,
+    /// Expecting more noise after a wild hour than after a calm one.
+    Noise,
+    /// Spending half of the budget on what begins soon after the change.
+    Early,
     /// Not blaming a workload for what it only passes on.
     Paths,
     /// Splitting the error budget over signals.
@@ -26,13 +30,15 @@ pub enum Ingredient {
 
 impl Ingredient {
     /// Every part, in a fixed order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Placebos,
         Self::Seasonal,
         Self::Synthetic,
         Self::Concurrent,
         Self::Silence,
         Self::Views,
+        Self::Noise,
+        Self::Early,
         Self::Paths,
         Self::Multiplicity,
         Self::Passing,
@@ -48,6 +54,8 @@ impl Ingredient {
             Self::Concurrent => "concurrent",
             Self::Silence => "silence",
             Self::Views => "views",
+            Self::Noise => "noise",
+            Self::Early => "early",
             Self::Paths => "paths",
             Self::Multiplicity => "multiplicity",
             Self::Passing => "passing",

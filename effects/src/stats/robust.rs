@@ -29,6 +29,13 @@ pub fn spread(values: &mut [f64]) -> Option<f64> {
     median(&mut off).map(|m| 1.4826 * m)
 }
 
+/// Standard deviation, which unlike [`spread`] grows with every wild value; 0 of none.
+pub fn deviation<I: Iterator<Item = f64>>(values: impl Fn() -> I) -> f64 {
+    let (n, sum) = values().fold((0.0, 0.0), |(n, sum), v| (n + 1.0, sum + v));
+    let n = f64::max(n, 1.0);
+    (values().map(|v| (v - sum / n).powi(2)).sum::<f64>() / n).sqrt()
+}
+
 /// Mean of the `k` largest values (at least one, at most all). Reorders `values`; 0 for none.
 pub fn top_mean(values: &mut [f64], k: usize) -> f64 {
     if values.is_empty() {

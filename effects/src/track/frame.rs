@@ -5,7 +5,7 @@
 
 use super::views::BACK;
 use crate::grid::Grid;
-use crate::stats::robust::median;
+use crate::stats::robust::{deviation, median};
 
 const DAY_S: i64 = 86_400;
 /// The hour before is what an operator looks at; shorter is noisier, longer bends with the day.
@@ -81,6 +81,11 @@ impl Plan {
         self.before.len()
     }
 
+    fn noise(&self, grid: &Grid, last: i64) -> f64 {
+        let values = || self.before.iter().map(|k| grid.at(last - k)).filter(|v| !v.is_nan());
+        deviation(values)
+    }
+
     fn level(&self, grid: &Grid, last: i64) -> Option<f64> {
         let mut values: Vec<f64> =
             self.before.iter().map(|k| grid.at(last - k)).filter(|v| !v.is_nan()).collect();
@@ -94,6 +99,7 @@ impl Plan {
 pub(super) struct Frame {
     last: i64,
     short: f64,
+    noise: f64,
     shifts: Vec<(i64, f64)>,
 }
 
@@ -110,7 +116,12 @@ impl Frame {
         if shifts.is_empty() && plan.seasonal() {
             return None;
         }
-        Some(Self { last, short, shifts })
+        Some(Self { last, short, noise: plan.noise(grid, last), shifts })
+    }
+
+    /// Deviation of the hour before from its mean: a wild hour is followed by a wild one.
+    pub(super) fn noise(&self) -> f64 {
+        self.noise
     }
 
     /// What the last hour says.

@@ -37,6 +37,10 @@ pub(super) const PRIOR_TAIL: f64 = 0.2;
 const UNKNOWN_SCALE: f64 = 0.8;
 /// From this many independent placebos on, the scale counts as known.
 const FEWEST_FOR_SCALE: f64 = 10.0;
+/// What a change does mostly begins soon after it, chance at any time. Half of the budget is spread evenly over time,
+/// half evenly over its doublings, in which no delay is likelier than another; a tail of index σ turns a share of a
+/// budget into its σth power, and the mean of both spreads into half of that.
+const EARLY: f64 = PRIOR_TAIL / 2.0;
 /// Weight of that prior, in independent exceedances: fewer than ten fix a tail index to no better than a third.
 const PRIOR_TAIL_WEIGHT: f64 = 10.0;
 
@@ -49,6 +53,8 @@ pub struct Reference {
     pub(super) tail: f64,
     pub(super) band: (f64, f64),
     pub(super) placebos: usize,
+    /// Usual noise of an hour.
+    pub(super) noise: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +63,7 @@ pub(super) struct Look {
     views: [f64; VIEWS],
     joint: f64,
     viewed: usize,
+    early: f64,
 }
 
 impl Look {
@@ -66,7 +73,7 @@ impl Look {
         seen: &[(usize, [f64; VIEWS])],
         (prior, floor): (f64, f64),
         own: f64,
-        viewed: usize,
+        (viewed, early): (usize, f64),
     ) -> Self {
         let mut views = [0.0; VIEWS];
         for (v, scale) in views.iter_mut().enumerate() {
@@ -76,7 +83,7 @@ impl Look {
         }
         let mut ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed], &views)).collect();
         let measured = quantile(&mut ratios, 0.95).unwrap_or(1.0).max(LEAST_JOINT);
-        Self { cells, views, joint: shrink(measured, 1.0, own), viewed }
+        Self { cells, views, joint: shrink(measured, 1.0, own), viewed, early }
     }
 
     /// Geometric mean of the views over their scales; 1 is the .95 quantile of the placebos at this look.
@@ -84,8 +91,14 @@ impl Look {
         joint(&views[..self.viewed], &self.views) / self.joint
     }
 
-    /// The value that all views must have for this ratio: a lasting shift gives it to each of them.
+    /// A ratio at this look on the scale on which looks compare: early ones weigh more.
+    pub(super) fn spent(&self, ratio: f64) -> f64 {
+        ratio * (self.cells as f64).powf(-self.early)
+    }
+
+    /// The value that all views must have for what is spent to reach `ratio` after an hour of usual noise: a lasting shift gives it to each of them.
     pub(super) fn shift_for(&self, ratio: f64) -> f64 {
+        let ratio = ratio / self.spent(1.0);
         let logs: f64 = self.views.iter().map(|q| q.ln()).sum();
         ratio * self.joint * (logs / VIEWS as f64).exp()
     }
@@ -110,10 +123,13 @@ impl Reference {
         left_out: Option<Ingredient>,
     ) -> Vec<Arc<Self>> {
         let spacing = (last / WANTED).clamp(1, (SPACING_S / grid.step_s()).max(1));
-        let windows = match left_out {
+        let mut windows = match left_out {
             Some(Ingredient::Placebos) => Windows::none(sides.len(), horizon),
             _ => Windows::run(grid, plan, (last, horizon, spacing), sides),
         };
+        // all hours alike: none is wilder than that
+        let usual = if left_out == Some(Ingredient::Noise) { f64::MAX } else { windows.calm(floor) };
+        let early = if left_out == Some(Ingredient::Early) { 0.0 } else { EARLY };
         let viewed = if left_out == Some(Ingredient::Views) { 1 } else { VIEWS };
         let mut noise: Vec<f64> = grid.present(last - MOST as i64, last + 1).collect();
         let prior = PRIOR_SCALE * spread(&mut noise).unwrap_or(0.0).max(floor);
@@ -125,9 +141,9 @@ impl Reference {
             for (cells, seen) in looks_up_to(horizon).zip(seen) {
                 // windows that overlap count by the part that is new
                 let part = (spacing as f64 / cells as f64).min(1.0);
-                let look = Look::of(cells, seen, (prior, floor), part * seen.len() as f64, viewed);
+                let look = Look::of(cells, seen, (prior, floor), part * seen.len() as f64, (viewed, early));
                 for (i, views) in seen {
-                    best[*i] = best[*i].max(look.ratio(views));
+                    best[*i] = best[*i].max(look.spent(look.ratio(views)));
                 }
                 looks.push(look);
             }
@@ -135,7 +151,7 @@ impl Reference {
             let part = (spacing as f64 / horizon.max(1) as f64).min(1.0);
             let tail = tail(&best, largest, part, part * windows.count as f64);
             let placebos = windows.count;
-            built.push(Arc::new(Self { side: *side, looks, largest, tail, band, placebos }));
+            built.push(Arc::new(Self { side: *side, looks, largest, tail, band, placebos, noise: usual }));
         }
         built
     }

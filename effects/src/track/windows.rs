@@ -4,6 +4,7 @@ use super::frame::{Frame, Plan};
 use super::placebo::{MOST, looks_up_to};
 use super::views::{Seen, Side, Trace, VIEWS};
 use crate::grid::Grid;
+use crate::stats::robust::median;
 
 /// The views of one window, and which window it is.
 pub(super) type Row = (usize, [f64; VIEWS]);
@@ -15,13 +16,21 @@ pub(super) struct Windows {
     pub(super) seen: Vec<Vec<Vec<Row>>>,
     /// Mean seasonal residual of each window that has one.
     pub(super) means: Vec<f64>,
+    /// Noise of the hour before each window.
+    pub(super) noise: Vec<f64>,
+}
+
+/// How much wilder than usual a window may be expected to be after an hour of this noise: between what the hour says
+/// and what all hours say, by their geometric mean, as both are guesses; a calm hour promises nothing.
+pub(super) fn wild(noise: f64, usual: f64) -> f64 {
+    (noise.max(usual) / usual).sqrt()
 }
 
 impl Windows {
     /// No window at all.
     pub(super) fn none(sides: usize, horizon: usize) -> Self {
         let looks = looks_up_to(horizon).count();
-        Self { count: 0, seen: vec![vec![Vec::new(); looks]; sides], means: Vec::new() }
+        Self { count: 0, seen: vec![vec![Vec::new(); looks]; sides], means: Vec::new(), noise: Vec::new() }
     }
 
     /// Every start, `spacing` cells apart, whose window of `horizon` cells ends at or before cell `last`.
@@ -46,6 +55,17 @@ impl Windows {
         windows
     }
 
+    /// Divides the views of each window by how wild the hour before it was; returns the usual noise of such hours,
+    /// which is not below `floor`.
+    pub(super) fn calm(&mut self, floor: f64) -> f64 {
+        let usual = median(&mut self.noise.clone()).unwrap_or(floor).max(floor);
+        for (window, views) in self.seen.iter_mut().flatten().flatten() {
+            let wild = wild(self.noise[*window], usual);
+            views.iter_mut().for_each(|view| *view /= wild);
+        }
+        usual
+    }
+
     /// Runs the window after cell `start`, of at most `cells` cells.
     fn one(
         &mut self,
@@ -65,6 +85,7 @@ impl Windows {
             }
         }
         self.means.extend(trace.mean());
+        self.noise.push(frame.noise());
         self.count += 1;
     }
 

@@ -3,6 +3,8 @@
 //! Flow: files → a checked case → `effects::judge` → a report, or answer lines for a scorer. No aggregator is
 //! asked; nothing leaves the machine.
 
+mod ablation;
+mod ahead;
 mod answers;
 mod calibration;
 mod evaluate;
@@ -14,7 +16,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use effects::case::Signal;
+use effects::case::{ChangeKind, Signal};
 use effects::ingredient::Ingredient;
 
 use crate::out::Out;
@@ -39,6 +41,19 @@ pub(crate) struct JudgeArgs {
     /// What the exports hold; a gauge counts as harmed by any material change
     #[arg(long, default_value = "gauge", value_name = "SIGNAL", value_parser = signal)]
     signal: Signal,
+    /// What kind of act the change was
+    #[arg(long, default_value = "rollout", value_name = "KIND", value_parser = kind)]
+    kind: ChangeKind,
+    /// A limit that the signal must not meet, in its own unit: warns if growth since the change leads there within a
+    /// day
+    #[arg(long, value_name = "VALUE", requires = "change_at")]
+    limit: Option<f64>,
+}
+
+fn kind(name: &str) -> Result<ChangeKind, String> {
+    let names = || ChangeKind::ALL.map(ChangeKind::name).join(", ");
+    let found = ChangeKind::ALL.into_iter().find(|k| k.name() == name);
+    found.ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn signal(name: &str) -> Result<Signal, String> {
@@ -49,7 +64,7 @@ fn signal(name: &str) -> Result<Signal, String> {
 /// Prints the report of one case.
 pub(crate) fn judge(args: &JudgeArgs, out: &Out) -> anyhow::Result<()> {
     let case = match (&args.change_at, &args.workload) {
-        (Some(at), Some(workload)) => export::case(&args.paths, at, workload, args.signal)?,
+        (Some(at), Some(workload)) => export::case(&args.paths, at, workload, (args.signal, args.kind))?,
         _ => {
             let [path] = &args.paths[..] else {
                 bail!("several paths: exports need --change-at TIME and --workload NAME");
@@ -63,10 +78,18 @@ pub(crate) fn judge(args: &JudgeArgs, out: &Out) -> anyhow::Result<()> {
         }
     };
     let judged = effects::judge::judge(&case);
+    let ahead = args.limit.and_then(|limit| ahead::warning(&case, limit));
     if out.is_json() {
-        out.line(&serde_json::to_string(&report::json(&case, &judged))?)?;
+        let mut report = report::json(&case, &judged);
+        if args.limit.is_some() {
+            report["ahead"] = ahead::json(ahead);
+        }
+        out.line(&serde_json::to_string(&report)?)?;
     } else {
         out.text(&report::markdown(&case, &judged)?)?;
+        if let (Some(limit), Some(warning)) = (args.limit, ahead) {
+            out.text(&ahead::text(args.signal, limit, warning))?;
+        }
     }
     Ok(())
 }
@@ -90,6 +113,9 @@ pub(crate) struct EvalArgs {
     /// the cases, instead of answers
     #[arg(long, value_name = "DIR", conflicts_with = "diagnose")]
     calibrate: Option<PathBuf>,
+    /// Truth of the cases: prints what each part of the judgement is worth on each suite, instead of answers
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["diagnose", "calibrate", "without"])]
+    ablate: Option<PathBuf>,
 }
 
 fn ingredient(name: &str) -> Result<Ingredient, String> {
@@ -111,6 +137,15 @@ pub(crate) fn eval(args: &EvalArgs, out: &Out) -> anyhow::Result<()> {
             out.error(&format!("{done} of {} cases", dirs.len()));
         }
     };
+    if let Some(truth) = &args.ablate {
+        let known = calibration::truths(truth)?;
+        let judge = |left_out| {
+            let work = |dir: &Path| calibration::judge(dir, &known, left_out);
+            let outcomes = evaluate::each(&dirs, threads(args), work, progress);
+            Ok(outcomes.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat())
+        };
+        return Ok(out.text(&ablation::table(judge)?)?);
+    }
     if let Some(truth) = &args.calibrate {
         let known = calibration::truths(truth)?;
         let work = |dir: &Path| calibration::judge(dir, &known, args.without);

@@ -53,6 +53,25 @@ pub enum ChangeKind {
     Drain,
 }
 
+impl ChangeKind {
+    /// Every kind, in a fixed order.
+    pub const ALL: [Self; 6] =
+        [Self::Rollout, Self::Rollback, Self::Restart, Self::Scale, Self::Config, Self::Drain];
+
+    /// The name in files and on a command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rollout => "rollout",
+            Self::Rollback => "rollback",
+            Self::Restart => "restart",
+            Self::Scale => "scale",
+            Self::Config => "config",
+            Self::Drain => "drain",
+        }
+    }
+}
+
 /// One change. Facts that lie after a look's time are hidden from that look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {

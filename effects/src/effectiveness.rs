@@ -17,6 +17,8 @@ pub struct Target {
     pub after: Vec<f64>,
     /// Differences up to this do not matter.
     pub floor: f64,
+    /// It had begun to recover before the action, which then earns no credit for it.
+    pub recovering: bool,
 }
 
 /// What a remediation achieved.
@@ -36,11 +38,10 @@ const MOST_WEIGHT: f64 = 10.0;
 const DRAWS: u64 = 500;
 const SEED: u64 = 1;
 
-/// The score of a remediation; `None` if nothing was broken or nothing was measured. A recovery that began before
-/// the action is not its doing: `recovering_before` takes the credit away. `ready`: without a ready pod, no score
-/// is above zero.
+/// The score of a remediation; `None` if nothing was broken or nothing was measured. `ready`: without a ready pod, no
+/// score is above zero.
 #[must_use]
-pub fn effectiveness(targets: &[Target], recovering_before: bool, ready: bool) -> Option<Score> {
+pub fn effectiveness(targets: &[Target], ready: bool) -> Option<Score> {
     let (value, signals) = score(targets, mean)?;
     let mut rng = Rng::new(SEED);
     let mut draws: Vec<f64> = Vec::with_capacity(DRAWS as usize);
@@ -49,7 +50,7 @@ pub fn effectiveness(targets: &[Target], recovering_before: bool, ready: bool) -
     }
     let at = |q: f64, draws: &mut Vec<f64>| crate::stats::robust::quantile(draws, q).unwrap_or(value);
     let interval = (at(0.025, &mut draws).min(value), at(0.975, &mut draws).max(value));
-    let most = if recovering_before || !ready { 0.0 } else { 1.0 };
+    let most = if ready { 1.0 } else { 0.0 };
     Some(Score { value: value.min(most), interval: (interval.0.min(most), interval.1.min(most)), signals })
 }
 
@@ -62,7 +63,7 @@ fn score(targets: &[Target], mut level: impl FnMut(&[f64]) -> Option<f64>) -> Op
             continue;
         }
         let weight = (broken.abs() / target.floor.max(f64::MIN_POSITIVE)).min(MOST_WEIGHT);
-        sum += weight * ((b - a) / broken).clamp(-1.0, 1.0);
+        sum += weight * ((b - a) / broken).clamp(-1.0, if target.recovering { 0.0 } else { 1.0 });
         weights += weight;
         signals += 1;
     }
@@ -97,7 +98,7 @@ mod tests {
         let mut around = |level: f64| -> Vec<f64> {
             Noise::Ar(0.3).series(&mut rng, 60, 0, 60).iter().map(|v| level + 0.1 * v).collect()
         };
-        Target { healthy: 0.0, before: around(1.0), after: around(after), floor: 0.1 }
+        Target { healthy: 0.0, before: around(1.0), after: around(after), floor: 0.1, recovering: false }
     }
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
         for (after, expected) in [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (3.0, -1.0)] {
             let mut held = 0;
             for seed in 0..100 {
-                let score = effectiveness(&[target(after, seed)], false, true).unwrap();
+                let score = effectiveness(&[target(after, seed)], true).unwrap();
                 assert!((score.value - expected).abs() < 0.2, "{after}: {score:?}");
                 // the clip at either end is no sampling error
                 held +=
@@ -118,9 +119,10 @@ mod tests {
     #[test]
     fn nothing_to_recover_is_no_score_and_no_credit_is_none() {
         let healthy = Target { before: vec![0.01, 0.02], ..target(0.0, 1) };
-        assert_eq!(effectiveness(&[healthy], false, true), None);
-        assert_eq!(effectiveness(&[], false, true), None);
-        assert_eq!(effectiveness(&[target(0.0, 1)], true, true).unwrap().value, 0.0);
-        assert_eq!(effectiveness(&[target(0.0, 1)], false, false).unwrap().value, 0.0);
+        assert_eq!(effectiveness(&[healthy], true), None);
+        assert_eq!(effectiveness(&[], true), None);
+        let itself = Target { recovering: true, ..target(0.0, 1) };
+        assert_eq!(effectiveness(&[itself], true).unwrap().value, 0.0);
+        assert_eq!(effectiveness(&[target(0.0, 1)], false).unwrap().value, 0.0);
     }
 }

@@ -18,8 +18,6 @@ pub enum Ingredient {
     Views,
     /// Expecting more noise after a wild hour than after a calm one.
     Noise,
-    /// Spending half of the budget on what begins soon after the change.
-    Early,
     /// Not blaming a workload for what it only passes on.
     Paths,
     /// Splitting the error budget over signals.
@@ -30,7 +28,7 @@ pub enum Ingredient {
 
 impl Ingredient {
     /// Every part, in a fixed order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Placebos,
         Self::Seasonal,
         Self::Synthetic,
@@ -38,7 +36,6 @@ impl Ingredient {
         Self::Silence,
         Self::Views,
         Self::Noise,
-        Self::Early,
         Self::Paths,
         Self::Multiplicity,
         Self::Passing,
@@ -55,7 +52,6 @@ impl Ingredient {
             Self::Silence => "silence",
             Self::Views => "views",
             Self::Noise => "noise",
-            Self::Early => "early",
             Self::Paths => "paths",
             Self::Multiplicity => "multiplicity",
             Self::Passing => "passing",

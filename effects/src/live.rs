@@ -5,6 +5,7 @@
 //! Windows in which no other pod served, as after a configuration change in place, are compared with the hour
 //! before. State: fixed per change; windows are kept for an hour and as long as a change may still read them.
 
+mod alone;
 mod arm;
 mod versus;
 
@@ -22,6 +23,8 @@ pub struct Window {
     pub time: i64,
     /// The pod.
     pub pod: String,
+    /// The route, operation or topic that was asked for; empty where nobody tells them apart.
+    pub route: String,
     /// Requests that failed, at most all.
     pub failures: f64,
     /// All requests by latency; their sum is the number of requests.

@@ -106,6 +106,26 @@ impl Probe {
         self.done = self.done.max(now);
     }
 
+    /// The line in working units at times in `(from, to]`, whatever other workloads did.
+    pub(crate) fn values(&self, facts: &Case, samples: &Samples, window: (i64, i64)) -> Vec<f64> {
+        let key = (self.workload.as_str(), self.signal, self.source);
+        let mut values = line(facts, samples, key, self.start, window);
+        if let Some(work) = &self.work {
+            values = work.per_request(facts, samples, &self.workload, self.start, window, &values);
+        }
+        values.into_iter().map(|(_, v)| self.unit.into_working(v)).collect()
+    }
+
+    /// Which way harm points in working units.
+    pub(crate) fn side(&self) -> Side {
+        self.worse.0
+    }
+
+    /// The smallest scale that its noise can have, in working units.
+    pub(crate) fn floor(&self) -> f64 {
+        self.unit.floor()
+    }
+
     /// What the other workloads take off each value; nothing without such a control.
     fn off(&self, facts: &Case, samples: &Samples, fresh: &[(i64, f64)]) -> Vec<Option<f64>> {
         let Some(synthetic) = &self.synthetic else { return vec![Some(0.0); fresh.len()] };

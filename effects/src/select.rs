@@ -2,30 +2,15 @@
 //!
 //! Inside a change, over entities, by the weighted procedure of Benjamini and Hochberg (Genovese, Roeder and
 //! Wasserman, Biometrika 2006): the expected share of false ones among those selected is at most q if tests depend
-//! on each other positively, and with the factor of Benjamini and Yekutieli (Annals of Statistics 2001) whatever
-//! their dependence. Where all evidence is e-values, e-BH (Wang and Ramdas, JRSS B 2022) needs neither. Across
-//! changes, in the order in which they are judged, LOND (Javanmard and Montanari, 2015).
-
-/// How tests depend on each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dependence {
-    /// One that is large by chance makes others large rather than small: workloads that call each other, or share
-    /// load and nodes.
-    Positive,
-    /// Any.
-    Any,
-}
+//! on each other positively, as those of workloads do that call each other or share load and nodes. Across changes,
+//! in the order in which they begin, LOND (Javanmard and Montanari, 2015).
 
 /// Adjusted p-values in the order given: selecting all at most q keeps the expected share of false selections at
 /// or below q. Tests are `(p, weight)`; weights need not be normalised, one of zero takes its test out.
 #[must_use]
-pub fn adjusted(tests: &[(f64, f64)], dependence: Dependence) -> Vec<f64> {
+pub fn adjusted(tests: &[(f64, f64)]) -> Vec<f64> {
     let n = tests.iter().filter(|t| t.1 > 0.0).count();
     let total: f64 = tests.iter().map(|t| t.1.max(0.0)).sum();
-    let price = match dependence {
-        Dependence::Positive => 1.0,
-        Dependence::Any => (1..=n).map(|i| 1.0 / i as f64).sum(),
-    };
     let mut order: Vec<(usize, f64)> = Vec::with_capacity(n);
     for (i, (p, weight)) in tests.iter().enumerate().filter(|(_, t)| t.1 > 0.0) {
         // weights with mean one
@@ -35,20 +20,10 @@ pub fn adjusted(tests: &[(f64, f64)], dependence: Dependence) -> Vec<f64> {
     let mut out = vec![1.0; tests.len()];
     let mut least = 1.0_f64;
     for (rank, (i, p)) in order.into_iter().enumerate().rev() {
-        least = least.min(p * price * n as f64 / (rank + 1) as f64);
+        least = least.min(p * n as f64 / (rank + 1) as f64);
         out[i] = least;
     }
     out
-}
-
-/// Which e-values the e-BH procedure selects at q: the largest k with the k-th largest at least n/(q·k).
-#[must_use]
-pub fn e_bh(e: &[f64], q: f64) -> Vec<bool> {
-    let mut sorted: Vec<f64> = e.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    let n = e.len() as f64;
-    let last = (0..sorted.len()).rev().find(|k| sorted[*k] >= n / (q * (k + 1) as f64));
-    e.iter().map(|e| last.is_some_and(|k| *e >= sorted[k])).collect()
 }
 
 /// Levels for a stream of changes, so that the expected share of false alarms among all alarms stays at most q.
@@ -86,7 +61,7 @@ mod tests {
 
     /// Mean share of false ones among those selected, of twenty tests that share half of their noise; `real` of
     /// them have an effect.
-    fn false_share(real: usize, q: f64, dependence: Dependence) -> f64 {
+    fn false_share(real: usize, q: f64) -> f64 {
         let mut sum = 0.0;
         for run in 0..2_000 {
             let mut rng = Rng::new(run);
@@ -100,7 +75,7 @@ mod tests {
                     if i < 5 { 3.0 } else { 1.0 },
                 ));
             }
-            let chosen = adjusted(&tests, dependence);
+            let chosen = adjusted(&tests);
             let all = chosen.iter().filter(|p| **p <= q).count();
             let wrong = chosen[real..].iter().filter(|p| **p <= q).count();
             sum += wrong as f64 / all.max(1) as f64;
@@ -111,19 +86,10 @@ mod tests {
     #[test]
     fn few_of_those_selected_are_false() {
         for real in [0, 1, 10] {
-            for dependence in [Dependence::Positive, Dependence::Any] {
-                let share = false_share(real, 0.05, dependence);
-                // 2000 runs: three standard errors of a share of .05 are .015
-                assert!(share <= 0.065, "{real} real, {dependence:?}: {share}");
-            }
+            let share = false_share(real, 0.05);
+            // 2000 runs: three standard errors of a share of .05 are .015
+            assert!(share <= 0.065, "{real} real: {share}");
         }
-    }
-
-    #[test]
-    fn e_values_are_selected_together() {
-        assert_eq!(e_bh(&[50.0, 45.0, 1.0], 0.05), [true, true, false]);
-        assert_eq!(e_bh(&[50.0, 1.0, 1.0], 0.05), [false; 3]);
-        assert!(e_bh(&[], 0.05).is_empty());
     }
 
     #[test]

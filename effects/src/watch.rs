@@ -3,6 +3,8 @@
 //! A finished case is judged by the same steps ([`crate::judge`]), so the two cannot differ, and a look cannot
 //! know what was observed after it.
 
+mod alarm;
+mod mended;
 mod near;
 mod open;
 mod weigh;
@@ -83,6 +85,9 @@ impl Watch {
     /// The standing judgement of every change, in the order of the facts.
     #[must_use]
     pub fn judgements(&self) -> Vec<Judgement> {
-        weigh::rank(&self.facts, self.open.iter().map(|o| o.judgement(&self.facts)).collect())
+        let standing = self.open.iter().map(|o| o.judgement(&self.facts, &self.samples)).collect();
+        let mut judged = weigh::rank(&self.facts, standing);
+        alarm::alarms(&self.facts, &mut judged);
+        judged
     }
 }

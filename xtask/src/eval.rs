@@ -33,6 +33,9 @@ struct Effects {
     /// Everything known about each change, one JSON object per case, instead of answers.
     #[arg(long, conflicts_with_all = ["truth", "scorer"])]
     diagnose: bool,
+    /// Print what each part of the judgement is worth on each suite, instead of answers.
+    #[arg(long, requires = "truth", conflicts_with_all = ["diagnose", "scorer", "answers"])]
+    ablate: bool,
     /// Truth of the cases: for the scorer, or without one for a table of nominal and realised false alarms.
     #[arg(long, value_name = "DIR")]
     truth: Option<PathBuf>,
@@ -59,7 +62,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         judge.arg("--diagnose");
     }
     if let (Some(truth), None) = (&args.truth, &args.scorer) {
-        judge.arg("--calibrate").arg(absolute(truth)?);
+        let table = if args.ablate { "--ablate" } else { "--calibrate" };
+        judge.arg(table).arg(absolute(truth)?);
     }
     if let Some(answers) = &args.answers {
         let file = fs::File::create(answers).with_context(|| format!("create {}", answers.display()))?;

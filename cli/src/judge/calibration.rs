@@ -20,6 +20,7 @@ const LEVELS: [f64; 5] = [0.10, 0.05, 0.02, 0.01, 0.005];
 pub(super) struct Truth {
     case: String,
     suite: String,
+    culprit: Option<String>,
     changes: Vec<TrueChange>,
 }
 
@@ -32,10 +33,14 @@ struct TrueChange {
 /// One judged change beside its truth.
 #[derive(Debug, Clone)]
 pub(super) struct Judged {
-    suite: String,
+    pub(super) suite: String,
     half: usize,
-    harmful: bool,
-    verdict: Verdict,
+    pub(super) harmful: bool,
+    pub(super) verdict: Verdict,
+    /// Whether it stands out among all changes of its case.
+    pub(super) alarm: bool,
+    /// Its rank, if it is the one culprit among several changes.
+    pub(super) culprit_rank: Option<usize>,
     p: f64,
     tests: Vec<(&'static str, f64)>,
 }
@@ -72,6 +77,9 @@ pub(super) fn judge(
             half: half(&case.id),
             harmful: change.harmful,
             verdict: one.verdict,
+            alarm: one.alarm,
+            culprit_rank: (truth.changes.len() > 1 && truth.culprit.as_ref() == Some(&one.change))
+                .then_some(one.rank),
             p: one.weighed.as_ref().map_or(1.0, |w| w.p),
             tests: one.weighed.iter().flat_map(|w| &w.tests).map(|(what, p)| (kind(*what), *p)).collect(),
         });
@@ -95,6 +103,16 @@ fn kind(what: What) -> &'static str {
         What::Signal(Signal::Gauge) => "gauge",
         What::Signal(_) => "usage",
     }
+}
+
+/// .95 interval of a share (Wilson, JASA 1927).
+fn wilson(hits: f64, of: f64) -> (f64, f64) {
+    const Z: f64 = 1.959_964;
+    let of = of.max(1.0);
+    let (share, z2) = (hits / of, Z * Z / of);
+    let half = Z * (share * (1.0 - share) / of + z2 / (4.0 * of)).sqrt();
+    let centre = share + z2 / 2.0;
+    (((centre - half) / (1.0 + z2)).max(0.0), ((centre + half) / (1.0 + z2)).min(1.0))
 }
 
 /// The tables, in Markdown.
@@ -122,8 +140,11 @@ pub(super) fn table(judged: &[Judged]) -> Result<String, std::fmt::Error> {
         writeln!(text)?;
     }
     writeln!(text, "\nPrecision and recall on two halves of the cases, split by a hash of their ids:\n")?;
-    writeln!(text, "| suite | half | changes | harmful | P | R | F1 | harmless called harmful |")?;
-    writeln!(text, "|---|---|---|---|---|---|---|---|")?;
+    writeln!(
+        text,
+        "| suite | half | changes | harmful | P | R | F1 | harmless called harmful | alarms of those |"
+    )?;
+    writeln!(text, "|---|---|---|---|---|---|---|---|---|")?;
     let mut halves: BTreeMap<(&str, usize), Vec<&Judged>> = BTreeMap::new();
     for one in judged {
         halves.entry((&one.suite, one.half)).or_default().push(one);
@@ -134,16 +155,22 @@ pub(super) fn table(judged: &[Judged]) -> Result<String, std::fmt::Error> {
                 as f64
         };
         let (right, wrong, missed) = (count(true, true), count(false, true), count(true, false));
+        let alarms = of.iter().filter(|j| !j.harmful && j.alarm).count();
         let ratio = |a: f64, b: f64| if b > 0.0 { format!("{:.3}", a / b) } else { "-".to_owned() };
+        let share = |a: f64, b: f64| {
+            let (low, high) = wilson(a, b);
+            if b > 0.0 { format!("{:.3} ({low:.2} to {high:.2})", a / b) } else { "-".to_owned() }
+        };
         writeln!(
             text,
-            "| {suite} | {} | {} | {} | {} | {} | {} | {wrong} |",
+            "| {suite} | {} | {} | {} | {} | {} | {} | {} | {alarms} |",
             if half == 0 { "a" } else { "b" },
             of.len(),
             right + missed,
-            ratio(right, if right + missed > 0.0 { right + wrong } else { 0.0 }),
-            ratio(right, right + missed),
+            share(right, if right + missed > 0.0 { right + wrong } else { 0.0 }),
+            share(right, right + missed),
             ratio(2.0 * right, if right + missed > 0.0 { 2.0 * right + wrong + missed } else { 0.0 }),
+            share(wrong, count(false, true) + count(false, false)),
         )?;
     }
     Ok(text)

@@ -48,7 +48,7 @@ pub(super) fn case(
     files: &[PathBuf],
     change_at: &str,
     workload: &str,
-    signal: Signal,
+    (signal, kind): (Signal, ChangeKind),
 ) -> Result<Case, ExportError> {
     let start = time(change_at).ok_or_else(|| ExportError::Time(change_at.to_owned()))?;
     let mut samples = Vec::new();
@@ -74,7 +74,7 @@ pub(super) fn case(
         edges: Vec::new(),
         changes: vec![Change {
             id: format!("change at {change_at}"),
-            kind: ChangeKind::Rollout,
+            kind,
             workload: workload.to_owned(),
             start,
             end: None,

@@ -53,7 +53,8 @@ struct RawPod {
 #[derive(Debug, Deserialize)]
 struct RawChange {
     id: String,
-    kind: RawKind,
+    #[serde(deserialize_with = "kind")]
+    kind: ChangeKind,
     workload: String,
     start: f64,
     end: Option<f64>,
@@ -62,15 +63,11 @@ struct RawChange {
     pods_old: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawKind {
-    Rollout,
-    Rollback,
-    Restart,
-    Scale,
-    Config,
-    Drain,
+/// The kind by its name, so that an unknown one is refused where it stands.
+fn kind<'de, D: serde::Deserializer<'de>>(from: D) -> Result<ChangeKind, D::Error> {
+    let name = String::deserialize(from)?;
+    let found = ChangeKind::ALL.into_iter().find(|k| k.name() == name);
+    found.ok_or_else(|| serde::de::Error::custom(format!("{name:?} is no kind of change")))
 }
 
 /// Reads the case in `dir`.
@@ -119,14 +116,7 @@ fn convert(raw: RawCase) -> Case {
     });
     let changes = raw.changes.into_iter().map(|c| Change {
         id: c.id,
-        kind: match c.kind {
-            RawKind::Rollout => ChangeKind::Rollout,
-            RawKind::Rollback => ChangeKind::Rollback,
-            RawKind::Restart => ChangeKind::Restart,
-            RawKind::Scale => ChangeKind::Scale,
-            RawKind::Config => ChangeKind::Config,
-            RawKind::Drain => ChangeKind::Drain,
-        },
+        kind: c.kind,
         workload: c.workload,
         start: c.start as i64,
         end: c.end.map(|t| t as i64),

@@ -19,6 +19,7 @@ pub(super) fn markdown(case: &Case, judged: &[Judgement]) -> Result<String, std:
         writeln!(text, "# {} on {}", change.id, change.workload)?;
         writeln!(text, "\n{}\n", sentence(case, change, one))?;
         effects(&mut text, change, one)?;
+        beside(&mut text, case, change, one)?;
         blind(&mut text, change, one)?;
     }
     Ok(text)
@@ -199,6 +200,30 @@ fn effects(text: &mut String, change: &Change, one: &Judgement) -> std::fmt::Res
     writeln!(text)
 }
 
+/// What stands beside the verdict: what was mended, and whether one harm among many changes stands out.
+fn beside(text: &mut String, case: &Case, change: &Change, one: &Judgement) -> std::fmt::Result {
+    if let Some(score) = one.mended {
+        let percent = |share: f64| 100.0 * share;
+        writeln!(
+            text,
+            "It mended {:.0} % of what was broken before it (95 % interval {:.0} % to {:.0} %, {} signals).\n",
+            percent(score.value),
+            percent(score.interval.0),
+            percent(score.interval.1),
+            score.signals
+        )?;
+    }
+    if one.verdict == Verdict::Harm && !one.alarm {
+        writeln!(
+            text,
+            "Among the {} changes of this recording such a p is no rarity: {} alone would not raise an alarm.\n",
+            case.changes.len(),
+            change.id
+        )?;
+    }
+    Ok(())
+}
+
 fn blind(text: &mut String, change: &Change, one: &Judgement) -> std::fmt::Result {
     for (signal, why) in &one.untestable {
         writeln!(text, "Not tested: {signal} of {}: {why}.", change.workload)?;
@@ -224,6 +249,8 @@ pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
             "needed": if one.verdict == Verdict::Inconclusive { needed(case, change, one) } else { Vec::new() },
             "p": one.weighed.as_ref().map(|w| w.p),
             "probability_of_harm": one.probability_of_harm(),
+            "alarm": one.alarm,
+            "mended": one.mended.map(|s| json!({"share": s.value, "interval_95": [s.interval.0, s.interval.1], "signals": s.signals})),
             "rank": one.rank,
             "since": one.since,
             "affected": if one.verdict == Verdict::Harm { one.affected() } else { Vec::new() },

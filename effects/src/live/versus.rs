@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::alone::Alone;
 use super::arm::Arm;
 use super::{PAST_S, Windows};
 use crate::case::{Case, Change, Signal};
@@ -38,8 +39,8 @@ pub struct Versus {
     past: Arm,
     /// Both arms in windows that both served.
     beside: (Arm, Arm),
-    /// The new state in windows that it served alone.
-    alone: Arm,
+    /// The new state in windows that it served alone, as if routes had the shares of the past.
+    alone: Alone,
     failures: Counts,
     slower: Slower,
     slower_alone: Slower,
@@ -54,9 +55,11 @@ impl Versus {
     #[must_use]
     pub fn open(windows: &Windows, change: &Change) -> Option<Self> {
         let mut past = Arm::default();
+        let mut alone = Alone::default();
         let mut bursts: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
         for w in windows.between(&change.workload, change.start - PAST_S, change.start) {
             past.add(w.failures, &w.latency);
+            alone.known(&w.route, w.latency.total());
             let burst = bursts.entry((change.start - w.time).div_euclid(BURST_S)).or_default();
             burst.0 += w.failures;
             burst.1 += w.latency.total();
@@ -74,7 +77,7 @@ impl Versus {
             floor,
             past,
             beside: <(Arm, Arm)>::default(),
-            alone: Arm::default(),
+            alone,
             failures: Counts::new(floor, dispersion),
             slower_alone: slower.clone(),
             slower,
@@ -87,7 +90,7 @@ impl Versus {
 
     /// Takes everything counted up to `now`.
     pub fn advance(&mut self, facts: &Case, windows: &Windows, now: i64) {
-        let mut steps: BTreeMap<i64, (Arm, Arm)> = BTreeMap::new();
+        let mut steps: BTreeMap<i64, (Arm, Arm, Alone)> = BTreeMap::new();
         for w in windows.between(&self.workload, self.done, now) {
             let pod = facts.pods.iter().find(|p| p.id == w.pod);
             let new = self.new.as_ref().is_none_or(|new| new.contains(&w.pod));
@@ -100,14 +103,17 @@ impl Versus {
             let step = steps.entry(w.time).or_default();
             let arm = if new { &mut step.0 } else { &mut step.1 };
             arm.add(w.failures, &w.latency);
+            if new {
+                step.2.add(&w.route, w.failures, &w.latency);
+            }
         }
-        for (time, (new, old)) in steps {
-            self.step(time, &new, &old);
+        for (time, (new, old, routes)) in steps {
+            self.step(time, &new, &old, routes);
         }
         self.done = self.done.max(now);
     }
 
-    fn step(&mut self, time: i64, new: &Arm, old: &Arm) {
+    fn step(&mut self, time: i64, new: &Arm, old: &Arm, routes: Alone) {
         if new.requests() <= 0.0 {
             return;
         }
@@ -117,7 +123,7 @@ impl Versus {
             self.failures.push((new.failures, new.requests()), (old.failures, old.requests()));
             self.slower.push(&new.latency, &old.latency);
         } else {
-            self.alone.join(new);
+            self.alone.join(routes);
         }
         if self.onset.is_none() && self.strange(new) {
             self.onset = Some((self.done.max(self.start), time));
@@ -165,7 +171,7 @@ impl Versus {
 
     fn seen(&self) -> Arm {
         let mut all = self.beside.0.clone();
-        all.join(&self.alone);
+        all.join(&self.alone.as_before());
         all
     }
 
@@ -196,9 +202,9 @@ impl Versus {
 
     fn failing(&self, way: Way, direction: Direction) -> Finding {
         let against = |arm: &Arm| (arm.failures, arm.requests());
-        let past =
-            Counts::against_past(self.floor, self.dispersion, against(&self.alone), against(&self.past));
-        let e = Self::mean(self.failures.e(way), past.e(way), (&self.beside.0, &self.alone));
+        let alone = self.alone.as_before();
+        let past = Counts::against_past(self.floor, self.dispersion, against(&alone), against(&self.past));
+        let e = Self::mean(self.failures.e(way), past.e(way), (&self.beside.0, &alone));
         let (seen, control) = (self.seen(), self.control());
         let best = if self.beside.0.requests() > 0.0 { &self.failures } else { &past };
         let (low, high) = best.interval(0.05).unwrap_or((0.0, f64::INFINITY));
@@ -223,10 +229,11 @@ impl Versus {
 
     fn slowing(&self, way: Way, direction: Direction) -> Option<Finding> {
         let mut past = self.slower_alone.clone();
-        if self.alone.requests() > 0.0 {
-            past.push(&self.alone.latency, &self.past.latency);
+        let alone = self.alone.as_before();
+        if alone.requests() > 0.0 {
+            past.push(&alone.latency, &self.past.latency);
         }
-        let e = Self::mean(self.slower.e(way), past.e(way), (&self.beside.0, &self.alone));
+        let e = Self::mean(self.slower.e(way), past.e(way), (&self.beside.0, &alone));
         let (seen, control) = (self.seen(), self.control());
         let at = |arm: &Arm, q: f64| arm.latency.quantile(&self.edges, q);
         let (base, observed) = (at(control, SHOWN)?, at(&seen, SHOWN)?);

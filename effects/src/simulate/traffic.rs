@@ -45,6 +45,6 @@ impl Traffic {
             bins[edges.partition_point(|e| *e < latency)] += 1.0;
             failures += f64::from(u8::from(rng.uniform() < failing));
         }
-        Window { time, pod: pod.to_owned(), failures, latency: Histogram { bins } }
+        Window { time, pod: pod.to_owned(), route: String::new(), failures, latency: Histogram { bins } }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::frame::Plan;
 use super::views::{Side, VIEWS};
-use super::windows::Windows;
+use super::windows::{Windows, wild};
 use crate::grid::Grid;
 use crate::ingredient::Ingredient;
 use crate::stats::robust::{quantile, spread};
@@ -37,10 +37,6 @@ pub(super) const PRIOR_TAIL: f64 = 0.2;
 const UNKNOWN_SCALE: f64 = 0.8;
 /// From this many independent placebos on, the scale counts as known.
 const FEWEST_FOR_SCALE: f64 = 10.0;
-/// What a change does mostly begins soon after it, chance at any time. Half of the budget is spread evenly over time,
-/// half evenly over its doublings, in which no delay is likelier than another; a tail of index σ turns a share of a
-/// budget into its σth power, and the mean of both spreads into half of that.
-const EARLY: f64 = PRIOR_TAIL / 2.0;
 /// Weight of that prior, in independent exceedances: fewer than ten fix a tail index to no better than a third.
 const PRIOR_TAIL_WEIGHT: f64 = 10.0;
 
@@ -53,8 +49,8 @@ pub struct Reference {
     pub(super) tail: f64,
     pub(super) band: (f64, f64),
     pub(super) placebos: usize,
-    /// Usual noise of an hour.
-    pub(super) noise: f64,
+    /// Usual noise of an hour; `None` if hours are not told apart.
+    pub(super) noise: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +59,6 @@ pub(super) struct Look {
     views: [f64; VIEWS],
     joint: f64,
     viewed: usize,
-    early: f64,
 }
 
 impl Look {
@@ -73,7 +68,7 @@ impl Look {
         seen: &[(usize, [f64; VIEWS])],
         (prior, floor): (f64, f64),
         own: f64,
-        (viewed, early): (usize, f64),
+        viewed: usize,
     ) -> Self {
         let mut views = [0.0; VIEWS];
         for (v, scale) in views.iter_mut().enumerate() {
@@ -83,7 +78,7 @@ impl Look {
         }
         let mut ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed], &views)).collect();
         let measured = quantile(&mut ratios, 0.95).unwrap_or(1.0).max(LEAST_JOINT);
-        Self { cells, views, joint: shrink(measured, 1.0, own), viewed, early }
+        Self { cells, views, joint: shrink(measured, 1.0, own), viewed }
     }
 
     /// Geometric mean of the views over their scales; 1 is the .95 quantile of the placebos at this look.
@@ -91,20 +86,19 @@ impl Look {
         joint(&views[..self.viewed], &self.views) / self.joint
     }
 
-    /// A ratio at this look on the scale on which looks compare: early ones weigh more.
-    pub(super) fn spent(&self, ratio: f64) -> f64 {
-        ratio * (self.cells as f64).powf(-self.early)
-    }
-
-    /// The value that all views must have for what is spent to reach `ratio` after an hour of usual noise: a lasting shift gives it to each of them.
+    /// The value that all views must have for this ratio after an hour of usual noise: a lasting shift gives it to each of them.
     pub(super) fn shift_for(&self, ratio: f64) -> f64 {
-        let ratio = ratio / self.spent(1.0);
         let logs: f64 = self.views.iter().map(|q| q.ln()).sum();
         ratio * self.joint * (logs / VIEWS as f64).exp()
     }
 }
 
 impl Reference {
+    /// How wild a window may be expected to be after an hour of this noise, as a ratio to the usual.
+    pub(super) fn wild(&self, noise: f64) -> f64 {
+        self.noise.map_or(1.0, |usual| wild(noise, usual))
+    }
+
     /// Cells of the longest window.
     pub(super) fn horizon(&self) -> usize {
         self.looks.last().map_or(1, |look| look.cells)
@@ -127,9 +121,7 @@ impl Reference {
             Some(Ingredient::Placebos) => Windows::none(sides.len(), horizon),
             _ => Windows::run(grid, plan, (last, horizon, spacing), sides),
         };
-        // all hours alike: none is wilder than that
-        let usual = if left_out == Some(Ingredient::Noise) { f64::MAX } else { windows.calm(floor) };
-        let early = if left_out == Some(Ingredient::Early) { 0.0 } else { EARLY };
+        let usual = windows.calm(floor, left_out != Some(Ingredient::Noise));
         let viewed = if left_out == Some(Ingredient::Views) { 1 } else { VIEWS };
         let mut noise: Vec<f64> = grid.present(last - MOST as i64, last + 1).collect();
         let prior = PRIOR_SCALE * spread(&mut noise).unwrap_or(0.0).max(floor);
@@ -141,9 +133,9 @@ impl Reference {
             for (cells, seen) in looks_up_to(horizon).zip(seen) {
                 // windows that overlap count by the part that is new
                 let part = (spacing as f64 / cells as f64).min(1.0);
-                let look = Look::of(cells, seen, (prior, floor), part * seen.len() as f64, (viewed, early));
+                let look = Look::of(cells, seen, (prior, floor), part * seen.len() as f64, viewed);
                 for (i, views) in seen {
-                    best[*i] = best[*i].max(look.spent(look.ratio(views)));
+                    best[*i] = best[*i].max(look.ratio(views));
                 }
                 looks.push(look);
             }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use super::frame::{Frame, Plan};
 use super::placebo::Reference;
 use super::views::{Seen, Trace};
-use super::windows::wild;
 use crate::grid::Grid;
 
 /// How unusual a series has been since the change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratio {
-    /// Largest ratio so far, early ones weighing more; 1 is the .95 quantile of the placebos' largest. Never falls.
+    /// Largest ratio so far; 1 is the .95 quantile of the placebos' largest. Never falls.
     pub largest: f64,
     /// Ratio at the latest look; 1 is the .95 quantile of the placebos at that look. Falls when an effect passes.
     pub now: f64,
@@ -56,8 +55,8 @@ impl Tracker {
         let n = self.residuals.len();
         let Some(look) = self.reference.looks.get(self.next).filter(|l| l.cells <= n) else { return };
         if let Some(views) = self.trace.views(&self.view) {
-            self.now = look.ratio(&views) / wild(self.frame.noise(), self.reference.noise);
-            self.largest = self.largest.max(look.spent(self.now));
+            self.now = look.ratio(&views) / self.reference.wild(self.frame.noise());
+            self.largest = self.largest.max(self.now);
         }
         self.next += 1;
     }
@@ -96,7 +95,7 @@ impl Tracker {
     pub fn detectable(&self, alpha: f64) -> Option<f64> {
         let look = self.reference.looks.get(self.next.checked_sub(1)?)?;
         let ratio = (0.05 / alpha).max(1.0).powf(self.reference.tail) * self.reference.largest;
-        Some(wild(self.frame.noise(), self.reference.noise) * look.shift_for(ratio))
+        Some(self.reference.wild(self.frame.noise()) * look.shift_for(ratio))
     }
 
     /// Residuals against the seasonal expectation so far; NaN for gaps.

@@ -20,10 +20,11 @@ pub(super) struct Windows {
     pub(super) noise: Vec<f64>,
 }
 
-/// How much wilder than usual a window may be expected to be after an hour of this noise: between what the hour says
-/// and what all hours say, by their geometric mean, as both are guesses; a calm hour promises nothing.
+/// How wild a window may be expected to be after an hour of this noise, as a ratio to the usual: by the mean of both
+/// variances, as each is a guess. A wild hour is followed by a wild one; a calm one promises little.
 pub(super) fn wild(noise: f64, usual: f64) -> f64 {
-    (noise.max(usual) / usual).sqrt()
+    let hour = noise / usual;
+    f64::midpoint(hour * hour, 1.0).sqrt()
 }
 
 impl Windows {
@@ -56,14 +57,17 @@ impl Windows {
     }
 
     /// Divides the views of each window by how wild the hour before it was; returns the usual noise of such hours,
-    /// which is not below `floor`.
-    pub(super) fn calm(&mut self, floor: f64) -> f64 {
+    /// which is not below `floor`. `None` if no hour is to be told from another.
+    pub(super) fn calm(&mut self, floor: f64, apart: bool) -> Option<f64> {
         let usual = median(&mut self.noise.clone()).unwrap_or(floor).max(floor);
+        if !apart {
+            return None;
+        }
         for (window, views) in self.seen.iter_mut().flatten().flatten() {
             let wild = wild(self.noise[*window], usual);
             views.iter_mut().for_each(|view| *view /= wild);
         }
-        usual
+        Some(usual)
     }
 
     /// Runs the window after cell `start`, of at most `cells` cells.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::weigh::STILL;
 use crate::candidates::Relation;
 use crate::finding::{Direction, Finding};
-use crate::select::{Dependence, adjusted};
+use crate::select::adjusted;
 
 /// Expected share of chance among the effects on others that are believed.
 const Q: f64 = 0.05;
@@ -42,8 +42,7 @@ pub(super) fn near(around: &[(Relation, Finding)]) -> Vec<Near> {
     signals.values().for_each(|(relation, ..)| *kinds.entry(relation.name()).or_default() += 1.0);
     let weight = |relation: Relation| relation.share() / kinds.get(relation.name()).copied().unwrap_or(1.0);
     let tests: Vec<(f64, f64)> = signals.values().map(|(r, p, n)| ((p * n).min(1.0), weight(*r))).collect();
-    let adjusted: BTreeMap<&str, f64> =
-        signals.keys().copied().zip(adjusted(&tests, Dependence::Positive)).collect();
+    let adjusted: BTreeMap<&str, f64> = signals.keys().copied().zip(adjusted(&tests)).collect();
     let mut near = Vec::with_capacity(around.len());
     for (relation, finding) in around {
         // a signal that is not the workload's strongest is held to its own p times the number of signals

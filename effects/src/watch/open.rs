@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::weigh::{Evidence, Judgement, Verdict, Weighed, verdict};
+use super::mended::mended;
+use super::weigh::{ALPHA, Evidence, Judgement, STILL, Verdict, Weighed, verdict};
 use crate::arms::Arms;
 use crate::candidates::{Relation, candidates};
 use crate::case::{Case, Change, Entity, Signal};
+use crate::effectiveness::Score;
 use crate::finding::Finding;
 use crate::ingredient::Ingredient;
 use crate::line::Source;
@@ -179,7 +181,12 @@ impl Open {
         }
     }
 
-    pub(super) fn judgement(&self, facts: &Case) -> Judgement {
+    fn mended(&self, facts: &Case, samples: &Samples) -> Option<Score> {
+        let silent = self.silence.as_ref().is_some_and(|s| s.p <= ALPHA && s.now >= STILL);
+        mended(facts, samples, self.facts(facts), self.own.iter().chain(&self.hints), self.looked, silent)
+    }
+
+    pub(super) fn judgement(&self, facts: &Case, samples: &Samples) -> Judgement {
         let (verdict, since) = match self.since {
             Some((verdict, at)) => (verdict, Some(at)),
             None => (Verdict::Inconclusive, None),
@@ -188,6 +195,8 @@ impl Open {
             change: self.facts(facts).id.clone(),
             verdict,
             since,
+            alarm: false,
+            mended: self.mended(facts, samples),
             rank: 0,
             weighed: self.standing.clone(),
             untestable: self.untestable.iter().map(|(s, why)| (s.name(), why.why())).collect(),

@@ -6,6 +6,7 @@ use super::near::{Near, near};
 use crate::attribute::blame;
 use crate::candidates::Relation;
 use crate::case::{Case, Signal};
+use crate::effectiveness::Score;
 use crate::finding::{Design, Direction, Finding, What};
 use crate::ingredient::Ingredient;
 
@@ -74,6 +75,10 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Time of the look since which the verdict stands.
     pub since: Option<i64>,
+    /// Whether a verdict of harm stands out among all changes of the case: of all alarms, one in twenty is chance.
+    pub alarm: bool,
+    /// What it mended of what was broken before it, if it is of a kind that mends and anything was.
+    pub mended: Option<Score>,
     /// 1 is the likeliest culprit of the case.
     pub rank: usize,
     /// Evidence of the last look; `None` before the first.

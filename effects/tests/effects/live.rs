@@ -116,12 +116,40 @@ fn faster_is_an_improvement_and_the_interval_holds_the_truth() {
     assert!(held >= 18, "{held} of 20 intervals hold the difference of .045");
 }
 
+/// A fast and a slow route, `shares` of five requests a second each before and after, judged in place; after the
+/// change the slow route takes `factor` times as long.
+fn mixed(before: f64, after: f64, factor: f64, told_apart: bool, seed: u64) -> Verdict {
+    let mut rng = Rng::new(seed);
+    let mut watch = Watch::new(facts(false).check().expect("the facts are valid")).with_edges(&edges());
+    for time in (STEP_S..=UNTIL).step_by(STEP_S as usize) {
+        let (slow, factor) = if time > START { (after, factor) } else { (before, 1.0) };
+        for (route, share, median_s) in [("fast", 1.0 - slow, 0.02), ("slow", slow, 0.2 * factor)] {
+            let traffic = Traffic { median_s, ..Traffic::usual(5.0 * share) };
+            let window = traffic.window(&mut rng, "old", time, STEP_S);
+            let route = if told_apart { route.to_owned() } else { String::new() };
+            assert!(watch.count(Window { route, ..window }));
+        }
+        watch.look(time);
+    }
+    watch.judgements().remove(0).verdict
+}
+
+#[test]
+fn another_mix_of_routes_is_no_slowness_where_routes_are_told_apart() {
+    for seed in 0..10 {
+        assert_eq!(mixed(0.2, 0.6, 1.0, true, seed), Verdict::None, "seed {seed}");
+        assert_eq!(mixed(0.2, 0.6, 1.0, false, seed), Verdict::Harm, "seed {seed}: what it is worth");
+        assert_eq!(mixed(0.2, 0.6, 2.0, true, seed), Verdict::Harm, "seed {seed}: the slow route got slower");
+    }
+}
+
 #[test]
 fn windows_that_cannot_be_are_refused() {
     let mut watch = Watch::new(facts(true).check().unwrap()).with_edges(&[0.1]);
     let window = |time, failures, bins: &[f64]| Window {
         time,
         pod: "old".to_owned(),
+        route: String::new(),
         failures,
         latency: Histogram { bins: bins.to_vec() },
     };

@@ -1,9 +1,9 @@
 //! What numpy and scipy say of the same numbers; `tests/oracle/make.py` asked them.
 
-use effects::select::{Dependence, adjusted};
+use effects::select::adjusted;
 use effects::stats::counts::{Counts, Way};
 use effects::stats::histogram::deviation;
-use effects::stats::robust::{quantile, shift, slope, spread};
+use effects::stats::robust::{quantile, slope, spread};
 
 fn numbers(text: &str) -> Vec<f64> {
     text.split(' ').map(|n| n.parse().expect("the script wrote numbers")).collect()
@@ -18,14 +18,13 @@ fn every_vector_is_met() {
         let ours = match cells[0] {
             "quantile" => vec![quantile(&mut first, second[0]).unwrap()],
             "spread" => vec![spread(&mut first).unwrap()],
-            "shift" => vec![shift(&first, &second).unwrap()],
             "slope" => {
                 let points: Vec<(f64, f64)> = first.iter().copied().zip(second.iter().copied()).collect();
                 vec![slope(&points).unwrap()]
             }
-            "bh" | "by" => {
+            "bh" => {
                 let tests: Vec<(f64, f64)> = first.iter().copied().zip(second.iter().copied()).collect();
-                adjusted(&tests, if cells[0] == "bh" { Dependence::Positive } else { Dependence::Any })
+                adjusted(&tests)
             }
             "counts" => {
                 let mut counts = Counts::new(first[0], first[1]);
@@ -42,5 +41,5 @@ fn every_vector_is_met() {
         }
         met += 1;
     }
-    assert!(met >= 40, "only {met} vectors");
+    assert!(met >= 35, "only {met} vectors");
 }

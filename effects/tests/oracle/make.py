@@ -27,14 +27,12 @@ for n in (1, 2, 7, 30):
         row("quantile", x, q, np.quantile(x, q))
     row("spread", x, 0, 1.4826 * stats.median_abs_deviation(x))
 for n in (5, 12, 40):
-    a, b = np.round(rng.normal(size=n), 3), np.round(rng.normal(size=n) + 1, 3)
-    row("shift", a, b, np.median(np.subtract.outer(b, a)))
+    a = np.round(rng.normal(size=n), 3)
     t = np.sort(np.round(rng.uniform(0, 100, size=n), 3))
     row("slope", t, a, stats.theilslopes(a, t).slope)
 for n in (1, 5, 40):
     p = np.round(rng.uniform(size=n) ** 3, 6)
-    for method in ("bh", "by"):
-        row(method, p, np.ones(n), stats.false_discovery_control(p, method=method))
+    row("bh", p, np.ones(n), stats.false_discovery_control(p, method="bh"))
 
 # the mixture over the grid, from binomial log-probabilities instead of our formula
 grid = np.arange(-48, 49)

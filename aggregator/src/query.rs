@@ -11,6 +11,8 @@ mod bounded;
 mod counts;
 mod engine;
 pub mod error;
+mod field_counts;
+mod fields;
 mod fuzz;
 pub(crate) mod gap;
 mod gate;

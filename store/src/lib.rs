@@ -24,6 +24,7 @@ mod maintain;
 #[doc(hidden)]
 pub mod measure;
 mod open;
+mod registry;
 mod rows;
 mod scan;
 mod seal;
@@ -46,8 +47,8 @@ pub use open::Recovered;
 pub use scan::{Order, ScanRequest};
 pub use seal::Sealed;
 pub use search::{
-    Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest, Pattern, PatternRequest, Patterns,
-    RequestError,
+    FieldFormat, FieldRequest, Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest,
+    Pattern, PatternRequest, Patterns, RequestError, field,
 };
 pub use snapshot::{RowStream, Snapshot};
 pub use stats::{Counters, StoreStats, SyncTimes, TableStats};

@@ -3,10 +3,11 @@
 //! Hidden: no program uses this.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::rows::Texts;
 use crate::search::{LogRequest, Matcher};
-use crate::template::{Block, Encoded, Encoder, Location};
+use crate::template::{Block, BlockHead, Encoded, Encoder, Location, chosen};
 
 /// Text of a plain page, as in `body.bin`.
 const PAGE: usize = 512 << 10;
@@ -144,7 +145,7 @@ impl Coded {
         let matcher = Matcher::new(request).map_err(io::Error::other)?;
         self.with(bodies, |block| {
             let mut found = Vec::new();
-            matcher.matching_block(block, 0..bodies.len(), &mut found)?;
+            matcher.matching_block(block, std::iter::once(0..bodies.len()), &mut found)?;
             Ok(found.len())
         })
     }
@@ -158,7 +159,8 @@ impl Coded {
             head_unpacked: *head_unpacked,
             head_crc: crc32c::crc32c(&bytes[..*head_bytes]),
         };
-        let records = || Ok(bodies.times.clone());
-        read(&Block::open(bytes, location, &records)?)
+        let records = |rows: Option<&[u32]>| Ok(chosen(&bodies.times, rows));
+        let head = Arc::new(BlockHead::read(bytes, location)?);
+        read(&Block::open(bytes, location, head, &records)?)
     }
 }

@@ -15,6 +15,7 @@ use crate::dedupe::Dedupe;
 use crate::disk::{Disk, write_whole};
 use crate::head::Head;
 use crate::maintain::reserve;
+use crate::registry;
 use crate::seal;
 use crate::segment::{Reader, Segment};
 use crate::state::{Shared, State, WalFile};
@@ -73,6 +74,7 @@ pub(crate) fn open(
     clear(&*disk, dir, manifest.contents(), &folders, now_ns)?;
     let reader = Arc::new(Reader::new(limits.cache_bytes));
     let shared = Shared::new(dir.to_owned(), disk, limits, reader, manifest, state);
+    registry::load(&shared);
     let mut recovered = replay(&shared, now_ns)?;
     recovered.torn_bytes += torn_bytes;
     Counts::add(&shared.counts.lost_records, catalog.damaged.len() as u64);
@@ -112,6 +114,8 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
         remembered_through: -1,
         sealed_through: Table::ALL.map(sealed),
         doomed: Vec::new(),
+        gone_before: Table::ALL
+            .map(|table| contents.gone_before.get(table.name()).copied().unwrap_or(i64::MIN)),
     })
 }
 

@@ -17,8 +17,8 @@ use crate::state::Shared;
 use crate::{SealError, Table};
 
 pub(crate) use commit::{release_log, remove_segments, replace_segments};
-pub(crate) use files::Draft;
-pub(crate) use log::namespaces;
+pub(crate) use files::{Checked, Draft};
+pub(crate) use log::{namespaces, write_patterns};
 pub(crate) use tables::TableWriter;
 
 /// What a seal wrote of one table.

@@ -5,6 +5,8 @@
 
 mod block;
 mod count;
+mod field;
+mod fields;
 mod literals;
 mod matcher;
 mod patterns;
@@ -15,11 +17,15 @@ use arrow::datatypes::SchemaRef;
 
 pub use count::{Histogram, HistogramBucket, HistogramBy, HistogramRequest};
 pub(crate) use count::{HistogramPlan, histogram};
+pub use field::{FieldFormat, field};
+pub(crate) use field::{Place as FieldPlace, is_inert, place, value as field_value};
+pub use fields::FieldRequest;
+pub(crate) use fields::{FieldPlan, count_fields};
 pub(crate) use literals::Required;
 pub(crate) use matcher::Matcher;
-pub(crate) use patterns::{Found, log_patterns};
+pub(crate) use patterns::{Found, log_patterns, pattern_id, shown};
 pub use patterns::{Pattern, PatternRequest, Patterns};
-pub(crate) use run::run;
+pub(crate) use run::{passing, run};
 pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
 
 use crate::scan::Filter;
@@ -45,6 +51,8 @@ pub struct LogRequest {
     pub excludes: Vec<Vec<u8>>,
     /// Whether `contains`, `words`, `regexes` and `excludes` ignore case (Unicode simple folding).
     pub ignore_case: bool,
+    /// Whether `regexes` look at bodies as they are shown, with U+FFFD for what is not UTF-8, and not at their bytes.
+    pub as_shown: bool,
     /// Columns that must equal a value given as text; what is no column is a key of `attributes`. '' is absent.
     pub equals: Vec<(String, String)>,
     /// The most rows to yield. Without it rows come segment by segment, in no promised order.
@@ -55,8 +63,7 @@ pub struct LogRequest {
     pub after_lsn: Option<i64>,
     /// With a limit: only rows that come after this one, (ts, lsn), in the answer's order.
     pub beyond: Option<(i64, i64)>,
-    /// The columns that are wanted; all if `None`. Without a limit, and without `body` among them, the others are not
-    /// read and may be left out.
+    /// The columns that are wanted; all if `None`. The others may be left out, all but `ts` and `lsn`.
     pub columns: Option<Vec<String>>,
 }
 
@@ -70,6 +77,7 @@ impl Default for LogRequest {
             regexes: Vec::new(),
             excludes: Vec::new(),
             ignore_case: false,
+            as_shown: false,
             equals: Vec::new(),
             limit: None,
             newest_first: true,
@@ -118,6 +126,9 @@ pub(crate) struct Plan {
     pub(crate) newest_first: bool,
     pub(crate) after_lsn: i64,
     pub(crate) beyond: Option<(i64, i64)>,
+    /// The columns of the answer, and those of them that are stored beside the body.
+    pub(crate) answer: SchemaRef,
+    pub(crate) stored: SchemaRef,
     /// Whether the keys are the answer, so that nothing else is read.
     pub(crate) keys_only: bool,
     pub(crate) stop: Stop,
@@ -159,8 +170,19 @@ impl Plan {
         for filter in &mut filters {
             filter.column = keys.binary_search(&filter.column).unwrap_or(0);
         }
-        let keys =
-            schema.project(&keys).map_err(|error| RequestError::Condition(ScanError::Arrange(error)))?;
+        let arrange = |error| RequestError::Condition(ScanError::Arrange(error));
+        let keys = schema.project(&keys).map_err(arrange)?;
+        let wanted = |name: &str| match &request.columns {
+            Some(columns) => ["ts", "lsn"].contains(&name) || columns.iter().any(|column| column == name),
+            None => true,
+        };
+        let answer: Vec<usize> =
+            (0..schema.fields().len()).filter(|at| wanted(schema.field(*at).name())).collect();
+        let answer = schema.project(&answer).map_err(arrange)?;
+        let file = TABLE.file_schema();
+        let stored: Vec<usize> =
+            (0..file.fields().len()).filter(|at| wanted(file.field(*at).name())).collect();
+        let stored = file.project(&stored).map_err(arrange)?;
         Ok(Self {
             from_ns: request.from_ns,
             to_ns: request.to_ns,
@@ -171,6 +193,8 @@ impl Plan {
             newest_first: request.newest_first,
             after_lsn: request.after_lsn.unwrap_or(i64::MIN),
             beyond: request.beyond.filter(|_| request.limit.is_some()),
+            answer: std::sync::Arc::new(answer),
+            stored: std::sync::Arc::new(stored),
             keys_only: false,
             stop: Stop::default(),
         })

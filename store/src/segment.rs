@@ -1,7 +1,7 @@
 //! Segments: sealed rows of one table and hour, immutable.
 //!
 //! A folder `seg/<tenant>/<table>/<date>/<hour>/<id>/` with `data.parquet` (every column but the log's body), for the
-//! log `body.bin` and `sketch.parquet`, and `meta.json`, written last. Rows are sorted, and a row's number is the same
+//! log `body.bin`, `sketch.parquet` and `patterns.parquet`, and `meta.json`, written last. Rows are sorted, and a row's number is the same
 //! in `data.parquet` and `body.bin`.
 
 mod body;
@@ -10,23 +10,28 @@ mod columns;
 mod entry;
 mod handle;
 mod pages;
+mod patterns;
 mod reader;
 mod rows;
 mod sketch;
+mod traces;
 
-pub(crate) use body::{BodyFile, BodyWriter, Candidates, Run, Tokens};
+pub(crate) use body::{Access, BodyFile, BodyWriter, Candidates, Run, Times, Tokens, Written};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
 pub(crate) use handle::{Segment, checksum};
+pub(crate) use patterns::PatternCounts;
 pub(crate) use reader::{Reader, TakeKeys, Unpacked};
 pub(crate) use rows::read;
 pub(crate) use rows::times;
-pub(crate) use sketch::{MergedSketch, Sketch, SketchBuilder};
+pub(crate) use sketch::{Group, MergedSketch, Sketch, SketchBuilder};
 
 /// The file of columns.
 pub(crate) const DATA: &str = "data.parquet";
 /// The file of log bodies.
 pub(crate) const BODY: &str = "body.bin";
+/// The file of patterns.
+pub(crate) const PATTERNS: &str = "patterns.parquet";
 /// The file of counts per minute.
 pub(crate) const SKETCH: &str = "sketch.parquet";
 

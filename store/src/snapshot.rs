@@ -9,9 +9,10 @@ use arrow::array::RecordBatch;
 use futures::Stream;
 use tokio::sync::mpsc;
 
+use crate::registry::SharedRegistry;
 use crate::rows::Chunk;
 use crate::scan::{self, ScanRequest};
-use crate::search::{self, Histogram, HistogramRequest, LogRequest, Patterns, RequestError};
+use crate::search::{self, FieldRequest, Histogram, HistogramRequest, LogRequest, Patterns, RequestError};
 use crate::segment::{Reader, Segment};
 use crate::{ScanError, Table};
 
@@ -28,7 +29,9 @@ pub struct Snapshot {
     pub(crate) last_lsn: i64,
     pub(crate) chunks: [Arc<Vec<Arc<Chunk>>>; Table::COUNT],
     pub(crate) segments: [Arc<Vec<Arc<Segment>>>; Table::COUNT],
+    pub(crate) gone_before: [i64; Table::COUNT],
     pub(crate) reader: Arc<Reader>,
+    pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -41,6 +44,12 @@ impl Snapshot {
     /// The position up to which this view is complete.
     pub fn last_lsn(&self) -> i64 {
         self.last_lsn
+    }
+
+    /// Rows of the table from before this time may be gone, ns: dropped by age or for want of room, or lost with a part of
+    /// the catalog. It outlives restarts and only rises.
+    pub fn gone_before_ns(&self, table: Table) -> Option<i64> {
+        Some(self.gone_before[table.index()]).filter(|before| *before > i64::MIN)
     }
 
     /// Keeps `guard` until nothing reads this view any more: neither a clone of it, nor a thread that has not noticed yet
@@ -81,6 +90,17 @@ impl Snapshot {
         let _stops = StopOnDrop(plan.logs.stop.clone());
         let task = tokio::task::spawn_blocking(move || search::histogram(&snapshot, &plan));
         task.await.map_err(|error| RequestError::Task(error.to_string()))?
+    }
+
+    /// How many log lines have which value of a field: batches of `value` (text, null where a line has none) and `count`,
+    /// in which a value may come several times.
+    ///
+    /// # Errors
+    /// If a condition cannot be understood, or the lines are asked for by their text.
+    pub fn log_fields(&self, request: FieldRequest) -> Result<RowStream, RequestError> {
+        let plan = search::FieldPlan::new(request)?;
+        let snapshot = self.clone();
+        Ok(stream(plan.logs.stop.clone(), move |emit| search::count_fields(&snapshot, &plan, emit)))
     }
 
     /// The times of the oldest and the newest log row, ns.

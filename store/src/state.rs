@@ -18,6 +18,7 @@ use crate::compact::Unreadable;
 use crate::dedupe::{BatchKey, Dedupe};
 use crate::disk::Disk;
 use crate::head::Head;
+use crate::registry::SharedRegistry;
 use crate::rows::{CHUNK_ROWS, Chunk, TableRows};
 use crate::segment::{Reader, Segment};
 use crate::stats::{Counts, Stopwatch, SyncCounts};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) limits: Limits,
     pub(crate) reader: Arc<Reader>,
+    pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) counts: Counts,
     pub(crate) sync_times: SyncCounts,
     /// The caller's clock, for measuring.
@@ -88,6 +90,8 @@ pub(crate) struct State {
     /// Up to where each table's rows are in segments.
     pub(crate) sealed_through: [i64; Table::COUNT],
     pub(crate) doomed: Vec<Doomed>,
+    /// Rows of each table from before this time may be gone, ns.
+    pub(crate) gone_before: [i64; Table::COUNT],
 }
 
 /// One WAL file and what pins it.
@@ -125,6 +129,7 @@ impl Shared {
             disk,
             limits,
             reader,
+            registry: Arc::default(),
             counts: Counts::default(),
             sync_times: SyncCounts::default(),
             stopwatch: OnceLock::new(),
@@ -156,7 +161,9 @@ impl Shared {
             last_lsn: state.last_lsn,
             chunks: Table::ALL.map(|table| Arc::new(state.head.table(table).chunks())),
             segments: state.segments.clone(),
+            gone_before: state.gone_before,
             reader: Arc::clone(&self.reader),
+            registry: Arc::clone(&self.registry),
             held: None,
         }
     }

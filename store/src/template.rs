@@ -12,12 +12,16 @@
 mod bits;
 mod block;
 mod column;
+mod decode;
 mod encode;
+mod fields;
 mod find;
 mod head;
 mod integer;
+mod may;
 mod merge;
 mod pack;
+mod probe;
 mod split;
 mod time;
 mod values;
@@ -27,8 +31,9 @@ mod walk;
 mod tests;
 
 pub(crate) use bits::Bits;
-pub(crate) use block::{Block, Location};
+pub(crate) use block::{Block, BlockHead, Location, Records};
 pub(crate) use encode::{Encoded, Encoder, Patterns, patterns};
+pub(crate) use fields::FieldCounts;
 pub(crate) use find::Needle;
 
 /// Text of a block, bytes: a block ends before it, unless one body is larger.
@@ -57,6 +62,14 @@ const MAX_SHAPES: usize = 256;
 pub(crate) const SLOT: u8 = 0;
 /// Stands in a template for a slot of digits.
 pub(crate) const DIGITS: u8 = 1;
+
+/// The times of some rows of a block, or of all.
+pub(crate) fn chosen(times: &[i64], rows: Option<&[u32]>) -> Vec<i64> {
+    match rows {
+        Some(rows) => rows.iter().filter_map(|row| times.get(*row as usize)).copied().collect(),
+        None => times.to_vec(),
+    }
+}
 
 /// Bytes that cannot be a block of this format.
 fn bad(detail: &'static str) -> std::io::Error {

@@ -19,7 +19,7 @@ pub(crate) const MOST_BYTES: usize = 32 << 20;
 /// Why an answer is not whole.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ReasonBody {
-    /// `timeout`, `row_limit`, `segment_unreadable`, `retention` or `agent_gap`.
+    /// `timeout`, `row_limit`, `segment_unreadable`, `retention`, `dropped` or `agent_gap`.
     #[schema(example = "agent_gap")]
     code: &'static str,
     /// In words.

@@ -30,7 +30,7 @@ const SURGE_LINES: u64 = 10;
     params(
         RangeParams,
         ("where" = Option<Vec<String>>, Query, description = "`namespace=shop` or `workload=cart`; all must hold"),
-        ("show" = Option<String>, Query, description = "`new`: none in the range before; `gone`: only in the range before; `surging`: 4 times as many lines as before, and at least 10"),
+        ("show" = Option<String>, Query, description = "`new`: never seen before the range; `gone`: only in the range before; `surging`: 4 times as many lines as before, and at least 10"),
         ("limit" = Option<u64>, Query, description = "Patterns, the most frequent first"),
     ),
     responses((status = 200, body = Rows<LogPattern>), (status = "default", body = ErrorBody))
@@ -69,7 +69,11 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
                 let earlier = session.snapshot.log_patterns(before).await.map_err(|error| refused(&error))?;
                 earlier.errors.iter().for_each(|error| session.reasons.add_scan(error));
                 dropped += earlier.dropped_lines;
-                compared(show, found.patterns, earlier.patterns)
+                let mut rows = compared(show, found.patterns, earlier.patterns);
+                // what the registry has seen before the range is not new, however long ago that was
+                let since = range.from_ns;
+                rows.retain(|(pattern, _)| show != "new" || pattern.known_since_ns >= since);
+                rows
             }
         };
         if dropped > 0 {
@@ -123,6 +127,7 @@ fn row(pattern: &Pattern, before: Option<u64>) -> Map<String, serde_json::Value>
     }
     put("first_ts", json::rfc3339(i128::from(pattern.first_ns)).into());
     put("last_ts", json::rfc3339(i128::from(pattern.last_ns)).into());
+    put("known_since", json::rfc3339(i128::from(pattern.known_since_ns)).into());
     put("pattern", pattern.text.as_str().into());
     put("example", pattern.example.as_str().into());
     row
@@ -143,6 +148,7 @@ mod tests {
             text: String::new(),
             first_ns: 0,
             last_ns: 0,
+            known_since_ns: i64::MAX,
             example: String::new(),
         }
     }

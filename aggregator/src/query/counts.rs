@@ -1,4 +1,4 @@
-//! `count(*)` of log lines by minute, level, workload or namespace is a question that the store has counted already.
+//! `count(*)` of log lines by minute, level, workload, namespace or pod is a question that the store has counted already.
 //!
 //! A physical rule: the first stage of such an aggregation, directly over a scan of `log` that filters exactly, becomes
 //! one histogram request, which sketches answer where they are exact and rows where they are not. Later stages stay.
@@ -64,19 +64,24 @@ enum Group {
     Key,
 }
 
+/// Whether an aggregation counts all rows of each group, and nothing else.
+pub(super) fn is_count(aggregate: &AggregateExec) -> bool {
+    let [count] = aggregate.aggr_expr() else { return false };
+    let counts_rows = count.fun().name() == "count" && !count.is_distinct() && count.order_bys().is_empty();
+    let counts_all = count
+        .expressions()
+        .iter()
+        .all(|of| of.as_any().downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()));
+    counts_rows && counts_all && !aggregate.filter_expr().iter().any(Option::is_some)
+}
+
 fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<LogCounts> {
     let aggregate = plan.as_any().downcast_ref::<AggregateExec>()?;
     let is_first = matches!(
         aggregate.mode(),
         AggregateMode::Partial | AggregateMode::Single | AggregateMode::SinglePartitioned
     );
-    let [count] = aggregate.aggr_expr() else { return None };
-    let counts_rows = count.fun().name() == "count" && !count.is_distinct() && count.order_bys().is_empty();
-    let counts_all = count
-        .expressions()
-        .iter()
-        .all(|of| of.as_any().downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()));
-    if !is_first || !counts_rows || !counts_all || aggregate.filter_expr().iter().any(Option::is_some) {
+    if !is_first || !is_count(aggregate) {
         return None;
     }
     let counted = leaf(aggregate.input())?.counted()?;
@@ -118,6 +123,7 @@ fn grouping(group: &Arc<dyn PhysicalExpr>) -> Option<Grouping> {
             "level" => HistogramBy::Level,
             "workload" => HistogramBy::Workload,
             "namespace" => HistogramBy::Namespace,
+            "pod" => HistogramBy::Pod,
             _ => return None,
         }));
     }

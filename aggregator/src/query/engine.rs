@@ -17,7 +17,7 @@ use store::{Snapshot, Table};
 
 use crate::query::session::Reasons;
 use crate::query::table::StoreTable;
-use crate::query::{bounded, counts, histogram, top};
+use crate::query::{bounded, counts, field_counts, fields, histogram, top};
 
 const CATALOG: &str = "wake";
 const SCHEMA: &str = "public";
@@ -49,9 +49,11 @@ impl Engine {
             .with_default_features()
             .with_physical_optimizer_rule(Arc::new(top::TopByTime))
             .with_physical_optimizer_rule(Arc::new(counts::CountsFromSketches))
+            .with_physical_optimizer_rule(Arc::new(field_counts::CountsOfFields))
             .build();
         let context = SessionContext::new_with_state(state);
         histogram::scalar_functions().into_iter().for_each(|function| context.register_udf(function));
+        fields::functions().into_iter().for_each(|function| context.register_udf(function));
         histogram::aggregate_functions().into_iter().for_each(|function| context.register_udaf(function));
         let known = context.state();
         let growing = bounded::functions(|name| known.scalar_functions().get(name).cloned());

@@ -51,6 +51,17 @@ pub(crate) async fn note(
 ) -> Result<(), QueryError> {
     for table in tables {
         let kept_since = session.kept_since_ns(*table);
+        // what is past its time is gone by rule; what went before its time is missing from any answer that asks for it
+        if let Some(gone) =
+            session.snapshot.gone_before_ns(*table).filter(|gone| *gone > kept_since.max(from_ns))
+        {
+            session.reasons.add(Reason {
+                code: ReasonCode::Dropped,
+                detail: format!("rows of {} went before their time: for want of room, or lost", table.name()),
+                from_ns: Some(kept_since.max(from_ns)),
+                to_ns: Some(gone),
+            });
+        }
         if from_ns != i64::MIN && from_ns < kept_since {
             session.reasons.add(Reason {
                 code: ReasonCode::Retention,

@@ -2,7 +2,8 @@
 //!
 //! Pure: expressions in, a request's parts out. Exact parts are not checked again, so only what the store promises to
 //! the byte is exact: time ranges, equality of string and integer columns, substrings and expressions on `log.body`.
-//! Everything else DataFusion filters.
+//! Everything else DataFusion filters. SQL sees a body with U+FFFD for what is not UTF-8: a text with that is none of the
+//! bytes that the store has, so it is looked for here.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -182,9 +183,16 @@ fn push_function(table: Table, function: &ScalarFunction) -> Option<Pushed> {
 /// The literal second argument of `f(body, 'text')`; an empty one finds everything and is left to DataFusion.
 fn needle(table: Table, function: &ScalarFunction) -> Option<&str> {
     match function.args.as_slice() {
-        [subject, needle] if is_body(table, subject) => literal(needle).filter(|needle| !needle.is_empty()),
+        [subject, needle] if is_body(table, subject) => {
+            literal(needle).filter(|needle| !needle.is_empty() && is_stored(function.name(), needle))
+        }
         _ => None,
     }
+}
+
+/// Whether a text is in the bytes of a body if it is in its text. The store looks for expressions in the text.
+fn is_stored(function: &str, needle: &str) -> bool {
+    function == "regexp_like" || !needle.contains(char::REPLACEMENT_CHARACTER)
 }
 
 fn push_like(like: &Like) -> Option<Pushed> {
@@ -193,7 +201,7 @@ fn push_like(like: &Like) -> Option<Pushed> {
     }
     let pieces = pieces(literal(&like.pattern)?)?;
     let needles: Vec<String> = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
-    if needles.is_empty() {
+    if needles.is_empty() || needles.iter().any(|needle| needle.contains(char::REPLACEMENT_CHARACTER)) {
         return None;
     }
     let is_contains = pieces.len() == 3 && pieces[0].is_empty() && pieces[2].is_empty();

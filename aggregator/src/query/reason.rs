@@ -13,14 +13,22 @@ pub enum ReasonCode {
     SegmentUnreadable,
     /// The range begins before what is kept.
     Retention,
+    /// Rows of the range may have gone before their time: dropped for want of room, or lost with a part of the catalog.
+    Dropped,
     /// The loss ledger has entries in the range: agents could not send everything.
     AgentGap,
 }
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [Self; 5] =
-        [Self::Timeout, Self::RowLimit, Self::SegmentUnreadable, Self::Retention, Self::AgentGap];
+    pub const ALL: [Self; 6] = [
+        Self::Timeout,
+        Self::RowLimit,
+        Self::SegmentUnreadable,
+        Self::Retention,
+        Self::Dropped,
+        Self::AgentGap,
+    ];
 
     /// The name in answers.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +37,7 @@ impl ReasonCode {
             Self::RowLimit => "row_limit",
             Self::SegmentUnreadable => "segment_unreadable",
             Self::Retention => "retention",
+            Self::Dropped => "dropped",
             Self::AgentGap => "agent_gap",
         }
     }

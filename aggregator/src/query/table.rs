@@ -93,7 +93,8 @@ fn source(
 ) -> Source {
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     let mut scan = ScanRequest { columns: Some(columns.clone()), limit, ..ScanRequest::default() };
-    let mut logs = LogRequest::default();
+    // SQL sees bodies as text
+    let mut logs = LogRequest { as_shown: true, ..LogRequest::default() };
     let mut is_text = false;
     for part in parts {
         is_text |= matches!(part, Part::Contains(_) | Part::Excludes(_) | Part::Regex(_));

@@ -34,13 +34,12 @@ pub(crate) fn rebuild(
 ) -> Rebuilt {
     let mut rebuilt = Rebuilt::default();
     let contents = &mut loaded.contents;
-    contents.segments.retain(|entry| {
-        let there = entry.folder(root).is_some_and(|folder| folders.contains(&folder));
-        if !there {
-            rebuilt.gone.push(format!("{} is listed and not on disk: {}", entry.path, described(entry)));
-        }
-        there
-    });
+    let there = |entry: &Entry| entry.folder(root).is_some_and(|folder| folders.contains(&folder));
+    for entry in contents.segments.extract_if(.., |entry| !there(entry)).collect::<Vec<_>>() {
+        rebuilt.gone.push(format!("{} is listed and not on disk: {}", entry.path, described(&entry)));
+        // where a lost edit took it out, another segment has the rows: that is not known here
+        contents.note_gone(&entry.table, entry.max_ts.saturating_add(1));
+    }
     let listed: HashSet<PathBuf> = contents.segments.iter().filter_map(|entry| entry.folder(root)).collect();
     let mut found: Vec<Entry> = Vec::new();
     for folder in folders.iter().filter(|folder| !listed.contains(*folder)) {

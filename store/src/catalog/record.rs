@@ -29,6 +29,9 @@ pub(crate) struct Contents {
     /// Rows that a segment has though `sealed_through` does not say so: the edit that said it was lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) covered: Vec<Covered>,
+    /// Table → rows of it from before this time may be gone: dropped by age or for room, or lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) gone_before: BTreeMap<String, i64>,
 }
 
 /// Every row of a table with a time and an lsn in these ranges is in a segment.
@@ -52,6 +55,9 @@ pub(crate) struct Edit {
     pub(crate) next_lsn: i64,
     /// Replaces what was known, if given.
     pub(crate) dedupe: Option<Vec<Seen>>,
+    /// As in [`Contents`]; times only rise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) gone_before: BTreeMap<String, i64>,
 }
 
 /// An edit that did not happen, or of which nobody knows.
@@ -65,7 +71,7 @@ pub(crate) enum CommitError {
 
 impl Contents {
     pub(crate) fn apply(&mut self, edit: Edit) {
-        let Edit { add, remove, sealed_through, next_lsn, dedupe } = edit;
+        let Edit { add, remove, sealed_through, next_lsn, dedupe, gone_before } = edit;
         self.version += 1;
         self.segments
             .retain(|entry| !remove.iter().any(|(table, path)| *table == entry.table && *path == entry.path));
@@ -74,12 +80,21 @@ impl Contents {
             let known = self.sealed_through.entry(table).or_insert(lsn);
             *known = (*known).max(lsn);
         }
+        gone_before.into_iter().for_each(|(table, time)| self.note_gone(&table, time));
         let sealed = &self.sealed_through;
         self.covered.retain(|covered| sealed.get(&covered.table).is_none_or(|lsn| *lsn < covered.max_lsn));
         self.next_lsn = self.next_lsn.max(next_lsn);
         if let Some(dedupe) = dedupe {
             self.dedupe = dedupe;
         }
+    }
+}
+
+impl Contents {
+    /// Rows of a table from before this time may be gone.
+    pub(crate) fn note_gone(&mut self, table: &str, before: i64) {
+        let known = self.gone_before.entry(table.to_owned()).or_insert(before);
+        *known = (*known).max(before);
     }
 }
 

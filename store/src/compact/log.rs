@@ -13,11 +13,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::plan::Job;
 use super::{MergeError, go_on, reading};
-use crate::seal::{Draft, io, namespaces};
-use crate::search::Required;
+use crate::seal::{Checked, Draft, io, namespaces, write_patterns};
 use crate::segment::{
-    BODY, BodyFile, BodyWriter, Candidates, DATA, Entry, FileEntry, MergedSketch, Run, SKETCH, Segment,
-    writer_properties,
+    BODY, BodyFile, BodyWriter, DATA, Entry, FileEntry, MergedSketch, PatternCounts, SKETCH, Segment,
+    Written, writer_properties,
 };
 use crate::state::Shared;
 use crate::{SealError, Table};
@@ -43,9 +42,11 @@ pub(super) fn merge(shared: &Shared, job: &Job, draft: &Draft<'_>) -> Result<Ent
         bodies.push(body);
     }
     let columns = columns(shared, job, draft, &streams)?;
-    let (body, runs, text_bytes) = merge_bodies(shared, job, draft, &streams, &bodies)?;
+    let Written { out, runs, text_bytes, .. } = merge_bodies(shared, job, draft, &streams, &bodies)?;
+    let body = out.finish(BODY).map_err(io("sync", &draft.folder.join(BODY)))?;
     let mut files = vec![columns, body];
     files.extend(sketch(job, draft)?);
+    files.extend(patterns(job, draft)?);
     let mut entry = job.entry(files);
     entry.text_bytes = text_bytes;
     entry.namespaces = namespaces(&runs);
@@ -122,19 +123,19 @@ fn merge_bodies(
     draft: &Draft<'_>,
     streams: &Streams,
     bodies: &[BodyFile],
-) -> Result<(FileEntry, Vec<Run>, u64), MergeError> {
+) -> Result<Written<Checked>, MergeError> {
     let path = draft.folder.join(BODY);
     let failed = || io("write", &path);
-    let mut writer = BodyWriter::new(draft.create(BODY)?).map_err(failed())?;
-    let everything = Required::default();
-    let everything = Candidates::new(&everything);
+    let mut writer = BodyWriter::new(draft.create(BODY)?, None).map_err(failed())?;
+    let columns = job.inputs.iter().map(|segment| reading(segment, || segment.open_columns()));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
     for ((namespace, workload), pieces) in streams {
         writer.start_run(namespace, workload).map_err(failed())?;
         for (input, rows) in pieces {
             let (segment, body) = (&job.inputs[*input], &bodies[*input]);
-            let pages = reading(segment, || body.candidates(std::slice::from_ref(rows), &everything, None))?;
-            let columns = reading(segment, || segment.open_columns())?;
-            let times = |rows| crate::segment::times(&columns, rows);
+            let pages = reading(segment, || body.pages_of(std::slice::from_ref(rows)))?;
+            let columns = &columns[*input];
+            let times = |rows, some: Option<&[u32]>| crate::segment::times(columns, rows, some);
             for (page, _) in &pages {
                 go_on(shared)?;
                 if pages.len() > FEW_PAGES || body.is_full(*page) {
@@ -143,15 +144,13 @@ fn merge_bodies(
                     continue;
                 }
                 let (rows, texts) = reading(segment, || body.texts(*page, &times))?;
-                let times = reading(segment, || times(rows.clone()))?;
+                let times = reading(segment, || times(rows.clone(), None))?;
                 let mut rows = texts.iter().zip(times);
                 rows.try_for_each(|(text, ts)| writer.push(text, ts)).map_err(failed())?;
             }
         }
     }
-    let text_bytes = writer.text_bytes;
-    let (file, runs) = writer.finish().map_err(failed())?;
-    Ok((file.finish(BODY).map_err(io("sync", &path))?, runs, text_bytes))
+    Ok(writer.finish().map_err(failed())?)
 }
 
 /// The sum of the inputs' sketches; none where one of them is missing or damaged: the rows are counted then.
@@ -167,6 +166,22 @@ fn sketch(job: &Job, draft: &Draft<'_>) -> Result<Option<FileEntry>, SealError> 
     let mut file = draft.create(SKETCH)?;
     merged.write(&mut file).map_err(|source| SealError::Columns { path: path.clone(), source })?;
     file.finish(SKETCH).map(Some).map_err(io("sync", &path))
+}
+
+/// The sum of the inputs' patterns; none where one of them has none: the bodies are asked then.
+fn patterns(job: &Job, draft: &Draft<'_>) -> Result<Option<FileEntry>, SealError> {
+    let mut merged = PatternCounts::default();
+    for segment in &job.inputs {
+        match segment.open_patterns() {
+            Ok(Some(patterns)) => merged.merge(&patterns),
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                tracing::warn!(%error, segment = %segment.entry.id, "patterns left out of compaction");
+                return Ok(None);
+            }
+        }
+    }
+    write_patterns(draft, &merged).map(Some)
 }
 
 impl Job {

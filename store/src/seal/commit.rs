@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::files::discard;
 use crate::catalog::{CommitError, Edit};
 use crate::maintain::reserve;
+use crate::registry;
 use crate::segment::{Entry, Segment};
 use crate::state::{Doomed, Shared, State};
 use crate::stats::Counts;
@@ -57,6 +58,9 @@ pub(super) fn sealed(
     Counts::add(&shared.counts.seals, 1);
     Counts::add(&shared.counts.sealed_rows, rows);
     release_log(shared);
+    if tables.contains(&Table::Log) {
+        registry::catch_up(shared);
+    }
     Ok(())
 }
 
@@ -80,8 +84,20 @@ pub(crate) fn remove_segments(
         return Ok(());
     }
     let remove: Vec<_> = segments.iter().map(|segment| name(segment)).collect();
-    commit_removal(shared, &Edit { remove, ..Edit::default() })?;
+    let mut gone_before: BTreeMap<String, i64> = BTreeMap::new();
+    for segment in segments {
+        let known = gone_before.entry(segment.entry.table.clone()).or_insert(i64::MIN);
+        *known = (*known).max(segment.times().1.saturating_add(1));
+    }
+    commit_removal(shared, &Edit { remove, gone_before: gone_before.clone(), ..Edit::default() })?;
+    shared.reader.forget(segments);
     let mut state = shared.state();
+    for (table, before) in gone_before {
+        if let Some(table) = Table::from_name(&table) {
+            let known = &mut state.gone_before[table.index()];
+            *known = (*known).max(before);
+        }
+    }
     state.drop_segments(segments, now_ns);
     state.version += 1;
     Counts::add(&shared.counts.dropped_segments, segments.len() as u64);
@@ -116,6 +132,7 @@ pub(crate) fn replace_segments(
             discard(shared, &segment.folder);
         }
     })?;
+    shared.reader.forget(inputs);
     let mut state = shared.state();
     state.drop_segments(inputs, now_ns);
     Arc::make_mut(&mut state.segments[table.index()]).push(Arc::new(segment));

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use parquet::arrow::ArrowWriter;
 
-use super::files::Draft;
+use super::files::{Checked, Draft};
 use super::io;
 use crate::rows::{Chunk, LogRows, OriginMap};
 use crate::segment::{
-    BODY, BodyWriter, DATA, Entry, NamespaceRows, Run, SKETCH, SketchBuilder, TENANT, hour_folder,
-    writer_properties,
+    BODY, BodyWriter, DATA, Entry, FileEntry, NamespaceRows, PATTERNS, PatternCounts, Run, SKETCH,
+    SketchBuilder, TENANT, Written, hour_folder, writer_properties,
 };
 use crate::state::Shared;
 use crate::{SealError, Table};
@@ -94,9 +94,12 @@ impl Job<'_> {
         let path = hour_folder(Table::Log, hour.saturating_mul(HOUR_NS)).join(&id);
         let draft = Draft::new(self.shared, format!("log-{hour}-{id}"))?;
         let mut files = vec![self.columns(&draft, rows)?];
-        let (body, runs, text_bytes) = self.bodies(&draft, rows)?;
-        files.push(body);
+        let Written { out, runs, text_bytes, patterns } = self.bodies(&draft, rows)?;
+        files.push(out.finish(BODY).map_err(io("sync", &draft.folder.join(BODY)))?);
         files.push(self.sketch(&draft, rows)?);
+        if let Some(patterns) = patterns {
+            files.push(write_patterns(&draft, &patterns)?);
+        }
         let entry = Entry {
             version: crate::segment::VERSION,
             id,
@@ -138,14 +141,11 @@ impl Job<'_> {
         file.finish(DATA).map_err(io("sync", &path))
     }
 
-    fn bodies(
-        &self,
-        draft: &Draft<'_>,
-        rows: &[Row],
-    ) -> Result<(crate::segment::FileEntry, Vec<Run>, u64), SealError> {
+    fn bodies(&self, draft: &Draft<'_>, rows: &[Row]) -> Result<Written<Checked>, SealError> {
         let path = draft.folder.join(BODY);
         let failed = || io("write", &path);
-        let mut writer = BodyWriter::new(draft.create(BODY)?).map_err(failed())?;
+        let patterns = Some(PatternCounts::default());
+        let mut writer = BodyWriter::new(draft.create(BODY)?, patterns).map_err(failed())?;
         let mut stream = None;
         for row in rows {
             if stream != Some(row.stream) {
@@ -156,9 +156,7 @@ impl Job<'_> {
             let body = self.chunks[row.chunk as usize].bodies.get(row.row as usize);
             writer.push(body, row.ts).map_err(failed())?;
         }
-        let text_bytes = writer.text_bytes;
-        let (file, runs) = writer.finish().map_err(failed())?;
-        Ok((file.finish(BODY).map_err(io("sync", &path))?, runs, text_bytes))
+        writer.finish().map_err(failed())
     }
 
     fn sketch(&self, draft: &Draft<'_>, rows: &[Row]) -> Result<crate::segment::FileEntry, SealError> {
@@ -174,6 +172,14 @@ impl Job<'_> {
         written.map_err(|source| SealError::Columns { path: path.clone(), source })?;
         file.finish(SKETCH).map_err(io("sync", &path))
     }
+}
+
+/// Writes what kinds of lines a segment has.
+pub(crate) fn write_patterns(draft: &Draft<'_>, patterns: &PatternCounts) -> Result<FileEntry, SealError> {
+    let path = draft.folder.join(PATTERNS);
+    let mut file = draft.create(PATTERNS)?;
+    patterns.write(&mut file).map_err(|source| SealError::Columns { path: path.clone(), source })?;
+    file.finish(PATTERNS).map_err(io("sync", &path))
 }
 
 /// Where the rows of each namespace lie, after runs in row order.

@@ -55,15 +55,15 @@ fn folded(text: &[u8]) -> (Needle, bool) {
 }
 
 impl Matcher {
-    /// The rows of a block among `rows` whose bodies match, ascending.
+    /// The rows of a block within `ranges` whose bodies match, ascending.
     pub(crate) fn matching_block(
         &self,
         block: &Block<'_>,
-        rows: Range<usize>,
+        ranges: impl Iterator<Item = Range<usize>>,
         found: &mut Vec<u32>,
     ) -> io::Result<()> {
         let mut left = Bits::new(block.rows());
-        rows.for_each(|row| left.set(row));
+        ranges.flatten().for_each(|row| left.set(row));
         let mut exact = !self.asked.unsure;
         let contains = self.contains.iter().map(|finder| finder.needle());
         for needle in contains.chain(self.asked.parts.iter().map(Vec::as_slice)) {

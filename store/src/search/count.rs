@@ -9,7 +9,7 @@ use super::run::{chunk_keys, passing};
 use super::{LogRequest, Matcher, Plan, RequestError, TABLE};
 use crate::ScanError;
 use crate::rows::Chunk;
-use crate::segment::Unpacked;
+use crate::segment::{Group, Unpacked};
 use crate::snapshot::Snapshot;
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -30,6 +30,8 @@ pub enum HistogramBy {
     Workload,
     /// Namespace.
     Namespace,
+    /// Pod.
+    Pod,
 }
 
 /// What to count. `limit`, `newest_first` and `after_lsn` of the request do not matter.
@@ -57,7 +59,7 @@ pub struct Histogram {
 pub struct HistogramBucket {
     /// Where the bucket starts, ns.
     pub start_ns: i64,
-    /// The level, workload or namespace; '' where absent or not asked for.
+    /// The level, workload, namespace or pod; '' where absent or not asked for.
     pub key: String,
     /// Lines.
     pub count: u64,
@@ -80,6 +82,7 @@ impl HistogramBy {
             Self::Level => Some("level"),
             Self::Workload => Some("workload"),
             Self::Namespace => Some("namespace"),
+            Self::Pod => Some("pod"),
         }
     }
 }
@@ -100,7 +103,9 @@ impl HistogramPlan {
                 .equals
                 .iter()
                 .all(|(name, _)| matches!(name.as_str(), "namespace" | "workload" | "level"));
-        let sketchable = matcher.is_empty() && minutes && known;
+        // of pods there are only totals
+        let timed = by == HistogramBy::Pod && step_ns.is_some();
+        let sketchable = matcher.is_empty() && minutes && known && !timed;
         let mut logs = Plan::with_columns(logs, matcher, &more)?;
         logs.after_lsn = i64::MIN;
         Ok(Self { logs, step_ns, by, sketchable })
@@ -161,7 +166,7 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Result<His
             continue;
         }
         let from_sketch = plan.sketchable
-            && minute_exact(plan, segment.times())
+            && sketch_covers(plan, segment.times())
             && count_sketch(snapshot, plan, segment, &mut counts);
         if from_sketch {
             continue;
@@ -200,8 +205,11 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Result<His
     Ok(Histogram { buckets, errors })
 }
 
-/// Whether the range cuts no minute of a segment with these times.
-fn minute_exact(plan: &HistogramPlan, (oldest, newest): (i64, i64)) -> bool {
+/// Whether the range cuts no minute of a segment with these times, or, for totals, nothing of it.
+fn sketch_covers(plan: &HistogramPlan, (oldest, newest): (i64, i64)) -> bool {
+    if plan.by == HistogramBy::Pod {
+        return plan.logs.from_ns <= oldest && plan.logs.to_ns > newest;
+    }
     let from = plan.logs.from_ns <= oldest || plan.logs.from_ns.rem_euclid(MINUTE_NS) == 0;
     let to = plan.logs.to_ns > newest || plan.logs.to_ns.rem_euclid(MINUTE_NS) == 0;
     from && to
@@ -217,15 +225,19 @@ fn count_sketch(
     let Some(sketch) = snapshot.reader.sketch(segment) else { return false };
     let (namespace, workload, level) =
         (plan.logs.must_be("namespace"), plan.logs.must_be("workload"), plan.logs.must_be("level"));
-    for (group, minutes) in sketch.groups() {
-        let wanted = namespace.is_none_or(|value| value == group.namespace)
+    let wanted = |group: &Group| {
+        namespace.is_none_or(|value| value == group.namespace)
             && workload.is_none_or(|value| value == group.workload)
-            && level.is_none_or(|value| value == group.level);
-        if !wanted {
-            continue;
-        }
+            && level.is_none_or(|value| value == group.level)
+    };
+    if plan.by == HistogramBy::Pod {
+        let Some(pods) = sketch.pods() else { return false };
+        pods.filter(|(group, _, _)| wanted(group)).for_each(|(_, pod, rows)| counts.add(pod, 0, rows));
+        return true;
+    }
+    for (group, minutes) in sketch.groups().filter(|(group, _)| wanted(group)) {
         let key = match plan.by {
-            HistogramBy::Time => "",
+            HistogramBy::Time | HistogramBy::Pod => "",
             HistogramBy::Level => &group.level,
             HistogramBy::Workload => &group.workload,
             HistogramBy::Namespace => &group.namespace,

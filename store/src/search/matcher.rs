@@ -1,6 +1,6 @@
 //! What a match is: the one definition, and a fast way to find matches in many bodies at once.
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::block::Asked;
@@ -12,12 +12,17 @@ use crate::rows::Texts;
 /// Compiled regexes may take this much memory, bytes.
 const REGEX_BYTES: usize = 4 << 20;
 
+/// U+FFFD.
+const SHOWN: &[u8] = "\u{fffd}".as_bytes();
+
 /// The text conditions of a request.
 #[derive(Debug)]
 pub(crate) struct Matcher {
     pub(super) contains: Vec<Finder<'static>>,
     words: Vec<Finder<'static>>,
     regexes: Vec<Regex>,
+    /// Regexes look at bodies as they are shown.
+    as_shown: bool,
     pub(super) excludes: Vec<Finder<'static>>,
     excluded: Vec<Regex>,
     folded_words: Vec<Regex>,
@@ -39,6 +44,7 @@ impl Matcher {
             contains: Vec::new(),
             words: Vec::new(),
             regexes: Vec::new(),
+            as_shown: request.as_shown,
             excludes: Vec::new(),
             excluded: Vec::new(),
             folded_words: Vec::new(),
@@ -50,8 +56,10 @@ impl Matcher {
         };
         let mut literals: Vec<Vec<u8>> = Vec::new();
         for (index, pattern) in regexes.iter().enumerate() {
-            let (regex, required) = compile(index, pattern, *ignore_case)?;
+            let (regex, mut required) = compile(index, pattern, request)?;
             matcher.regexes.push(regex);
+            // what stands for bytes that are not UTF-8 is in no body
+            required.retain(|literal| !request.as_shown || memmem::find(literal, SHOWN).is_none());
             required.iter().for_each(|literal| matcher.required.add_literal(literal));
             matcher.asked.parts.extend(required.iter().cloned());
             literals.extend(required);
@@ -120,10 +128,21 @@ impl Matcher {
         self.whole.iter().all(|text| text == body)
             && self.contains.iter().all(|needle| needle.find(body).is_some())
             && self.words.iter().all(|word| has_word(body, word))
-            && self.regexes.iter().all(|regex| regex.is_match(body))
+            && self.regexes_match(body)
             && self.folded_words.iter().all(|word| has_folded_word(body, word))
             && !self.excludes.iter().any(|needle| needle.find(body).is_some())
             && !self.excluded.iter().any(|needle| needle.is_match(body))
+    }
+
+    fn regexes_match(&self, body: &[u8]) -> bool {
+        if self.regexes.is_empty() {
+            return true;
+        }
+        let shown = match self.as_shown {
+            true => String::from_utf8_lossy(body),
+            false => return self.regexes.iter().all(|regex| regex.is_match(body)),
+        };
+        self.regexes.iter().all(|regex| regex.is_match(shown.as_bytes()))
     }
 
     /// The rows among `rows` whose bodies match, ascending.
@@ -191,9 +210,10 @@ fn is_whole(body: &[u8], start: usize, end: usize) -> bool {
     start == end || (!joined(start.checked_sub(1), start) && !joined(end.checked_sub(1), end))
 }
 
-fn compile(index: usize, pattern: &str, ignore_case: bool) -> Result<(Regex, Vec<Vec<u8>>), RequestError> {
-    let parsed =
-        regex_syntax::ParserBuilder::new().utf8(false).case_insensitive(ignore_case).build().parse(pattern);
+fn compile(index: usize, pattern: &str, request: &LogRequest) -> Result<(Regex, Vec<Vec<u8>>), RequestError> {
+    let ignore_case = request.ignore_case;
+    let mut parser = regex_syntax::ParserBuilder::new();
+    let parsed = parser.utf8(request.as_shown).case_insensitive(ignore_case).build().parse(pattern);
     let hir = parsed.map_err(|error| {
         let position = match &error {
             regex_syntax::Error::Parse(error) => Some(error.span().start.offset),

@@ -1,12 +1,14 @@
 //! Log patterns: which templates the lines of a range have, how many each, since when and until when.
 //!
 //! A pattern is the template of a body's first line; its id is the hash of the template and so the same in every
-//! segment and store. Sealed blocks know their templates and give them without bodies; the rest is split here.
+//! segment and store. Segments have counted their patterns by minute; where a range cuts a minute, blocks give their
+//! templates without bodies; the rest is split here. Since when there is such a line at all, the registry knows.
 
 use std::collections::HashMap;
 
 use super::TABLE;
 use crate::ScanError;
+use crate::registry::Registry;
 use crate::rows::{Chunk, Texts};
 use crate::snapshot::{Snapshot, Stop};
 use crate::template;
@@ -46,6 +48,8 @@ pub struct Pattern {
     pub first_ns: i64,
     /// The last of them, ns.
     pub last_ns: i64,
+    /// The first that the store ever had of this pattern and workload, as far as its registry knows, ns.
+    pub known_since_ns: i64,
     /// One of them, cut at 1,000 bytes.
     pub example: String,
 }
@@ -129,6 +133,28 @@ impl Found {
         wanted
     }
 
+    /// Adds lines that were counted before.
+    pub(crate) fn add(
+        &mut self,
+        (namespace, workload): (&str, &str),
+        template: &[u8],
+        (lines, first_ns, last_ns): (u64, i64, i64),
+        example: &[u8],
+    ) {
+        let stream = self.by_stream.entry((namespace.to_owned(), workload.to_owned())).or_default();
+        if let Some(known) = stream.get_mut(template) {
+            known.lines = known.lines.saturating_add(lines);
+            known.first_ns = known.first_ns.min(first_ns);
+            known.last_ns = known.last_ns.max(last_ns);
+        } else if self.patterns < MAX_PATTERNS && !template.is_empty() {
+            self.patterns += 1;
+            let example = Some(example[..example.len().min(EXAMPLE)].to_vec());
+            stream.insert(template.to_vec(), Counted { lines, first_ns, last_ns, example });
+        } else {
+            self.dropped_lines = self.dropped_lines.saturating_add(lines);
+        }
+    }
+
     /// Takes an example of a pattern that was counted.
     pub(crate) fn example(&mut self, (namespace, workload): (&str, &str), template: &[u8], body: &[u8]) {
         let stream = self.by_stream.get_mut(&(namespace.to_owned(), workload.to_owned()));
@@ -153,18 +179,23 @@ impl Found {
         }
     }
 
-    fn finish(self, errors: Vec<ScanError>) -> Patterns {
+    fn finish(self, registry: &Registry, errors: Vec<ScanError>) -> Patterns {
         let mut patterns = Vec::with_capacity(self.patterns);
         for ((namespace, workload), templates) in self.by_stream {
-            patterns.extend(templates.into_iter().map(|(template, counted)| Pattern {
-                id: xxhash_rust::xxh3::xxh3_64(&template),
-                namespace: namespace.clone(),
-                workload: workload.clone(),
-                text: shown(&template),
-                lines: counted.lines,
-                first_ns: counted.first_ns,
-                last_ns: counted.last_ns,
-                example: String::from_utf8_lossy(&counted.example.unwrap_or_default()).into_owned(),
+            patterns.extend(templates.into_iter().map(|(template, counted)| {
+                let id = pattern_id(&template);
+                let known = registry.known(&namespace, &workload, id);
+                Pattern {
+                    id,
+                    namespace: namespace.clone(),
+                    workload: workload.clone(),
+                    text: shown(&template),
+                    lines: counted.lines,
+                    first_ns: counted.first_ns,
+                    last_ns: counted.last_ns,
+                    known_since_ns: known.map_or(counted.first_ns, |first_ns| first_ns.min(counted.first_ns)),
+                    example: String::from_utf8_lossy(&counted.example.unwrap_or_default()).into_owned(),
+                }
             }));
         }
         patterns.sort_by(|a, b| {
@@ -175,8 +206,13 @@ impl Found {
     }
 }
 
+/// The hash of a template: the same in every segment, workload and store.
+pub(crate) fn pattern_id(template: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(template)
+}
+
 /// A template as people read it.
-fn shown(template: &[u8]) -> String {
+pub(crate) fn shown(template: &[u8]) -> String {
     let parts = template.split(|byte| *byte == template::SLOT);
     parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect::<Vec<_>>().join("<*>")
 }
@@ -210,5 +246,5 @@ pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest, stop: 
     for (stream, (bodies, times)) in streams {
         found.count_bodies(request, stream, &bodies, &times);
     }
-    found.finish(errors)
+    found.finish(&snapshot.registry.lock(), errors)
 }

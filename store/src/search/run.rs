@@ -13,7 +13,6 @@ use crate::rows::{Chunk, LogRows};
 use crate::scan::mask;
 use crate::segment::{TakeKeys, Unpacked};
 use crate::snapshot::{Emit, Snapshot};
-use crate::table::log_schema;
 
 /// Rows of one answer batch.
 const ANSWER_ROWS: usize = 1_024;
@@ -65,7 +64,7 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
             }
             offer(plan, source, rows, keys, &mut best);
             if plan.limit.is_none() {
-                wanted = answer(snapshot, std::mem::take(&mut best), unpacked, emit);
+                wanted = answer(snapshot, plan, std::mem::take(&mut best), unpacked, emit);
             }
             wanted
         };
@@ -81,7 +80,7 @@ pub(crate) fn run(snapshot: &Snapshot, plan: &Plan, emit: Emit<'_>) {
             unpacked = Unpacked::new(KEPT_PAGES);
         }
     }
-    answer(snapshot, best, &unpacked, emit);
+    answer(snapshot, plan, best, &unpacked, emit);
 }
 
 fn rank_of(plan: &Plan, ts: i64, lsn: i64) -> (i64, i64) {
@@ -142,7 +141,7 @@ pub(super) fn chunk_keys(plan: &Plan, rows: &LogRows) -> Result<(Vec<u32>, Recor
 }
 
 /// Calls `take` with the position in `keys`, `ts` and `lsn` of each row that passes all conditions.
-pub(super) fn passing(plan: &Plan, keys: &RecordBatch, mut take: impl FnMut(usize, i64, i64)) {
+pub(crate) fn passing(plan: &Plan, keys: &RecordBatch, mut take: impl FnMut(usize, i64, i64)) {
     let mask = mask(keys, plan.from_ns, plan.to_ns, &plan.filters);
     let (Some(ts), Some(lsn)) = (keys.column_by_name("ts"), keys.column_by_name("lsn")) else { return };
     let ts = ts.as_primitive::<TimestampNanosecondType>().values();
@@ -190,6 +189,7 @@ fn offer(
 /// Reads and hands over what was found; false when nobody wants more.
 fn answer(
     snapshot: &Snapshot,
+    plan: &Plan,
     found: BinaryHeap<Reverse<Found>>,
     unpacked: &Unpacked,
     emit: Emit<'_>,
@@ -202,7 +202,7 @@ fn answer(
         let slice = &rest[..rest.len().min(most)];
         // a single row is read whatever its size
         let room = if slice.len() > 1 { SLICE_BYTES } else { usize::MAX };
-        let Some((rows, errors)) = materialise(snapshot, slice, unpacked, room) else {
+        let Some((rows, errors)) = materialise(snapshot, plan, slice, unpacked, room) else {
             most = slice.len() / 2;
             continue;
         };
@@ -224,10 +224,11 @@ fn answer(
     true
 }
 
-/// All columns of the rows, in their order; a source that cannot be read is left out and named. `None` if the bodies
+/// The columns of the rows that the answer has, in their order; a source that cannot be read is left out and named. `None` if the bodies
 /// have more than `room` bytes.
 fn materialise(
     snapshot: &Snapshot,
+    plan: &Plan,
     found: &[Found],
     unpacked: &Unpacked,
     mut room: usize,
@@ -245,13 +246,13 @@ fn materialise(
             Source::Chunk(index) => match &*snapshot.chunks(TABLE)[index] {
                 Chunk::Log(log) => {
                     let bytes: usize = rows.iter().map(|row| log.bodies.range(*row as usize).len()).sum();
-                    let columns = || log.columns(&log_schema(), Some(&rows)).map_err(ScanError::from);
+                    let columns = || log.columns(&plan.answer, Some(&rows)).map_err(ScanError::from);
                     (bytes <= room).then(columns).transpose()
                 }
                 Chunk::Rows(_) => continue,
             },
             Source::Segment(index) => {
-                snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows, unpacked, room)
+                snapshot.reader.log_rows(&snapshot.segments(TABLE)[index], &rows, plan, unpacked, room)
             }
         };
         match batch {
@@ -270,7 +271,7 @@ fn materialise(
     }
     places.sort_unstable();
     let order: UInt32Array = places.into_iter().map(|(_, place)| place).collect::<Vec<u32>>().into();
-    let rows = concat_batches(&log_schema(), &batches).and_then(|all| take_record_batch(&all, &order));
+    let rows = concat_batches(&plan.answer, &batches).and_then(|all| take_record_batch(&all, &order));
     match rows {
         Ok(rows) => Some((Some(rows), errors)),
         Err(error) => {

@@ -6,12 +6,14 @@
 //! Does not: know levels, times, or what a match is.
 
 mod bloom;
+mod candidates;
 mod format;
 mod read;
 mod tokens;
 mod write;
 
+pub(crate) use candidates::Candidates;
 pub(crate) use format::Run;
-pub(crate) use read::{BodyFile, Candidates};
+pub(crate) use read::{Access, BodyFile, Times};
 pub(crate) use tokens::Tokens;
-pub(crate) use write::BodyWriter;
+pub(crate) use write::{BodyWriter, Written};

@@ -1,10 +1,12 @@
-//! Footers, page indexes and sketches in memory, within a budget; the least recently used go first.
+//! Footers, page indexes, sketches, blooms and heads of blocks in memory, within one budget. Footers push out what was not
+//! used for longest; blooms and heads, which can be read piece by piece, only take what room there is.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BodyFile, ColumnsFile, Sketch};
+use super::{BodyFile, ColumnsFile, PatternCounts, Sketch};
+use crate::template::BlockHead;
 
 /// What is kept of a segment.
 #[derive(Clone, Debug)]
@@ -13,6 +15,8 @@ pub(super) enum Kept {
     Body(Arc<BodyFile>),
     Blooms(Arc<Vec<u8>>),
     Sketch(Arc<Sketch>),
+    Head(Arc<BlockHead>),
+    Patterns(Arc<PatternCounts>),
 }
 
 /// Which part of a segment.
@@ -22,6 +26,9 @@ pub(super) enum Part {
     Body,
     Blooms,
     Sketch,
+    /// The head of the block that is this page of the bodies.
+    Head(u32),
+    Patterns,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,23 @@ struct Slots {
     slots: HashMap<(u64, Part), Slot>,
     bytes: usize,
     clock: u64,
+}
+
+impl Slots {
+    /// Takes out what was not used for longest: an eighth more than must be, so that it is not done for every part.
+    fn make_room(&mut self, budget: usize) {
+        if self.bytes <= budget {
+            return;
+        }
+        let mut by_use: Vec<_> = self.slots.iter().map(|(key, slot)| (slot.used, *key)).collect();
+        by_use.sort_unstable_by_key(|(used, _)| *used);
+        for (_, key) in by_use {
+            if self.bytes <= budget / 8 * 7 {
+                break;
+            }
+            self.bytes -= self.slots.remove(&key).map_or(0, |slot| slot.bytes);
+        }
+    }
 }
 
 /// A cache by segment and part.
@@ -78,11 +102,7 @@ impl Cache {
         if let Some(before) = slots.slots.insert((segment, part), slot) {
             slots.bytes -= before.bytes;
         }
-        while slots.bytes > self.budget {
-            let oldest = slots.slots.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| *key);
-            let Some(slot) = oldest.and_then(|key| slots.slots.remove(&key)) else { break };
-            slots.bytes -= slot.bytes;
-        }
+        slots.make_room(self.budget);
         Ok(kept)
     }
 
@@ -94,14 +114,48 @@ impl Cache {
         bytes: usize,
         load: impl FnOnce() -> io::Result<Kept>,
     ) -> io::Result<Option<Kept>> {
-        let room = {
-            let slots = self.lock();
-            slots.slots.contains_key(&(segment, part)) || slots.bytes + bytes <= self.budget
-        };
-        if !room {
+        if let Some(kept) = self.peek(segment, part) {
+            return Ok(Some(kept));
+        }
+        if self.lock().bytes + bytes > self.budget {
             return Ok(None);
         }
         self.get(segment, part, || Ok((load()?, bytes))).map(Some)
+    }
+
+    /// What is kept.
+    pub(super) fn peek(&self, segment: u64, part: Part) -> Option<Kept> {
+        let mut slots = self.lock();
+        slots.clock += 1;
+        let clock = slots.clock;
+        let slot = slots.slots.get_mut(&(segment, part))?;
+        slot.used = clock;
+        Some(slot.kept.clone())
+    }
+
+    /// Keeps something if that pushes out nothing else.
+    pub(super) fn offer(&self, segment: u64, part: Part, kept: Kept, bytes: usize) {
+        let mut slots = self.lock();
+        if slots.bytes + bytes > self.budget {
+            return;
+        }
+        let used = slots.clock;
+        slots.bytes += bytes;
+        if let Some(before) = slots.slots.insert((segment, part), Slot { kept, bytes, used }) {
+            slots.bytes -= before.bytes;
+        }
+    }
+
+    /// Lets go of everything of these segments.
+    pub(super) fn forget(&self, segments: &[u64]) {
+        let mut slots = self.lock();
+        let mut bytes = 0;
+        slots.slots.retain(|(segment, _), slot| {
+            let stays = !segments.contains(segment);
+            bytes += if stays { slot.bytes } else { 0 };
+            stays
+        });
+        slots.bytes = bytes;
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {

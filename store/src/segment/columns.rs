@@ -67,10 +67,20 @@ pub(crate) struct ColumnsFile {
 }
 
 impl ColumnsFile {
+    /// With its page index, which the columns of a segment always have.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::with(path, PageIndexPolicy::Required)
+    }
+
+    /// A file that is only read whole.
+    pub(crate) fn open_plain(path: &Path) -> io::Result<Self> {
+        Self::with(path, PageIndexPolicy::Skip)
+    }
+
+    fn with(path: &Path, index: PageIndexPolicy) -> io::Result<Self> {
         let file = File::open(path)?;
         let input = Input { len: file.metadata()?.len(), file: Arc::new(file) };
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let options = ArrowReaderOptions::new().with_page_index_policy(index);
         let metadata = ArrowReaderMetadata::load(&input, options).map_err(io::Error::other)?;
         Ok(Self { input, metadata })
     }

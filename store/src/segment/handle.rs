@@ -4,7 +4,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{BODY, BodyFile, ColumnsFile, DATA, Entry, MergedSketch, SKETCH, Sketch, bad};
+use super::{
+    BODY, BodyFile, ColumnsFile, DATA, Entry, MergedSketch, PATTERNS, PatternCounts, SKETCH, Sketch, bad,
+};
 use crate::{ScanError, Table};
 
 /// A segment of the catalog.
@@ -98,6 +100,15 @@ impl Segment {
     pub(crate) fn add_sketch(&self, merged: &mut MergedSketch) -> io::Result<()> {
         self.check(SKETCH)?;
         merged.add(&self.folder.join(SKETCH))
+    }
+
+    /// `patterns.parquet`, if there is one.
+    pub(crate) fn open_patterns(&self) -> io::Result<Option<PatternCounts>> {
+        if !self.entry.files.iter().any(|file| file.name == PATTERNS) {
+            return Ok(None);
+        }
+        self.check(PATTERNS)?;
+        PatternCounts::read(&self.folder.join(PATTERNS)).map(Some)
     }
 
     pub(super) fn unreadable(&self, detail: impl ToString) -> ScanError {

@@ -1,6 +1,9 @@
 //! Reading segments: which rows can match, their columns, their bodies.
 
+mod fields;
+mod logs;
 mod patterns;
+mod scan;
 
 use std::collections::HashMap;
 use std::io;
@@ -8,24 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
-use arrow::compute::filter_record_batch;
 
 use super::cache::{Cache, Kept, Part};
-use super::pages::possible;
-use super::rows::{assemble, of_streams, read, some_rows, times, without_other_traces};
-use super::{BodyFile, Candidates, ColumnsFile, Segment, Sketch, bad};
+use super::{BodyFile, ColumnsFile, Segment, Sketch, bad};
 use crate::rows::Texts;
-use crate::scan::{self, Filter, mask};
-use crate::search;
-use crate::table::log_schema;
-use crate::{ScanError, Table};
-
-/// Rows of a batch while scanning.
-const BATCH: usize = 8_192;
-/// Rows whose keys are read at once.
-const KEYS: usize = 65_536;
-/// Bodies of one batch while scanning, bytes; a single one may be larger.
-const BATCH_BYTES: usize = 32 << 20;
+use crate::template::BlockHead;
+use crate::{ScanError, search};
 
 /// Takes rows' numbers and their key columns, with the pages that are kept; false when nobody wants more.
 pub(crate) type TakeKeys<'a> = &'a mut dyn FnMut(&[u32], &RecordBatch, &Unpacked) -> bool;
@@ -64,7 +55,7 @@ impl Reader {
     pub(crate) fn scan(
         &self,
         segment: &Segment,
-        plan: &scan::Plan,
+        plan: &crate::scan::Plan,
         take: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), ScanError> {
         self.named(segment, || self.try_scan(segment, plan, take))
@@ -81,15 +72,16 @@ impl Reader {
         self.named(segment, || self.try_log_keys(segment, plan, unpacked, take))
     }
 
-    /// All columns of these rows, which ascend; `None` if their bodies have more than `room` bytes.
+    /// The columns of these rows, which ascend, that the answer has; `None` if their bodies have more than `room` bytes.
     pub(crate) fn log_rows(
         &self,
         segment: &Segment,
         rows: &[u32],
+        plan: &search::Plan,
         unpacked: &Unpacked,
         room: usize,
     ) -> Result<Option<RecordBatch>, ScanError> {
-        self.named(segment, || self.try_log_rows(segment, rows, unpacked, room))
+        self.named(segment, || self.try_log_rows(segment, rows, plan, unpacked, room))
     }
 
     /// The segment's counts per minute, if it has them. They only repeat what the rows say: where they cannot be read
@@ -141,6 +133,22 @@ impl Reader {
         }
     }
 
+    /// The head of a block: every question about text asks it first, so it is kept while the budget has room.
+    fn head(&self, segment: &Segment, body: &BodyFile, page: usize) -> io::Result<Arc<BlockHead>> {
+        let part = Part::Head(u32::try_from(page).unwrap_or(u32::MAX));
+        if let Some(Kept::Head(head)) = self.cache.peek(segment.number, part) {
+            return Ok(head);
+        }
+        let head = Arc::new(body.block_head(page)?);
+        self.cache.offer(segment.number, part, Kept::Head(Arc::clone(&head)), head.memory());
+        Ok(head)
+    }
+
+    /// Lets go of what is kept of segments that left the catalog.
+    pub(crate) fn forget(&self, segments: &[Arc<Segment>]) {
+        self.cache.forget(&segments.iter().map(|segment| segment.number).collect::<Vec<_>>());
+    }
+
     /// The blooms in memory, while the budget has room for them.
     fn blooms(&self, segment: &Segment, body: &BodyFile) -> io::Result<Option<Arc<Vec<u8>>>> {
         let kept = self.cache.get_if_room(segment.number, Part::Blooms, body.bloom_bytes(), || {
@@ -150,163 +158,5 @@ impl Reader {
             Some(Kept::Blooms(blooms)) => Some(blooms),
             _ => None,
         })
-    }
-
-    fn try_scan(
-        &self,
-        segment: &Segment,
-        plan: &scan::Plan,
-        take: &mut dyn FnMut(RecordBatch) -> bool,
-    ) -> io::Result<()> {
-        let file = self.columns(segment)?;
-        let rows = without_other_traces(
-            &file,
-            possible(file.metadata.metadata(), plan.from_ns, plan.to_ns, &plan.filters),
-            &plan.filters,
-        )?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let body = plan.read.index_of("body").ok();
-        let others: Vec<usize> = (0..plan.read.fields().len()).filter(|at| Some(*at) != body).collect();
-        let others = plan.read.project(&others).map_err(io::Error::other)?;
-        let mut numbers = rows.iter().cloned().flatten();
-        for batch in read(&file, &rows, &plan.read, BATCH)? {
-            if plan.stop.is_set() {
-                return Ok(());
-            }
-            let batch = batch.map_err(io::Error::other)?;
-            let batch = scan::project_by_name(&batch, &others).map_err(io::Error::other)?;
-            let going = if body.is_some() {
-                let here: Vec<u32> = numbers.by_ref().take(batch.num_rows()).collect();
-                self.with_bodies(segment, &batch, &here, plan, take)?
-            } else {
-                take(batch)
-            };
-            if !going {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the bodies of the rows that pass all conditions, and of no other.
-    fn with_bodies(
-        &self,
-        segment: &Segment,
-        batch: &RecordBatch,
-        rows: &[u32],
-        plan: &scan::Plan,
-        take: &mut dyn FnMut(RecordBatch) -> bool,
-    ) -> io::Result<bool> {
-        let on_body = |filter: &&Filter| filter.name == "body";
-        let mut filters: Vec<Filter> =
-            plan.filters.iter().filter(|filter| !on_body(filter)).cloned().collect();
-        for filter in &mut filters {
-            filter.column = batch.schema_ref().index_of(&filter.name).map_err(io::Error::other)?;
-        }
-        let (batch, rows): (_, Vec<u32>) = match mask(batch, plan.from_ns, plan.to_ns, &filters) {
-            Some(mask) => {
-                let rows =
-                    rows.iter().zip(mask.values()).filter(|(_, keep)| *keep).map(|(row, _)| *row).collect();
-                (filter_record_batch(batch, &mask).map_err(io::Error::other)?, rows)
-            }
-            None => (batch.clone(), rows.to_vec()),
-        };
-        let file = self.columns(segment)?;
-        let body = self.body(segment)?;
-        let (mut at, mut most) = (0, rows.len());
-        while at < rows.len() {
-            let len = (rows.len() - at).min(most);
-            let room = if len > 1 { BATCH_BYTES } else { usize::MAX };
-            let bodies = body.read(&rows[at..at + len], |_| None, &|rows| times(&file, rows), room)?;
-            let Some(bodies) = bodies else {
-                most = len / 2;
-                continue;
-            };
-            if plan.stop.is_set() || !take(assemble(&batch.slice(at, len), &bodies, &plan.read)?) {
-                return Ok(false);
-            }
-            at += len;
-        }
-        Ok(true)
-    }
-
-    fn try_log_keys(
-        &self,
-        segment: &Segment,
-        plan: &search::Plan,
-        unpacked: &mut Unpacked,
-        take: TakeKeys<'_>,
-    ) -> io::Result<()> {
-        let file = self.columns(segment)?;
-        let mut rows = possible(file.metadata.metadata(), plan.from_ns, plan.to_ns, &plan.filters);
-        rows = without_other_traces(&file, rows, &plan.filters)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        if plan.matcher.is_empty() {
-            let mut numbers = rows.iter().cloned().flatten();
-            for batch in read(&file, &rows, &plan.keys, KEYS)? {
-                let batch = batch.map_err(io::Error::other)?;
-                let keys = scan::project_by_name(&batch, &plan.keys).map_err(io::Error::other)?;
-                let rows: Vec<u32> = numbers.by_ref().take(keys.num_rows()).collect();
-                if plan.stop.is_set() || !take(&rows, &keys, unpacked) {
-                    break;
-                }
-            }
-            return Ok(());
-        }
-        let body = self.body(segment)?;
-        rows = of_streams(&body, plan, &rows);
-        let wanted = Candidates::new(plan.matcher.required());
-        let mut found = Vec::new();
-        let blooms = self.blooms(segment, &body)?;
-        for (page, rows) in body.candidates(&rows, &wanted, blooms.as_deref().map(Vec::as_slice))? {
-            if plan.stop.is_set() {
-                return Ok(());
-            }
-            if found.len() >= KEYS {
-                if !take(&found, &some_rows(&file, &found, &plan.keys)?, unpacked) {
-                    return Ok(());
-                }
-                found.clear();
-            }
-            let (range, is_block) = body.page_rows(page)?;
-            let before = found.len();
-            if is_block {
-                let within = (rows.start - range.start) as usize..(rows.end - range.start) as usize;
-                let records = || times(&file, range.clone());
-                plan.matcher.matching_block(&body.block(page, &records)?, within, &mut found)?;
-                found[before..].iter_mut().for_each(|row| *row += range.start);
-                continue;
-            }
-            let (first_row, texts) = body.page(page)?;
-            let within = (rows.start - first_row) as usize..(rows.end - first_row) as usize;
-            plan.matcher.matching(&texts, within, &mut found);
-            found[before..].iter_mut().for_each(|row| *row += first_row);
-            if found.len() > before && unpacked.pages.len() < unpacked.room {
-                unpacked.pages.insert((segment.number, page), Arc::new((first_row, texts)));
-            }
-        }
-        if !found.is_empty() {
-            take(&found, &some_rows(&file, &found, &plan.keys)?, unpacked);
-        }
-        Ok(())
-    }
-
-    fn try_log_rows(
-        &self,
-        segment: &Segment,
-        rows: &[u32],
-        unpacked: &Unpacked,
-        room: usize,
-    ) -> io::Result<Option<RecordBatch>> {
-        let file = self.columns(segment)?;
-        let kept = |page: usize| unpacked.pages.get(&(segment.number, page)).map(Arc::clone);
-        let bodies = self.body(segment)?.read(rows, kept, &|rows| times(&file, rows), room)?;
-        let Some(bodies) = bodies else { return Ok(None) };
-        let columns = some_rows(&file, rows, &Table::Log.file_schema())?;
-        assemble(&columns, &bodies, &log_schema()).map(Some)
     }
 }

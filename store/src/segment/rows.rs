@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use super::pages::{count, intersect, one, ranges, selection};
 use super::{BodyFile, ColumnsFile, bad};
 use crate::rows::Texts;
-use crate::scan::{self, Filter, Test};
+use crate::scan;
 use crate::{Table, search};
 
 /// The columns of `schema` (but the body) of these rows, in batches.
@@ -38,12 +38,16 @@ pub(crate) fn read(
     builder.build().map_err(io::Error::other)
 }
 
-/// The records' times of a range of rows.
-pub(crate) fn times(file: &ColumnsFile, rows: Range<u32>) -> io::Result<Vec<i64>> {
+/// The records' times of a range of rows: of some of them, counted from its start, or of all.
+pub(crate) fn times(file: &ColumnsFile, range: Range<u32>, some: Option<&[u32]>) -> io::Result<Vec<i64>> {
     let schema = Table::Log.file_schema();
     let ts = schema.index_of("ts").and_then(|ts| schema.project(&[ts])).map_err(io::Error::other)?;
-    let mut times = Vec::with_capacity(rows.len());
-    for batch in read(file, &one(rows), &ts, 65_536)? {
+    if let Some(some) = some {
+        let rows: Vec<u32> = some.iter().map(|row| range.start + row).collect();
+        return Ok(crate::rows::times(&some_rows(file, &rows, &Arc::new(ts))?).to_vec());
+    }
+    let mut times = Vec::with_capacity(range.len());
+    for batch in read(file, &one(range), &ts, 65_536)? {
         times.extend(crate::rows::times(&batch.map_err(io::Error::other)?));
     }
     Ok(times)
@@ -73,37 +77,6 @@ pub(super) fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) ->
     take_record_batch(&all, &places).map_err(io::Error::other)
 }
 
-/// Leaves out row groups whose bloom does not know the trace that is asked for.
-pub(super) fn without_other_traces(
-    file: &ColumnsFile,
-    rows: Vec<Range<u32>>,
-    filters: &[Filter],
-) -> io::Result<Vec<Range<u32>>> {
-    let trace = filters.iter().find_map(|filter| match &filter.test {
-        Test::Text(trace) if filter.name == "trace_id" && !trace.is_empty() => Some(trace.as_str()),
-        _ => None,
-    });
-    let Some(trace) = trace else { return Ok(rows) };
-    let metadata = file.metadata.metadata();
-    let schema = metadata.file_metadata().schema_descr();
-    let Some(leaf) = schema.columns().iter().position(|leaf| leaf.path().string() == "trace_id") else {
-        return Ok(rows);
-    };
-    let builder =
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file.input.clone(), file.metadata.clone());
-    let mut groups = Vec::new();
-    let mut start = 0;
-    for (group, row_group) in metadata.row_groups().iter().enumerate() {
-        let end = start + u32::try_from(row_group.num_rows()).unwrap_or(0);
-        let bloom = builder.get_row_group_column_bloom_filter(group, leaf).map_err(io::Error::other)?;
-        if bloom.is_none_or(|bloom| bloom.check(&trace)) {
-            groups.push(start..end);
-        }
-        start = end;
-    }
-    Ok(intersect(&rows, &groups))
-}
-
 /// Leaves out streams that the conditions on namespace and workload rule out.
 pub(super) fn of_streams(body: &BodyFile, plan: &search::Plan, rows: &[Range<u32>]) -> Vec<Range<u32>> {
     let (namespace, workload) = (plan.must_be("namespace"), plan.must_be("workload"));
@@ -118,7 +91,7 @@ pub(super) fn of_streams(body: &BodyFile, plan: &search::Plan, rows: &[Range<u32
     intersect(rows, &streams)
 }
 
-/// Columns and bodies as one batch.
+/// Columns and bodies as one batch; `bodies` are only looked at where the schema has them.
 pub(super) fn assemble(columns: &RecordBatch, bodies: &Texts, schema: &SchemaRef) -> io::Result<RecordBatch> {
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
@@ -137,6 +110,6 @@ pub(super) fn assemble(columns: &RecordBatch, bodies: &Texts, schema: &SchemaRef
             }
         });
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(bodies.len()));
+    let options = RecordBatchOptions::new().with_row_count(Some(columns.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(io::Error::other)
 }

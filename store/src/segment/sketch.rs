@@ -1,6 +1,7 @@
-//! `sketch.parquet`: rows and bytes per (minute, namespace, workload, level), and totals per pod.
+//! `sketch.parquet`: rows and bytes per (minute, namespace, workload, level), and totals per pod and level.
 //!
-//! A row with a minute is a count of that minute; a row without one is a pod's total. Rebuildable from the segment.
+//! A row with a minute is a count of that minute; a row without one is a pod's total: of one level ('' where a line has
+//! none), or of all levels (null) as releases before wrote it. Rebuildable from the segment.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -46,6 +47,10 @@ pub(crate) struct Minute {
 #[derive(Debug, Default)]
 pub(crate) struct Sketch {
     groups: Vec<(Group, Vec<Minute>)>,
+    /// Lines of a pod at a level.
+    pods: Vec<(Group, String, u64)>,
+    /// A pod's total does not say of which levels.
+    mixed: bool,
 }
 
 /// Counts rows while a segment is written.
@@ -87,13 +92,14 @@ impl SketchBuilder {
     ) -> Result<(), ParquetError> {
         self.settle();
         let mut minutes: HashMap<(&str, &str, &str, i64), (u64, u64)> = HashMap::new();
-        let mut pods: HashMap<(&str, &str, &str), (u64, u64)> = HashMap::new();
+        let mut pods: HashMap<(&str, &str, &str, &str), (u64, u64)> = HashMap::new();
         for ((origin, minute), (rows, bytes)) in &self.counts {
             let Some(origin) = origins.get(*origin as usize) else { continue };
             let identity = &origin.identity;
             let minute =
                 minutes.entry((&identity.namespace, &identity.workload, &origin.level, *minute)).or_default();
-            let pod = pods.entry((&identity.namespace, &identity.workload, &identity.pod)).or_default();
+            let pod = (&*identity.namespace, &*identity.workload, &*origin.level, &*identity.pod);
+            let pod = pods.entry(pod).or_default();
             for count in [minute, pod] {
                 count.0 += rows;
                 count.1 += bytes;
@@ -105,8 +111,8 @@ impl SketchBuilder {
             minute: Some(minute),
             count,
         }));
-        rows.extend(pods.into_iter().map(|((namespace, workload, pod), count)| Row {
-            group: (namespace, workload, None, Some(pod)),
+        rows.extend(pods.into_iter().map(|((namespace, workload, level, pod), count)| Row {
+            group: (namespace, workload, Some(level), Some(pod)),
             minute: None,
             count,
         }));
@@ -179,13 +185,19 @@ impl Sketch {
             .with_batch_size(65_536)
             .build()
             .map_err(io::Error::other)?;
-        let mut groups: Vec<(Group, Vec<Minute>)> = Vec::new();
+        let mut sketch = Self::default();
         for batch in reader {
-            add(&batch.map_err(io::Error::other)?, &mut groups).ok_or_else(|| {
+            sketch.add(&batch.map_err(io::Error::other)?).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidData, "columns of a sketch have other types")
             })?;
         }
-        Ok(Self { groups })
+        Ok(sketch)
+    }
+
+    /// Lines of each pod by level, if the file says so.
+    pub(crate) fn pods(&self) -> Option<impl Iterator<Item = (&Group, &str, u64)>> {
+        let pods = self.pods.iter().map(|(group, pod, rows)| (group, pod.as_str(), *rows));
+        (!self.mixed).then_some(pods)
     }
 
     /// Counts of minutes, ascending within a group.
@@ -195,46 +207,46 @@ impl Sketch {
 
     /// Memory, bytes.
     pub(crate) fn memory(&self) -> usize {
-        let one = |(group, minutes): &(Group, Vec<Minute>)| {
-            160 + group.namespace.len() + group.workload.len() + minutes.len() * size_of::<Minute>()
-        };
-        self.groups.iter().map(one).sum()
+        let name = |group: &Group| 160 + group.namespace.len() + group.workload.len();
+        let groups =
+            self.groups.iter().map(|(group, minutes)| name(group) + minutes.len() * size_of::<Minute>());
+        groups.chain(self.pods.iter().map(|(group, pod, _)| name(group) + pod.len())).sum()
     }
-}
 
-fn add(batch: &RecordBatch, groups: &mut Vec<(Group, Vec<Minute>)>) -> Option<()> {
-    let minutes = batch.column(0).as_primitive_opt::<TimestampNanosecondType>()?;
-    let namespaces = batch.column(1).as_string_opt::<i32>()?;
-    let workloads = batch.column(2).as_string_opt::<i32>()?;
-    let levels = batch.column(3).as_string_opt::<i32>()?;
-    let rows = batch.column(5).as_primitive_opt::<Int64Type>()?;
-    let bytes = batch.column(6).as_primitive_opt::<Int64Type>()?;
-    for at in 0..batch.num_rows() {
-        if minutes.is_null(at) {
-            continue;
-        }
-        let (namespace, workload) = (namespaces.value(at), workloads.value(at));
-        let level = if levels.is_valid(at) { levels.value(at) } else { "" };
-        let minute = Minute {
-            start_ns: minutes.value(at),
-            rows: rows.value(at).cast_unsigned(),
-            bytes: bytes.value(at).cast_unsigned(),
-        };
-        match groups.last_mut() {
-            Some((group, minutes))
-                if group.workload == workload && group.level == level && group.namespace == namespace =>
-            {
-                minutes.push(minute);
+    fn add(&mut self, batch: &RecordBatch) -> Option<()> {
+        let minutes = batch.column(0).as_primitive_opt::<TimestampNanosecondType>()?;
+        let namespaces = batch.column(1).as_string_opt::<i32>()?;
+        let workloads = batch.column(2).as_string_opt::<i32>()?;
+        let levels = batch.column(3).as_string_opt::<i32>()?;
+        let pods = batch.column(4).as_string_opt::<i32>()?;
+        let rows = batch.column(5).as_primitive_opt::<Int64Type>()?;
+        let bytes = batch.column(6).as_primitive_opt::<Int64Type>()?;
+        for at in 0..batch.num_rows() {
+            let (namespace, workload) = (namespaces.value(at), workloads.value(at));
+            let level = if levels.is_valid(at) { levels.value(at) } else { "" };
+            let group = || Group {
+                namespace: namespace.to_owned(),
+                workload: workload.to_owned(),
+                level: level.to_owned(),
+            };
+            let count = rows.value(at).cast_unsigned();
+            if minutes.is_null(at) {
+                self.mixed |= levels.is_null(at);
+                let pod = if pods.is_valid(at) { pods.value(at) } else { "" };
+                self.pods.push((group(), pod.to_owned(), count));
+                continue;
             }
-            _ => {
-                let group = Group {
-                    namespace: namespace.to_owned(),
-                    workload: workload.to_owned(),
-                    level: level.to_owned(),
-                };
-                groups.push((group, vec![minute]));
+            let minute =
+                Minute { start_ns: minutes.value(at), rows: count, bytes: bytes.value(at).cast_unsigned() };
+            match self.groups.last_mut() {
+                Some((known, minutes))
+                    if known.workload == workload && known.level == level && known.namespace == namespace =>
+                {
+                    minutes.push(minute);
+                }
+                _ => self.groups.push((group(), vec![minute])),
             }
         }
+        Some(())
     }
-    Some(())
 }

@@ -1,16 +1,16 @@
-//! Reading a block: its head at once, its columns only where they are asked for, its bodies by row.
+//! Reading a block: its head at once, its streams only where they are asked for, its bodies by row.
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::bits::Bits;
-use super::column::is_dash;
-use super::head::{Column, Head, Hex, Numbers, Shaped, Template};
-use super::integer::from_planes;
+use super::decode::Parts;
+use super::head::{Head, Shaped};
 use super::pack::{Layout, decompress, unpack};
-use super::split::literals;
-use super::values::{Grouped, Values};
+use super::values::Grouped;
 use super::{MAX_TEXT, bad};
 use crate::rows::Texts;
 
@@ -48,40 +48,20 @@ pub(crate) struct Location {
     pub(crate) head_crc: u32,
 }
 
-/// Which template each line has, and which lines each template.
-pub(super) struct Groups {
-    pub(super) ids: Vec<u32>,
-    pub(super) members: Grouped,
-}
+/// Gives the records' times of some rows of a block, which ascend, or of all.
+pub(crate) type Records<'a> = &'a dyn Fn(Option<&[u32]>) -> io::Result<Vec<i64>>;
 
-/// An open block.
-pub(crate) struct Block<'a> {
-    pub(super) head: Rc<Head>,
-    source: &'a dyn ReadAt,
-    /// Gives the records' times of all rows.
-    records: &'a dyn Fn() -> io::Result<Vec<i64>>,
-    line_times: RefCell<Option<Rc<Vec<i64>>>>,
-    groups: RefCell<Option<Rc<Groups>>>,
+/// The head of a block, read and checked: all that is known without its streams. It may be kept and shared.
+#[derive(Debug)]
+pub(crate) struct BlockHead {
+    pub(super) head: Head,
     layout: Layout,
-    /// Where each frame starts in the source.
-    offsets: Vec<u64>,
-    frames: RefCell<Vec<Option<Rc<Vec<u8>>>>>,
-    budget: Cell<usize>,
+    bytes: usize,
 }
 
-impl std::fmt::Debug for Block<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block").field("head", &self.head).finish_non_exhaustive()
-    }
-}
-
-impl<'a> Block<'a> {
-    /// `records` gives the records' times of the block's rows; it is only called if they are needed.
-    pub(crate) fn open(
-        source: &'a dyn ReadAt,
-        location: Location,
-        records: &'a dyn Fn() -> io::Result<Vec<i64>>,
-    ) -> io::Result<Self> {
+impl BlockHead {
+    /// Reads the head of a block.
+    pub(crate) fn read(source: &dyn ReadAt, location: Location) -> io::Result<Self> {
         let Location { at, bytes, head_bytes, head_unpacked, head_crc } = location;
         if head_bytes > bytes || head_unpacked > MAX_TEXT {
             return Err(bad("impossible size of a head"));
@@ -93,47 +73,108 @@ impl<'a> Block<'a> {
         }
         let head = Head::parse(&decompress(&packed, head_unpacked)?)?;
         let layout = Layout::new(&head.stream_lens);
-        let mut offsets = Vec::with_capacity(head.frames.len());
-        let mut end = at + head_bytes as u64;
-        for (len, _) in &head.frames {
-            offsets.push(end);
-            end += u64::from(*len);
-        }
-        if end != at + bytes as u64 {
-            return Err(bad("parts beyond the block"));
-        }
-        let frames = RefCell::new(vec![None; head.frames.len()]);
-        Ok(Self {
-            head: Rc::new(head),
-            source,
-            records,
-            line_times: RefCell::new(None),
-            groups: RefCell::new(None),
-            layout,
-            offsets,
-            frames,
-            budget: Cell::new(BUDGET),
-        })
-    }
-
-    /// Reads all of it once, so that what is copied is whole.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        (0..self.head.frames.len()).try_for_each(|frame| self.frame(frame).map(drop))
+        Ok(Self { head, layout, bytes: head_unpacked })
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.head.rows
     }
 
+    /// Memory, bytes, roughly: the head unpacked, and what its parts take beside their bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes * 3 + self.layout.places.len() * 24 + 512
+    }
+}
+
+/// The bytes of a stream within its frame.
+pub(super) struct Stream {
+    frame: Rc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Deref for Stream {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.frame[self.range.clone()]
+    }
+}
+
+/// An open block.
+pub(crate) struct Block<'a> {
+    known: Arc<BlockHead>,
+    source: &'a dyn ReadAt,
+    records: Records<'a>,
+    /// Where each frame starts in the source.
+    offsets: Vec<u64>,
+    line_times: RefCell<Option<Rc<Vec<i64>>>>,
+    ids: RefCell<Option<Rc<Vec<u32>>>>,
+    groups: RefCell<Option<Rc<Grouped>>>,
+    frames: RefCell<Vec<Option<Rc<Vec<u8>>>>>,
+    budget: Cell<usize>,
+}
+
+impl std::fmt::Debug for Block<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Block").field("head", &self.known.head).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Block<'a> {
+    /// A block whose head was read before. `records` is only called if times are needed.
+    pub(crate) fn open(
+        source: &'a dyn ReadAt,
+        location: Location,
+        known: Arc<BlockHead>,
+        records: Records<'a>,
+    ) -> io::Result<Self> {
+        let Location { at, bytes, head_bytes, .. } = location;
+        let mut offsets = Vec::with_capacity(known.head.frames.len());
+        let mut end = at + head_bytes as u64;
+        for (len, _) in &known.head.frames {
+            offsets.push(end);
+            end += u64::from(*len);
+        }
+        if end != at + bytes as u64 {
+            return Err(bad("parts beyond the block"));
+        }
+        let frames = RefCell::new(vec![None; known.head.frames.len()]);
+        Ok(Self {
+            known,
+            source,
+            records,
+            offsets,
+            line_times: RefCell::new(None),
+            ids: RefCell::new(None),
+            groups: RefCell::new(None),
+            frames,
+            budget: Cell::new(BUDGET),
+        })
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.known.head
+    }
+
+    /// Reads all of it once, so that what is copied is whole.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        (0..self.head().frames.len()).try_for_each(|frame| self.frame(frame).map(drop))
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.head().rows
+    }
+
     /// All templates, and which of them the first line of each body has.
     pub(crate) fn patterns(&self) -> io::Result<(Vec<&[u8]>, Vec<u32>)> {
-        let templates = self.head.top.templates.iter().map(|template| &template.text[..]).collect();
-        let groups = self.groups()?;
-        let Some(lines) = self.lines_of_row()? else { return Ok((templates, groups.ids.clone())) };
+        let templates = self.head().top.templates.iter().map(|template| &template.text[..]).collect();
+        let ids = self.line_ids()?;
+        let Some(lines) = self.lines_of_row()? else { return Ok((templates, ids.to_vec())) };
         let mut line = 0;
         let mut of = Vec::with_capacity(lines.len());
         for lines in lines {
-            of.push(groups.ids[line]);
+            of.push(ids[line]);
             line += lines;
         }
         Ok((templates, of))
@@ -141,45 +182,107 @@ impl<'a> Block<'a> {
 
     /// The bodies of these rows, or of all.
     pub(crate) fn bodies(&self, rows: Option<&Bits>) -> io::Result<Texts> {
-        let head = Rc::clone(&self.head);
-        let lines_of_row = self.lines_of_row()?;
-        let groups = self.groups()?;
-        let ids = &groups.ids;
-        let wants = |row: usize| rows.is_none_or(|rows| rows.has(row));
-        let mut wanted = vec![rows.is_none(); head.top.templates.len()];
-        if rows.is_some() {
-            let mut line = 0;
-            for row in 0..head.rows {
-                let end = line + lines_of_row.as_ref().map_or(1, |lines| lines[row]);
-                if wants(row) {
-                    ids[line..end].iter().for_each(|id| wanted[*id as usize] = true);
-                }
-                line = end;
-            }
+        match rows {
+            None => self.all_bodies(),
+            Some(rows) => self.some_bodies(rows),
         }
+    }
+
+    fn all_bodies(&self) -> io::Result<Texts> {
+        let head = self.head();
+        let (lines_of_row, ids) = (self.lines_of_row()?, self.line_ids()?);
         let mut parts = Vec::with_capacity(head.top.templates.len());
         for (at, template) in head.top.templates.iter().enumerate() {
-            parts.push(match wanted[at] {
-                true => Some(Parts::read(self, template, self.times_for(template, Some(at))?.as_deref())?),
-                false => None,
-            });
+            let times = self.times_for(template, Some(at))?;
+            parts.push(Parts::read(self, template, times.as_deref(), None)?);
         }
         let mut next = vec![0_usize; parts.len()];
-        let count = rows.map_or(head.rows, Bits::count);
-        let mut texts = Texts::with_capacity(count, if rows.is_none() { head.text } else { count * 128 });
+        let mut texts = Texts::with_capacity(head.rows, head.text);
         let (mut body, mut line) = (Vec::new(), 0);
         for row in 0..head.rows {
             let end = line + lines_of_row.as_ref().map_or(1, |lines| lines[row]);
             body.clear();
             for (at, id) in ids[line..end].iter().enumerate() {
-                let place = next[*id as usize];
-                next[*id as usize] += 1;
-                if !wants(row) {
-                    continue;
-                }
                 if at > 0 {
                     body.push(b'\n');
                 }
+                let place = next[*id as usize];
+                next[*id as usize] += 1;
+                parts[*id as usize].write(place, &mut body);
+                if texts.all().len() + body.len() > head.text {
+                    return Err(bad("more text than the head says"));
+                }
+            }
+            texts.push(&body);
+            line = end;
+        }
+        if texts.all().len() == head.text { Ok(texts) } else { Err(bad("less text than the head says")) }
+    }
+
+    /// Reads of each template the wanted lines alone: a value of a column costs little where its stream is in memory.
+    fn some_bodies(&self, rows: &Bits) -> io::Result<Texts> {
+        let head = self.head();
+        let (lines_of_row, ids) = (self.lines_of_row()?, self.line_ids()?);
+        let wanted: Vec<u32> = rows.iter().take_while(|row| *row < head.rows).map(|row| row as u32).collect();
+        // the wanted lines: of which template, and which of its lines
+        let mut places: Vec<Vec<u32>> = vec![Vec::new(); head.top.templates.len()];
+        let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); head.top.templates.len()];
+        let mut next = vec![0_u32; places.len()];
+        let (mut row, mut line) = (0, 0);
+        for (at, wanted) in (0_u32..).zip(&wanted) {
+            let end_of_row =
+                |row: usize, line: usize| line + lines_of_row.as_ref().map_or(1, |lines| lines[row]);
+            while row < *wanted as usize {
+                let end = end_of_row(row, line);
+                ids[line..end].iter().for_each(|id| next[*id as usize] += 1);
+                (row, line) = (row + 1, end);
+            }
+            let end = end_of_row(row, line);
+            for id in &ids[line..end] {
+                let id = *id as usize;
+                places[id].push(next[id]);
+                rows_of[id].push(at);
+                next[id] += 1;
+            }
+            (row, line) = (row + 1, end);
+        }
+        let mut times: Option<Vec<i64>> = None;
+        let mut parts = Vec::with_capacity(places.len());
+        for (template, (places, rows_of)) in head.top.templates.iter().zip(places.iter().zip(&rows_of)) {
+            if places.is_empty() {
+                parts.push(None);
+                continue;
+            }
+            let mut own = None;
+            if template.is_relative() {
+                let known = match times.take() {
+                    Some(times) => times,
+                    None => self.times_at(&wanted)?,
+                };
+                own = Some(rows_of.iter().map(|row| known[*row as usize]).collect::<Vec<_>>());
+                times = Some(known);
+            }
+            parts.push(Some(Parts::read(self, template, own.as_deref(), Some(places))?));
+        }
+        let mut next = vec![0_usize; parts.len()];
+        let mut texts = Texts::with_capacity(wanted.len(), wanted.len() * 128);
+        let (mut body, mut row, mut line) = (Vec::new(), 0, 0);
+        for wanted in wanted {
+            let lines = match &lines_of_row {
+                None => wanted as usize..wanted as usize + 1,
+                Some(lines) => {
+                    line += lines[row..wanted as usize].iter().sum::<usize>();
+                    row = wanted as usize;
+                    line..line + lines[row]
+                }
+            };
+            body.clear();
+            for (at, id) in ids[lines].iter().enumerate() {
+                if at > 0 {
+                    body.push(b'\n');
+                }
+                let place = next[*id as usize];
+                next[*id as usize] += 1;
                 if let Some(parts) = &parts[*id as usize] {
                     parts.write(place, &mut body);
                 }
@@ -187,39 +290,48 @@ impl<'a> Block<'a> {
                     return Err(bad("more text than the head says"));
                 }
             }
-            if wants(row) {
-                texts.push(&body);
-            }
-            line = end;
-        }
-        if rows.is_none() && texts.all().len() != head.text {
-            return Err(bad("less text than the head says"));
+            texts.push(&body);
         }
         Ok(texts)
     }
 
+    /// The records' times of these rows.
+    fn times_at(&self, rows: &[u32]) -> io::Result<Vec<i64>> {
+        let times = (self.records)(Some(rows))?;
+        if times.len() == rows.len() { Ok(times) } else { Err(bad("times of another number of rows")) }
+    }
+
     /// Lines of each body, if some have several.
     pub(super) fn lines_of_row(&self) -> io::Result<Option<Vec<usize>>> {
-        let Some(numbers) = &self.head.lines_of_row else { return Ok(None) };
-        let lines = self.numbers(numbers, self.head.rows)?;
+        let Some(numbers) = &self.head().lines_of_row else { return Ok(None) };
+        let lines = self.numbers(numbers, self.head().rows, None)?;
         let mut counts = Vec::with_capacity(lines.len());
         let mut sum = 0_usize;
         for line in lines {
-            let count = usize::try_from(line).ok().filter(|count| *count > 0 && *count <= self.head.lines);
+            let count = usize::try_from(line).ok().filter(|count| *count > 0 && *count <= self.head().lines);
             counts.push(count.ok_or_else(|| bad("impossible lines of a body"))?);
             sum = sum.saturating_add(count.unwrap_or(0));
         }
-        if sum == self.head.lines { Ok(Some(counts)) } else { Err(bad("other lines than bodies")) }
+        if sum == self.head().lines { Ok(Some(counts)) } else { Err(bad("other lines than bodies")) }
     }
 
     /// Which template each line has.
-    pub(super) fn groups(&self) -> io::Result<Rc<Groups>> {
+    pub(super) fn line_ids(&self) -> io::Result<Rc<Vec<u32>>> {
+        if let Some(known) = &*self.ids.borrow() {
+            return Ok(Rc::clone(known));
+        }
+        let ids = Rc::new(self.ids(&self.head().top, self.head().lines)?);
+        *self.ids.borrow_mut() = Some(Rc::clone(&ids));
+        Ok(ids)
+    }
+
+    /// Which lines each template has.
+    pub(super) fn groups(&self) -> io::Result<Rc<Grouped>> {
         if let Some(known) = &*self.groups.borrow() {
             return Ok(Rc::clone(known));
         }
-        let ids = self.ids(&self.head.top, self.head.lines)?;
-        let members = Grouped::new(ids.iter().copied(), self.head.top.templates.len());
-        let groups = Rc::new(Groups { ids, members });
+        let groups = Grouped::new(self.line_ids()?.iter().copied(), self.head().top.templates.len());
+        let groups = Rc::new(groups);
         *self.groups.borrow_mut() = Some(Rc::clone(&groups));
         Ok(groups)
     }
@@ -229,15 +341,15 @@ impl<'a> Block<'a> {
         let Some(template) = template else { return Ok(None) };
         let times = self.line_times()?;
         let groups = self.groups()?;
-        Ok(Some(groups.members.of(template).iter().map(|line| times[*line as usize]).collect()))
+        Ok(Some(groups.of(template).iter().map(|line| times[*line as usize]).collect()))
     }
 
     fn line_times(&self) -> io::Result<Rc<Vec<i64>>> {
         if let Some(known) = &*self.line_times.borrow() {
             return Ok(Rc::clone(known));
         }
-        let mut times = (self.records)()?;
-        if times.len() != self.head.rows {
+        let mut times = (self.records)(None)?;
+        if times.len() != self.head().rows {
             return Err(bad("times of another number of rows"));
         }
         if let Some(lines) = self.lines_of_row()? {
@@ -251,7 +363,7 @@ impl<'a> Block<'a> {
 
     /// Which template each text has; all are there, each as often as its template says.
     pub(super) fn ids(&self, shaped: &Shaped, len: usize) -> io::Result<Vec<u32>> {
-        let numbers = self.numbers(&shaped.ids, len)?;
+        let numbers = self.numbers(&shaped.ids, len, None)?;
         let mut counts = vec![0_usize; shaped.templates.len()];
         let mut ids = Vec::with_capacity(len);
         for number in numbers {
@@ -264,7 +376,7 @@ impl<'a> Block<'a> {
         if same { Ok(ids) } else { Err(bad("templates for other lines")) }
     }
 
-    fn charge(&self, units: usize) -> io::Result<()> {
+    pub(super) fn charge(&self, units: usize) -> io::Result<()> {
         let left = self.budget.get().checked_sub(units).ok_or_else(|| bad("more values than a block has"))?;
         self.budget.set(left);
         Ok(())
@@ -272,14 +384,14 @@ impl<'a> Block<'a> {
 
     fn frame(&self, frame: usize) -> io::Result<Rc<Vec<u8>>> {
         let (Some(slot), Some((len, crc))) =
-            (self.frames.borrow().get(frame).cloned(), self.head.frames.get(frame).copied())
+            (self.frames.borrow().get(frame).cloned(), self.head().frames.get(frame).copied())
         else {
             return Err(bad("no such part"));
         };
         if let Some(known) = slot {
             return Ok(known);
         }
-        let size = self.layout.frames[frame] as usize;
+        let size = self.known.layout.frames[frame] as usize;
         if len as usize > size {
             return Err(bad("impossible size of a part"));
         }
@@ -290,187 +402,15 @@ impl<'a> Block<'a> {
         Ok(bytes)
     }
 
-    /// Calls `take` with the bytes of a stream.
-    fn stream<T>(&self, stream: usize, take: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<T> {
-        let place = *self.layout.places.get(stream).ok_or_else(|| bad("no such stream"))?;
+    /// The bytes of a stream.
+    pub(super) fn stream(&self, stream: usize) -> io::Result<Stream> {
+        let place = *self.known.layout.places.get(stream).ok_or_else(|| bad("no such stream"))?;
         let frame = self.frame(place.frame as usize)?;
         let start = place.offset as usize;
-        take(frame.get(start..start + place.len as usize).ok_or_else(|| bad("stream beyond its part"))?)
-    }
-
-    pub(super) fn numbers(&self, numbers: &Numbers, len: usize) -> io::Result<Vec<i64>> {
-        self.charge(len)?;
-        let mut planes = Vec::with_capacity(numbers.width);
-        for plane in 0..numbers.width {
-            planes.push(self.stream(numbers.first + plane, |bytes| Ok(bytes.to_vec()))?);
+        let range = start..start + place.len as usize;
+        if frame.get(range.clone()).is_none() {
+            return Err(bad("stream beyond its part"));
         }
-        let planes: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();
-        let stored = from_planes(&planes, len)?;
-        let mut before = numbers.base;
-        Ok(stored
-            .into_iter()
-            .map(|number| {
-                let number = number.cast_signed().wrapping_add(numbers.low);
-                if numbers.delta {
-                    before = before.wrapping_add(number);
-                    return before;
-                }
-                number
-            })
-            .collect())
+        Ok(Stream { frame, range })
     }
-
-    /// The values of a column of `len`; `times` are the records' of its lines.
-    pub(super) fn values(&self, column: &Column, len: usize, times: Option<&[i64]>) -> io::Result<Values> {
-        match column {
-            Column::One(value) => Ok(Values::One(value.clone())),
-            Column::Of { entries, ids } => {
-                let mut checked = Vec::with_capacity(len);
-                for id in self.numbers(ids, len)? {
-                    let id = u32::try_from(id).ok().filter(|id| (*id as usize) < entries.len());
-                    checked.push(id.ok_or_else(|| bad("unknown entry"))?);
-                }
-                self.charge(entries.all().len())?;
-                Ok(Values::Of { entries: entries.clone(), ids: checked })
-            }
-            Column::Integer { prefix, suffix, digits, numbers } => {
-                let numbers = self.numbers(numbers, len)?;
-                self.charge(len.saturating_mul(prefix.len() + suffix.len() + 8))?;
-                let mut texts = Texts::with_capacity(len, len * (prefix.len() + suffix.len() + 6));
-                let mut text = Vec::new();
-                for number in numbers {
-                    text.clear();
-                    text.extend_from_slice(prefix);
-                    push_number(number, *digits, &mut text);
-                    text.extend_from_slice(suffix);
-                    texts.push(&text);
-                }
-                Ok(Values::Each(texts))
-            }
-            Column::Hex { hex, stream } => self.stream(*stream, |bytes| self.hex(*hex, bytes, len)),
-            Column::Text { lens, stream } => {
-                let lens = self.numbers(lens, len)?;
-                self.stream(*stream, |bytes| {
-                    self.charge(bytes.len())?;
-                    let mut ends = Vec::with_capacity(lens.len());
-                    let mut end = 0_usize;
-                    for len in &lens {
-                        let len = usize::try_from(*len).unwrap_or(usize::MAX);
-                        end = end.saturating_add(len);
-                        if end > bytes.len() {
-                            return Err(bad("texts beyond their stream"));
-                        }
-                        ends.push(end as u32);
-                    }
-                    let texts = Texts::from_parts(ends, bytes.to_vec());
-                    Ok(Values::Each(texts.ok_or_else(|| bad("lengths and texts differ"))?))
-                })
-            }
-            Column::Shaped(shaped) => self.shaped(shaped, len),
-            Column::Time { format, relative, ticks } => {
-                let times = match (relative, times) {
-                    (false, _) => None,
-                    (true, Some(times)) if times.len() == len => Some(times),
-                    (true, _) => return Err(bad("times of other lines")),
-                };
-                let ticks = self.numbers(ticks, len)?;
-                self.charge(len * 32)?;
-                let mut texts = Texts::with_capacity(len, len * 24);
-                let mut text = Vec::new();
-                for (at, ticks) in ticks.into_iter().enumerate() {
-                    let ticks = times.map_or(ticks, |times| format.absolute(ticks, times[at]));
-                    text.clear();
-                    format.write(ticks, &mut text);
-                    texts.push(&text);
-                }
-                Ok(Values::Each(texts))
-            }
-        }
-    }
-
-    fn hex(&self, hex: Hex, bytes: &[u8], len: usize) -> io::Result<Values> {
-        const LOWER: &[u8; 16] = b"0123456789abcdef";
-        const UPPER: &[u8; 16] = b"0123456789ABCDEF";
-        let each = hex.len.div_ceil(2);
-        if each.checked_mul(len) != Some(bytes.len()) {
-            return Err(bad("hex of another length"));
-        }
-        self.charge(len.saturating_mul(hex.len + 4))?;
-        let alphabet = if hex.upper { UPPER } else { LOWER };
-        let mut texts = Texts::with_capacity(len, len * (hex.len + 4));
-        let mut text = Vec::with_capacity(hex.len + 4);
-        for value in bytes.chunks_exact(each) {
-            text.clear();
-            for at in 0..hex.len {
-                if hex.uuid && is_dash(text.len()) {
-                    text.push(b'-');
-                }
-                let digit = if at % 2 == 0 { value[at / 2] >> 4 } else { value[at / 2] & 15 };
-                text.push(alphabet[usize::from(digit)]);
-            }
-            texts.push(&text);
-        }
-        Ok(Values::Each(texts))
-    }
-
-    fn shaped(&self, shaped: &Shaped, len: usize) -> io::Result<Values> {
-        let ids = self.ids(shaped, len)?;
-        let mut parts = Vec::with_capacity(shaped.templates.len());
-        for template in &shaped.templates {
-            parts.push(Parts::read(self, template, None)?);
-        }
-        let mut next = vec![0_usize; parts.len()];
-        let mut texts = Texts::with_capacity(len, len * 16);
-        let mut text = Vec::new();
-        for id in ids {
-            text.clear();
-            parts[id as usize].write(next[id as usize], &mut text);
-            next[id as usize] += 1;
-            self.charge(text.len())?;
-            texts.push(&text);
-        }
-        Ok(Values::Each(texts))
-    }
-}
-
-/// A template's texts and the values of its slots.
-struct Parts<'a> {
-    literals: Vec<&'a [u8]>,
-    values: Vec<Values>,
-}
-
-impl<'a> Parts<'a> {
-    fn read(block: &Block<'_>, template: &'a Template, times: Option<&[i64]>) -> io::Result<Self> {
-        let mut values = Vec::with_capacity(template.columns.len());
-        for column in &template.columns {
-            values.push(block.values(column, template.lines, times)?);
-        }
-        Ok(Self { literals: literals(&template.text).collect(), values })
-    }
-
-    #[inline]
-    fn write(&self, place: usize, out: &mut Vec<u8>) {
-        for (at, literal) in self.literals.iter().enumerate() {
-            out.extend_from_slice(literal);
-            if let Some(values) = self.values.get(at) {
-                out.extend_from_slice(values.get(place));
-            }
-        }
-    }
-}
-
-/// Writes a number with at least so many digits.
-fn push_number(number: i64, digits: usize, out: &mut Vec<u8>) {
-    let mut buffer = [b'0'; 24];
-    let (mut rest, mut at) = (number.unsigned_abs(), buffer.len());
-    while rest > 0 && at > 0 {
-        at -= 1;
-        buffer[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    at = at.min(buffer.len() - digits.clamp(1, 20));
-    if number < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&buffer[at..]);
 }

@@ -27,6 +27,8 @@ pub(crate) struct Encoded {
     pub(crate) head_unpacked: usize,
     /// How many templates it has.
     pub(crate) templates: usize,
+    /// Which of them the first line of each body has.
+    pub(crate) patterns: Patterns,
 }
 
 /// Encodes blocks, keeping its buffers.
@@ -78,7 +80,9 @@ impl Encoder {
         bytes.drain(..MAGIC.len().min(bytes.len()));
         let head_bytes = bytes.len();
         bytes.extend_from_slice(&frames);
-        Ok(Some(Encoded { bytes, head_bytes, head_unpacked: sink.head.len(), templates }))
+        let of = lines.firsts().map(|line| merged.of[split.ids[line] as usize]).collect();
+        let patterns = Patterns { templates: merged.texts, of };
+        Ok(Some(Encoded { bytes, head_bytes, head_unpacked: sink.head.len(), templates, patterns }))
     }
 
     /// The tokens of the last block, until they are given back.
@@ -131,6 +135,20 @@ impl Lines {
             times.to_vec()
         };
         lines
+    }
+}
+
+impl Lines {
+    /// The first line of each body.
+    fn firsts(&self) -> impl Iterator<Item = usize> {
+        let bodies = if self.of_row.is_empty() { self.ranges.len() } else { self.of_row.len() };
+        let mut next = 0;
+        (0..bodies).map(move |body| {
+            let lines = self.of_row.get(body).map_or(1, |lines| usize::try_from(*lines).unwrap_or(1));
+            let first = next;
+            next += lines;
+            first
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use memchr::memmem::Finder;
 use super::bits::Bits;
 use super::block::Block;
 use super::head::{Column, Shaped, Template};
+use super::may::may;
 use super::split::{literals, marks};
 use super::values::{Grouped, Values};
 use super::walk::{MAX_STEPS, MAX_WAYS, Walk};
@@ -98,7 +99,7 @@ impl PartialEq for Test<'_> {
 
 impl Test<'_> {
     #[inline]
-    fn passes(&self, value: &[u8]) -> bool {
+    pub(super) fn passes(&self, value: &[u8]) -> bool {
         let Some(room) = value.len().checked_sub(self.text.len()) else { return false };
         let same = |value: &[u8]| {
             if self.fold { value.eq_ignore_ascii_case(self.text) } else { value == self.text }
@@ -113,7 +114,7 @@ impl Test<'_> {
     }
 
     /// Whether the value is more than the text.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.start && self.end
     }
 }
@@ -128,7 +129,7 @@ impl Block<'_> {
         }
         let finder = Finder::new(part);
         let test = Test { text: part, start: false, end: false, fold: needle.fold, finder: &finder };
-        let hits = match self.shaped_hits(&self.head.top, self.head.lines, test, true)? {
+        let hits = match self.shaped_hits(&self.head().top, self.head().lines, test, true)? {
             Hits::None => return Ok((Bits::new(self.rows()), exact)),
             Hits::All => return Ok((Bits::full(self.rows()), exact)),
             Hits::Some(hits) => hits,
@@ -161,7 +162,7 @@ impl Block<'_> {
         let own;
         let groups = if top {
             known = self.groups()?;
-            &known.members
+            &*known
         } else {
             own = Grouped::new(self.ids(shaped, len)?.into_iter(), shaped.templates.len());
             &own
@@ -231,8 +232,7 @@ impl Block<'_> {
 
     /// The records' times of a template's lines, if a column of it needs them.
     pub(super) fn times_for(&self, template: &Template, top: Option<usize>) -> io::Result<Option<Vec<i64>>> {
-        let relative = |column: &Column| matches!(column, Column::Time { relative: true, .. });
-        if template.columns.iter().any(relative) { self.times_of(top) } else { Ok(None) }
+        if template.is_relative() { self.times_of(top) } else { Ok(None) }
     }
 
     /// Too many ways: what the template stands for is looked at one by one.
@@ -241,7 +241,7 @@ impl Block<'_> {
         let literals: Vec<&[u8]> = literals(&template.text).collect();
         let mut values = Vec::with_capacity(template.columns.len());
         for column in &template.columns {
-            values.push(self.values(column, template.lines, times.as_deref())?);
+            values.push(self.values(column, template.lines, times.as_deref(), None)?);
         }
         let mut bits = Bits::new(template.lines);
         let mut text = Vec::new();
@@ -277,7 +277,7 @@ impl Block<'_> {
                 if !passing.contains(&false) {
                     return Ok(Hits::All);
                 }
-                let Values::Of { ids, .. } = self.values(column, len, None)? else {
+                let Values::Of { ids, .. } = self.values(column, len, None, None)? else {
                     return Err(bad("entries without numbers"));
                 };
                 let mut bits = Bits::new(len);
@@ -290,101 +290,19 @@ impl Block<'_> {
             }
             Column::Shaped(shaped) => self.shaped_hits(shaped, len, test, false),
             _ if !may(column, test) => Ok(Hits::None),
+            Column::Hex { hex, stream } => self.hex_hits(*hex, *stream, len, test).map(Hits::of),
+            Column::Integer { prefix, suffix, digits, numbers } => {
+                let affixes = (prefix.as_slice(), suffix.as_slice());
+                self.integer_hits(affixes, *digits, numbers, len, test).map(Hits::of)
+            }
             _ => {
                 let relative = matches!(column, Column::Time { relative: true, .. });
                 let times = if relative { self.times_of(top)? } else { None };
-                let values = self.values(column, len, times.as_deref())?;
+                let values = self.values(column, len, times.as_deref(), None)?;
                 let mut bits = Bits::new(len);
                 (0..len).filter(|at| test.passes(values.get(*at))).for_each(|at| bits.set(at));
                 Ok(Hits::of(bits))
             }
         }
-    }
-}
-
-/// Whether a column may have a value that passes; false is certain. Reads no stream.
-pub(super) fn may(column: &Column, test: Test<'_>) -> bool {
-    match column {
-        Column::One(value) => test.passes(value),
-        Column::Of { entries, .. } => {
-            let within = !test.start && !test.end && !test.fold;
-            if within && test.finder.find(entries.all()).is_none() {
-                return false;
-            }
-            entries.iter().any(|entry| test.passes(entry))
-        }
-        Column::Integer { prefix, suffix, digits, .. } if prefix.is_empty() && suffix.is_empty() => {
-            let number = test
-                .text
-                .iter()
-                .enumerate()
-                .all(|(at, byte)| byte.is_ascii_digit() || (*byte == b'-' && at == 0));
-            number && test.text.len() <= 19 && (!test.is_whole() || test.text.len() >= *digits)
-        }
-        Column::Integer { prefix, suffix, .. } => affixed_may(prefix, suffix, test),
-        Column::Hex { hex, .. } => {
-            let digit = |byte: &u8| match byte {
-                b'0'..=b'9' => true,
-                b'-' => hex.uuid,
-                b'A'..=b'F' => hex.upper || test.fold,
-                b'a'..=b'f' => !hex.upper || test.fold,
-                _ => false,
-            };
-            let len = if hex.uuid { 36 } else { hex.len };
-            test.text.iter().all(digit)
-                && test.text.len() <= len
-                && (!test.is_whole() || test.text.len() == len)
-        }
-        Column::Shaped(shaped) => shaped_may(shaped, test),
-        Column::Time { format, .. } => format.may_hold(test.text, test.fold),
-        Column::Text { .. } => true,
-    }
-}
-
-/// Whether a text may lie in a number with something before and behind it.
-fn affixed_may(prefix: &[u8], suffix: &[u8], test: Test<'_>) -> bool {
-    let same = |one: &[u8], other: &[u8]| {
-        if test.fold { one.eq_ignore_ascii_case(other) } else { one == other }
-    };
-    let begins = |text: &[u8], with: &[u8]| text.get(..with.len()).is_some_and(|text| same(text, with));
-    let text = test.text;
-    for from in 0..=prefix.len() {
-        let before = &prefix[from..];
-        if begins(before, text) {
-            return true;
-        }
-        if begins(text, before) {
-            let number = &text[before.len()..];
-            let number = number.strip_prefix(b"-").unwrap_or(number);
-            let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if begins(suffix, &number[digits..]) {
-                return true;
-            }
-        }
-    }
-    suffix.windows(text.len().max(1)).any(|window| same(window, text))
-}
-
-/// Whether some shape may have it: a byte that is in none of its texts and in no slot cannot be there.
-fn shaped_may(shaped: &Shaped, test: Test<'_>) -> bool {
-    shaped.templates.iter().any(|template| {
-        let any = marks(&template.text).zip(&template.columns).any(|(mark, column)| {
-            mark != DIGITS && !matches!(column, Column::Integer { .. } | Column::Hex { .. })
-        });
-        any || test.text.iter().all(|byte| {
-            byte.is_ascii_hexdigit()
-                || matches!(byte, b'-')
-                || template.text.iter().any(|known| known.eq_ignore_ascii_case(byte))
-                || template.columns.iter().any(|column| affix_has(column, *byte))
-        })
-    })
-}
-
-fn affix_has(column: &Column, byte: u8) -> bool {
-    match column {
-        Column::Integer { prefix, suffix, .. } => {
-            prefix.iter().chain(suffix).any(|known| known.eq_ignore_ascii_case(&byte))
-        }
-        _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! The head of a block: its templates and what its columns are. Everything but the streams; read whole.
 
 use std::io;
+use std::sync::Arc;
 
 use super::integer::Input;
 use super::split::marks;
@@ -34,6 +35,24 @@ pub(super) struct Numbers {
     pub(super) first: usize,
 }
 
+impl Numbers {
+    /// The least and the most that there may be.
+    pub(super) fn bounds(&self) -> Option<(i64, i64)> {
+        if self.delta || self.width >= 8 {
+            return None;
+        }
+        let most = (1_i64 << (8 * self.width)) - 1;
+        self.low.checked_add(most).map(|high| (self.low, high))
+    }
+
+    /// The most characters that one takes, written with no zeros before it.
+    pub(super) fn longest(&self) -> usize {
+        let Some((low, high)) = self.bounds() else { return 20 };
+        let digits = |number: i64| number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
+        (digits(low) + usize::from(low < 0)).max(digits(high) + usize::from(high < 0))
+    }
+}
+
 /// How hexadecimal values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hex {
@@ -48,7 +67,7 @@ pub(super) struct Hex {
 #[derive(Clone, Debug)]
 pub(super) enum Column {
     One(Vec<u8>),
-    Of { entries: Texts, ids: Numbers },
+    Of { entries: Arc<Texts>, ids: Numbers },
     Integer { prefix: Vec<u8>, suffix: Vec<u8>, digits: usize, numbers: Numbers },
     Hex { hex: Hex, stream: usize },
     Text { lens: Numbers, stream: usize },
@@ -69,6 +88,13 @@ pub(super) struct Template {
     pub(super) text: Vec<u8>,
     pub(super) lines: usize,
     pub(super) columns: Vec<Column>,
+}
+
+impl Template {
+    /// Whether a column of it is made of the records' times.
+    pub(super) fn is_relative(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column, Column::Time { relative: true, .. }))
+    }
 }
 
 /// What a block knows of itself.
@@ -197,7 +223,7 @@ impl Parser {
                 for _ in 0..count {
                     entries.push(input.bytes()?);
                 }
-                Column::Of { entries, ids: self.numbers(input)? }
+                Column::Of { entries: Arc::new(entries), ids: self.numbers(input)? }
             }
             INTEGER => {
                 let (prefix, suffix) = (input.bytes()?.to_vec(), input.bytes()?.to_vec());

@@ -57,18 +57,6 @@ fn entropy_bits(counts: &[u32; 256], len: usize) -> f64 {
         .sum()
 }
 
-/// Numbers of so many planes, each of `len` bytes.
-pub(super) fn from_planes(planes: &[&[u8]], len: usize) -> io::Result<Vec<u64>> {
-    let mut numbers = vec![0_u64; len];
-    for (at, plane) in planes.iter().enumerate() {
-        if plane.len() != len || at >= 8 {
-            return Err(bad("planes of other lengths"));
-        }
-        numbers.iter_mut().zip(*plane).for_each(|(number, byte)| *number |= u64::from(*byte) << (8 * at));
-    }
-    Ok(numbers)
-}
-
 /// Reads the head of a block from the front; every length is checked against what is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Input<'a>(pub(super) &'a [u8]);

@@ -1,9 +1,11 @@
 //! Blocks against what the test put in: every byte back, every needle as a naive scan finds it, bounds on the worst.
 
+use std::sync::Arc;
+
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, proptest};
 use proptest::{collection, prop_oneof, sample};
 
-use super::{Bits, Block, Encoded, Encoder, Location, Needle};
+use super::{Bits, Block, BlockHead, Encoded, Encoder, Location, Needle, chosen};
 use crate::disk::faulty::Random;
 use crate::rows::Texts;
 
@@ -36,8 +38,9 @@ fn location(encoded: &Encoded) -> Location {
 fn with_block<T>(bodies: &[Vec<u8>], check: impl FnOnce(&Block<'_>) -> T) -> Option<T> {
     let times = times(bodies.len());
     let encoded = encode(bodies, &times)?;
-    let records = || Ok(times.clone());
-    let block = Block::open(&encoded.bytes, location(&encoded), &records).unwrap();
+    let records = |rows: Option<&[u32]>| Ok(chosen(&times, rows));
+    let head = Arc::new(BlockHead::read(&encoded.bytes, location(&encoded)).unwrap());
+    let block = Block::open(&encoded.bytes, location(&encoded), head, &records).unwrap();
     Some(check(&block))
 }
 
@@ -250,8 +253,9 @@ fn no_damage_makes_a_reader_panic_or_answer_at_length() {
             head_unpacked: head.len(),
             head_crc: crc32c::crc32c(&bytes[..head_bytes]),
         };
-        let records = || Ok(times.clone());
-        let Ok(block) = Block::open(&bytes, location, &records) else { continue };
+        let records = |rows: Option<&[u32]>| Ok(chosen(&times, rows));
+        let Ok(head) = BlockHead::read(&bytes, location) else { continue };
+        let Ok(block) = Block::open(&bytes, location, Arc::new(head), &records) else { continue };
         opened += 1;
         if let Ok(texts) = block.bodies(None) {
             assert!(texts.all().len() <= super::MAX_TEXT);

@@ -1,6 +1,7 @@
 //! The values of a column in memory: one for all, one of a few each, or each its own.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::rows::Texts;
 
@@ -56,7 +57,7 @@ pub(super) enum Values {
     /// The same for all.
     One(Vec<u8>),
     /// One of these each.
-    Of { entries: Texts, ids: Vec<u32> },
+    Of { entries: Arc<Texts>, ids: Vec<u32> },
     /// Each its own.
     Each(Texts),
 }

@@ -1,8 +1,9 @@
 //! The ways in which a needle may lie in a template: each a list of tests on its slots.
 
 use super::DIGITS;
-use super::find::{Test, may};
+use super::find::Test;
 use super::head::Template;
+use super::may::may;
 
 /// Ways in which a needle may lie in a template, before its lines are read instead.
 pub(super) const MAX_WAYS: usize = 256;

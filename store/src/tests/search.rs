@@ -78,6 +78,9 @@ fn regex() -> impl Strategy<Value = String> {
         "[0-9a-f]{32}",
         "x4bf.*y$",
         "(err)+o",
+        "\u{fffd}",
+        "[^a].\\x{fffd}?t",
+        "^.{1,9}$",
     ];
     prop_oneof![
         sample::select(fixed.map(str::to_owned).to_vec()),
@@ -92,9 +95,12 @@ fn request() -> impl Strategy<Value = LogRequest> {
     let equals =
         option::of(sample::select(&[("workload", "w1"), ("level", "error"), ("level", ""), ("k", "v")][..]));
     let range = prop_oneof![Just((0, 7_300)), (0_i64..7_200, 0_i64..7_200)];
-    (texts(), words, collection::vec(regex(), 0..2), texts(), any::<bool>(), equals, range, any::<bool>())
-        .prop_map(|(contains, words, regexes, excludes, ignore_case, equals, (one, other), newest_first)| {
+    let ways = (any::<bool>(), any::<bool>(), any::<bool>());
+    (texts(), words, collection::vec(regex(), 0..2), texts(), ways, equals, range).prop_map(
+        |(contains, words, regexes, excludes, ways, equals, (one, other))| {
+            let (ignore_case, newest_first, as_shown) = ways;
             LogRequest {
+                as_shown,
                 // halves of characters have no case
                 ignore_case: ignore_case
                     && contains
@@ -115,7 +121,8 @@ fn request() -> impl Strategy<Value = LogRequest> {
                 after_lsn: None,
                 beyond: None,
             }
-        })
+        },
+    )
 }
 
 /// Lower case of ASCII and of the one other letter that lines have.
@@ -150,7 +157,10 @@ fn naive(line: &Line, request: &LogRequest) -> bool {
         |needle: &Vec<u8>, word: bool| needle.len() <= body.len() && naive_find(&body, &case(needle), word);
     let regex = |pattern: &String| {
         let pattern = if request.ignore_case { format!("(?i){pattern}") } else { pattern.clone() };
-        regex::bytes::Regex::new(&pattern).unwrap().is_match(&line.body)
+        match request.as_shown {
+            true => regex::Regex::new(&pattern).unwrap().is_match(&String::from_utf8_lossy(&line.body)),
+            false => regex::bytes::Regex::new(&pattern).unwrap().is_match(&line.body),
+        }
     };
     let equals = request.equals.iter().all(|(name, value)| match name.as_str() {
         "workload" => format!("w{}", line.workload) == *value,

@@ -7,46 +7,29 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use memchr::memmem;
-
-use super::bloom::{self, BLOCK};
-use super::format::{Footer, Kind, LONG_TOKEN, MAGIC, Page, Run, TAIL, VERSION, VERSION_1};
-use super::tokens::mask;
+use super::bloom::BLOCK;
+use super::format::{Footer, Kind, MAGIC, Page, Run, TAIL, VERSION, VERSION_1};
 use crate::rows::Texts;
-use crate::search::Required;
-use crate::template::{BLOCK_TEXT, Bits, Block, Location, MAX_ROWS};
+use crate::template::{BLOCK_TEXT, Bits, Block, BlockHead, Location, MAX_ROWS, Records};
+
+/// Gives the records' times of a range of rows: of some of them, counted from its start, or of all.
+pub(crate) type Times<'a> = &'a dyn Fn(Range<u32>, Option<&[u32]>) -> io::Result<Vec<i64>>;
+
+/// What a reader of bodies may have already, and where it learns the rest.
+#[derive(Clone, Copy)]
+pub(crate) struct Access<'a> {
+    /// Plain pages that were unpacked before.
+    pub(crate) kept: &'a dyn Fn(usize) -> Option<Arc<(u32, Texts)>>,
+    /// Heads of blocks.
+    pub(crate) head: &'a dyn Fn(usize) -> io::Result<Arc<BlockHead>>,
+    pub(crate) times: Times<'a>,
+}
 
 /// An open body file. What it cannot read it names; it never answers from damaged bytes.
 #[derive(Debug)]
 pub(crate) struct BodyFile {
-    file: File,
-    footer: Footer,
-}
-
-/// Tokens to look for, hashed once.
-#[derive(Debug)]
-pub(crate) struct Candidates<'a> {
-    whole: Vec<Token<'a>>,
-    part: Vec<Token<'a>>,
-}
-
-/// A token and its hashes: as it is, and with its digits masked if it has any.
-#[derive(Debug)]
-struct Token<'a> {
-    text: &'a [u8],
-    hash: u64,
-    masked: Option<u64>,
-}
-
-impl<'a> Token<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        let masked = text.iter().any(u8::is_ascii_digit).then(|| {
-            let mut masked = Vec::new();
-            mask(text, &mut masked);
-            bloom::hash(&masked).max(1)
-        });
-        Self { text, hash: bloom::hash(text).max(1), masked }
-    }
+    pub(super) file: File,
+    pub(super) footer: Footer,
 }
 
 /// A page as it lies in the file, whose checksum was right.
@@ -56,13 +39,6 @@ pub(crate) struct PackedPage {
     pub(super) packed: Vec<u8>,
     /// Its long tokens and its bloom.
     pub(super) blooms: Vec<u8>,
-}
-
-impl<'a> Candidates<'a> {
-    pub(crate) fn new(required: &'a Required) -> Self {
-        let all = |tokens: &'a [Vec<u8>]| tokens.iter().map(|token| Token::new(token)).collect();
-        Self { whole: all(&required.whole), part: all(&required.part) }
-    }
 }
 
 impl BodyFile {
@@ -110,30 +86,6 @@ impl BodyFile {
         names + self.footer.pages.len() * size_of::<Page>() + 256
     }
 
-    /// Pages with rows in `rows` that may hold what is required, as row ranges.
-    pub(crate) fn candidates(
-        &self,
-        rows: &[Range<u32>],
-        wanted: &Candidates<'_>,
-        blooms: Option<&[u8]>,
-    ) -> io::Result<Vec<(usize, Range<u32>)>> {
-        let blooms = Blooms { file: &self.file, start: self.footer.blooms.0, held: blooms };
-        let mut pages = Vec::new();
-        for range in rows {
-            let first = self.footer.pages.partition_point(|page| page.first_row + page.rows <= range.start);
-            for (at, page) in self.footer.pages.iter().enumerate().skip(first) {
-                if page.first_row >= range.end {
-                    break;
-                }
-                if blooms.may_hold(page, wanted)? {
-                    let start = page.first_row.max(range.start);
-                    pages.push((at, start..(page.first_row + page.rows).min(range.end)));
-                }
-            }
-        }
-        Ok(pages)
-    }
-
     /// Bytes of all blooms.
     pub(crate) fn bloom_bytes(&self) -> usize {
         usize::try_from(self.footer.blooms.1).unwrap_or(usize::MAX)
@@ -152,23 +104,33 @@ impl BodyFile {
         Ok((page.first_row..page.first_row + page.rows, page.kind == Kind::Block))
     }
 
-    /// A page that is a block; `records` gives the times of its rows.
-    pub(crate) fn block<'a>(
-        &'a self,
-        at: usize,
-        records: &'a dyn Fn() -> io::Result<Vec<i64>>,
-    ) -> io::Result<Block<'a>> {
+    fn location(&self, at: usize) -> io::Result<Location> {
         let page = self.footer.pages.get(at).filter(|page| page.kind == Kind::Block);
         let page = page.ok_or_else(|| bad("no such block"))?;
-        let location = Location {
+        Ok(Location {
             at: page.offset,
             bytes: page.bytes as usize,
             head_bytes: page.lens_bytes as usize,
             head_unpacked: page.unpacked as usize,
             head_crc: page.crc,
-        };
-        let block = Block::open(&self.file, location, records)?;
-        if block.rows() == page.rows as usize { Ok(block) } else { Err(bad("a block of other rows")) }
+        })
+    }
+
+    /// The head of a page that is a block.
+    pub(crate) fn block_head(&self, at: usize) -> io::Result<BlockHead> {
+        let head = BlockHead::read(&self.file, self.location(at)?)?;
+        let rows = self.footer.pages.get(at).map(|page| page.rows as usize);
+        if Some(head.rows()) == rows { Ok(head) } else { Err(bad("a block of other rows")) }
+    }
+
+    /// A page that is a block, by its head; `records` gives the times of its rows.
+    pub(crate) fn block<'a>(
+        &'a self,
+        at: usize,
+        head: Arc<BlockHead>,
+        records: Records<'a>,
+    ) -> io::Result<Block<'a>> {
+        Block::open(&self.file, self.location(at)?, head, records)
     }
 
     /// Whether a page is so large that making it larger gains nothing.
@@ -180,14 +142,13 @@ impl BodyFile {
     }
 
     /// The bodies of any page, and its rows; `times` gives the records' times of a range of rows.
-    pub(crate) fn texts(
-        &self,
-        at: usize,
-        times: &dyn Fn(Range<u32>) -> io::Result<Vec<i64>>,
-    ) -> io::Result<(Range<u32>, Texts)> {
+    pub(crate) fn texts(&self, at: usize, times: Times<'_>) -> io::Result<(Range<u32>, Texts)> {
         let (range, is_block) = self.page_rows(at)?;
         let texts = match is_block {
-            true => self.block(at, &|| times(range.clone()))?.bodies(None)?,
+            true => {
+                let head = Arc::new(self.block_head(at)?);
+                self.block(at, head, &|rows| times(range.clone(), rows))?.bodies(None)?
+            }
             false => self.page(at)?.1,
         };
         Ok((range, texts))
@@ -224,7 +185,7 @@ impl BodyFile {
             return Err(bad("wrong checksum of a page"));
         }
         if page.kind == Kind::Block {
-            self.block(at, &|| Ok(Vec::new()))?.check()?;
+            self.block(at, Arc::new(self.block_head(at)?), &|_| Ok(Vec::new()))?.check()?;
         }
         let mut blooms = vec![0; page.long_bytes as usize + page.blocks as usize * BLOCK];
         self.file.read_exact_at(&mut blooms, page.bloom_offset)?;
@@ -232,14 +193,7 @@ impl BodyFile {
     }
 
     /// Bodies of these rows, which ascend; `None` if they have more than `room` bytes.
-    /// `kept` may have plain pages already; `times` gives the records' times of a range of rows.
-    pub(crate) fn read(
-        &self,
-        rows: &[u32],
-        kept: impl Fn(usize) -> Option<Arc<(u32, Texts)>>,
-        times: &dyn Fn(Range<u32>) -> io::Result<Vec<i64>>,
-        room: usize,
-    ) -> io::Result<Option<Texts>> {
+    pub(crate) fn read(&self, rows: &[u32], access: Access<'_>, room: usize) -> io::Result<Option<Texts>> {
         let mut texts = Texts::default();
         let mut rest = rows;
         while let Some(first) = rest.first() {
@@ -254,13 +208,13 @@ impl BodyFile {
             }
             let within = rest[..here].iter().map(|row| (row - range.start) as usize);
             if is_block {
-                let records = || times(range.clone());
-                let block = self.block(at, &records)?;
+                let records = |rows: Option<&[u32]>| (access.times)(range.clone(), rows);
+                let block = self.block(at, (access.head)(at)?, &records)?;
                 let mut wanted = Bits::new(block.rows());
                 within.for_each(|row| wanted.set(row));
                 texts.append(&block.bodies(Some(&wanted))?);
             } else {
-                let page = match kept(at) {
+                let page = match (access.kept)(at) {
                     Some(page) => page,
                     None => Arc::new(self.page(at)?),
                 };
@@ -272,76 +226,6 @@ impl BodyFile {
             return Ok(None);
         }
         if texts.len() == rows.len() { Ok(Some(texts)) } else { Err(bad("rows out of order")) }
-    }
-}
-
-/// The blooms of a file, in memory or not.
-struct Blooms<'a> {
-    file: &'a File,
-    start: u64,
-    held: Option<&'a [u8]>,
-}
-
-impl Blooms<'_> {
-    fn may_hold(&self, page: &Page, wanted: &Candidates<'_>) -> io::Result<bool> {
-        for token in &wanted.whole {
-            if !self.has(page, token)? {
-                return Ok(false);
-            }
-        }
-        for token in &wanted.part {
-            if !self.may_hold_part(page, token)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether a token of the page may be `token` or contain it.
-    fn may_hold_part(&self, page: &Page, wanted: &Token<'_>) -> io::Result<bool> {
-        let (token, longest) = (wanted.text, page.longest as usize);
-        if token.len() > longest {
-            return Ok(false);
-        }
-        if token.len() == longest {
-            return self.has(page, wanted);
-        }
-        if token.len() < LONG_TOKEN || !page.long_complete {
-            return Ok(true);
-        }
-        if self.has(page, wanted)? {
-            return Ok(true);
-        }
-        // whatever contains it is longer than it, so it is in the list of long tokens
-        let mut long = vec![0; page.long_bytes as usize];
-        self.read(&mut long, page.bloom_offset)?;
-        Ok(memmem::find(&long, token).is_some())
-    }
-
-    /// Whether the page may have the token. The numbers of a block are in its bloom only as such.
-    fn has(&self, page: &Page, token: &Token<'_>) -> io::Result<bool> {
-        let masked = if page.kind == Kind::Block { token.masked } else { None };
-        Ok(self.in_bloom(page, token.hash)?
-            || masked.map_or(Ok(false), |masked| self.in_bloom(page, masked))?)
-    }
-
-    fn in_bloom(&self, page: &Page, hash: u64) -> io::Result<bool> {
-        if page.blocks == 0 {
-            return Ok(true);
-        }
-        let block = bloom::block_of(hash, page.salt, page.blocks as usize);
-        let at = page.bloom_offset + u64::from(page.long_bytes) + (block * BLOCK) as u64;
-        let mut bytes = [0; BLOCK];
-        self.read(&mut bytes, at)?;
-        Ok(bloom::has(&bytes, hash, page.salt))
-    }
-
-    fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        let Some(held) = self.held else { return self.file.read_exact_at(bytes, at) };
-        let start = at.checked_sub(self.start).and_then(|start| usize::try_from(start).ok());
-        let found = start.and_then(|start| held.get(start..start + bytes.len()));
-        bytes.copy_from_slice(found.ok_or_else(|| bad("bloom beyond the blooms"))?);
-        Ok(())
     }
 }
 
@@ -382,6 +266,6 @@ fn crc_of(file: &File, (mut at, bytes): (u64, u64)) -> io::Result<u32> {
     Ok(crc)
 }
 
-fn bad(detail: &str) -> io::Error {
+pub(super) fn bad(detail: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, detail)
 }

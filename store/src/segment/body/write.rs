@@ -11,6 +11,7 @@ use super::bloom;
 use super::format::{Footer, Kind, MAGIC, PAGE_TEXT, Page, Run, VERSION};
 use super::tokens::Tokens;
 use crate::rows::Texts;
+use crate::segment::PatternCounts;
 use crate::template::{BLOCK_TEXT, Encoded, Encoder, MAX_ROWS};
 
 /// zstd level: higher ones save two or three points for four times the CPU.
@@ -47,11 +48,23 @@ pub(crate) struct BodyWriter<W> {
     unpacked: Vec<u8>,
     packed: Vec<u8>,
     /// All text so far, bytes.
+    text_bytes: u64,
+    /// What kinds of lines there are, if that is wanted.
+    patterns: Option<PatternCounts>,
+}
+
+/// A body file that is whole.
+pub(crate) struct Written<W> {
+    pub(crate) out: W,
+    pub(crate) runs: Vec<Run>,
+    /// All text, bytes.
     pub(crate) text_bytes: u64,
+    pub(crate) patterns: Option<PatternCounts>,
 }
 
 impl<W: Write> BodyWriter<W> {
-    pub(crate) fn new(mut out: W) -> io::Result<Self> {
+    /// `patterns` takes what kinds of lines there are; [`Self::finish`] gives it back.
+    pub(crate) fn new(mut out: W, patterns: Option<PatternCounts>) -> io::Result<Self> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
         Ok(Self {
@@ -73,6 +86,7 @@ impl<W: Write> BodyWriter<W> {
             unpacked: Vec::new(),
             packed: Vec::new(),
             text_bytes: 0,
+            patterns,
         })
     }
 
@@ -116,6 +130,18 @@ impl<W: Write> BodyWriter<W> {
             }
             None => self.encode(&block, &times)?,
         };
+        if let (Some(patterns), Some(run)) = (&mut self.patterns, self.footer.runs.last()) {
+            let own;
+            let found = match &encoded {
+                Some(encoded) => &encoded.patterns,
+                None => {
+                    own = crate::template::patterns(&block);
+                    &own
+                }
+            };
+            let stream = (run.namespace.as_str(), run.workload.as_str());
+            patterns.add_block(stream, &found.templates, &found.of, &times, &block);
+        }
         match encoded {
             Some(encoded) => self.write_block(&encoded, &block)?,
             None => {
@@ -206,7 +232,7 @@ impl<W: Write> BodyWriter<W> {
     }
 
     /// Writes blooms, footer and tail.
-    pub(crate) fn finish(mut self) -> io::Result<(W, Vec<Run>)> {
+    pub(crate) fn finish(mut self) -> io::Result<Written<W>> {
         self.end_block()?;
         self.footer.blooms = (self.offset, self.blooms.len() as u64);
         for page in &mut self.footer.pages {
@@ -220,7 +246,12 @@ impl<W: Write> BodyWriter<W> {
         self.out.write_all(&crc32c::crc32c(&self.blooms).to_le_bytes())?;
         self.out.write_all(&VERSION.to_le_bytes())?;
         self.out.write_all(MAGIC)?;
-        Ok((self.out, self.footer.runs))
+        Ok(Written {
+            out: self.out,
+            runs: self.footer.runs,
+            text_bytes: self.text_bytes,
+            patterns: self.patterns,
+        })
     }
 
     fn end_page(&mut self) -> io::Result<()> {

@@ -1,0 +1,188 @@
+//! The store-wide registry of log patterns: of each workload's patterns since when and until when there were lines, how
+//! many, the template and an example. It outlives the lines: retention takes segments, not what was seen.
+//!
+//! In: what each sealed segment has counted. Kept in the file `patterns` of the store, written whole after each seal of the
+//! log, and caught up from the segments when the store is opened: it can be lost without losing a line, only the memory of
+//! those that are gone. Bounded: beyond [`MOST`] patterns or [`MOST_BYTES`] those that were not seen for longest go.
+
+mod file;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Table;
+use crate::search::pattern_id;
+use crate::segment::PatternCounts;
+use crate::state::Shared;
+
+/// Patterns of all workloads.
+const MOST: usize = 20_000;
+/// Their templates and examples, bytes.
+const MOST_BYTES: usize = 8 << 20;
+/// Bytes of a template and of an example that are kept.
+const TEXT: usize = 1_000;
+
+/// A pattern of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) namespace: String,
+    pub(crate) workload: String,
+    pub(crate) id: u64,
+    pub(crate) first_ns: i64,
+    pub(crate) last_ns: i64,
+    pub(crate) lines: u64,
+    /// The template as people read it, and one line.
+    pub(crate) text: String,
+    pub(crate) example: String,
+}
+
+/// What was ever seen, as far as it is remembered.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    /// (namespace, workload) → id → pattern.
+    by_stream: HashMap<(String, String), HashMap<u64, Seen>>,
+    patterns: usize,
+    bytes: usize,
+    /// Segments with positions up to here are in it.
+    through: i64,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { by_stream: HashMap::new(), patterns: 0, bytes: 0, through: -1 }
+    }
+}
+
+/// The registry of a store, shared by its snapshots.
+#[derive(Debug, Default)]
+pub(crate) struct SharedRegistry(Mutex<Registry>);
+
+impl SharedRegistry {
+    /// No change leaves it half done: a thread that panicked with it changes nothing.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// When the first line of a pattern came, ns.
+    pub(crate) fn known(&self, namespace: &str, workload: &str, id: u64) -> Option<i64> {
+        let stream = self.by_stream.get(&(namespace.to_owned(), workload.to_owned()))?;
+        stream.get(&id).map(|seen| seen.first_ns)
+    }
+
+    /// Every pattern.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Seen> {
+        self.by_stream.values().flat_map(HashMap::values)
+    }
+
+    /// Takes in what a segment has counted.
+    fn add(&mut self, counts: &PatternCounts) {
+        for ((namespace, workload), template, counted) in
+            counts.iter().filter(|(_, template, _)| !template.is_empty())
+        {
+            let minutes = counted.minutes.values();
+            let (Some(first_ns), Some(last_ns)) = (
+                minutes.clone().map(|lines| lines.first_ns).min(),
+                minutes.clone().map(|lines| lines.last_ns).max(),
+            ) else {
+                continue;
+            };
+            let cut = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT)]).into_owned();
+            self.put(Seen {
+                namespace: namespace.clone(),
+                workload: workload.clone(),
+                id: pattern_id(template),
+                first_ns,
+                last_ns,
+                lines: minutes.map(|lines| lines.lines).sum(),
+                text: cut(crate::search::shown(template).as_bytes()),
+                example: cut(&counted.example),
+            });
+        }
+        self.forget();
+    }
+
+    fn put(&mut self, seen: Seen) {
+        let stream = self.by_stream.entry((seen.namespace.clone(), seen.workload.clone())).or_default();
+        match stream.get_mut(&seen.id) {
+            Some(known) => {
+                known.first_ns = known.first_ns.min(seen.first_ns);
+                known.last_ns = known.last_ns.max(seen.last_ns);
+                known.lines = known.lines.saturating_add(seen.lines);
+            }
+            None => {
+                self.patterns += 1;
+                self.bytes += seen.bytes();
+                stream.insert(seen.id, seen);
+            }
+        }
+    }
+
+    /// Keeps within the bounds: an eighth more goes than must, so that it is not done for every pattern.
+    fn forget(&mut self) {
+        if self.patterns <= MOST && self.bytes <= MOST_BYTES {
+            return;
+        }
+        let mut all: Vec<Seen> =
+            self.by_stream.drain().flat_map(|(_, stream)| stream.into_values()).collect();
+        all.sort_unstable_by_key(|seen| std::cmp::Reverse((seen.last_ns, seen.id)));
+        (self.patterns, self.bytes) = (0, 0);
+        for seen in all {
+            if self.patterns >= MOST / 8 * 7 || self.bytes >= MOST_BYTES / 8 * 7 {
+                break;
+            }
+            self.put(seen);
+        }
+    }
+}
+
+impl Seen {
+    fn bytes(&self) -> usize {
+        self.namespace.len() + self.workload.len() + self.text.len() + self.example.len() + size_of::<Self>()
+    }
+}
+
+/// Reads the registry when the store is opened, and takes in what it lacks.
+pub(crate) fn load(shared: &Shared) {
+    match file::read(&shared.root) {
+        Ok(Some(registry)) => *shared.registry.lock() = registry,
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(%error, "the registry of log patterns cannot be read and begins anew from the segments");
+        }
+    }
+    catch_up(shared);
+}
+
+/// Takes in segments that were sealed since, and writes the registry. A failure costs nothing but memory of patterns whose
+/// lines will be gone: the next seal tries again.
+pub(crate) fn catch_up(shared: &Shared) {
+    let through = shared.registry.lock().through;
+    let mut fresh: Vec<_> = {
+        let state = shared.state();
+        let segments = state.segments[Table::Log.index()].iter();
+        segments.filter(|segment| segment.last_lsn() > through).cloned().collect()
+    };
+    if fresh.is_empty() {
+        return;
+    }
+    fresh.sort_by_key(|segment| segment.last_lsn());
+    for segment in fresh {
+        let counts = segment.open_patterns();
+        let mut registry = shared.registry.lock();
+        match counts {
+            Ok(Some(counts)) => registry.add(&counts),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, segment = %segment.entry.id, "patterns cannot be read"),
+        }
+        registry.through = registry.through.max(segment.last_lsn());
+    }
+    let bytes = file::encode(&shared.registry.lock());
+    let written = bytes.and_then(|bytes| file::write(&*shared.disk, &shared.root, &bytes));
+    if let Err(error) = written {
+        tracing::debug!(%error, "the registry of log patterns was not written");
+    }
+}

@@ -1,0 +1,117 @@
+//! Patterns as things: counted at the seal, summed up by merges, known after their lines have gone.
+
+use super::fixture::{NOW, SECOND, batch, lines, open, open_with};
+use crate::{Limits, Pattern, PatternRequest, Retention, Store, Table};
+
+const ALL: PatternRequest =
+    PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None };
+
+async fn patterns(store: &Store, request: &PatternRequest) -> Vec<Pattern> {
+    let answer = store.snapshot().log_patterns(request.clone()).await.unwrap();
+    assert!(answer.errors.is_empty() && answer.dropped_lines == 0);
+    answer.patterns
+}
+
+/// Two hundred lines of two patterns, a second apart.
+async fn add(store: &Store, seq: u64, ts: i64) {
+    let bodies: Vec<String> = (0..200)
+        .map(|at| match at % 3 {
+            0 => format!("{seq} jobs done in {at} ms"),
+            _ => format!("cache miss for key=k{at}"),
+        })
+        .collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let mut payload = lines(ts, &bodies);
+    for (row, at) in payload.logs.iter_mut().zip(0..) {
+        row.ts = (ts + at * SECOND).cast_unsigned();
+    }
+    store.append(&batch("n", 1, seq, &payload), NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn merged_segments_have_the_patterns_of_their_inputs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for seq in 1..=4 {
+        add(&store, seq, NOW - 1_200 * SECOND).await;
+        store.seal(NOW).await.unwrap();
+    }
+    let minute = 60 * SECOND;
+    // on a minute, within one, and past everything
+    let ranges =
+        [(NOW - 1_140 * SECOND, NOW), (NOW - 1_111 * SECOND, NOW - 1_070 * SECOND), (NOW, NOW + minute)];
+    let requests: Vec<PatternRequest> = ranges
+        .iter()
+        .map(|(from_ns, to_ns)| PatternRequest { from_ns: *from_ns, to_ns: *to_ns, ..ALL })
+        .collect();
+    let mut before = vec![patterns(&store, &ALL).await];
+    for request in &requests {
+        before.push(patterns(&store, request).await);
+    }
+    assert_eq!(before[0].iter().map(|pattern| pattern.lines).sum::<u64>(), 800);
+    assert_eq!(before[1].iter().map(|pattern| pattern.lines).sum::<u64>(), 4 * 140);
+    assert_eq!(before[2].iter().map(|pattern| pattern.lines).sum::<u64>(), 4 * 41);
+    assert!(before[3].is_empty());
+    store.compact(NOW).await.unwrap().unwrap();
+    let mut after = vec![patterns(&store, &ALL).await];
+    for request in &requests {
+        after.push(patterns(&store, request).await);
+    }
+    for (before, after) in before.iter_mut().zip(&mut after) {
+        // which line is the example is not said
+        before.iter_mut().chain(after).for_each(|pattern| pattern.example.clear());
+    }
+    assert_eq!(before, after);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_pattern_is_known_after_a_restart_and_after_its_lines_have_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut limits = Limits { delete_after_s: 0, ..super::fixture::limits() };
+    limits.retention[Table::Log as usize] = Retention { age_s: 3_600, max_bytes: u64::MAX };
+    let store = open_with(dir.path(), limits).unwrap().0;
+    let first = NOW - 7_200 * SECOND;
+    add(&store, 1, first).await;
+    store.seal(NOW).await.unwrap();
+    assert_eq!(store.maintain(NOW).await.unwrap().expired_segments, 1);
+    add(&store, 2, NOW - 300 * SECOND).await;
+    store.seal(NOW).await.unwrap();
+    let known = |patterns: Vec<Pattern>| {
+        let miss = patterns.into_iter().find(|pattern| pattern.text.starts_with("cache miss")).unwrap();
+        (miss.lines, miss.first_ns > first, miss.known_since_ns)
+    };
+    let expected = (133, true, first + SECOND);
+    assert_eq!(known(patterns(&store, &ALL).await), expected);
+    store.close().await;
+    drop(store);
+    let store = open_with(dir.path(), limits).unwrap().0;
+    assert_eq!(known(patterns(&store, &ALL).await), expected);
+    store.close().await;
+    drop(store);
+    // without the file only what is still there is known, and nothing else is lost
+    std::fs::write(dir.path().join("patterns"), b"WAKEPATT damaged").unwrap();
+    let store = open_with(dir.path(), limits).unwrap().0;
+    assert_eq!(known(patterns(&store, &ALL).await), (133, true, NOW - 299 * SECOND));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_went_before_its_time_is_said_after_a_restart_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut limits = super::fixture::limits();
+    limits.retention[Table::Log as usize] = Retention { age_s: u64::MAX, max_bytes: 1 };
+    let store = open_with(dir.path(), limits).unwrap().0;
+    assert_eq!(store.snapshot().gone_before_ns(Table::Log), None);
+    add(&store, 1, NOW - 300 * SECOND).await;
+    store.seal(NOW).await.unwrap();
+    assert_eq!(store.maintain(NOW).await.unwrap().crowded_segments, 1);
+    let expected = Some(NOW - 101 * SECOND + 1);
+    assert_eq!(store.snapshot().gone_before_ns(Table::Log), expected);
+    assert_eq!(store.snapshot().gone_before_ns(Table::Flow), None);
+    store.close().await;
+    drop(store);
+    let store = open_with(dir.path(), limits).unwrap().0;
+    assert_eq!(store.snapshot().gone_before_ns(Table::Log), expected);
+    store.close().await;
+}

@@ -121,12 +121,15 @@ impl Segment {
     }
 }
 
-/// The file has the columns that this release knows, with their types; further ones do not matter.
+/// The file has the columns that this release knows, with their types, but for those that may be absent and were added
+/// since; further ones do not matter.
 fn check_columns(file: &ColumnsFile, table: Table) -> io::Result<()> {
     for field in table.file_schema().fields() {
         match file.metadata.schema().field_with_name(field.name()) {
             Ok(found) if found.data_type() == field.data_type() => {}
             Ok(found) => return Err(bad(&format!("column {} is {}", field.name(), found.data_type()))),
+            // written before the column was added
+            Err(_) if field.is_nullable() => {}
             Err(_) => return Err(bad(&format!("no column {}", field.name()))),
         }
     }

@@ -81,6 +81,8 @@ pub(crate) struct LogPattern {
     lines_before: Option<u64>,
     first_ts: String,
     last_ts: String,
+    /// The first line of this pattern and workload that the store remembers, kept or not.
+    known_since: String,
     /// The line, `<*>` for each part that varies.
     pattern: String,
     /// One such line, cut at 1,000 bytes.

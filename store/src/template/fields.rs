@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 
 use super::bits::Bits;
 use super::block::Block;
@@ -44,15 +45,7 @@ impl Block<'_> {
             match self.placed(format, name, template)? {
                 FieldPlace::Absent => *counts.entry(None).or_default() += lines as u64,
                 FieldPlace::Found { range, quoted } => {
-                    self.count_slots(
-                        format,
-                        template,
-                        &template.text[range.clone()],
-                        range.start,
-                        quoted,
-                        own,
-                        counts,
-                    )?;
+                    self.count_slots(format, template, range, quoted, own, counts)?;
                 }
                 FieldPlace::Unknown => {
                     let groups = self.groups()?;
@@ -160,20 +153,20 @@ impl Block<'_> {
         }
     }
 
-    /// Counts what lies in a template's lines where `written` stands in its text.
+    /// Counts what lies in a template's lines where this range of its text is.
     fn count_slots(
         &self,
         format: FieldFormat,
         template: &Template,
-        written: &[u8],
-        start: usize,
+        range: Range<usize>,
         quoted: bool,
         places: Option<&[u32]>,
         counts: &mut FieldCounts,
     ) -> io::Result<()> {
         let lines = places.map_or(template.lines, <[u32]>::len);
+        let written = &template.text[range.clone()];
         let is_mark = |byte: &&u8| matches!(**byte, SLOT | DIGITS);
-        let first = template.text[..start].iter().filter(is_mark).count();
+        let first = template.text[..range.start].iter().filter(is_mark).count();
         let mut add = |value: &[u8], lines: u64| {
             let value = field_value(format, value, quoted).map(|value| value.into_owned());
             *counts.entry(value).or_default() += lines;

@@ -3,7 +3,7 @@
 //! Hooks: `sched_switch` (BTF tracepoint), `task_rename` and `sched_process_exit` for names. Delays are those that the
 //! kernel keeps of each thread (`/proc/<pid>/schedstat`). Kernel: 5.10 with BTF and cgroup2.
 //! Map: `RUN_QUEUES` per CPU, cumulative.
-//! Cost: 240 ns a switch, one wake-up included (docs/journal/2026-11-21-syscalls-and-switches.md).
+//! Cost: 150 ns a switch above an empty program (docs/journal/2026-11-21-nodes-and-switches.md).
 //! Does not: measure CPU time, which files give exactly and free.
 
 use agent_common::sched::{FIELDS, LAYOUT, NO_DELAYS, RunQueue};

@@ -61,7 +61,7 @@ pub fn conn(conn: &Conn, before: Option<&ConnRead>, boot_to_unix_ns: i64) -> Opt
         closed_ts: wall(conn.closed_ns),
         ..named(&conn.edge)
     };
-    Some(sample(conn.edge.owner, Row::Flow(row)))
+    Some(sample(conn.edge.owner, Row::Flow(Box::new(row))))
 }
 
 /// One edge since it was last read; `None` where nothing happened on it.
@@ -96,7 +96,7 @@ pub fn edge(key: &EdgeKey, now: &Edge, before: Option<&Edge>) -> Option<Sample> 
     let quiet = counts.iter().all(|count| *count == 0) && row.rtt_hist.is_empty();
     // the last round trip belongs to this window only if it was taken in it
     let srtt_us = if row.rtt_hist.is_empty() { None } else { measured(now.srtt_us) };
-    (!quiet).then(|| sample(key.owner, Row::Flow(FlowRow { srtt_us, ..row })))
+    (!quiet).then(|| sample(key.owner, Row::Flow(Box::new(FlowRow { srtt_us, ..row }))))
 }
 
 /// Drops of one kind since they were last read.

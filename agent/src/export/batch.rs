@@ -67,7 +67,7 @@ impl Batcher {
         self.since.get_or_insert(now);
         let Self { payload, bytes, .. } = self;
         match row {
-            Row::Flow(row) => add(&mut payload.flows, v1::FlowRow { identity: at, ..row }, bytes),
+            Row::Flow(row) => add(&mut payload.flows, v1::FlowRow { identity: at, ..*row }, bytes),
             Row::Drop(row) => add(&mut payload.drops, v1::DropRow { identity: at, ..row }, bytes),
             Row::Usage(row) => add(&mut payload.usage, v1::UsageRow { identity: at, ..*row }, bytes),
             Row::Syscall(row) => add(&mut payload.syscalls, v1::SyscallRow { identity: at, ..row }, bytes),

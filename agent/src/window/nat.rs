@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use proto::kube::Range;
 use proto::v1::{FlowRow, Identity, KubeNode};
@@ -145,10 +146,13 @@ pub(crate) fn resolve(
                 backends.truncate(MAX_SHARES);
                 let mut parts = share(flow, &backends).into_iter();
                 if let Some(first) = parts.next() {
-                    *flow = first;
+                    **flow = first;
                 }
                 let identity = &named.identity;
-                more.extend(parts.map(|part| Named { identity: identity.clone(), row: Row::Flow(part) }));
+                more.extend(
+                    parts
+                        .map(|part| Named { identity: Arc::clone(identity), row: Row::Flow(Box::new(part)) }),
+                );
             }
         }
     }

@@ -43,7 +43,7 @@ pub struct PodContainer {
 #[derive(Clone, Debug)]
 pub enum Row {
     /// Flow
-    Flow(v1::FlowRow),
+    Flow(Box<v1::FlowRow>),
     /// Dropped packets
     Drop(v1::DropRow),
     /// Resource usage

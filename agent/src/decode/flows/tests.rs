@@ -55,7 +55,7 @@ fn a_conn() -> Conn {
 #[track_caller]
 fn flow(sample: Option<Sample>) -> proto::v1::FlowRow {
     match sample {
-        Some(Sample { owner: Owner::Workload(42), row: Row::Flow(row) }) => row,
+        Some(Sample { owner: Owner::Workload(42), row: Row::Flow(row) }) => *row,
         other => panic!("no flow of 42: {other:?}"),
     }
 }

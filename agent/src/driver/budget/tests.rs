@@ -11,7 +11,8 @@ fn samples(rows: impl IntoIterator<Item = Row>) -> Vec<Sample> {
 }
 
 fn packets(count: u64) -> Row {
-    Row::Flow(v1::FlowRow { packets_sent: count, packets_received: count, ..Default::default() })
+    let row = v1::FlowRow { packets_sent: count, packets_received: count, ..Default::default() };
+    Row::Flow(Box::new(row))
 }
 
 fn calls(count: u64) -> Row {

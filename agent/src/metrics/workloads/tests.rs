@@ -21,7 +21,7 @@ fn flow(peer: &str, bytes: u64) -> Row {
         bytes_sent: bytes,
         ..Default::default()
     };
-    Row::Flow(row)
+    Row::Flow(Box::new(row))
 }
 
 fn scrape(workloads: &Workloads) -> String {

@@ -48,7 +48,7 @@ pub(super) fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
     }
     let budget = |(signal, count)| Loss { signal, stage: "window", reason: "row_budget", count };
     losses.extend(lost.into_iter().map(budget));
-    let flows = flows.into_values().map(|(identity, row)| Named { identity, row: Row::Flow(row) });
+    let flows = flows.into_values().map(|(identity, row)| Named { identity, row: Row::Flow(Box::new(row)) });
     let syscalls = syscalls.into_values().map(|(identity, row)| Named { identity, row: Row::Syscall(row) });
     flows.chain(syscalls).collect()
 }

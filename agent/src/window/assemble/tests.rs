@@ -26,7 +26,7 @@ fn flow(id: u64, port: u32, bytes: u64) -> Sample {
         bytes_sent: bytes,
         ..Default::default()
     };
-    Sample { owner: Owner::Workload(id), row: Row::Flow(row) }
+    Sample { owner: Owner::Workload(id), row: Row::Flow(Box::new(row)) }
 }
 
 fn bytes(rows: &[Named]) -> BTreeMap<String, u64> {

@@ -33,7 +33,7 @@ fn flow(peer: &str, port: u32, client_port: Option<u32>) -> Named {
         rtt_hist: vec![3, 0, 1],
         ..FlowRow::default()
     };
-    Named { identity: Arc::new(Identity::default()), row: Row::Flow(row) }
+    Named { identity: Arc::new(Identity::default()), row: Row::Flow(Box::new(row)) }
 }
 
 fn table(entries: &[(u32, u16, &str, &str)]) -> Translations {
@@ -59,7 +59,7 @@ fn run(rows: Vec<Named>, known: &Translations) -> Vec<FlowRow> {
     let mut rows = rows;
     resolve(&mut rows, &asked(), known, |_| Vec::new());
     let flows = rows.into_iter().map(|named| match named.row {
-        Row::Flow(flow) => flow,
+        Row::Flow(flow) => *flow,
         other => panic!("{other:?}"),
     });
     flows.collect()

@@ -17,7 +17,7 @@ fn flow(workload: &str, role: &str, address: &str, port: u32) -> Named {
         server_port: port,
         ..Default::default()
     };
-    Named { identity: Arc::new(identity), row: Row::Flow(row) }
+    Named { identity: Arc::new(identity), row: Row::Flow(Box::new(row)) }
 }
 
 fn peers(rows: &[Named]) -> Vec<&str> {

@@ -119,7 +119,7 @@ impl Fixture {
         let mut flows = Flows { losses: sink.losses, ..Flows::default() };
         for sample in sink.samples {
             match (sample.owner, sample.row) {
-                (Owner::Workload(owner), Row::Flow(row)) => flows.rows.push((owner, row)),
+                (Owner::Workload(owner), Row::Flow(row)) => flows.rows.push((owner, *row)),
                 (owner, Row::Drop(row)) => flows.drops.push((owner, row)),
                 (owner, row) => panic!("a row of another probe: {owner:?} {row:?}"),
             }

@@ -25,8 +25,11 @@ fn keep(capabilities: &[u32]) -> Result<(), String> {
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
 }
 
+/// What is missing of a probe that runs, or why it does not.
+type State = Result<Vec<String>, AttachError>;
+
 /// What becomes of each probe in a process that has only these: the reason where it does not run, and what is missing.
-fn states(kept: Vec<u32>, test: &str) -> Option<Vec<(&'static str, Result<Vec<String>, AttachError>)>> {
+fn states(kept: Vec<u32>, test: &str) -> Option<Vec<(&'static str, State)>> {
     if !requires(test, &[Need::Root, Need::Btf, Need::Cgroup2]) {
         return None;
     }

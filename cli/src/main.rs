@@ -5,5 +5,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // the client refuses to be built without one, whatever the address; a second is no harm
+    drop(rustls::crypto::ring::default_provider().install_default());
     cli::main()
 }

@@ -1,7 +1,8 @@
 //! Logs: lines of files, of containers and of the journal, redacted, with their place in the source.
 //!
-//! Flow: `watch` (inotify, poll) → `follow` (globs, rotation, truncation) → `tail` (bytes to lines) → `line` (container
-//! framing, joining of parts, time, level, trace) → `owner` → `redact` → `Chunk` → window, spool, export.
+//! Flow: `watch` (inotify, poll) → `follow` (globs, rotation, truncation) → `tail` (bytes to lines) → `container`
+//! (framing, joining of parts) → `multiline` (lines to records) → `line` (time, level, trace) → `owner` → `redact` →
+//! `Chunk` → window, spool, export.
 //! `journal` feeds the same chunks from `journalctl`.
 //!
 //! # How to use it
@@ -46,6 +47,7 @@ pub(crate) mod fuzz;
 mod glob;
 mod journal;
 mod line;
+mod multiline;
 mod outbox;
 mod owner;
 mod pace;

@@ -47,7 +47,7 @@ pub struct FilePosition {
     pub head: Fingerprint,
     /// The bytes just before `offset`.
     pub tail: Fingerprint,
-    /// Per stream, where the first part of a line begins whose last part was not yet read.
+    /// Per stream, where the first line (or part of a line) begins of a record that had not ended.
     pub pending: BTreeMap<String, u64>,
     /// Streams inside a private key of several lines.
     pub in_key: Vec<String>,

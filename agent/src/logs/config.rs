@@ -23,6 +23,8 @@ pub struct LogsConfig {
     pub from: From,
     /// The systemd journal, read by `journalctl --follow`.
     pub journal: JournalConfig,
+    /// Whether lines that belong together (traces, indented lines) become one record.
+    pub multiline: MultilineConfig,
     /// Rules for secrets besides the built-in ones (tokens, passwords, private keys, card numbers).
     pub redact: Vec<RedactRule>,
     /// Most files that are followed at once; each costs one file descriptor. More are left unread, counted and named
@@ -64,6 +66,17 @@ pub struct JournalConfig {
     pub journalctl: String,
 }
 
+/// Where lines are joined to records: stack traces of Java, Python, Go, Rust and others, and lines that are indented
+/// below another. A record is at most 4,096 lines or 1 MiB, and goes out when its log was quiet for half a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MultilineConfig {
+    /// In the logs of containers (`containers`).
+    pub containers: bool,
+    /// In other files (`globs` and `workloads`).
+    pub files: bool,
+}
+
 /// One rule of one's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,10 +98,17 @@ impl Default for LogsConfig {
             exclude: Vec::new(),
             from: From::End,
             journal: JournalConfig::default(),
+            multiline: MultilineConfig::default(),
             redact: Vec::new(),
             max_files: 1024,
             max_lines_per_second: 0,
         }
+    }
+}
+
+impl Default for MultilineConfig {
+    fn default() -> Self {
+        Self { containers: true, files: false }
     }
 }
 

@@ -61,6 +61,13 @@ pub(crate) struct Entry<'a> {
     pub(crate) is_bad: bool,
 }
 
+impl<'a> Entry<'a> {
+    /// A line of a file that has no framing.
+    pub(crate) fn plain(line: &'a [u8]) -> Self {
+        Self { ts: None, stream: Stream::None, is_part: false, text: Cow::Borrowed(line), is_bad: false }
+    }
+}
+
 /// Never refuses: what cannot be understood is text.
 pub(crate) fn decode(line: &[u8]) -> Entry<'_> {
     let decoded = if line.first() == Some(&b'{') { docker::decode(line) } else { cri(line) };

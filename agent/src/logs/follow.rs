@@ -7,7 +7,9 @@ mod find;
 mod finished;
 mod followed;
 mod framing;
+mod held;
 mod log;
+mod pending;
 mod reconcile;
 mod resume;
 mod rotated;
@@ -22,17 +24,19 @@ use std::sync::Arc;
 use daemon::clock::Clock;
 
 use crate::logs::checkpoint::Checkpoints;
-use crate::logs::config::{From, LogsConfig};
+use crate::logs::config::{From, LogsConfig, MultilineConfig};
 use crate::logs::container;
 use crate::logs::glob::Glob;
+use crate::logs::multiline::Multiline;
 use crate::logs::outbox::{Outbox, RateLimit};
 use crate::logs::owner::Owners;
+use crate::logs::place::Place;
 use crate::logs::record::{Chunk, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::logs::tail::READ_BYTES;
 use finished::Finished;
-use framing::Kind;
+use framing::{Framing, Kind};
 use log::{Log, Looked, Progress};
 use waiting::Waiting;
 
@@ -41,8 +45,6 @@ const TURN: usize = 8;
 /// What may not work with a file.
 const OPEN: &str = "open";
 const READ: &str = "read";
-/// Memory for unfinished lines, all logs together.
-const MAX_PARTIAL_BYTES: usize = 16 << 20;
 
 /// Follows the files of the globs.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub(crate) struct Follower {
     from: From,
     max_files: usize,
     limit: RateLimit,
+    multiline: MultilineConfig,
     checkpoints: Checkpoints,
     clock: Clock,
     owners: Owners,
@@ -119,6 +122,7 @@ impl Follower {
             from: config.from,
             max_files: config.max_files,
             limit: RateLimit::new(config.max_lines_per_second),
+            multiline: config.multiline.clone(),
             checkpoints,
             out: Outbox::new(rules, clock.clone(), status),
             clock,
@@ -131,6 +135,16 @@ impl Follower {
             without_room: 0,
             finished: Finished::default(),
         }
+    }
+
+    /// A log of this kind, without files so far.
+    fn log(&self, path: &Path, real: Place, kind: Kind) -> Log {
+        let is_joined = match kind {
+            Kind::Container(_) => self.multiline.containers,
+            Kind::Plain | Kind::Named(_) => self.multiline.files,
+        };
+        let multiline = if is_joined { Multiline::Rules } else { Multiline::Off };
+        Log::new(path.to_owned(), real, Framing::new(path, kind, self.limit, multiline))
     }
 
     /// Finds new files, and what became of those that are followed.
@@ -175,6 +189,7 @@ impl Follower {
 
     /// Once a second: closes files that are over, and looks at all of them again.
     pub(crate) fn expire(&mut self) {
+        self.flush();
         let now = self.clock.monotonic();
         let (mut open, mut lag) = (0, 0);
         for log in self.logs.values_mut() {
@@ -253,29 +268,6 @@ impl Follower {
             }
         }
         true
-    }
-
-    /// If there are too many unfinished lines, those in files are read again later; those that are being joined, the
-    /// longest first, are cut.
-    fn bound_memory(&mut self) {
-        let joins: usize = self.logs.values().map(Log::held_joins).sum();
-        let tails: usize = self.logs.values().flat_map(Log::all).map(|file| file.tail.held()).sum();
-        if joins + tails > MAX_PARTIAL_BYTES {
-            for log in self.logs.values_mut() {
-                log.lingering.iter_mut().chain(&mut log.files).for_each(|file| file.tail.forget_partial());
-            }
-        }
-        let mut surplus = joins.saturating_sub(MAX_PARTIAL_BYTES);
-        let mut longest: Vec<&mut Log> =
-            self.logs.values_mut().filter(|log| surplus > 0 && log.held_joins() > 0).collect();
-        longest.sort_by_key(|log| std::cmp::Reverse(log.held_joins()));
-        for log in longest {
-            if surplus == 0 {
-                break;
-            }
-            surplus = surplus.saturating_sub(log.held_joins());
-            log.cut_joins(&mut self.out);
-        }
     }
 
     fn cannot(&self, what: &'static str, path: &Path, error: &io::Error) {

@@ -33,12 +33,20 @@ pub fn lines(data: &[u8]) {
                 level: None,
                 is_cut: joined.is_cut,
                 is_bad,
+                lines: 1,
             };
             check(&lines.row(&source, &text, NOW_NS, &mut in_key));
         }
         let plain = Cow::Borrowed(line);
-        let text =
-            Text { bytes: plain, stream: Stream::None, ts: None, level: None, is_cut: false, is_bad: false };
+        let text = Text {
+            bytes: plain,
+            stream: Stream::None,
+            ts: None,
+            level: None,
+            is_cut: false,
+            is_bad: false,
+            lines: 1,
+        };
         check(&lines.row(&source, &text, NOW_NS, &mut in_key));
         of_path(Path::new(&*String::from_utf8_lossy(line)));
     }

@@ -272,6 +272,7 @@ impl Journal {
             level: entry.priority.and_then(Level::of_syslog),
             is_cut: entry.is_cut,
             is_bad: false,
+            lines: 1,
         };
         let origin = Origin { source: SourceKey::Journal, start: self.number, end: self.number + 1 };
         self.number += 1;

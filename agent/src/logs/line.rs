@@ -36,6 +36,8 @@ pub(crate) struct Text<'a> {
     pub(crate) is_cut: bool,
     /// It should have had a container's framing and had not.
     pub(crate) is_bad: bool,
+    /// How many lines of the log it is; joined by `\n`.
+    pub(crate) lines: u32,
 }
 
 /// Makes rows; one per reading thread.
@@ -58,7 +60,7 @@ impl Lines {
         now_ns: u64,
         in_key: &mut bool,
     ) -> v1::LogRow {
-        let Text { bytes, stream, ts, level, is_cut, is_bad } = text;
+        let Text { bytes, stream, ts, level, is_cut, is_bad, lines } = text;
         let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let ts = match ts {
             Some(ts) => Some(*ts).filter(|ts| ts.abs_diff(now_ns) <= DAY_NS),
@@ -66,7 +68,7 @@ impl Lines {
         };
         let level = level.or_else(|| level::of_line(line));
         let trace = trace::of_line(line);
-        let mut body = self.redact(line, in_key);
+        let mut body = if *lines > 1 { self.redact_each(line, in_key) } else { self.redact(line, in_key) };
         let truncated = *is_cut || body.as_bytes().len() > proto::MAX_LOG_BODY_BYTES;
         body.truncate(proto::MAX_LOG_BODY_BYTES);
         let mut attributes: std::collections::BTreeMap<String, String> =
@@ -87,6 +89,16 @@ impl Lines {
             span_id: trace.span_id,
             attributes,
         }
+    }
+
+    /// Joined lines are redacted as they would be alone: what a rule hides does not depend on what is joined.
+    fn redact_each(&self, text: &[u8], in_key: &mut bool) -> Redacted {
+        let mut lines = text.split(|&byte| byte == b'\n');
+        let mut whole = self.redact(lines.next().unwrap_or_default(), in_key);
+        for line in lines {
+            whole.push_line(self.redact(line, in_key));
+        }
+        whole
     }
 
     fn redact(&self, line: &[u8], in_key: &mut bool) -> Redacted {

@@ -38,7 +38,8 @@ impl RateLimit {
         Self { per_second, second: 0, used: 0 }
     }
 
-    fn admits(&mut self, now_ns: u64) -> bool {
+    /// A record of several lines is never admitted in part: it goes as a whole while there is room for one line.
+    fn admits(&mut self, now_ns: u64, lines: u32) -> bool {
         if self.per_second == 0 {
             return true;
         }
@@ -46,8 +47,9 @@ impl RateLimit {
         if second != self.second {
             (self.second, self.used) = (second, 0);
         }
-        self.used = self.used.saturating_add(1);
-        self.used <= self.per_second
+        let is_room = self.used < self.per_second;
+        self.used = self.used.saturating_add(lines);
+        is_room
     }
 }
 
@@ -75,8 +77,8 @@ impl Outbox {
     ) {
         let now_ns = self.clock.now_unix_ns();
         let row: v1::LogRow = self.lines.row(source, text, now_ns, in_key);
-        if !limit.admits(now_ns) {
-            self.status.lose("rate_limit", 1);
+        if !limit.admits(now_ns, text.lines) {
+            self.status.lose("rate_limit", u64::from(text.lines));
             return;
         }
         self.status.lines.add(1);

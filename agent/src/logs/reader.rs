@@ -222,9 +222,10 @@ impl Files {
         let mut polled_at = self.clock.monotonic();
         let mut pace = Pace::new(polled_at);
         let mut more = true;
+        let mut held = None;
         while !self.stop.is_set() && !sender.is_closed() {
             if !more {
-                let wait = pace.wait(self.clock.monotonic(), is_watched).min(POLL);
+                let wait = pace.wait(self.clock.monotonic(), is_watched).min(held.unwrap_or(POLL));
                 self.stop.wait(watch.as_ref().map(Watch::descriptor), wait);
                 self.stop.wait(None, GATHER);
             }
@@ -244,6 +245,7 @@ impl Files {
             for path in &changes.written {
                 self.follower.touch(path);
             }
+            held = self.follower.flush();
             more = self.follower.read(&mut emit);
         }
     }

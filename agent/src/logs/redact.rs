@@ -76,6 +76,14 @@ impl Redacted {
         self.opens_key
     }
 
+    /// Adds a line that was redacted as well.
+    pub(crate) fn push_line(&mut self, line: Self) {
+        let Self { bytes, hits, opens_key } = line;
+        self.bytes.push(b'\n');
+        self.bytes.extend_from_slice(&bytes);
+        (self.hits, self.opens_key) = (self.hits + hits, opens_key);
+    }
+
     /// Cuts it to this length.
     pub(crate) fn truncate(&mut self, length: usize) {
         self.bytes.truncate(length);

@@ -53,9 +53,4 @@ impl Join {
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }
-
-    /// Whether parts of a line are waiting for more.
-    pub(crate) fn is_open(&self) -> bool {
-        self.is_open
-    }
 }

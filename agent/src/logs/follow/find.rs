@@ -57,7 +57,7 @@ impl Follower {
             return None;
         }
         let kind = self.patterns[pattern].kind(path);
-        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
+        let mut log = self.log(path, real, kind);
         let open = |file| if at_end { Tail::at_end(file) } else { Tail::new(file, 0) };
         let followed: BTreeSet<SourceKey> =
             self.logs.values().flat_map(Log::all).map(Followed::key).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::logs::checkpoint::{FilePosition, Fingerprint, Position};
 use crate::logs::container::Stream;
+use crate::logs::follow::pending::Pending;
 use crate::logs::record::SourceKey;
 use crate::logs::tail::Tail;
 
@@ -23,8 +24,8 @@ pub(crate) struct Followed {
     pub(crate) was_unread: bool,
     /// Its unfinished last line was handed to the next file.
     pub(crate) is_carried: bool,
-    /// Per stream, where the first part of an unfinished line stands.
-    pub(crate) pending: [Option<u64>; 3],
+    /// Per stream, where what is not yet handed on begins.
+    pub(crate) pending: [Pending; 3],
     pub(crate) replay: Option<Replay>,
     /// When it was last seen to grow.
     pub(crate) grew_at: Duration,
@@ -32,7 +33,8 @@ pub(crate) struct Followed {
     pub(crate) deleted_at: Option<Duration>,
 }
 
-/// Lines before `until` were handed on before the restart, but for the parts of lines that had not ended.
+/// Lines before `until` were handed on before the restart, but for the lines of records, and the parts of lines, that had not
+/// ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Replay {
     until: u64,
@@ -59,7 +61,7 @@ impl Followed {
             continues: false,
             was_unread: tail.line_start() == 0,
             is_carried: false,
-            pending: [None; 3],
+            pending: [Pending::default(); 3],
             replay: None,
             grew_at: now,
             deleted_at: None,
@@ -100,7 +102,8 @@ impl Followed {
             return None;
         }
         self.replay = None;
-        let pending = Stream::ALL.iter().filter_map(|stream| Some((*stream, self.pending[stream.index()]?)));
+        let pending =
+            Stream::ALL.iter().filter_map(|stream| Some((*stream, self.pending[stream.index()].start()?)));
         let pending: BTreeMap<String, u64> =
             pending.map(|(stream, at)| (stream.name().to_owned(), at)).collect();
         let in_key = Stream::ALL.iter().filter(|stream| in_key[stream.index()]);

@@ -1,10 +1,13 @@
-//! What turns the lines of one log into rows: container framing, joining of parts, owner, rate.
+//! What turns the lines of one log into rows: container framing, joining of parts and of lines, owner, rate.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::logs::container::{self, Container, Join, Stream};
+use crate::logs::container::{self, Container, Entry, Join, Stream};
 use crate::logs::follow::followed::HandedOn;
+use crate::logs::follow::pending::{Ended, Pending};
 use crate::logs::line::{Source, Text};
+use crate::logs::multiline::{Group, Head, Multiline, Part};
 use crate::logs::outbox::{Outbox, RateLimit};
 use crate::logs::owner::Owners;
 use crate::logs::record::{Origin, SourceKey};
@@ -26,32 +29,52 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Framing {
     kind: Kind,
+    multiline: Multiline,
+    joins: [Join; 3],
+    groups: [Group; 3],
+    /// Since when what is read now is there, nearly.
+    now: Duration,
+    /// What the lines of this round ended, per stream.
+    pub(crate) ended: [Ended; 3],
+    rows: Rows,
+}
+
+/// What the rows of a log have in common.
+#[derive(Debug)]
+struct Rows {
     source: Source,
     owner: Owner,
-    joins: [Join; 3],
-    pub(crate) in_key: [bool; 3],
     limit: RateLimit,
-    /// Streams whose unfinished line ended in this round.
-    pub(crate) closed: [bool; 3],
+    in_key: [bool; 3],
+}
+
+impl Rows {
+    fn push(&mut self, stream: Stream, bytes: &[u8], head: Head, out: &mut Outbox) {
+        let Head { ts, is_cut, is_bad, origin, lines } = head;
+        let text = Text { bytes: bytes.into(), stream, ts, level: None, is_cut, is_bad, lines };
+        let in_key = &mut self.in_key[stream.index()];
+        out.push(&self.source, &self.owner, &mut self.limit, &text, origin, in_key);
+    }
 }
 
 impl Framing {
-    pub(crate) fn new(path: &Path, kind: Kind, limit: RateLimit) -> Self {
+    pub(crate) fn new(path: &Path, kind: Kind, limit: RateLimit, multiline: Multiline) -> Self {
         let attributes = match &kind {
             Kind::Container(container) => container.attributes.clone(),
             Kind::Plain | Kind::Named(_) => Vec::new(),
         };
         let source = Source { name: path.display().to_string(), attributes };
         let owner = Owner::File(source.name.clone());
-        let (joins, in_key, closed) = (Default::default(), [false; 3], [false; 3]);
-        Self { kind, source, owner, joins, in_key, limit, closed }
+        let rows = Rows { source, owner, limit, in_key: [false; 3] };
+        let (joins, groups, ended) = (Default::default(), Default::default(), Default::default());
+        Self { kind, multiline, joins, groups, now: Duration::ZERO, ended, rows }
     }
 
     pub(crate) fn find_owner(&mut self, path: &Path, real: &Path, owners: &mut Owners) {
-        self.owner = match &self.kind {
+        self.rows.owner = match &self.kind {
             Kind::Named(name) => Owner::Named(name.clone()),
             Kind::Plain => match owners.of_file(real) {
-                Owner::File(_) => Owner::File(self.source.name.clone()),
+                Owner::File(_) => Owner::File(self.rows.source.name.clone()),
                 other => other,
             },
             Kind::Container(container) => {
@@ -62,51 +85,78 @@ impl Framing {
         };
     }
 
+    /// Streams inside a private key of several lines.
+    pub(crate) fn in_key(&self) -> [bool; 3] {
+        self.rows.in_key
+    }
+
+    /// Streams that a checkpoint says are inside one.
+    pub(crate) fn resume_keys(&mut self, streams: &[String]) {
+        for stream in Stream::ALL {
+            self.rows.in_key[stream.index()] |= streams.iter().any(|name| name == stream.name());
+        }
+    }
+
+    /// The lines that follow are read now.
+    pub(crate) fn begin_round(&mut self, now: Duration) {
+        self.now = now;
+    }
+
     pub(crate) fn take(
         &mut self,
         line: Line<'_>,
         source: SourceKey,
-        pending: &mut [Option<u64>; 3],
+        pending: &mut [Pending; 3],
         seen: &HandedOn,
         out: &mut Outbox,
     ) {
         let Line { bytes, start, end, cut } = line;
         let origin = Origin { source, start, end };
-        if !matches!(self.kind, Kind::Container(_)) {
-            if !seen.covers(start, Stream::None) {
-                let text = Text {
-                    bytes: bytes.into(),
-                    stream: Stream::None,
-                    ts: None,
-                    level: None,
-                    is_cut: cut,
-                    is_bad: false,
-                };
-                out.push(&self.source, &self.owner, &mut self.limit, &text, origin, &mut self.in_key[0]);
-            }
-            return;
-        }
-        let entry = container::decode(bytes);
+        let entry = match self.kind {
+            Kind::Container(_) => container::decode(bytes),
+            Kind::Plain | Kind::Named(_) => Entry::plain(bytes),
+        };
         let (stream, is_bad) = (entry.stream, entry.is_bad);
         if seen.covers(start, stream) {
             return;
         }
         let index = stream.index();
-        if entry.is_part || self.joins[index].is_open() {
-            pending[index].get_or_insert(start);
-        }
-        if let Some(joined) = self.joins[index].push(entry) {
-            pending[index] = None;
-            self.closed[index] = true;
-            let is_cut = joined.is_cut || cut;
-            let text = Text { bytes: joined.text, stream, ts: joined.ts, level: None, is_cut, is_bad };
-            out.push(&self.source, &self.owner, &mut self.limit, &text, origin, &mut self.in_key[index]);
+        pending[index].part(start);
+        let Some(joined) = self.joins[index].push(entry) else { return };
+        let is_cut = joined.is_cut || cut;
+        let part = Part { bytes: &joined.text, ts: joined.ts, is_cut, is_bad, origin };
+        let Self { multiline, groups, ended, rows, now, .. } = self;
+        if let Multiline::Off = multiline {
+            groups[index].finish(|text, head| rows.push(stream, text, head, out));
+            rows.push(stream, part.bytes, Head { ts: part.ts, is_cut, is_bad, origin, lines: 1 }, out);
+            pending[index] = Pending::default();
+            ended[index].all();
+        } else {
+            let is_next =
+                groups[index].push(multiline, part, *now, |text, head| rows.push(stream, text, head, out));
+            pending[index].line_ended(is_next);
+            ended[index].line(is_next);
         }
     }
 
-    /// Memory held for parts of lines.
+    /// Hands on the records of these streams; which of them there were.
+    pub(crate) fn finish_groups(&mut self, wanted: impl Fn(&Group) -> bool, out: &mut Outbox) -> [bool; 3] {
+        let Self { groups, rows, .. } = self;
+        Stream::ALL.map(|stream| {
+            let group = &mut groups[stream.index()];
+            wanted(group) && group.finish(|text, head| rows.push(stream, text, head, out))
+        })
+    }
+
+    /// Whether a record waits for more lines, and whether one has waited long enough.
+    pub(crate) fn waiting(&self, now: Duration) -> (bool, bool) {
+        let mut open = self.groups.iter().filter(|group| group.is_open()).peekable();
+        (open.peek().is_some(), open.any(|group| group.is_quiet(now)))
+    }
+
+    /// Memory held for parts of lines and lines of records.
     pub(crate) fn held(&self) -> usize {
-        self.joins.iter().map(Join::held).sum()
+        self.joins.iter().map(Join::held).chain(self.groups.iter().map(Group::held)).sum()
     }
 
     /// There is no memory for the parts that wait for more: they are a line, cut. What comes of it begins another.
@@ -115,21 +165,21 @@ impl Framing {
         self.finish_joins(origin, out);
     }
 
-    /// The log has ended: parts that wait for more will not get it.
+    /// The log has ended: parts and records that wait for more will not get it.
     pub(crate) fn finish_joins(&mut self, origin: Origin, out: &mut Outbox) {
+        let Self { multiline, joins, groups, rows, now, .. } = self;
         for stream in Stream::ALL {
-            let index = stream.index();
-            if let Some(joined) = self.joins[index].finish() {
-                let text = Text {
-                    bytes: joined.text,
-                    stream,
-                    ts: joined.ts,
-                    level: None,
-                    is_cut: joined.is_cut,
-                    is_bad: false,
-                };
-                out.push(&self.source, &self.owner, &mut self.limit, &text, origin, &mut self.in_key[index]);
+            let (index, mut done) = (stream.index(), |text: &[u8], head| rows.push(stream, text, head, out));
+            if let Some(joined) = joins[index].finish() {
+                let (bytes, ts, is_cut) = (&*joined.text, joined.ts, joined.is_cut);
+                groups[index].push(
+                    multiline,
+                    Part { bytes, ts, is_cut, is_bad: false, origin },
+                    *now,
+                    &mut done,
+                );
             }
+            groups[index].finish(done);
         }
     }
 }

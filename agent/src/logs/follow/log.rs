@@ -8,11 +8,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::logs::container::Stream;
 use crate::logs::follow::followed::Followed;
-use crate::logs::follow::framing::{Framing, Kind};
+use crate::logs::follow::framing::Framing;
+use crate::logs::follow::pending::{Ended, Pending};
 use crate::logs::follow::rotated::identity;
-use crate::logs::outbox::{Outbox, RateLimit};
+use crate::logs::multiline::Group;
+use crate::logs::outbox::Outbox;
 use crate::logs::owner::Owners;
 use crate::logs::place::Place;
 use crate::logs::record::{Origin, SourceKey};
@@ -61,8 +62,7 @@ pub(crate) enum Looked {
 }
 
 impl Log {
-    pub(crate) fn new(path: PathBuf, real: Place, kind: Kind, limit: RateLimit) -> Self {
-        let lines = Framing::new(&path, kind, limit);
+    pub(crate) fn new(path: PathBuf, real: Place, lines: Framing) -> Self {
         Self {
             path,
             real,
@@ -81,9 +81,7 @@ impl Log {
 
     /// Streams that a checkpoint says are inside a private key.
     pub(crate) fn resume_keys(&mut self, streams: &[String]) {
-        for stream in Stream::ALL {
-            self.lines.in_key[stream.index()] |= streams.iter().any(|name| name == stream.name());
-        }
+        self.lines.resume_keys(streams);
     }
 
     /// Reads each lingering file and the oldest other one once.
@@ -99,6 +97,7 @@ impl Log {
         looked: Looked,
     ) -> io::Result<Progress> {
         let mut progress = Progress::Idle;
+        self.lines.begin_round(now);
         if self.all().any(|file| file.unread() > 0) {
             self.lines.find_owner(&self.path, &self.real.path, owners);
         }
@@ -161,19 +160,19 @@ impl Log {
             file.grew_at = now;
         }
         if file.tail.line_start() > before {
-            let closed = std::mem::take(&mut lines.closed);
-            if let Some(position) = file.position(path, lines.in_key, ignored) {
+            let ended = std::mem::take(&mut lines.ended);
+            if let Some(position) = file.position(path, lines.in_key(), ignored) {
                 out.mark(key, Some(position));
             }
             let began_elsewhere = before == 0 && file.continues;
-            self.settle(closed, began_elsewhere, key, out);
+            self.settle(ended, began_elsewhere, key, out);
         }
         Ok(round)
     }
 
     /// After lines were handed on: parts of them in other files are no longer needed.
-    fn settle(&mut self, closed: [bool; 3], first_line_ended: bool, by: SourceKey, out: &mut Outbox) {
-        let Self { path, lingering, lines, ignored, .. } = self;
+    fn settle(&mut self, ended: [Ended; 3], first_line_ended: bool, by: SourceKey, out: &mut Outbox) {
+        let Self { path, files, lingering, lines, ignored, .. } = self;
         if first_line_ended {
             lingering.retain(|file| {
                 if file.is_carried {
@@ -183,12 +182,14 @@ impl Log {
                 !file.is_carried
             });
         }
-        for file in lingering.iter_mut().filter(|file| file.key() != by) {
-            let mut changed = false;
-            for (pending, closed) in file.pending.iter_mut().zip(closed) {
-                changed |= closed && pending.take().is_some();
+        for file in lingering.iter_mut().chain(files).filter(|file| file.key() != by) {
+            let before = file.pending;
+            for (pending, ended) in file.pending.iter_mut().zip(ended) {
+                pending.settle(ended);
             }
-            if changed && let Some(position) = file.position(path, lines.in_key, ignored) {
+            if file.pending != before
+                && let Some(position) = file.position(path, lines.in_key(), ignored)
+            {
                 out.mark(file.key(), Some(position));
             }
         }
@@ -289,15 +290,37 @@ impl Log {
         let (source, end) = (last.key(), last.tail.line_start());
         self.lines.cut_joins(Origin { source, start: end, end }, out);
         for file in self.lingering.iter_mut().chain(&mut self.files) {
-            file.pending = [None; 3];
+            file.pending = [Pending::default(); 3];
         }
         self.mark_all(out);
+    }
+
+    /// Hands on records to which nothing was added for a while, although all is read. Whether others wait.
+    pub(crate) fn flush(&mut self, out: &mut Outbox, now: Duration) -> bool {
+        let (is_open, is_quiet) = self.lines.waiting(now);
+        if is_quiet {
+            let is_read = self.all().all(|file| file.unread() == 0);
+            self.finish_groups(|group| group.is_stuck(now) || (is_read && group.is_quiet(now)), out);
+        }
+        is_open
+    }
+
+    /// Hands on these records as they are.
+    pub(crate) fn finish_groups(&mut self, wanted: impl Fn(&Group) -> bool, out: &mut Outbox) {
+        let finished = self.lines.finish_groups(wanted, out);
+        if finished.contains(&true) {
+            for file in self.lingering.iter_mut().chain(&mut self.files) {
+                let pending = file.pending.iter_mut().zip(finished).filter(|(_, is_finished)| *is_finished);
+                pending.for_each(|(pending, _)| pending.record_ended());
+            }
+            self.mark_all(out);
+        }
     }
 
     /// The mark of every file, as it is now.
     pub(crate) fn mark_all(&mut self, out: &mut Outbox) {
         for file in self.lingering.iter_mut().chain(&mut self.files) {
-            if let Some(position) = file.position(&self.path, self.lines.in_key, &self.ignored) {
+            if let Some(position) = file.position(&self.path, self.lines.in_key(), &self.ignored) {
                 out.mark(file.tail.key(), Some(position));
             }
         }

@@ -189,7 +189,11 @@ impl Log {
         }
         match before.first_mut() {
             Some(first) if old.tail.line_start() == 0 => first.tail.set_prefix(old.tail.take_prefix()),
-            _ if !copied => self.hand_on_partial(&mut old, out),
+            _ if !copied => {
+                // and nobody can read it again
+                self.hand_on_partial(&mut old, out);
+                self.finish_groups(|_| true, out);
+            }
             _ => {}
         }
         let continues = !before.is_empty();

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::followed::Followed;
-use super::log::Log;
 use super::waiting::Waiting;
 use super::{Follower, OPEN};
 use crate::logs::checkpoint::{FilePosition, Mark, Position, Resume};
@@ -73,7 +72,7 @@ impl Follower {
             return;
         }
         let real = Place::of(path).unwrap_or_else(|_| Place::unresolved(path));
-        let mut log = Log::new(path.to_owned(), real, kind, self.limit);
+        let mut log = self.log(path, real, kind);
         match log.resume(entries, saved_ns, self.clock.monotonic()) {
             Ok(missing) => {
                 self.out.status.works(OPEN, path);

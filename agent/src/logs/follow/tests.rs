@@ -412,15 +412,51 @@ fn parts_of_a_containers_line_are_joined_per_stream_and_over_files() {
     bench.kill();
     bench.start();
     bench.append(name, format!("{time} stdout F six\n"));
-    bench.tick();
-    bench.scan();
-    bench.read();
+    // a record goes out once it is quiet
+    for _ in 0..2 {
+        bench.tick();
+        bench.scan();
+        bench.read();
+    }
     let row = &bench.in_flight[0].records[0].row;
     let attributes: BTreeMap<&str, &str> =
         row.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(attributes["k8s.pod.name"], "cart");
     assert_eq!((row.stream.as_str(), &row.body[..]), ("stdout", &b"six"[..]));
     assert_eq!(row.ts, NOW - 1_000_000_000);
+}
+
+#[test]
+fn a_trace_in_pieces_over_a_rotation_and_a_kill_is_one_record_and_waits_until_it_is_quiet() {
+    let mut bench = Bench::new(|logs, config| {
+        config.globs.clear();
+        config.containers = vec![logs.join("*.log").to_str().unwrap().to_owned()];
+    });
+    bench.append("a.log", "");
+    bench.start();
+    let time = "2026-11-21T13:24:58Z";
+    bench.append("a.log", format!("{time} stdout F E: x\n{time} stderr F other\n{time} stdout F  at 1\n"));
+    bench.scan();
+    bench.read();
+    bench.ack(usize::MAX);
+    assert_eq!(bench.bodies, [""; 0], "both wait for more");
+    bench.append("a.log", format!("{time} stderr F next\n"));
+    bench.tick();
+    bench.read();
+    bench.ack(usize::MAX);
+    assert_eq!(bench.bodies, ["other"]);
+    bench.kill();
+    fs::rename(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    bench.append("a.log", format!("{time} stdout F  at 2\n{time} stdout F E: y\n"));
+    bench.start();
+    while bench.read() {}
+    bench.ack(usize::MAX);
+    assert_eq!(bench.bodies, ["other", "E: x\n at 1\n at 2"]);
+    bench.expect(&["other", "E: x\n at 1\n at 2", "E: y", "next"]);
+    bench.kill();
+    bench.start();
+    bench.append("a.log", format!("{time} stdout F  late\n"));
+    bench.expect(&["other", "E: x\n at 1\n at 2", "E: y", "next", " late"]);
 }
 
 #[test]

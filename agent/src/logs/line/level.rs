@@ -98,6 +98,14 @@ pub(crate) fn of_line(line: &[u8]) -> Option<Level> {
     field(reach).or_else(|| word(reach))
 }
 
+/// Whether the text begins with a level's name in capitals, bare or in brackets.
+pub(crate) fn begins(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"[").unwrap_or(text);
+    let length = text.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    let ends = text.get(length).is_none_or(|byte| b" \t]:,|".contains(byte));
+    length >= 3 && ends && Level::of_name(&text[..length]).is_some()
+}
+
 /// `<134>` at the beginning.
 fn priority(line: &[u8]) -> Option<u8> {
     let rest = line.strip_prefix(b"<")?;

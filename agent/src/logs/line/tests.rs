@@ -20,6 +20,7 @@ fn text(bytes: &[u8]) -> Text<'_> {
         level: None,
         is_cut: false,
         is_bad: false,
+        lines: 1,
     }
 }
 

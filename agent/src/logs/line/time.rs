@@ -39,6 +39,24 @@ pub(crate) fn leading(line: &[u8], zone: &mut LocalZone, now_ns: u64) -> Option<
     (ts.abs_diff(now_ns) <= DAY).then_some(ts)
 }
 
+/// Whether the text begins with a date or a time of day, whenever that is.
+pub(crate) fn is_dated(text: &[u8]) -> bool {
+    let text = strip_priority(text).unwrap_or(text);
+    let text = text.strip_prefix(b"[").unwrap_or(text);
+    match text.first() {
+        Some(b'0'..=b'9') => date_time(text).is_some() || clock(text).is_some(),
+        Some(b'A'..=b'S') => {
+            text.get(..3).is_some_and(|name| month(name).is_some()) && syslog_clock(text).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The clock of `Nov 21 13:24:59`.
+fn syslog_clock(text: &[u8]) -> Option<i64> {
+    clock(text.get(7..15)?)
+}
+
 /// `<PRI>` and, in RFC 5424, the version behind it; the rest of the line.
 fn strip_priority(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(b"<")?;

@@ -108,7 +108,7 @@ fn parts_that_never_end_are_cut_before_they_fill_the_memory() {
     }
     bench.settle();
     let held: usize = bench.follower.as_ref().unwrap().logs.values().map(super::super::Log::held_joins).sum();
-    assert!(held <= super::super::MAX_PARTIAL_BYTES, "{held}");
+    assert!(held <= super::super::held::MAX_PARTIAL_BYTES, "{held}");
     let cut = bench.bodies.len();
     assert!(cut > 0 && cut < names.len(), "{cut} of {}", names.len());
     assert_eq!(bench.status.truncated.get(), cut as u64);

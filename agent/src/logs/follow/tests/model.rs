@@ -40,7 +40,9 @@ impl Writer {
             return;
         }
         let number = self.written.len();
-        let body = format!("line {number} {}", "x".repeat(random.below(60)));
+        // in containers, some continue the line before
+        let indent = if self.is_container && random.below(3) == 0 { "  " } else { "" };
+        let body = format!("{indent}line {number} {}", "x".repeat(random.below(60)));
         let (first, second) = body.split_at(random.below(body.len()));
         let (whole, first, rest) = if self.is_container {
             let stream = if random.below(2) == 0 { "stdout" } else { "stderr" };
@@ -141,7 +143,10 @@ fn run(seed: u64, rotation: Rotation, is_container: bool) {
         bench.start();
     }
     bench.settle();
-    let mut read = bench.bodies.clone();
+    let is_joined = bench.bodies.iter().any(|body| body.contains('\n'));
+    assert_eq!(is_joined, is_container, "seed {seed}: lines are joined in containers");
+    let mut read: Vec<String> =
+        bench.bodies.iter().flat_map(|body| body.split('\n')).map(str::to_owned).collect();
     read.sort_unstable();
     writer.written.sort_unstable();
     let missing: Vec<&String> =
@@ -170,7 +175,7 @@ fn copied_and_truncated_files_under_kills_arrive_exactly_once() {
 }
 
 #[test]
-fn container_lines_in_parts_under_kills_arrive_exactly_once() {
+fn container_lines_in_parts_and_records_under_kills_arrive_exactly_once() {
     for seed in 0..40 {
         run(seed, Rotation::Rename, true);
     }

@@ -125,6 +125,10 @@ pub struct RetentionDays {
     pub process: u32,
     /// The loss ledger.
     pub loss: u32,
+    /// Events of Kubernetes.
+    pub kube_event: u32,
+    /// Changes of objects of Kubernetes.
+    pub object_change: u32,
 }
 
 /// What a query may use. What is reached ends the query with a typed error or a stated partial answer.
@@ -197,6 +201,8 @@ impl RetentionDays {
             Table::Block => self.block,
             Table::Process => self.process,
             Table::Loss => self.loss,
+            Table::KubeEvent => self.kube_event,
+            Table::ObjectChange => self.object_change,
         }
     }
 }

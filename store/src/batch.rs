@@ -141,6 +141,8 @@ pub(crate) fn admit(
         processes,
         losses,
         resolved: _,
+        kube_events,
+        object_changes,
     } = payload;
     let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
     check_sizes(&identities)?;
@@ -166,6 +168,8 @@ pub(crate) fn admit(
     admit_table(&identities, block, &mut gate, &mut tables)?;
     admit_table(&identities, processes, &mut gate, &mut tables)?;
     admit_table(&identities, losses, &mut gate, &mut tables)?;
+    admit_table(&identities, kube_events, &mut gate, &mut tables)?;
+    admit_table(&identities, object_changes, &mut gate, &mut tables)?;
     let Gate { place, answer, .. } = gate;
     Ok(Admitted {
         key,

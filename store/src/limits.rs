@@ -90,6 +90,8 @@ impl Default for Limits {
                 days(14),
                 days(14),
                 days(30),
+                days(30),
+                days(90),
             ],
         }
     }

@@ -29,11 +29,15 @@ pub enum Table {
     Process,
     /// The loss ledger.
     Loss,
+    /// Events of Kubernetes.
+    KubeEvent,
+    /// What became of objects of Kubernetes.
+    ObjectChange,
 }
 
 impl Table {
     /// How many tables there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 
     /// Every table, in the order of a batch's rows.
     pub const ALL: [Self; Self::COUNT] = [
@@ -46,6 +50,8 @@ impl Table {
         Self::Block,
         Self::Process,
         Self::Loss,
+        Self::KubeEvent,
+        Self::ObjectChange,
     ];
 
     /// The table's name in SQL, on disk and in metrics.
@@ -60,6 +66,8 @@ impl Table {
             Self::Block => "block",
             Self::Process => "process",
             Self::Loss => "loss",
+            Self::KubeEvent => "kube_event",
+            Self::ObjectChange => "object_change",
         }
     }
 
@@ -97,6 +105,7 @@ impl Table {
             Self::Usage | Self::Syscall | Self::SyscallLatency => &["namespace", "workload", "pod"],
             Self::Process => &["node"],
             Self::Loss => &[],
+            Self::KubeEvent | Self::ObjectChange => &["namespace"],
         }
     }
 

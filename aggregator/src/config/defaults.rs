@@ -65,6 +65,8 @@ impl Default for RetentionDays {
             block: days(Table::Block),
             process: days(Table::Process),
             loss: days(Table::Loss),
+            kube_event: days(Table::KubeEvent),
+            object_change: days(Table::ObjectChange),
         }
     }
 }

@@ -35,6 +35,7 @@ fn signals(table: Table) -> &'static [&'static str] {
         Table::Syscall | Table::SyscallLatency => &["syscall"],
         Table::Block => &["block"],
         Table::Process => &["process"],
+        Table::KubeEvent | Table::ObjectChange => &["kubernetes"],
         // the ledger itself
         Table::Loss => &[],
     }

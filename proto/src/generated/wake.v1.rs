@@ -880,8 +880,12 @@ pub struct Payload {
     pub processes: ::prost::alloc::vec::Vec<ProcessRow>,
     #[prost(message, repeated, tag = "10")]
     pub losses: ::prost::alloc::vec::Vec<LossRow>,
+    #[prost(message, repeated, tag = "12")]
+    pub kube_events: ::prost::alloc::vec::Vec<KubeEventRow>,
     #[prost(message, optional, tag = "13")]
     pub resolved: ::core::option::Option<Resolved>,
+    #[prost(message, repeated, tag = "14")]
+    pub object_changes: ::prost::alloc::vec::Vec<ObjectChangeRow>,
 }
 /// What the aggregator knew when the batch came in: it adds this to the batch before it writes it down, so that a
 /// replay gives the same rows. An agent sends none.
@@ -1323,4 +1327,73 @@ pub struct LossRow {
     pub reason: ::prost::alloc::string::String,
     #[prost(uint64, tag = "6")]
     pub count: u64,
+}
+/// An Event of Kubernetes, each time that it was repeated. The identity is that of the object that it regards.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KubeEventRow {
+    #[prost(uint32, tag = "1")]
+    pub identity: u32,
+    /// when it was seen last
+    #[prost(fixed64, tag = "2")]
+    pub ts: u64,
+    /// Normal | Warning
+    #[prost(string, tag = "3")]
+    pub r#type: ::prost::alloc::string::String,
+    /// BackOff, FailedScheduling, Killing, ...
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// for people
+    #[prost(string, tag = "5")]
+    pub note: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub regarding_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub regarding_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub regarding_uid: ::prost::alloc::string::String,
+    /// who reports it
+    #[prost(string, tag = "9")]
+    pub controller: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub action: ::prost::alloc::string::String,
+    /// how often it was seen so far
+    #[prost(uint64, tag = "11")]
+    pub count: u64,
+    #[prost(fixed64, optional, tag = "12")]
+    pub first_ts: ::core::option::Option<u64>,
+    /// of the Event
+    #[prost(string, tag = "13")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "14")]
+    pub resource_version: ::prost::alloc::string::String,
+}
+/// What became of an object of Kubernetes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectChangeRow {
+    #[prost(uint32, tag = "1")]
+    pub identity: u32,
+    /// when it was heard; of a creation, when the object was made
+    #[prost(fixed64, tag = "2")]
+    pub ts: u64,
+    /// created | updated | deleted
+    #[prost(string, tag = "3")]
+    pub change: ::prost::alloc::string::String,
+    /// deployment | pod | node | ...
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub uid: ::prost::alloc::string::String,
+    /// 0 where the kind has none
+    #[prost(int64, tag = "7")]
+    pub generation: i64,
+    #[prost(string, tag = "8")]
+    pub resource_version: ::prost::alloc::string::String,
+    /// JSON: {"field": \[before, after\]}; '' where nothing is known of before
+    #[prost(string, tag = "9")]
+    pub diff: ::prost::alloc::string::String,
+    /// watched: as it happened | listed: found after a time without a watch
+    #[prost(string, tag = "10")]
+    pub seen: ::prost::alloc::string::String,
 }

@@ -79,6 +79,8 @@ checked! {
     SyscallLatencyRow, latency_hist;
     BlockRow, latency_hist;
     ProcessRow;
+    KubeEventRow;
+    ObjectChangeRow;
 }
 impl Checked for v1::LossRow {
     fn ts(&self) -> u64 {

@@ -221,3 +221,43 @@ impl Convert for v1::LossRow {
             .finish())
     }
 }
+
+impl Convert for v1::KubeEventRow {
+    const TABLE: Table = Table::KubeEvent;
+    fn convert(rows: &[(i64, Self)], identities: &[&v1::Identity]) -> Result<TableRows, ArrowError> {
+        Ok(columns(rows)
+            .times(|row| row.ts)
+            .identity(identities, |row| row.identity)
+            .word(|row| &row.r#type)
+            .word(|row| &row.reason)
+            .text(|row| &row.note)
+            .word(|row| &row.regarding_kind)
+            .word(|row| &row.regarding_name)
+            .text(|row| &row.regarding_uid)
+            .word(|row| &row.controller)
+            .word(|row| &row.action)
+            .long(|row| row.count)
+            .times(|row| row.first_ts.unwrap_or(0))
+            .text(|row| &row.uid)
+            .text(|row| &row.resource_version)
+            .finish())
+    }
+}
+
+impl Convert for v1::ObjectChangeRow {
+    const TABLE: Table = Table::ObjectChange;
+    fn convert(rows: &[(i64, Self)], identities: &[&v1::Identity]) -> Result<TableRows, ArrowError> {
+        Ok(columns(rows)
+            .times(|row| row.ts)
+            .identity(identities, |row| row.identity)
+            .word(|row| &row.change)
+            .word(|row| &row.kind)
+            .word(|row| &row.name)
+            .text(|row| &row.uid)
+            .long(|row| row.generation.cast_unsigned())
+            .text(|row| &row.resource_version)
+            .text(|row| &row.diff)
+            .word(|row| &row.seen)
+            .finish())
+    }
+}

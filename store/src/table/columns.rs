@@ -201,6 +201,32 @@ const LOSS: [Column; 4] = [
     required("count", 23, Kind::I64),
 ];
 
+const KUBE_EVENT: [Column; 12] = [
+    column("type", 20, Kind::Dictionary),
+    column("reason", 21, Kind::Dictionary),
+    column("note", 22, Kind::Text),
+    column("regarding_kind", 23, Kind::Dictionary),
+    column("regarding_name", 24, Kind::Dictionary),
+    column("regarding_uid", 25, Kind::Text),
+    column("controller", 26, Kind::Dictionary),
+    column("action", 27, Kind::Dictionary),
+    required("count", 28, Kind::I64),
+    column("first_ts", 29, Kind::Time),
+    column("uid", 30, Kind::Text),
+    column("resource_version", 31, Kind::Text),
+];
+
+const OBJECT_CHANGE: [Column; 8] = [
+    column("change", 20, Kind::Dictionary),
+    column("kind", 21, Kind::Dictionary),
+    column("name", 22, Kind::Dictionary),
+    column("uid", 23, Kind::Text),
+    required("generation", 24, Kind::I64),
+    column("resource_version", 25, Kind::Text),
+    column("diff", 26, Kind::Text),
+    column("seen", 27, Kind::Dictionary),
+];
+
 /// Every column of a table: `ts`, `window_s` where it has windows, identity, its own, `lsn`.
 pub(super) fn of(table: Table) -> Vec<Column> {
     let own: &[Column] = match table {
@@ -213,9 +239,11 @@ pub(super) fn of(table: Table) -> Vec<Column> {
         Table::Block => &BLOCK,
         Table::Process => &PROCESS,
         Table::Loss => &LOSS,
+        Table::KubeEvent => &KUBE_EVENT,
+        Table::ObjectChange => &OBJECT_CHANGE,
     };
     let mut columns = vec![TS];
-    if !matches!(table, Table::Log | Table::Process) {
+    if !matches!(table, Table::Log | Table::Process | Table::KubeEvent | Table::ObjectChange) {
         columns.push(WINDOW);
     }
     columns.extend(IDENTITY);

@@ -169,6 +169,13 @@ pub(crate) fn everything(now: i64) -> v1::Payload {
         }],
         resolved: None,
         losses: vec![v1::LossRow { ts, signal: "log".to_owned(), count: 1, ..v1::LossRow::default() }],
+        kube_events: vec![v1::KubeEventRow {
+            ts,
+            reason: "BackOff".to_owned(),
+            count: 3,
+            ..Default::default()
+        }],
+        object_changes: vec![v1::ObjectChangeRow { ts, change: "created".to_owned(), ..Default::default() }],
     }
 }
 

@@ -191,6 +191,8 @@ pub(crate) fn router(late: Late) -> Router {
         .route("/usage", get(usage::usage))
         .route("/syscalls", get(syscalls::syscalls))
         .route("/events", get(events::events))
+        .route("/kube/events", get(events::kube_events))
+        .route("/changes", get(events::changes))
         .route("/workloads", get(workloads::workloads))
         .route("/losses", get(tables::losses))
         .route("/status", get(status::status))

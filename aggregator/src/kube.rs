@@ -9,9 +9,12 @@
 //! while the API server is away the last state holds. Without Kubernetes none of this exists.
 
 mod cache;
+mod changes;
+mod events;
 mod leases;
 mod nodes;
 mod object;
+mod record;
 mod resolve;
 #[doc(hidden)]
 pub mod simulate;
@@ -32,6 +35,7 @@ use cache::{Applied, Cache};
 pub(crate) use nodes::Service as NodesService;
 pub(crate) use object::Kind;
 use object::{Object, Pairs};
+pub(crate) use record::spawn as record;
 pub(crate) use watching::run as watch;
 
 #[cfg(test)]

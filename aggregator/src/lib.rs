@@ -163,7 +163,7 @@ impl Aggregator {
 /// Watches the cluster, if it is to be watched; then every batch that comes in gets the names that are known.
 async fn kubernetes(
     config: &Config,
-    store: &Store,
+    store: &Arc<Store>,
     root: &Registry,
     clock: &Clock,
     shutdown: &Shutdown,
@@ -172,6 +172,8 @@ async fn kubernetes(
     let kube = Kube::new(config.kubernetes.clone(), client, KubeMetrics::register(root), clock.clone());
     let known = Arc::clone(&kube);
     store.resolve_with(move |payload| known.resolve(payload));
+    // before the watch, which tells it
+    kube::record(&kube, Arc::clone(store), shutdown.register(Phase::Intake, "kube record"));
     let token = shutdown.register(Phase::Buffers, "kube");
     tokio::spawn(kube::watch(Arc::clone(&kube), token));
     // what comes in before is named as far as is known, and never again

@@ -1,10 +1,11 @@
-//! `GET /events`: processes that start, end and are killed.
+//! `GET /events`, `/kube/events`, `/changes`: what happened, row by row: processes that start, end and are killed, Events of
+//! Kubernetes, changes of its objects.
 
 use store::Table;
 
 use crate::api::answer::{Answer, Body};
 use crate::api::error::{ApiError, ErrorBody};
-use crate::api::openapi::{Event, RangeParams, Rows, WhereParams};
+use crate::api::openapi::{Event, KubeEvent, ObjectChange, RangeParams, Rows, WhereParams};
 use crate::api::params::Params;
 use crate::api::wheres::{Values, clause};
 use crate::api::{Api, newest};
@@ -20,18 +21,49 @@ const ROWS: u64 = 100;
     get, path = "/api/v1/events", tag = "processes", params(RangeParams, WhereParams),
     responses((status = 200, body = Rows<Event>), (status = "default", body = ErrorBody))
 )]
-pub(crate) async fn events(api: Api, mut params: Params) -> Result<Body, ApiError> {
+pub(crate) async fn events(api: Api, params: Params) -> Result<Body, ApiError> {
+    newest_rows(api, params, "events", Table::Process).await
+}
+
+/// Events of Kubernetes, newest first, each time that one was repeated.
+///
+/// The last 24 hours by default. `where=reason=BackOff`, `where=type=Warning`, `where=regarding_name=…` narrow it.
+#[utoipa::path(
+    get, path = "/api/v1/kube/events", tag = "kubernetes", params(RangeParams, WhereParams),
+    responses((status = 200, body = Rows<KubeEvent>), (status = "default", body = ErrorBody))
+)]
+pub(crate) async fn kube_events(api: Api, params: Params) -> Result<Body, ApiError> {
+    newest_rows(api, params, "kube_events", Table::KubeEvent).await
+}
+
+/// Objects of Kubernetes that were created, updated or deleted, newest first, and what changed in them.
+///
+/// The last 24 hours by default. `where=kind=deployment`, `where=name=…`, `where=change=deleted` narrow it.
+#[utoipa::path(
+    get, path = "/api/v1/changes", tag = "kubernetes", params(RangeParams, WhereParams),
+    responses((status = 200, body = Rows<ObjectChange>), (status = "default", body = ErrorBody))
+)]
+pub(crate) async fn changes(api: Api, params: Params) -> Result<Body, ApiError> {
+    newest_rows(api, params, "changes", Table::ObjectChange).await
+}
+
+async fn newest_rows(
+    api: Api,
+    mut params: Params,
+    endpoint: &'static str,
+    table: Table,
+) -> Result<Body, ApiError> {
     let range = params.range(86_400)?;
     let wheres = params.wheres()?;
     let limit = params.number("limit", ROWS, api.0.limits.max_rows as u64)?;
     params.end()?;
     // a mistake in a condition is found before anything runs
-    clause(Table::Process, range, &wheres, &mut Values::default())?;
+    clause(table, range, &wheres, &mut Values::default())?;
     let max_rows = api.0.limits.max_rows;
-    api.answer("events", move |session| async move {
+    api.answer(endpoint, move |session| async move {
         let mut answer = Answer::objects(max_rows);
-        newest::rows(&session, Table::Process, range, wheres, limit, &mut answer).await?;
-        gap::note(&session, range.ns(), &[Table::Process]).await?;
+        newest::rows(&session, table, range, wheres, limit, &mut answer).await?;
+        gap::note(&session, range.ns(), &[table]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

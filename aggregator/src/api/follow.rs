@@ -2,6 +2,8 @@
 
 mod past;
 
+use std::collections::BTreeSet;
+
 use arrow::array::RecordBatch;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -9,23 +11,28 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use proto::error::ErrorCode;
 use serde_json::json;
-use store::LogRequest;
+use store::{LogRequest, ScanError};
 use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::Api;
+use crate::api::answer::ReasonBody;
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::logs::{objects, refused, request};
 use crate::api::openapi::{LogLine, LogParams};
 use crate::api::params::{Params, Range};
+use crate::query::reason::Reason;
 
 /// Pieces of the answer that may wait for a slow reader; then the store is read more slowly, nothing is left out.
 const QUEUE: usize = 8;
+/// Unreadable segments of which it is remembered that a follower knows.
+const MOST_TOLD: usize = 1024;
 
 /// Log lines as they arrive, one JSON object per line.
 ///
 /// Takes the conditions of `/logs`. With `from`, first what is there already, oldest first. Ends with the connection,
-/// or with a line `{"error":…}`.
+/// or with a line `{"error":…}`. A line `{"incomplete":…}`, with a reason as in `/logs`, says what could not be read; the
+/// rest follows.
 #[utoipa::path(
     get,
     path = "/api/v1/logs/follow",
@@ -54,12 +61,13 @@ pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, Api
     let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE);
     measure(&api);
     tokio::spawn(async move {
+        let mut told = Told::default();
         let is_read = match past {
-            Some(snapshot) => past::write(&api, snapshot, request.clone(), &sender).await,
+            Some(snapshot) => past::write(&api, snapshot, request.clone(), &mut told, &sender).await,
             None => Ok(()),
         };
         if is_read.is_ok() {
-            run(&api, request, after_lsn, &sender).await;
+            run(&api, request, after_lsn, told, &sender).await;
         }
         drop(permit);
         measure(&api);
@@ -70,7 +78,7 @@ pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, Api
 }
 
 /// What arrives, as it arrives.
-async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, sender: &Sender<Bytes>) {
+async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, mut told: Told, sender: &Sender<Bytes>) {
     let store = api.0.query.store();
     let mut changes = store.watch_rows();
     loop {
@@ -81,7 +89,7 @@ async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, sender: &Sender
             let request =
                 LogRequest { after_lsn: after, limit: None, newest_first: false, ..request.clone() };
             after_lsn = snapshot.last_lsn();
-            if write(&snapshot, request, sender).await.is_err() {
+            if write(&snapshot, request, &mut told, sender).await.is_err() {
                 break;
             }
         }
@@ -98,7 +106,33 @@ async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, sender: &Sender
 /// Nobody reads any more.
 struct Gone;
 
-async fn write(snapshot: &store::Snapshot, request: LogRequest, sender: &Sender<Bytes>) -> Result<(), Gone> {
+/// What a follower was told that it misses.
+#[derive(Debug, Default)]
+struct Told(BTreeSet<String>);
+
+impl Told {
+    /// `{"incomplete":{…}}` for what cannot be read, once for each; `None` if it was told already.
+    fn incomplete(&mut self, error: &ScanError) -> Option<Bytes> {
+        let reason = Reason::of_scan(error)?;
+        let line = json!({ "incomplete": ReasonBody::from(&reason) }).to_string();
+        // of more segments than these it is told each time
+        let is_new = !self.0.contains(&line);
+        if is_new {
+            tracing::warn!(%error, "a follower misses a segment");
+            if self.0.len() < MOST_TOLD {
+                self.0.insert(line.clone());
+            }
+        }
+        is_new.then(|| Bytes::from(line + "\n"))
+    }
+}
+
+async fn write(
+    snapshot: &store::Snapshot,
+    request: LogRequest,
+    told: &mut Told,
+    sender: &Sender<Bytes>,
+) -> Result<(), Gone> {
     let mut rows = match snapshot.logs(request) {
         Ok(rows) => rows,
         Err(error) => return end(ErrorCode::Internal, &error.to_string(), sender).await,
@@ -111,7 +145,11 @@ async fn write(snapshot: &store::Snapshot, request: LogRequest, sender: &Sender<
                     sender.send(text.into()).await.map_err(|_closed| Gone)?;
                 }
             }
-            Err(error) if error.is_partial() => tracing::warn!(%error, "a follower misses a segment"),
+            Err(error) if error.is_partial() => {
+                if let Some(line) = told.incomplete(&error) {
+                    sender.send(line).await.map_err(|_closed| Gone)?;
+                }
+            }
             Err(error) => return end(ErrorCode::Internal, &error.to_string(), sender).await,
         }
     }
@@ -139,4 +177,31 @@ async fn end(code: ErrorCode, message: &str, sender: &Sender<Bytes>) -> Result<(
 fn measure(api: &Api) {
     let followers = api.0.limits.followers.saturating_sub(api.0.followers.available_permits());
     api.0.metrics.followers(followers);
+}
+
+#[cfg(test)]
+mod tests {
+    use store::ScanError;
+
+    use super::Told;
+
+    #[test]
+    fn what_cannot_be_read_is_told_once_with_its_range() {
+        let mut told = Told::default();
+        let error = ScanError::SegmentUnreadable {
+            segment: "log/7".to_owned(),
+            from_ns: 0,
+            to_ns: 1_000_000_000,
+            detail: "bad checksum".to_owned(),
+        };
+        let line = String::from_utf8(told.incomplete(&error).unwrap().to_vec()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let reason = &value["incomplete"];
+        assert!(line.ends_with('\n') && reason["code"] == "segment_unreadable", "{line}");
+        assert_eq!(
+            (&reason["from"], &reason["to"]),
+            (&"1970-01-01T00:00:00Z".into(), &"1970-01-01T00:00:01Z".into())
+        );
+        assert!(told.incomplete(&error).is_none(), "it is known");
+    }
 }

@@ -9,8 +9,8 @@ use utoipa::openapi::OpenApi as Document;
 
 pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
 pub(crate) use self::rows::{
-    BlockSum, DropSum, Event, FlowEdge, LogCount, LogLine, LogPattern, LossSum, Rows, SyscallSum, UsageRate,
-    Workload,
+    BlockSum, DropSum, Event, FlowEdge, KubeEvent, LogCount, LogLine, LogPattern, LossSum, ObjectChange,
+    Rows, SyscallSum, UsageRate, Workload,
 };
 use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, tables, usage, workloads};
 
@@ -36,6 +36,8 @@ use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, t
         workloads::workloads,
         syscalls::syscalls,
         events::events,
+        events::kube_events,
+        events::changes,
         sql::sql,
         status::status,
         tables::losses,
@@ -46,6 +48,7 @@ use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, t
         (name = "network", description = "Who talks to whom"),
         (name = "resources", description = "What is used"),
         (name = "processes", description = "What runs, and what it asks of the kernel"),
+        (name = "kubernetes", description = "What Kubernetes says happened, and what changed in it"),
         (name = "sql", description = "Everything, as tables"),
         (name = "self", description = "How Wake itself stands"),
     )

@@ -141,6 +141,12 @@ impl Cache {
         self.objects.get(&(kind, uid.into()))
     }
 
+    /// An object, of a pod also after it has gone.
+    pub(crate) fn find(&self, kind: Kind, uid: &str) -> Option<Arc<Object>> {
+        let gone = || self.ended.get(uid).filter(|_| kind == Kind::Pod);
+        self.get(kind, uid).or_else(gone).map(Arc::clone)
+    }
+
     pub(crate) fn node(&self, name: &str) -> Option<&Arc<Object>> {
         self.nodes.get(name)
     }

@@ -7,10 +7,10 @@ use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use axum::body::Bytes;
 use futures::StreamExt as _;
 use proto::error::ErrorCode;
-use store::{LogRequest, Snapshot};
+use store::{LogRequest, ScanError, Snapshot};
 use tokio::sync::mpsc::Sender;
 
-use super::{Gone, end, text};
+use super::{Gone, Told, end, text};
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::logs::refused;
@@ -28,6 +28,7 @@ pub(super) async fn write(
     api: &Api,
     snapshot: Snapshot,
     mut request: LogRequest,
+    told: &mut Told,
     sender: &Sender<Bytes>,
 ) -> Result<(), Gone> {
     request.newest_first = false;
@@ -49,6 +50,11 @@ pub(super) async fn write(
                 (code, message) => return end(code, message, sender).await,
             },
         };
+        for error in &page.unreadable {
+            if let Some(line) = told.incomplete(error) {
+                sender.send(line).await.map_err(|_closed| Gone)?;
+            }
+        }
         for piece in page.pieces {
             sender.send(piece).await.map_err(|_closed| Gone)?;
         }
@@ -58,9 +64,10 @@ pub(super) async fn write(
     }
 }
 
-/// Some lines, and the last of them if there may be more.
+/// Some lines, what could not be read between them, and the last of them if there may be more.
 struct Page {
     pieces: Vec<Bytes>,
+    unreadable: Vec<ScanError>,
     goes_on_after: Option<(i64, i64)>,
 }
 
@@ -69,7 +76,7 @@ async fn page(session: Session, snapshot: Snapshot, request: LogRequest) -> Resu
     let mut rows =
         snapshot.holding(session.snapshot.clone()).logs(request).map_err(|error| refused(&error))?;
     let (mut pieces, mut count, mut bytes, mut last) = (Vec::new(), 0, 0, None);
-    let mut is_partial = false;
+    let mut unreadable = Vec::new();
     while bytes < PAGE_BYTES
         && let Some(item) = rows.next().await
     {
@@ -81,16 +88,13 @@ async fn page(session: Session, snapshot: Snapshot, request: LogRequest) -> Resu
                 last = position(&batch).or(last);
                 pieces.push(Bytes::from(piece));
             }
-            Err(error) if error.is_partial() => {
-                tracing::warn!(%error, "a follower misses a segment");
-                is_partial = true;
-            }
+            Err(error) if error.is_partial() => unreadable.push(error),
             Err(error) => return Err(QueryError::Scan(error).into()),
         }
     }
     // lines that cannot be read make a page shorter, not the last
-    let is_cut = count >= PAGE_ROWS || bytes >= PAGE_BYTES || is_partial;
-    Ok(Page { pieces, goes_on_after: last.filter(|_| is_cut) })
+    let is_cut = count >= PAGE_ROWS || bytes >= PAGE_BYTES || !unreadable.is_empty();
+    Ok(Page { pieces, unreadable, goes_on_after: last.filter(|_| is_cut) })
 }
 
 /// (ts, lsn) of the last row.

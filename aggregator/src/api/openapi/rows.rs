@@ -305,3 +305,68 @@ pub(crate) struct Workload {
     signals: Vec<String>,
     nodes: Vec<String>,
 }
+
+/// An Event of Kubernetes.
+#[derive(ToSchema)]
+pub(crate) struct KubeEvent {
+    /// When it was seen last.
+    ts: String,
+    cluster: Option<String>,
+    node: Option<String>,
+    zone: Option<String>,
+    /// Of the object that it regards.
+    namespace: String,
+    workload: Option<String>,
+    workload_kind: Option<String>,
+    pod: Option<String>,
+    pod_uid: Option<String>,
+    container: Option<String>,
+    cgroup_id: Option<i64>,
+    boot_id: Option<String>,
+    /// `Normal` or `Warning`.
+    r#type: Option<String>,
+    reason: Option<String>,
+    /// For people.
+    note: Option<String>,
+    regarding_kind: Option<String>,
+    regarding_name: Option<String>,
+    regarding_uid: Option<String>,
+    /// Who reports it.
+    controller: Option<String>,
+    action: Option<String>,
+    /// How often it was seen so far.
+    count: i64,
+    first_ts: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+/// What became of an object of Kubernetes.
+#[derive(ToSchema)]
+pub(crate) struct ObjectChange {
+    /// When it was heard; of a creation, when the object was made.
+    ts: String,
+    cluster: Option<String>,
+    node: Option<String>,
+    zone: Option<String>,
+    namespace: String,
+    workload: Option<String>,
+    workload_kind: Option<String>,
+    pod: Option<String>,
+    pod_uid: Option<String>,
+    container: Option<String>,
+    cgroup_id: Option<i64>,
+    boot_id: Option<String>,
+    /// `created`, `updated` or `deleted`.
+    change: Option<String>,
+    kind: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    /// 0 where the kind has none.
+    generation: i64,
+    resource_version: Option<String>,
+    /// JSON: `{"field": [before, after]}`.
+    diff: Option<String>,
+    /// `watched`: as it happened; `listed`: found after a time without a watch.
+    seen: Option<String>,
+}

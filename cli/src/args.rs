@@ -1,6 +1,9 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::cluster::Cluster;
 
 /// What every workload does: logs, flows, CPU, memory, syscalls, processes.
 #[derive(Debug, Parser)]
@@ -19,8 +22,75 @@ pub(crate) struct Cli {
     /// Tables for people, or one JSON object per line for programs
     #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line of `kubectl wake`: as everywhere in kubectl, `-n` names a namespace, and the cluster is the
+    /// kubeconfig's unless a server is named.
+    pub(crate) fn of_kubectl(
+        words: impl IntoIterator<Item = std::ffi::OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command().name("kubectl-wake").bin_name("kubectl wake");
+        let names: Vec<String> =
+            command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        for name in names {
+            command = command.mut_subcommand(name, |command| {
+                command.mut_args(|arg| if arg.get_short() == Some('n') { arg.short(None) } else { arg })
+            });
+        }
+        let matches = command.mut_arg("namespace", |arg| arg.short('n')).try_get_matches_from(words)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.cluster.kube = matches.value_source("server") != Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
+}
+
+impl Command {
+    /// Whether it asks an aggregator.
+    pub(crate) fn asks(&self) -> bool {
+        !matches!(self, Self::Judge(_) | Self::Eval(_) | Self::Completion { .. } | Self::Reference)
+    }
+
+    /// Only rows of this namespace.
+    pub(crate) fn narrow(&mut self, namespace: &str) {
+        let filter = format!("namespace={namespace}");
+        match self {
+            Self::Logs(logs) => logs.terms.push(filter),
+            Self::Flows(flows) => flows.filters.push(filter),
+            Self::Top(top) => top.filters.push(filter),
+            Self::Patterns(patterns) => patterns.filters.push(filter),
+            Self::Syscalls(syscalls) => syscalls.filters.push(filter),
+            Self::Events(events) => events.filters.push(filter),
+            Self::Changes(changes) => changes.filters.push(filter),
+            Self::Status
+            | Self::Sql(_)
+            | Self::Judge(_)
+            | Self::Eval(_)
+            | Self::Completion { .. }
+            | Self::Reference => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Command};
+
+    #[test]
+    fn kubectl_wake_takes_a_namespace_as_kubectl_does() {
+        let parse = |words: &[&str]| Cli::of_kubectl(words.iter().map(Into::into)).unwrap();
+        let cli = parse(&["kubectl-wake", "logs", "-n", "shop", "boom", "--limit", "3"]);
+        assert!(cli.cluster.kube && cli.cluster.namespace.as_deref() == Some("shop"));
+        let Command::Logs(logs) = cli.command else { unreachable!() };
+        assert_eq!((logs.limit, logs.terms), (Some(3), vec!["boom".to_owned()]));
+        let cli = parse(&["kubectl-wake", "-A", "--server", "http://127.0.0.1:1", "status"]);
+        assert!(!cli.cluster.kube && cli.cluster.all_namespaces);
+        assert!(Cli::of_kubectl(["kubectl-wake", "-A", "-n", "x", "status"].iter().map(Into::into)).is_err());
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,8 +113,10 @@ pub(crate) enum Command {
     Patterns(Patterns),
     /// Which syscalls a workload makes, their errors and latency
     Syscalls(Syscalls),
-    /// Processes that started, ended or were killed
+    /// Processes that started, ended or were killed; with --kubernetes, Events of Kubernetes
     Events(Events),
+    /// Objects of Kubernetes that were created, updated or deleted, and what changed in them
+    Changes(Changes),
     /// Ask in SQL
     Sql(Sql),
     /// What a recorded change did, and how sure that is; asks no server
@@ -249,9 +321,24 @@ pub(crate) struct Events {
     /// Only rows where a column has this value, e.g. event=oom_kill or executable=/usr/bin/curl
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) filters: Vec<String>,
+    /// Events of Kubernetes instead of processes, e.g. with reason=BackOff or type=Warning
+    #[arg(short, long)]
+    pub(crate) kubernetes: bool,
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// The newest N events
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Changes {
+    /// Only rows where a column has this value, e.g. kind=deployment, name=cart or change=deleted
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// The newest N changes
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }

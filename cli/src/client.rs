@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) struct Client {
     server: String,
     http: reqwest::Client,
+    token: Option<String>,
 }
 
 /// The rows of one answer.
@@ -59,7 +60,12 @@ impl Client {
         let server = server.trim_end_matches('/');
         let server = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { server, http })
+        Ok(Self { server, http, token: None })
+    }
+
+    /// Sends this token with every request.
+    pub(crate) fn bearing(self, token: Option<String>) -> Self {
+        Self { token, ..self }
     }
 
     /// The rows that `GET /api/v1/<path>` answers.
@@ -91,6 +97,10 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder, params: &[(&str, String)]) -> Result<Response> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status.is_success() {

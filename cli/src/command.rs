@@ -1,7 +1,9 @@
 //! One module per command; what they share is here.
 
+mod changes;
 mod events;
 mod flows;
+mod kube_events;
 mod logs;
 mod patterns;
 mod sql;
@@ -18,8 +20,9 @@ use crate::reference;
 use crate::show::table::{Align, Cell, clean, render};
 use crate::show::text;
 
-pub(crate) async fn run(args: Cli, out: &Out) -> Result<()> {
-    let client = Client::new(&args.server)?;
+pub(crate) async fn run(mut args: Cli, out: &Out) -> Result<()> {
+    let token = if args.command.asks() { crate::cluster::enter(&mut args).await? } else { None };
+    let client = Client::new(&args.server)?.bearing(token);
     match args.command {
         Command::Status => status::run(&client, out).await,
         Command::Logs(logs) => logs::run(&logs, &client, out).await,
@@ -27,6 +30,8 @@ pub(crate) async fn run(args: Cli, out: &Out) -> Result<()> {
         Command::Top(top) => top::run(&top, &client, out).await,
         Command::Patterns(patterns) => patterns::run(&patterns, &client, out).await,
         Command::Syscalls(syscalls) => syscalls::run(&syscalls, &client, out).await,
+        Command::Events(events) if events.kubernetes => kube_events::run(&events, &client, out).await,
+        Command::Changes(changes) => changes::run(&changes, &client, out).await,
         Command::Events(events) => events::run(&events, &client, out).await,
         Command::Sql(sql) => sql::run(&sql, &client, out).await,
         Command::Judge(judge) => crate::judge::judge(&judge, out),
@@ -89,12 +94,13 @@ fn remark_incomplete(out: &Out, answer: &Answer) {
         out.remark("incomplete: the aggregator gives no reason");
     }
     for reason in &answer.reasons {
-        out.remark(&format!(
-            "incomplete: {} ({})",
-            clean(text(reason, "detail")),
-            clean(text(reason, "code"))
-        ));
+        remark_reason(out, reason);
     }
+}
+
+/// Says one reason why an answer is not whole.
+fn remark_reason(out: &Out, reason: &crate::client::Row) {
+    out.remark(&format!("incomplete: {} ({})", clean(text(reason, "detail")), clean(text(reason, "code"))));
 }
 
 #[cfg(test)]

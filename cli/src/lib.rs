@@ -7,6 +7,7 @@
 
 mod args;
 mod client;
+mod cluster;
 mod command;
 #[doc(hidden)]
 pub mod fuzz;
@@ -21,7 +22,15 @@ use clap::Parser as _;
 
 /// The program: reads its arguments, asks, shows.
 pub fn main() -> ExitCode {
-    let args = args::Cli::parse();
+    begin(args::Cli::parse())
+}
+
+/// The same as a plug-in of kubectl: it asks the aggregator in the kubeconfig's cluster.
+pub fn kubectl_main() -> ExitCode {
+    begin(args::Cli::of_kubectl(std::env::args_os()).unwrap_or_else(|error| error.exit()))
+}
+
+fn begin(args: args::Cli) -> ExitCode {
     let out = out::Out::new(args.output);
     match run(args, &out) {
         Ok(()) => ExitCode::SUCCESS,

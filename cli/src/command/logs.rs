@@ -6,8 +6,9 @@ mod line;
 use std::collections::HashMap;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
-use super::{as_filter, remark_incomplete};
+use super::{as_filter, remark_incomplete, remark_reason};
 use crate::args::Logs;
 use crate::client::{Client, Row};
 use crate::out::Out;
@@ -99,6 +100,7 @@ async fn follow(
         print(row, line, out)?;
         *seen.entry(serde_json::to_string(row)?).or_default() += 1;
     }
+    remark_incomplete(out, &past);
     let mut rest: Vec<u8> = Vec::new();
     while let Some(chunk) = stream.chunk().await.context("the aggregator ended the stream")? {
         rest.extend_from_slice(&chunk);
@@ -110,6 +112,10 @@ async fn follow(
             let row: Row = serde_json::from_slice(&bytes).context("read a line of the stream")?;
             if let Some(message) = row.get("error").and_then(|error| error.get("message")) {
                 bail!("the aggregator ended the stream: {}", message.as_str().unwrap_or_default());
+            }
+            if let Some(Value::Object(reason)) = row.get("incomplete") {
+                remark_reason(out, reason);
+                continue;
             }
             match seen.get_mut(&serde_json::to_string(&row)?) {
                 Some(times) if *times > 0 => *times -= 1,

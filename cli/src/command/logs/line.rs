@@ -43,12 +43,16 @@ impl Line {
             _ => Tone::Dim,
         };
         let body = self.colours.replace_all(text(row, "body"), "");
+        // for people a record of several lines stands below its first one; for programs a record is one line
+        let between = if out.terminal { "\n    " } else { "⏎" };
+        let lines: Vec<String> = body.split('\n').map(clean).collect();
+        let lines = lines.join(between);
         let mut shown = format!(
             "{} {} {}  {}",
             out.paint(Tone::Dim, &units::time(text(row, "ts"))),
             out.paint(tone, &format!("{level:<5}")),
             out.paint(Tone::Head, &clean(&place(row))),
-            self.marked(&clean(&body.replace('\n', "⏎")), out)
+            self.marked(&lines, out)
         );
         if row.get("truncated") == Some(&serde_json::Value::Bool(true)) {
             shown.push_str(&out.paint(Tone::Warn, " [cut at 1 MiB]"));

@@ -75,6 +75,9 @@ pub struct MultilineConfig {
     pub containers: bool,
     /// In other files (`globs` and `workloads`).
     pub files: bool,
+    /// In those files instead of the rules: a regular expression (Rust `regex` syntax, on bytes) that the first line of
+    /// a record matches and no other line does.
+    pub files_first_line: String,
 }
 
 /// One rule of one's own.
@@ -108,7 +111,7 @@ impl Default for LogsConfig {
 
 impl Default for MultilineConfig {
     fn default() -> Self {
-        Self { containers: true, files: false }
+        Self { containers: true, files: false, files_first_line: String::new() }
     }
 }
 
@@ -143,6 +146,9 @@ impl LogsConfig {
                 let message = "must be letters, digits, '-' and '_'";
                 found.push(ConfigError::new(format!("{path}.redact[{index}].name"), message));
             }
+        }
+        if let Err(error) = regex::bytes::Regex::new(&self.multiline.files_first_line) {
+            found.push(ConfigError::new(format!("{path}.multiline.files_first_line"), error.to_string()));
         }
         if self.max_files == 0 {
             found.push(ConfigError::new(

@@ -54,7 +54,8 @@ pub(crate) struct Follower {
     from: From,
     max_files: usize,
     limit: RateLimit,
-    multiline: MultilineConfig,
+    /// Of containers, and of other files.
+    multiline: [Multiline; 2],
     checkpoints: Checkpoints,
     clock: Clock,
     owners: Owners,
@@ -122,7 +123,7 @@ impl Follower {
             from: config.from,
             max_files: config.max_files,
             limit: RateLimit::new(config.max_lines_per_second),
-            multiline: config.multiline.clone(),
+            multiline: modes(&config.multiline),
             checkpoints,
             out: Outbox::new(rules, clock.clone(), status),
             clock,
@@ -139,11 +140,11 @@ impl Follower {
 
     /// A log of this kind, without files so far.
     fn log(&self, path: &Path, real: Place, kind: Kind) -> Log {
-        let is_joined = match kind {
-            Kind::Container(_) => self.multiline.containers,
-            Kind::Plain | Kind::Named(_) => self.multiline.files,
+        let [containers, files] = &self.multiline;
+        let multiline = match kind {
+            Kind::Container(_) => containers.clone(),
+            Kind::Plain | Kind::Named(_) => files.clone(),
         };
-        let multiline = if is_joined { Multiline::Rules } else { Multiline::Off };
         Log::new(path.to_owned(), real, Framing::new(path, kind, self.limit, multiline))
     }
 
@@ -275,6 +276,17 @@ impl Follower {
             self.out.status.miss(what, path, format!("cannot {what} {}: {error}", path.display()));
         }
     }
+}
+
+/// How lines are put together in the logs of containers, and in other files.
+fn modes(config: &MultilineConfig) -> [Multiline; 2] {
+    let MultilineConfig { containers, files, files_first_line } = config;
+    let by_rules = |is_on: bool| if is_on { Multiline::Rules } else { Multiline::Off };
+    // `LogsConfig::problems` has said what is wrong with a pattern
+    let first_line = Some(files_first_line).filter(|pattern| *files && !pattern.is_empty());
+    let first_line = first_line.and_then(|pattern| regex::bytes::Regex::new(pattern).ok());
+    let of_files = first_line.map_or_else(|| by_rules(*files), |first| Multiline::FirstLine(Arc::new(first)));
+    [by_rules(*containers), of_files]
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use crate::logs::container::{Join, Stream, decode, of_path};
 use crate::logs::journal::{Entry, Parser};
 use crate::logs::line::{Lines, Source, Text};
+use crate::logs::multiline::{Group, Multiline, Part};
+use crate::logs::record::{Origin, SourceKey};
 use crate::logs::redact::{RawText, Rules, redact, redact_arguments};
 use crate::logs::{checkpoint, redact::redact_key_line};
 
@@ -51,6 +54,30 @@ pub fn lines(data: &[u8]) {
         of_path(Path::new(&*String::from_utf8_lossy(line)));
     }
     join.finish();
+    records(data);
+}
+
+/// Lines to records: whatever they are, they come out as they went in.
+fn records(data: &[u8]) {
+    let mut group = Group::default();
+    let mut found = Vec::new();
+    let origin = Origin { source: SourceKey::Journal, start: 0, end: 0 };
+    for bytes in data.split(|&byte| byte == b'\n') {
+        let part = Part { bytes, ts: None, is_cut: false, is_bad: false, origin };
+        group.push(&Multiline::Rules, part, Duration::ZERO, |text, head| {
+            found.push((text.to_vec(), head.lines))
+        });
+    }
+    group.finish(|text, head| found.push((text.to_vec(), head.lines)));
+    let lines: Vec<&[u8]> =
+        data.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+    let joined: Vec<&[u8]> = found.iter().map(|(text, _)| text.as_slice()).collect();
+    assert_eq!(joined.join(&b'\n'), lines.join(&b'\n'), "no line is lost, changed or moved");
+    assert_eq!(
+        found.iter().map(|(_, lines)| *lines as usize).sum::<usize>(),
+        lines.len(),
+        "each is counted once"
+    );
 }
 
 fn check(row: &proto::v1::LogRow) {

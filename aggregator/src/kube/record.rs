@@ -47,18 +47,22 @@ pub(crate) fn spawn(kube: &Arc<Kube>, store: Arc<Store>, token: Token) {
     tokio::spawn(async move {
         let known = Known::read(&store, clock.now_unix_ns()).await;
         let (sender, rows) = mpsc::channel(QUEUE);
+        // the queue ends when nobody watches any more, and what is in it is written
         let watched = async {
-            tokio::join!(
-                changes::run(&kube, changes, &known, sender.clone()),
-                events::run(&kube, &known, sender.clone()),
-            );
+            let (sender, kube, known) = (sender, &*kube, &known);
+            tokio::select! {
+                () = token.stopped() => {}
+                ((), ()) = async {
+                    tokio::join!(
+                        changes::run(kube, changes, known, sender.clone()),
+                        events::run(kube, known, sender.clone()),
+                    )
+                } => {}
+            }
         };
-        let mut writer = Writer { store: &store, epoch: clock.now_unix_ns(), seq: 0, clock: &clock };
-        tokio::select! {
-            () = token.stopped() => {}
-            () = watched => {}
-            () = writer.run(rows) => {}
-        }
+        let epoch = clock.now_unix_ns();
+        let mut writer = Writer { store: &store, epoch, seq: 0, clock: &clock, token: Some(&token) };
+        tokio::join!(watched, writer.run(rows));
         drop(token);
     });
 }
@@ -70,6 +74,8 @@ struct Writer<'a> {
     epoch: u64,
     seq: u64,
     clock: &'a Clock,
+    /// Once it is stopped a refused batch is not tried again.
+    token: Option<&'a Token>,
 }
 
 impl Writer<'_> {
@@ -116,13 +122,26 @@ impl Writer<'_> {
                 }
                 Ok(_) => return,
                 Err(refused) if refused.code.is_retryable() => {
-                    tokio::time::sleep(PAUSE.max(Duration::from_millis(refused.retry_after_ms))).await;
+                    let pause = tokio::time::sleep(PAUSE.max(Duration::from_millis(refused.retry_after_ms)));
+                    tokio::select! {
+                        () = pause => {}
+                        () = stopped(self.token) => {
+                            return tracing::warn!(detail = %refused.detail, count, "rows of Kubernetes lost at the stop");
+                        }
+                    }
                 }
                 Err(refused) => {
                     return tracing::error!(detail = %refused.detail, count, "rows of Kubernetes refused, lost");
                 }
             }
         }
+    }
+}
+
+async fn stopped(token: Option<&Token>) {
+    match token {
+        Some(token) => token.stopped().await,
+        None => std::future::pending().await,
     }
 }
 

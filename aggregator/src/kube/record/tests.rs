@@ -51,7 +51,7 @@ async fn what_was_stored_is_known_after_a_restart() {
         "what was there before Wake is not new"
     );
     let clock = Clock::manual(NOW);
-    let mut writer = Writer { store: &store, epoch: NOW, seq: 0, clock: &clock };
+    let mut writer = Writer { store: &store, epoch: NOW, seq: 0, clock: &clock, token: None };
     writer.write(vec![event("a", "1"), created("c", NOW - 5_000_000_000)]).await;
     writer.write(vec![event("a", "2")]).await;
     let known = Known::read(&store, NOW).await;

@@ -8,8 +8,8 @@ mod signal;
 #[cfg(test)]
 mod tests;
 
-pub use check::CaseError;
-pub(crate) use check::{is_time, possible};
+pub(crate) use check::is_time;
+pub use check::{CaseError, possible};
 pub use signal::{Harm, Signal};
 
 use std::collections::BTreeSet;

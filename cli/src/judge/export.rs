@@ -53,7 +53,7 @@ pub(super) fn case(
     let start = time(change_at).ok_or_else(|| ExportError::Time(change_at.to_owned()))?;
     let mut samples = Vec::new();
     for file in files {
-        samples.extend(read(file)?);
+        samples.extend(read(file, signal)?);
     }
     samples.sort_by_key(|s| s.0);
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
@@ -87,10 +87,10 @@ pub(super) fn case(
     Ok(case.check()?)
 }
 
-fn read(path: &Path) -> Result<Vec<(i64, f64)>, ExportError> {
+fn read(path: &Path, signal: Signal) -> Result<Vec<(i64, f64)>, ExportError> {
     let bytes = std::fs::read(path).map_err(|source| ExportError::Io { path: path.to_owned(), source })?;
     let text = String::from_utf8_lossy(&bytes);
-    if text.trim_start().starts_with('{') { range(path, &text) } else { rows(path, &text) }
+    if text.trim_start().starts_with('{') { range(path, &text, signal) } else { rows(path, &text, signal) }
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +109,7 @@ struct Line {
     values: Vec<(f64, String)>,
 }
 
-fn range(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
+fn range(path: &Path, text: &str, signal: Signal) -> Result<Vec<(i64, f64)>, ExportError> {
     let answer: Answer =
         serde_json::from_str(text).map_err(|source| ExportError::Json { path: path.to_owned(), source })?;
     let Some(data) = answer.data else {
@@ -123,14 +123,14 @@ fn range(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
     };
     let mut samples = Vec::with_capacity(line.values.len());
     for (i, (time, value)) in line.values.iter().enumerate() {
-        let number = number(path, i + 1, value)?;
+        let number = number(path, i + 1, value, signal)?;
         // Prometheus writes NaN for "no value": that is a gap
         samples.extend(number.map(|v| (time.floor() as i64, v)));
     }
     Ok(samples)
 }
 
-fn rows(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
+fn rows(path: &Path, text: &str, signal: Signal) -> Result<Vec<(i64, f64)>, ExportError> {
     let mut samples = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -148,25 +148,25 @@ fn rows(path: &Path, text: &str) -> Result<Vec<(i64, f64)>, ExportError> {
             return Err(bad("value", line, "a row of time,value"));
         };
         let at = time(at).ok_or_else(|| bad("time", at, "RFC 3339 or Unix seconds"))?;
-        samples.extend(number(path, i + 1, value.trim())?.map(|v| (at, v)));
+        samples.extend(number(path, i + 1, value.trim(), signal)?.map(|v| (at, v)));
     }
     Ok(samples)
 }
 
 /// A finite number; `None` for a gap (empty, NaN).
-fn number(path: &Path, row: usize, text: &str) -> Result<Option<f64>, ExportError> {
+fn number(path: &Path, row: usize, text: &str, signal: Signal) -> Result<Option<f64>, ExportError> {
     if text.is_empty() {
         return Ok(None);
     }
     match text.parse::<f64>() {
         Ok(v) if v.is_nan() => Ok(None),
-        Ok(v) if v.is_finite() => Ok(Some(v)),
+        Ok(v) if effects::case::possible(signal, v) => Ok(Some(v)),
         _ => Err(ExportError::Cell {
             path: path.to_owned(),
             row,
             column: "value",
             text: text.to_owned(),
-            expected: "a finite number",
+            expected: "a number that this signal can have",
         }),
     }
 }

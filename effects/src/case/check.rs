@@ -154,7 +154,7 @@ pub(crate) fn is_time(time: i64) -> bool {
 /// Whether a signal can have this value. Infinite and absurdly large numbers are refused, not clipped: sums of
 /// them would make every later number meaningless.
 #[must_use]
-pub(crate) fn possible(signal: Signal, value: f64) -> bool {
+pub fn possible(signal: Signal, value: f64) -> bool {
     // far beyond any byte or request count, far below where squares overflow
     const ABSURD: f64 = 1e100;
     if !value.is_finite() || value.abs() > ABSURD {

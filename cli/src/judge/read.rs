@@ -187,6 +187,9 @@ fn rows(path: &Path, case: &Case, input: impl Read) -> Result<Vec<Series>, ReadE
         if !value.is_finite() {
             return Err(bad(4, format!("{value} is not a finite number; leave out what was not measured")));
         }
+        if !effects::case::possible(signal, value) {
+            return Err(bad(4, format!("{value} is no value that {} can have", signal.name())));
+        }
         all.entry((entity, signal)).or_default().push((time as i64, value));
     }
     let series = all.into_iter();

@@ -11,19 +11,22 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::batch::{Arrival, admit};
 use crate::dedupe::BatchKey;
-use crate::segment::{BodyFile, Sketch};
+use crate::segment::{BodyFile, PatternCounts, Sketch};
 use crate::{Limits, catalog, wal};
 
 /// A target's name in `fuzz/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 8] = [
     ("ingest_batch", ingest_batch),
     ("wal", write_ahead_log),
     ("manifest", manifest),
     ("segment_body", segment_body),
     ("segment_sketch", segment_sketch),
+    ("segment_patterns", segment_patterns),
+    ("pattern_registry", pattern_registry),
+    ("log_field", log_field),
 ];
 
 /// 2026-11-21, so that times in a corpus are near it.
@@ -105,6 +108,38 @@ pub fn segment_sketch(data: &[u8]) {
             assert!(sketch.groups().all(|(_, minutes)| !minutes.is_empty()), "a group has a minute");
         }
     });
+}
+
+/// `patterns.parquet`.
+pub fn segment_patterns(data: &[u8]) {
+    in_file(data, |path| {
+        if let Ok(patterns) = PatternCounts::read(path) {
+            assert!(
+                patterns.iter().all(|(_, _, counted)| !counted.minutes.is_empty()),
+                "a pattern has a minute"
+            );
+        }
+    });
+}
+
+/// The registry of patterns; with an odd first byte its JSON alone.
+pub fn pattern_registry(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    crate::registry::fuzz(bytes, kind % 2 == 1);
+}
+
+/// A line and the name of a field, which is what comes before its first newline: what is found lies in the line, or is
+/// text that was escaped there.
+pub fn log_field(data: &[u8]) {
+    let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (name, line) = data.split_at(at);
+    let name = String::from_utf8_lossy(name);
+    for format in [crate::FieldFormat::Json, crate::FieldFormat::Logfmt] {
+        if let Some(value) = crate::field(format, line, &name) {
+            assert!(value.len() <= line.len() * 3, "a value is no longer than its line");
+        }
+        crate::search::place(format, line, name.as_bytes(), true);
+    }
 }
 
 /// These bytes as a file in memory.

@@ -139,6 +139,11 @@ impl Registry {
     }
 }
 
+/// What `crate::fuzz` calls.
+pub(crate) fn fuzz(bytes: &[u8], is_json: bool) {
+    file::fuzz(bytes, is_json);
+}
+
 impl Seen {
     fn bytes(&self) -> usize {
         self.namespace.len() + self.workload.len() + self.text.len() + self.example.len() + size_of::<Self>()

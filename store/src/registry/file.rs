@@ -67,3 +67,19 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<Registry> {
     registry.forget();
     Ok(registry)
 }
+
+/// A file's bytes, for `crate::fuzz`; `is_json`: they are what a file with a right checksum holds.
+pub(super) fn fuzz(bytes: &[u8], is_json: bool) {
+    if !is_json {
+        decode(bytes).ok();
+        return;
+    }
+    let packed = zstd::bulk::compress(bytes, 1).unwrap_or_default();
+    let mut file = MAGIC.to_vec();
+    file.extend_from_slice(&VERSION.to_le_bytes());
+    file.extend_from_slice(&crc32c::crc32c(&packed).to_le_bytes());
+    file.extend_from_slice(&packed);
+    if let Ok(registry) = decode(&file) {
+        assert!(registry.iter().count() <= MOST, "a registry keeps to its bound");
+    }
+}

@@ -1,0 +1,4 @@
+//! `patterns.parquet` of a segment.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| store::fuzz::segment_patterns(data));

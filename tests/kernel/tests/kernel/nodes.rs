@@ -65,7 +65,7 @@ impl Two {
 
 #[test]
 fn syscalls_and_switches_are_told_by_their_own_node_alone() {
-    let Some(Two { one, two, _lab }) =
+    let Some(Two { _lab, one, two }) =
         Two::new("syscalls_and_switches_are_told_by_their_own_node_alone", &[])
     else {
         return;
@@ -97,7 +97,7 @@ fn syscalls_and_switches_are_told_by_their_own_node_alone() {
 
 #[test]
 fn processes_are_told_by_their_own_node_alone() {
-    let Some(Two { one, two, _lab }) = Two::new("processes_are_told_by_their_own_node_alone", &[]) else {
+    let Some(Two { _lab, one, two }) = Two::new("processes_are_told_by_their_own_node_alone", &[]) else {
         return;
     };
     let (mut first, mut second) = (one.attach(&process::PROBE), two.attach(&process::PROBE));
@@ -131,7 +131,7 @@ fn processes_are_told_by_their_own_node_alone() {
 
 #[test]
 fn cgroups_are_told_by_their_own_node_with_paths_from_its_root() {
-    let Some(Two { one, two, _lab }) =
+    let Some(Two { _lab, one, two }) =
         Two::new("cgroups_are_told_by_their_own_node_with_paths_from_its_root", &[])
     else {
         return;
@@ -157,7 +157,7 @@ fn cgroups_are_told_by_their_own_node_with_paths_from_its_root() {
 #[test]
 fn both_ends_of_a_connection_are_told_each_by_its_own_node() {
     let tools = [Need::Tool("ip"), Need::Tool("nft")];
-    let Some(Two { one, two, _lab }) =
+    let Some(Two { _lab, one, two }) =
         Two::new("both_ends_of_a_connection_are_told_each_by_its_own_node", &tools)
     else {
         return;

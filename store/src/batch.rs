@@ -82,7 +82,10 @@ pub(crate) fn key(batch: &v1::Batch) -> Result<BatchKey, Refused> {
 pub(crate) type Resolve<'a> = &'a dyn Fn(&v1::Payload) -> Option<v1::Resolved>;
 
 /// As the store keeps it.
-pub(crate) struct Resolver(pub(crate) Box<dyn Fn(&v1::Payload) -> Option<v1::Resolved> + Send + Sync>);
+pub(crate) type BoxedResolve = Box<dyn Fn(&v1::Payload) -> Option<v1::Resolved> + Send + Sync>;
+
+/// What the caller knows beside a batch.
+pub(crate) struct Resolver(pub(crate) BoxedResolve);
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

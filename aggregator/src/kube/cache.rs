@@ -20,6 +20,9 @@ const MAX_ENDED: usize = 50_000;
 /// Most pods that wait for one owner.
 const MAX_WAITING: usize = 5_000;
 
+/// Namespace and name.
+type Named = (Box<str>, Box<str>);
+
 /// What changed, and on which nodes it is seen.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
@@ -54,7 +57,7 @@ pub(crate) struct Cache {
     /// Slices by the addresses in them.
     pub(super) endpoints: HashMap<IpAddr, Vec<Arc<Object>>>,
     /// Slices by namespace and service.
-    pub(super) slices: HashMap<(Box<str>, Box<str>), Vec<Arc<Object>>>,
+    pub(super) slices: HashMap<Named, Vec<Arc<Object>>>,
     /// Ranges of service addresses, by the object that names them.
     pub(super) service_ranges: Vec<(Box<str>, Box<str>)>,
     /// Pod ranges of nodes.

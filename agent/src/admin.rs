@@ -1,9 +1,10 @@
-//! What the agent adds to its admin endpoint: `/probes`, the state of every probe as JSON.
+//! What the agent adds to its admin endpoint, as JSON: `/probes`, the state of every probe; `/doctor`, what works here.
 
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
+use crate::doctor::Doctor;
 use crate::driver::states::States;
 
 #[derive(Serialize)]
@@ -14,8 +15,8 @@ struct Probe {
     missing: Vec<String>,
 }
 
-/// `GET /probes` → `[{"probe","state","reason","missing"}]`
-pub(crate) fn router(states: States) -> Router {
+/// `GET /doctor` → `[{"area","state","found","advice"}]`; `GET /probes` → `[{"probe","state","reason","missing"}]`
+pub(crate) fn router(states: States, doctor: Doctor) -> Router {
     let probes = async move || {
         let all = states.now().into_iter().map(|state| {
             let proto::v1::ProbeState { probe, state, reason, missing } = state;
@@ -23,5 +24,6 @@ pub(crate) fn router(states: States) -> Router {
         });
         Json(all.collect::<Vec<_>>())
     };
-    Router::new().route("/probes", get(probes))
+    let checks = async move || Json(doctor.checks());
+    Router::new().route("/probes", get(probes)).route("/doctor", get(checks))
 }

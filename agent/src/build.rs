@@ -13,7 +13,9 @@ use daemon::metrics::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::config::tls::TlsMode;
 use crate::config::{AgentConfig, ExportKind};
+use crate::doctor::Doctor;
 use crate::driver::Driver;
 use crate::driver::events::Exits;
 use crate::driver::nat::Nat;
@@ -92,6 +94,7 @@ pub struct Agent {
     pub(crate) registry: Registry,
     pub(crate) health: Health,
     pub(crate) states: States,
+    pub(crate) doctor: Doctor,
 }
 
 impl Agent {
@@ -125,11 +128,15 @@ impl Agent {
         let (items, queue) = mpsc::channel(QUEUE_ITEMS);
         let ledger = metrics.ledger.clone();
         let is_exporting = config.export.kind == ExportKind::Wake;
-        let (export, logs) = if is_exporting {
+        let export_metrics = is_exporting.then(|| ExportMetrics::register(&own));
+        let is_tls = config.tls.mode != TlsMode::None;
+        let doctor = Doctor::new(proc.clone(), states.clone(), export_metrics.clone(), is_tls, clock.clone());
+        let (export, logs) = if let Some(export_metrics) = export_metrics {
             let exporting = Exporting {
                 config: &config,
                 node: &node,
-                metrics: ExportMetrics::register(&own),
+                metrics: export_metrics,
+                doctor: doctor.clone(),
                 agent_metrics: &metrics,
                 identities: &identities,
                 states: &states,
@@ -168,6 +175,6 @@ impl Agent {
             exits: Exits::default(),
             clock,
         };
-        Ok(Self { driver, export, logs, admin, registry, health, states })
+        Ok(Self { driver, export, logs, admin, registry, health, states, doctor })
     }
 }

@@ -13,6 +13,9 @@ use crate::logs::config::LogsConfig;
 mod defaults;
 #[cfg(test)]
 mod tests;
+pub mod tls;
+
+use tls::TlsConfig;
 
 /// Configuration of wake-agent. Every key is optional but `version`; what is shown are the defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +32,8 @@ pub struct AgentConfig {
     pub window: WindowConfig,
     /// Where rows go.
     pub export: ExportConfig,
+    /// How the aggregator at `export.endpoint` and the agent prove who they are.
+    pub tls: TlsConfig,
     /// Batches on disk until they are acknowledged.
     pub spool: SpoolConfig,
     /// What is captured from the kernel.
@@ -83,7 +88,7 @@ pub struct WindowConfig {
 pub struct ExportConfig {
     /// To a wake-aggregator, or nowhere.
     pub kind: ExportKind,
-    /// The aggregator's ingest address.
+    /// The aggregator's ingest address: http://host:port on loopback, https://host:port with `tls`.
     pub endpoint: String,
     /// Most batches that are sent and not yet acknowledged; each is at most 1 MiB unpacked.
     #[schemars(range(min = 1, max = 64))]
@@ -218,12 +223,7 @@ impl Config for AgentConfig {
                 format!("'{}' is not address:port", self.admin.listen),
             ));
         }
-        if self.export.endpoint.parse::<tonic::transport::Endpoint>().is_err()
-            || !self.export.endpoint.starts_with("http://")
-        {
-            let message = format!("'{}' is not of the form http://host:port", self.export.endpoint);
-            found.push(ConfigError::new("export.endpoint", message));
-        }
+        found.extend(self.tls.problems(&self.export.endpoint));
         if !self.state_dir.is_absolute() {
             found.push(ConfigError::new("state_dir", "must be an absolute path"));
         }

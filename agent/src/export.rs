@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod chunks;
 pub mod client;
+pub mod credentials;
 pub mod ledger;
 pub mod names;
 pub mod spool;

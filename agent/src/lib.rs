@@ -23,6 +23,7 @@ pub mod window;
 
 mod admin;
 mod build;
+mod doctor;
 mod parts;
 
 use std::net::SocketAddr;
@@ -82,8 +83,16 @@ impl Agent {
     /// When the thread cannot be made.
     pub fn spawn(self) -> std::io::Result<Running> {
         let shutdown = Shutdown::new(GRACE);
-        let Self { driver, export, logs, admin, registry, health, states } = self;
+        let Self { driver, export, logs, admin, registry, health, states, doctor } = self;
         let parts = Parts::new(shutdown.clone(), health.clone());
+        for check in doctor.checks().iter().filter(|check| check.state == daemon::doctor::State::Fail) {
+            tracing::warn!(
+                area = check.area,
+                found = check.found,
+                advice = check.advice,
+                "this host lacks something"
+            );
+        }
         let (stopping, part) = (shutdown.clone(), parts.part("probes"));
         std::thread::Builder::new().name("probes".into()).spawn(move || {
             driver.run(&stopping);
@@ -101,6 +110,8 @@ impl Agent {
                 writer.run(token).await;
                 drop(part);
             });
+            let token = shutdown.register(Phase::Buffers, "certificates");
+            tokio::spawn(client.credentials.clone().keep(token));
             let (token, part) = (shutdown.register(Phase::Buffers, "export"), parts.part("export"));
             tokio::spawn(async move {
                 client.run(token).await;
@@ -108,7 +119,7 @@ impl Agent {
             });
         }
         let address = admin.local_addr()?;
-        let extra = admin::router(states);
+        let extra = admin::router(states, doctor);
         let token = shutdown.register(Phase::Servers, "admin");
         let server = daemon::admin::serve(admin, registry, extra, health.clone(), token);
         let part = parts.part("admin");

@@ -4,6 +4,7 @@
 //! is named by parameter and place; what is missing from an answer is said in it.
 
 mod answer;
+mod doctor;
 mod error;
 mod events;
 mod flows;
@@ -28,19 +29,23 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Query as Given, Request, State};
-use axum::http::request::Parts;
-use axum::http::{Method, Uri};
+use axum::http::{self, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use daemon::clock::Clock;
+use daemon::metrics::Registry;
 use daemon::shutdown::Token;
 use proto::error::ErrorCode;
+use store::Scope;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Caller, Denied};
+pub(crate) use crate::api::doctor::Doctor;
 use crate::api::error::ApiError;
 use crate::api::params::Params;
+use crate::audit::{Asked, Audit};
 use crate::config::Config;
 use crate::ingest::agents::Agents;
 use crate::kube::Kube;
@@ -51,27 +56,38 @@ use crate::query::session::Session;
 pub(crate) use fuzz::query_string as fuzz;
 pub use openapi::document;
 
+/// What every route begins with.
+const PREFIX: &str = "/api/v1";
 /// The most bytes of a request's body.
 const MOST_BODY_BYTES: usize = 512 << 10;
 
-/// What every endpoint needs; clones share it.
+/// What every endpoint needs: what there is, and for whom it is asked. There is none without a caller, and no view of
+/// the store but through it, so that no endpoint can forget whose rows it may show.
 #[derive(Clone, Debug)]
-pub(crate) struct Api(Arc<Shared>);
+pub(crate) struct Api(Arc<Shared>, Caller);
 
 /// The API once the store is open; before that, endpoints answer that it is not.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Late(Arc<OnceLock<Api>>);
+pub(crate) struct Late(Arc<OnceLock<Arc<Shared>>>);
 
 impl Late {
     /// From here on endpoints answer.
-    pub(crate) fn open(&self, api: Api) {
+    pub(crate) fn open(&self, shared: Shared) {
         // Opened once; a second API would not be served.
-        drop(self.0.set(api));
+        drop(self.0.set(Arc::new(shared)));
+    }
+
+    fn get(&self) -> Result<&Arc<Shared>, ApiError> {
+        self.0.get().ok_or_else(|| ApiError::new(ErrorCode::Unavailable, "the store is being opened"))
     }
 }
 
+/// What all callers have in common.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
+    access: Access,
+    audit: Option<Audit>,
+    doctor: Doctor,
     query: Query,
     agents: Arc<Agents>,
     clock: Clock,
@@ -94,15 +110,23 @@ struct Limits {
     followers: usize,
 }
 
-impl Api {
-    pub(crate) fn new(
-        config: &Config,
-        query: Query,
-        agents: Arc<Agents>,
-        clock: Clock,
-        metrics: QueryMetrics,
-        token: Token,
-    ) -> Self {
+/// What the API stands on.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) query: Query,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) access: Access,
+    pub(crate) audit: Option<Audit>,
+    pub(crate) doctor: Doctor,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: QueryMetrics,
+    /// Until it is stopped, streams go on.
+    pub(crate) token: Token,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+        let Parts { query, agents, access, audit, doctor, clock, metrics, token } = parts;
         let followers = config.api.max_followers as usize;
         let limits = Limits {
             max_rows: config.query.max_rows as usize,
@@ -114,7 +138,10 @@ impl Api {
         let (followers, stopping) = (Arc::new(Semaphore::new(followers)), CancellationToken::new());
         tokio::spawn(end_streams(token, stopping.clone(), Arc::clone(&followers)));
         let kube = OnceLock::new();
-        Self(Arc::new(Shared {
+        Self {
+            access,
+            audit,
+            doctor,
             query,
             agents,
             clock,
@@ -124,16 +151,48 @@ impl Api {
             metrics,
             stopping,
             kube,
-        }))
+        }
     }
 
     /// The status tells of this cluster. Once.
     pub(crate) fn watches(&self, kube: Arc<Kube>) {
-        drop(self.0.kube.set(kube));
+        drop(self.kube.set(kube));
     }
 
     fn now_ns(&self) -> i64 {
-        i64::try_from(self.0.clock.now_unix_ns()).unwrap_or(i64::MAX)
+        i64::try_from(self.clock.now_unix_ns()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Api {
+    fn now_ns(&self) -> i64 {
+        self.0.now_ns()
+    }
+
+    /// Whose rows the caller may see.
+    fn scope(&self) -> &Scope {
+        &self.1.scope
+    }
+
+    /// Refuses who does not see everything.
+    ///
+    /// # Errors
+    /// If the caller is limited to namespaces.
+    fn operator(&self, what: &str) -> Result<(), ApiError> {
+        if self.1.is_operator() {
+            return Ok(());
+        }
+        let name = self.1.user.as_deref().unwrap_or_default();
+        Err(ApiError::new(ErrorCode::Forbidden, format!("{name} may not {what}: that is for operators")))
+    }
+
+    /// The same as of now: a stream goes on only as long as its caller may see it.
+    ///
+    /// # Errors
+    /// If they may not any more.
+    async fn again(&self) -> Result<Self, ApiError> {
+        let caller = self.0.access.again(&self.1).await?;
+        Ok(Self(Arc::clone(&self.0), caller))
     }
 
     /// Runs work with a session and the time and memory of one query.
@@ -143,7 +202,7 @@ impl Api {
         W: FnOnce(Session) -> F + Send + 'static,
         F: Future<Output = Result<T, ApiError>> + Send + 'static,
     {
-        self.0.query.run(endpoint, work).await
+        self.0.query.run(endpoint, self.scope().clone(), work).await
     }
 }
 
@@ -159,23 +218,44 @@ async fn end_streams(token: Token, stopping: CancellationToken, followers: Arc<S
 impl FromRequestParts<Late> for Api {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_parts: &mut Parts, late: &Late) -> Result<Self, ApiError> {
-        late.0
-            .get()
-            .cloned()
-            .ok_or_else(|| ApiError::new(ErrorCode::Unavailable, "the store is being opened"))
+    async fn from_request_parts(parts: &mut http::request::Parts, late: &Late) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| ApiError::from(Denied::Missing))?;
+        Ok(Self(Arc::clone(late.get()?), caller))
     }
 }
 
 impl FromRequestParts<Late> for Params {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, late: &Late) -> Result<Self, ApiError> {
-        let api = Api::from_request_parts(parts, late).await?;
+    async fn from_request_parts(parts: &mut http::request::Parts, late: &Late) -> Result<Self, ApiError> {
         let given: Given<Vec<(String, String)>> = Given::try_from_uri(&parts.uri)
             .map_err(|error| ApiError::invalid(format!("query string: {error}")))?;
-        Self::new(given.0, api.now_ns())
+        Self::new(given.0, late.get()?.now_ns())
     }
+}
+
+/// `/metrics`: for operators, or for everybody.
+pub(crate) fn metrics_router(late: Late, registry: Registry, is_open: bool) -> Router {
+    let router = daemon::admin::metrics_router(registry);
+    if is_open { router } else { router.layer(from_fn_with_state(late, only_operators)) }
+}
+
+async fn only_operators(State(late): State<Late>, request: Request, next: Next) -> Response {
+    let shared = match late.get() {
+        Ok(shared) => shared,
+        Err(error) => return error.into_response(),
+    };
+    match shared.access.caller(request.headers()).await {
+        Ok(caller) if caller.is_operator() => next.run(request).await,
+        Ok(_) => ApiError::new(ErrorCode::Forbidden, "/metrics is for operators").into_response(),
+        Err(denied) => ApiError::from(denied).into_response(),
+    }
+}
+
+/// A time as answers show it.
+pub(crate) fn rfc3339(ns: u64) -> String {
+    json::rfc3339(i128::from(ns))
 }
 
 /// Every route.
@@ -196,19 +276,47 @@ pub(crate) fn router(late: Late) -> Router {
         .route("/workloads", get(workloads::workloads))
         .route("/losses", get(tables::losses))
         .route("/status", get(status::status))
+        .route("/doctor", get(doctor::doctor))
         .route("/sql", post(sql::sql))
         .route("/admin/seal", post(status::seal))
-        .route("/openapi.json", get(openapi::serve))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+        .layer(from_fn_with_state(late.clone(), admit))
+        // says only what the program is, not what it holds
+        .route("/openapi.json", get(openapi::serve))
         .layer(from_fn_with_state(late.clone(), count_errors))
         .with_state(late);
-    Router::new().route("/", get(index)).nest("/api/v1", routes).fallback(nowhere)
+    Router::new().route("/", get(index)).nest(PREFIX, routes).fallback(nowhere)
+}
+
+/// Nobody gets further without being known; what they asked is written down.
+async fn admit(State(late): State<Late>, mut request: Request, next: Next) -> Response {
+    let shared = match late.get() {
+        Ok(shared) => Arc::clone(shared),
+        Err(error) => return error.into_response(),
+    };
+    let started = shared.clock.monotonic();
+    let asked = shared.audit.as_ref().map(|_| Asked::of(&request, PREFIX));
+    let caller = shared.access.caller(request.headers()).await;
+    let (caller, response) = match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            (Some(caller), next.run(request).await)
+        }
+        Err(denied) => (None, ApiError::from(denied).into_response()),
+    };
+    if let (Some(audit), Some(asked)) = (&shared.audit, asked) {
+        let took = shared.clock.monotonic().saturating_sub(started);
+        if let Some(record) = audit.record(asked, caller.as_ref(), &response, took) {
+            audit.write(record).await;
+        }
+    }
+    response
 }
 
 async fn count_errors(State(late): State<Late>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    if let (Some(api), Some(code)) = (late.0.get(), response.extensions().get::<ErrorCode>()) {
-        api.0.metrics.failed(*code);
+    if let (Ok(shared), Some(code)) = (late.get(), response.extensions().get::<ErrorCode>()) {
+        shared.metrics.failed(*code);
     }
     response
 }

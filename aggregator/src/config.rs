@@ -14,8 +14,13 @@ pub use self::kubernetes::{Enabled, Kubernetes};
 
 mod defaults;
 mod kubernetes;
+pub mod security;
 #[cfg(test)]
 mod tests;
+
+use security::{AdminConfig, AuditConfig, AuthConfig, AuthMode, TlsConfig};
+
+use crate::audit::Place;
 
 const DAY_S: u64 = 86_400;
 const MIB: u64 = 1 << 20;
@@ -32,6 +37,14 @@ pub struct Config {
     pub ingest: Ingest,
     /// What people and tools ask.
     pub api: Api,
+    /// Certificates of both, and of the agents.
+    pub tls: TlsConfig,
+    /// Who may ask.
+    pub auth: AuthConfig,
+    /// Metrics and health apart from the API.
+    pub admin: AdminConfig,
+    /// The record of who asked what.
+    pub audit: AuditConfig,
     /// What is kept, and at what cost in memory and disk.
     pub store: StoreConfig,
     /// What a query may use.
@@ -58,7 +71,7 @@ pub struct Ingest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// Address of the HTTP endpoint, host:port: REST, SQL, /metrics, /healthz, /readyz. It asks nobody who they are.
+    /// Address of the HTTP endpoint, host:port: REST, SQL, /metrics, /healthz, /readyz. Who may ask is `auth`'s.
     pub listen: String,
     /// Requests that may follow the log at the same time; further ones are refused as `busy`.
     #[schemars(range(min = 0, max = 10_000))]
@@ -167,6 +180,8 @@ impl daemon::config::Config for Config {
                 problems.push(ConfigError::new(path, format!("{text:?} is no address and port: {error}")));
             }
         }
+        let listens = (self.ingest.listen.as_str(), self.api.listen.as_str());
+        problems.extend(security::problems(listens, &self.tls, &self.auth, &self.admin));
         if self.data_dir.as_os_str().is_empty() {
             problems.push(ConfigError::new("data_dir", "is empty"));
         }
@@ -254,6 +269,14 @@ impl Config {
             Profile::Default => 64 << 10,
             Profile::Small => 32 << 10,
         }
+    }
+
+    /// Where the audit log is written, if it is.
+    pub(crate) fn audit_place(&self) -> Option<Place> {
+        let AuditConfig { enabled, file, max_mib, keep } = &self.audit;
+        let is_on = enabled.unwrap_or(self.auth.mode != AuthMode::None);
+        let path = if file.as_os_str().is_empty() { self.data_dir.join("audit.log") } else { file.clone() };
+        is_on.then(|| Place { path, max_bytes: max_mib.saturating_mul(MIB), keep: *keep })
     }
 
     /// Queries that run at the same time.

@@ -6,6 +6,8 @@
 //! Does not: unpack a batch or judge its rows (`store`), nor drop one: what is not acknowledged the agent keeps.
 
 pub mod agents;
+pub(crate) mod enrol;
+pub(crate) mod peer;
 mod stream;
 
 use std::pin::Pin;
@@ -13,22 +15,27 @@ use std::sync::Arc;
 
 use daemon::clock::Clock;
 use daemon::shutdown::Token;
+use daemon::tls::accept::{OnFailure, accept};
 use futures::Stream;
 use proto::error::ErrorCode;
+use proto::v1::enrolment_server::EnrolmentServer;
 use proto::v1::ingest_server::{Ingest, IngestServer};
 use proto::v1::nodes_server::NodesServer;
 use proto::v1::{AgentMessage, AggregatorMessage};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::ingest::agents::Agents;
+use crate::ingest::enrol::Enroller;
 use crate::kube::NodesService;
 use crate::metrics::IngestMetrics;
+use crate::tls::Tls;
 
 /// The largest message: a batch of `MAX_PAYLOAD_BYTES` that zstd could not shrink, and its frame.
 const MAX_MESSAGE_BYTES: usize = proto::MAX_PAYLOAD_BYTES as usize + (64 << 10);
@@ -51,6 +58,12 @@ pub(crate) struct Context {
     pub(crate) token: Arc<Token>,
     /// Names for the agents.
     pub(crate) nodes: NodesService,
+    /// What is spoken; plain text without.
+    pub(crate) tls: Option<Tls>,
+    /// Where agents get certificates, if from here.
+    pub(crate) enroller: Option<Enroller>,
+    /// Connections that may be open.
+    pub(crate) connections: usize,
 }
 
 /// Serves agents until the token's phase begins; returns when what was in flight is stored.
@@ -61,15 +74,24 @@ pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(),
     let service = IngestServer::new(Service(context.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let stopped = context.token.stopped();
     let nodes = NodesServer::new(context.nodes.clone()).max_decoding_message_size(4 << 10);
+    let enrolment = context.enroller.clone().map(EnrolmentServer::new);
+    let enrolment = enrolment.map(|service| service.max_decoding_message_size(64 << 10));
+    let on_failure: OnFailure = match &context.tls {
+        Some(tls) => tls.on_failure("ingest"),
+        None => Arc::new(|_, _| {}),
+    };
+    let tls = context.tls.as_ref().map(|tls| tls.ingest.clone());
+    let connections = accept(listener, tls, context.connections, on_failure);
+    let connections = ReceiverStream::new(connections).map(peer::Incoming);
     let served = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .add_service(service)
         .add_service(nodes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
+        .add_optional_service(enrolment)
+        .serve_with_incoming_shutdown(connections.map(Ok::<_, std::io::Error>), stopped)
         .await;
     context.tasks.close();
     context.tasks.wait().await;
@@ -90,7 +112,8 @@ impl Ingest for Service {
         let context = self.0.clone();
         let (answers, receiver) = tokio::sync::mpsc::channel(context.in_flight * 2);
         let tasks = context.tasks.clone();
-        tasks.spawn(stream::run(context, request.into_inner(), answers));
+        let peer = peer::of(request.extensions());
+        tasks.spawn(stream::run(context, peer, request.into_inner(), answers));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

@@ -8,8 +8,11 @@
 //! `Aggregator::build` binds; `run` opens the store and starts every part. Only this file knows all of them.
 #![forbid(unsafe_code)]
 
+mod access;
 mod api;
+mod audit;
 pub mod config;
+mod doctor;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ingest;
@@ -19,6 +22,7 @@ mod metrics;
 pub mod query;
 pub mod reference;
 mod schedule;
+mod tls;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -26,7 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use daemon::admin::Health;
+use axum::Router;
+use daemon::admin::{Door, Health};
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown, Token};
@@ -37,12 +42,19 @@ use tokio_util::task::TaskTracker;
 
 pub use api::document as openapi;
 
-use crate::api::{Api, Late};
-use crate::config::Config;
+use crate::access::Access;
+use crate::access::kubernetes::Reviews;
+use crate::access::tokens::TokenFile;
+use crate::api::Late;
+use crate::audit::Audit;
+use crate::config::security::{AuthMode, TlsConfig, TlsMode};
+use crate::config::{Config, Enabled, Kubernetes};
 use crate::ingest::agents::Agents;
+use crate::ingest::enrol::{self, Enroller};
 use crate::kube::Kube;
 use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
+use crate::tls::Tls;
 
 /// How long the start waits for the API server's first lists.
 const FIRST_LISTS: Duration = Duration::from_secs(10);
@@ -63,21 +75,28 @@ pub struct Aggregator {
     deps: Deps,
     registry: Registry,
     health: Health,
+    access: Access,
     ingest: TcpListener,
     api: TcpListener,
+    admin: Option<TcpListener>,
 }
 
 impl Aggregator {
     /// Binds both addresses; starts nothing.
     ///
     /// # Errors
-    /// When an address is taken.
+    /// When an address is taken, or what says who may ask cannot be read.
     pub async fn build(config: Config, deps: Deps) -> anyhow::Result<Self> {
+        let access = access(&config, &deps.clock).await?;
         let ingest = bind("ingest.listen", &config.ingest.listen).await?;
         let api = bind("api.listen", &config.api.listen).await?;
+        let admin = match config.admin.listen.as_str() {
+            "" => None,
+            address => Some(bind("admin.listen", address).await?),
+        };
         let health = Health::new();
         health.not_ready("store", "opening");
-        Ok(Self { config, deps, registry: Registry::new(), health, ingest, api })
+        Ok(Self { config, deps, registry: Registry::new(), health, access, ingest, api, admin })
     }
 
     /// Where agents send.
@@ -102,17 +121,33 @@ impl Aggregator {
     /// # Errors
     /// When the store cannot be opened.
     pub async fn spawn(self) -> anyhow::Result<()> {
-        let Self { config, deps, registry, health, ingest, api } = self;
+        let Self { config, deps, registry, health, access, ingest, api, admin } = self;
         let Deps { clock, shutdown } = deps;
         let late = Late::default();
         let server = shutdown.register(Phase::Servers, "api");
-        let router = api::router(late.clone());
-        let served = daemon::admin::serve(api, registry.clone(), router, health.clone(), server);
+        let root = registry.with_prefix(metrics::PREFIX);
+        if let Some(admin) = admin {
+            let server = shutdown.register(Phase::Servers, "admin");
+            let served = daemon::admin::serve(admin, registry.clone(), Router::new(), health.clone(), server);
+            tokio::spawn(or_stop("admin", served, shutdown.clone()));
+        }
+        let kubernetes_client = client_for(&config).await?;
+        health.not_ready("tls", "certificates are being read or made");
+        let tls = Tls::start(&config.tls, kubernetes_client.clone(), &clock, &root, &shutdown).await?;
+        health.ready("tls");
+        let tls_metrics = tls.as_ref().map(|tls| tls.metrics.clone());
+        let (speaks, on_failure) =
+            (tls.as_ref().map(|tls| tls.api.clone()), tls.as_ref().map(|tls| tls.on_failure("api")));
+        let open_metrics = config.auth.open_metrics || config.auth.mode == AuthMode::None;
+        let door = Door { listener: api, tls: speaks, on_failure };
+        let router = api::router(late.clone())
+            .merge(daemon::admin::health_router(health.clone()))
+            .merge(api::metrics_router(late.clone(), registry.clone(), open_metrics));
+        let served = daemon::admin::serve_app(door, router, health.clone(), server);
         tokio::spawn(or_stop("api", served, shutdown.clone()));
 
         let (store, recovered) = open(&config, &clock).await?;
         report(&recovered, &health);
-        let root = registry.with_prefix(metrics::PREFIX);
         let query_metrics = QueryMetrics::register(&root);
         let running = config.queries_running();
         let limits = query::Limits {
@@ -129,6 +164,7 @@ impl Aggregator {
         metrics::register_store(&registry, Arc::clone(&store), Arc::clone(&agents), query.clone());
 
         let kube = kubernetes(&config, &store, &root, &clock, &shutdown).await?;
+        let doctor_client = kube.as_ref().map(|kube| kube.client());
         let context = ingest::Context {
             store: Arc::clone(&store),
             agents: Arc::clone(&agents),
@@ -139,6 +175,10 @@ impl Aggregator {
             tasks: TaskTracker::new(),
             token: Arc::new(shutdown.register(Phase::Intake, "ingest")),
             nodes: kube::NodesService::new(kube.clone(), config.ingest.max_agents as usize),
+            enroller: enroller(&config, tls.as_ref(), kubernetes_client, &clock),
+            tls,
+            // an agent has one for batches and names, and another while it connects anew
+            connections: config.ingest.max_agents as usize * 2 + 16,
         };
         tokio::spawn(or_stop("ingest", ingest::serve(ingest, context), shutdown.clone()));
         let token = shutdown.register(Phase::Buffers, "schedule");
@@ -150,11 +190,31 @@ impl Aggregator {
         tokio::spawn(schedule::compact(Arc::clone(&store), clock.clone(), token));
         tokio::spawn(close(store, shutdown.register(Phase::Buffers, "store")));
         let streams = shutdown.register(Phase::Intake, "api streams");
-        let api = Api::new(&config, query, agents, clock, query_metrics, streams);
+        let audit = match config.audit_place() {
+            Some(place) => {
+                let at = place.path.display().to_string();
+                let token = shutdown.register(Phase::Servers, "audit log");
+                let started = Audit::start(place, clock.clone(), &root, token);
+                Some(started.with_context(|| format!("open the audit log {at}"))?)
+            }
+            None => None,
+        };
+        let doctor = api::Doctor { config: config.clone(), client: doctor_client, tls: tls_metrics };
+        let parts = api::Parts {
+            query,
+            agents,
+            access,
+            audit,
+            doctor,
+            clock,
+            metrics: query_metrics,
+            token: streams,
+        };
+        let shared = api::Shared::new(&config, parts);
         if let Some(kube) = kube {
-            api.watches(kube);
+            shared.watches(kube);
         }
-        late.open(api);
+        late.open(shared);
         health.ready("store");
         Ok(())
     }
@@ -179,6 +239,59 @@ async fn kubernetes(
     // what comes in before is named as far as is known, and never again
     kube.first_lists(FIRST_LISTS).await;
     Ok(Some(kube))
+}
+
+/// A client for the API server, if certificates need one.
+async fn client_for(config: &Config) -> anyhow::Result<Option<::kube::Client>> {
+    let TlsConfig { mode, ca_secret, enrol_service_accounts, .. } = &config.tls;
+    let is_needed = !ca_secret.is_empty() || !enrol_service_accounts.is_empty();
+    Ok(if *mode == TlsMode::Issued && is_needed { Some(client(config).await?) } else { None })
+}
+
+/// Where agents get their certificates, if from here.
+fn enroller(
+    config: &Config,
+    tls: Option<&Tls>,
+    client: Option<::kube::Client>,
+    clock: &Clock,
+) -> Option<Enroller> {
+    let (tls, client) = (tls?, client?);
+    // each token is looked at once, for a certificate: no answer is used again
+    let reviews = Reviews::new(client.clone(), Vec::new(), Duration::ZERO, clock.clone());
+    Some(Enroller::new(enrol::Parts {
+        ca: tls.ca.clone()?,
+        reviews,
+        client,
+        audience: config.tls.enrol_audience.clone(),
+        accounts: config.tls.enrol_service_accounts.clone(),
+        clock: clock.clone(),
+        metrics: tls.metrics.clone(),
+    }))
+}
+
+/// A client for the API server, for what cannot do without.
+async fn client(config: &Config) -> anyhow::Result<::kube::Client> {
+    let wanted = Kubernetes { enabled: Enabled::On, ..config.kubernetes.clone() };
+    let client = kube::connect(&wanted).await.context("reach the Kubernetes API server")?;
+    client.context("reach the Kubernetes API server")
+}
+
+/// How callers prove who they are.
+async fn access(config: &Config, clock: &Clock) -> anyhow::Result<Access> {
+    let auth = &config.auth;
+    Ok(match auth.mode {
+        AuthMode::None => Access::Open,
+        AuthMode::Tokens => {
+            let opened = TokenFile::open(&auth.token_file, clock.clone());
+            let file = auth.token_file.display();
+            Access::Tokens(opened.with_context(|| format!("read auth.token_file {file}"))?)
+        }
+        AuthMode::Kubernetes => {
+            let client = client(config).await?;
+            let life = Duration::from_secs(u64::from(auth.cache_s));
+            Access::Kubernetes(Reviews::new(client, auth.audiences.clone(), life, clock.clone()))
+        }
+    })
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {

@@ -4,6 +4,7 @@
 
 mod kube;
 mod store;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +24,7 @@ use proto::error::ErrorCode;
 
 pub(crate) use self::kube::KubeMetrics;
 pub(crate) use self::store::{described as described_store, register as register_store};
+pub(crate) use self::tls::TlsMetrics;
 
 /// What every name begins with.
 pub(crate) const PREFIX: &str = "wake_aggregator";
@@ -34,6 +36,11 @@ const SECONDS: [f64; 14] =
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,6 +59,7 @@ pub(crate) struct IngestMetrics {
     discarded_rows: Counter,
     refused: Family<CodeLabel, Counter>,
     streams_refused: Counter,
+    strangers: Family<ReasonLabel, Counter>,
     seconds: Histogram,
     refusal_line: Arc<Repeated>,
 }
@@ -89,6 +97,11 @@ impl IngestMetrics {
                 "Streams refused at their hello",
                 Counter::default(),
             ),
+            strangers: registry.register(
+                "strangers",
+                "Agents that may not speak for the node that they named, by reason",
+                Family::<ReasonLabel, Counter>::default(),
+            ),
             seconds: registry.register_with_unit(
                 "batch_duration",
                 "From a batch's receipt to its acknowledgement",
@@ -117,6 +130,10 @@ impl IngestMetrics {
 
     pub(crate) fn refused(&self, code: ErrorCode) {
         self.refused.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+    }
+
+    pub(crate) fn stranger(&self, reason: &'static str) {
+        self.strangers.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     pub(crate) fn stream_refused(&self) {

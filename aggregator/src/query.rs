@@ -32,8 +32,9 @@ use std::time::Duration;
 use daemon::clock::Clock;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use store::{Store, Table};
+use store::{Scope, SealError, Sealed, Snapshot, Store, StoreStats, Table};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::metrics::QueryMetrics;
@@ -149,12 +150,13 @@ impl Query {
         self.0.limits
     }
 
-    /// Runs work on the query threads with a session of its own, once there is a place.
+    /// Runs work on the query threads with a session of its own, which shows only what `scope` allows, once there is a
+    /// place.
     ///
     /// # Errors
     /// The work's own; `Busy` without a place; `Timeout` past the limit: then the work is told to stop, and its place
     /// is free when it has.
-    pub(crate) async fn run<T, E, W, F>(&self, endpoint: &'static str, work: W) -> Result<T, E>
+    pub(crate) async fn run<T, E, W, F>(&self, endpoint: &'static str, scope: Scope, work: W) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<QueryError> + Send + 'static,
@@ -169,8 +171,8 @@ impl Query {
             let deadline = started + limit;
             // the place is free when the last thread that reads for it has ended, not when its caller gives up
             let snapshot = shared.store.snapshot().holding(place);
-            let session =
-                Session::new(snapshot, shared.clock.clone(), deadline, &shared.limits, shared.engine.clone());
+            let (clock, engine) = (shared.clock.clone(), shared.engine.clone());
+            let session = Session::new(snapshot, &scope, clock, deadline, &shared.limits, engine);
             let Some(threads) = &shared.threads else { return Err(E::from(QueryError::Stopping)) };
             let task = threads.spawn(work(session));
             match Abort(task).join().await {
@@ -184,9 +186,27 @@ impl Query {
         answered.unwrap_or_else(|_elapsed| Err(E::from(QueryError::Timeout { limit })))
     }
 
-    /// The newest view, for those that need no query.
-    pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.0.store
+    /// The newest view of what `scope` allows, for those that need no plan.
+    pub(crate) fn view(&self, scope: &Scope) -> Snapshot {
+        self.0.store.snapshot().within(scope)
+    }
+
+    /// Changes whenever rows were added.
+    pub(crate) fn watch_rows(&self) -> watch::Receiver<i64> {
+        self.0.store.watch_rows()
+    }
+
+    /// How the store stands.
+    pub(crate) fn stats(&self) -> StoreStats {
+        self.0.store.stats()
+    }
+
+    /// Seals what only memory and the write-ahead log hold.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn seal(&self, now_ns: i64) -> Result<Vec<Sealed>, SealError> {
+        self.0.store.seal(now_ns).await
     }
 
     /// Writes how many run and wait into the metrics.

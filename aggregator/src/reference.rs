@@ -4,7 +4,10 @@ use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use store::Table;
 
-use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics, described_store};
+use crate::audit::AuditMetrics;
+use crate::metrics::{
+    IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics, TlsMetrics, described_store,
+};
 
 /// Every metric.
 pub fn metrics() -> String {
@@ -14,6 +17,8 @@ pub fn metrics() -> String {
     drop(QueryMetrics::register(&root));
     drop(ScheduleMetrics::register(&root));
     drop(KubeMetrics::register(&root));
+    drop(TlsMetrics::register(&root, &Clock::system()));
+    drop(AuditMetrics::register(&root));
     let mut described = registry.describe();
     described.extend(described_store());
     described.sort_by(|left, right| left.name.cmp(&right.name));

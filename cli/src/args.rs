@@ -5,6 +5,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::cluster::Cluster;
 
+use crate::access::Access;
+
 /// What every workload does: logs, flows, CPU, memory, syscalls, processes.
 #[derive(Debug, Parser)]
 #[command(name = "wake", version, disable_help_subcommand = true)]
@@ -19,6 +21,8 @@ pub(crate) struct Cli {
         value_name = "URL"
     )]
     pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Tables for people, or one JSON object per line for programs
     #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
     pub(crate) output: Output,
@@ -103,6 +107,8 @@ pub(crate) enum Output {
 pub(crate) enum Command {
     /// Whether Wake works: agents, probes, what was lost
     Status,
+    /// What works here and on every node, what does not, and what to do
+    Doctor(Doctor),
     /// Find log lines
     Logs(Logs),
     /// Who talks to whom, how much and how well
@@ -132,6 +138,17 @@ pub(crate) enum Command {
     /// Print this program's reference in Markdown
     #[command(hide = true)]
     Reference,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 nothing failed, 1 something did.")]
+pub(crate) struct Doctor {
+    /// Also show what is well
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Ask one agent at its admin address, e.g. http://127.0.0.1:9402, instead of the aggregator
+    #[arg(long, value_name = "URL")]
+    pub(crate) agent: Option<String>,
 }
 
 /// From when to when, and of which rows.

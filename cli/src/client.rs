@@ -7,6 +7,8 @@ use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::access::Access;
+
 /// One row, as the API gives it.
 pub(crate) type Row = Map<String, Value>;
 
@@ -56,16 +58,18 @@ struct Position {
 }
 
 impl Client {
-    pub(crate) fn new(server: &str) -> Result<Self> {
+    pub(crate) fn new(server: &str, access: &Access) -> Result<Self> {
         let server = server.trim_end_matches('/');
         let server = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { server, http, token: None })
+        let token = access.token_for(&server)?;
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5));
+        let http = access.trust(http)?.build()?;
+        Ok(Self { server, http, token })
     }
 
-    /// Sends this token with every request.
+    /// Sends this token with every request, unless one was given.
     pub(crate) fn bearing(self, token: Option<String>) -> Self {
-        Self { token, ..self }
+        Self { token: self.token.or(token), ..self }
     }
 
     /// The rows that `GET /api/v1/<path>` answers.
@@ -78,6 +82,13 @@ impl Client {
     pub(crate) async fn object(&self, path: &str) -> Result<Row> {
         let response = self.send(self.get(path, &[]).timeout(PATIENCE), &[]).await?;
         response.json().await.with_context(|| format!("read the answer of {}", self.server))
+    }
+
+    /// What any address answers; the token stays here.
+    pub(crate) async fn any(&self, url: &str) -> Result<Value> {
+        let asked = self.http.get(url).timeout(PATIENCE).send().await;
+        let answer = asked.and_then(Response::error_for_status).with_context(|| format!("ask {url}"))?;
+        answer.json().await.with_context(|| format!("read the answer of {url}"))
     }
 
     /// A stream of JSON lines that ends only with the connection.
@@ -120,6 +131,12 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             return anyhow!("{} gave no answer within {} s", self.server, PATIENCE.as_secs());
         }
+        if let Some(why) = certificate_trouble(&error) {
+            return anyhow!(
+                "the certificate of {} was not accepted: {why}; name its CA with --ca or WAKE_CA",
+                self.server
+            );
+        }
         if error.is_connect() {
             return anyhow!(
                 "no aggregator answers at {}; start one with `cargo xtask up`, or name another with --server or \
@@ -131,10 +148,27 @@ impl Client {
     }
 }
 
+/// What is wrong with the other side's certificate, if that is it.
+fn certificate_trouble(error: &reqwest::Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let found = error.downcast_ref::<rustls::Error>();
+        let found = found.or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        if let Some(found @ rustls::Error::InvalidCertificate(_)) = found {
+            return Some(found.to_string());
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// The message, and below it the text with a mark where it goes wrong.
 fn in_words(error: &ErrorDetail, params: &[(&str, String)]) -> String {
     let mut words = match error.code.as_str() {
         "invalid" => error.message.clone(),
+        "unauthenticated" => format!("{}; give one with --token-file, --token or WAKE_TOKEN", error.message),
+        "forbidden" => format!("not allowed: {}", error.message),
         code => format!("{} ({code})", error.message),
     };
     let Some(position) = &error.position else { return words };

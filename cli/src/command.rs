@@ -1,6 +1,7 @@
 //! One module per command; what they share is here.
 
 mod changes;
+mod doctor;
 mod events;
 mod flows;
 mod kube_events;
@@ -22,9 +23,10 @@ use crate::show::text;
 
 pub(crate) async fn run(mut args: Cli, out: &Out) -> Result<()> {
     let token = if args.command.asks() { crate::cluster::enter(&mut args).await? } else { None };
-    let client = Client::new(&args.server)?.bearing(token);
+    let client = Client::new(&args.server, &args.access)?.bearing(token);
     match args.command {
         Command::Status => status::run(&client, out).await,
+        Command::Doctor(args) => doctor::run(&args, &client, out).await,
         Command::Logs(logs) => logs::run(&logs, &client, out).await,
         Command::Flows(flows) => flows::run(&flows, &client, out).await,
         Command::Top(top) => top::run(&top, &client, out).await,

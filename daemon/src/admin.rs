@@ -14,9 +14,11 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Registry;
 use crate::shutdown::Token;
+use crate::tls::accept::OnFailure;
+use crate::tls::server::ServerTls;
 
-mod connections;
 mod host;
+mod incoming;
 #[cfg(test)]
 mod tests;
 
@@ -81,10 +83,33 @@ fn lines(parts: &Parts) -> Vec<String> {
 
 /// `/metrics`, `/healthz` and `/readyz`, to be merged into a server of one's own.
 pub fn router(registry: Registry, health: Health) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics).with_state(registry))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz).with_state(health))
+    metrics_router(registry).merge(health_router(health))
+}
+
+/// `/metrics` alone.
+pub fn metrics_router(registry: Registry) -> Router {
+    Router::new().route("/metrics", get(metrics).with_state(registry))
+}
+
+/// `/healthz` and `/readyz` alone.
+pub fn health_router(health: Health) -> Router {
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz).with_state(health))
+}
+
+/// A listener, and what is spoken on it.
+pub struct Door {
+    /// Where connections come in.
+    pub listener: TcpListener,
+    /// TLS, unless it is plain text.
+    pub tls: Option<ServerTls>,
+    /// Told of failed handshakes.
+    pub on_failure: Option<OnFailure>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Door").field("listener", &self.listener).finish_non_exhaustive()
+    }
 }
 
 /// Serves `router` and `extra` until the token's phase begins; then the process is not ready, open requests get half
@@ -99,11 +124,21 @@ pub async fn serve(
     health: Health,
     token: Token,
 ) -> std::io::Result<()> {
-    let mut app = router(registry, health.clone()).merge(extra);
-    if listener.local_addr()?.ip().is_loopback() {
+    let app = router(registry, health.clone()).merge(extra);
+    serve_app(Door { listener, tls: None, on_failure: None }, app, health, token).await
+}
+
+/// The same for an app that has what it needs of metrics and health, also over TLS.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_app(door: Door, mut app: Router, health: Health, token: Token) -> std::io::Result<()> {
+    let Door { listener, tls, on_failure } = door;
+    // a page of the web has no certificate for the name that it made point here
+    if tls.is_none() && listener.local_addr()?.ip().is_loopback() {
         app = app.layer(axum::middleware::from_fn(host::check));
     }
-    let listener = connections::Bounded::new(listener, MOST_CONNECTIONS);
+    let listener = incoming::Incoming::new(listener, tls, MOST_CONNECTIONS, on_failure)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         drop(stopped.await);

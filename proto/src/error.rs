@@ -25,13 +25,17 @@ pub enum ErrorCode {
     Memory,
     /// There is no such thing.
     NotFound,
+    /// Who asks or sends has not proved who they are: no token or certificate, or one that is not valid (any more).
+    Unauthenticated,
+    /// Who asks or sends is known and may not do this.
+    Forbidden,
     /// A defect of Wake's own.
     Internal,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Invalid,
         Self::TooLarge,
         Self::UnsupportedVersion,
@@ -43,6 +47,8 @@ impl ErrorCode {
         Self::Timeout,
         Self::Memory,
         Self::NotFound,
+        Self::Unauthenticated,
+        Self::Forbidden,
         Self::Internal,
     ];
 
@@ -60,6 +66,8 @@ impl ErrorCode {
             Self::Timeout => "timeout",
             Self::Memory => "memory",
             Self::NotFound => "not_found",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::Internal => "internal",
         }
     }
@@ -76,6 +84,8 @@ impl ErrorCode {
             Self::Timeout => 504,
             Self::Memory => 422,
             Self::NotFound => 404,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
             Self::Internal => 500,
         }
     }
@@ -91,6 +101,8 @@ impl ErrorCode {
             Self::Unavailable => tonic::Code::Unavailable,
             Self::Timeout => tonic::Code::DeadlineExceeded,
             Self::NotFound => tonic::Code::NotFound,
+            Self::Unauthenticated => tonic::Code::Unauthenticated,
+            Self::Forbidden => tonic::Code::PermissionDenied,
             Self::Internal => tonic::Code::Internal,
         }
     }
@@ -109,6 +121,8 @@ impl ErrorCode {
             | Self::UnsupportedVersion
             | Self::Memory
             | Self::NotFound
+            | Self::Unauthenticated
+            | Self::Forbidden
             | Self::Internal => false,
         }
     }

@@ -68,6 +68,8 @@ pub(crate) struct Admitted {
     /// Rows in the payload, admitted or not: each has a place, so that lsns do not depend on what is rejected.
     pub(crate) places: i64,
     pub(crate) answer: Appended,
+    /// A node that rows are about and that is not the batch's, if there is one.
+    pub(crate) other_node: Option<String>,
 }
 
 /// The name of a batch, checked.
@@ -158,6 +160,8 @@ pub(crate) fn admit(
         place: 0,
         answer: Appended::default(),
     };
+    let is_other = |node: &String| !node.is_empty() && **node != *key.node;
+    let other_node = identities.iter().map(|identity| &identity.node).find(|node| is_other(node)).cloned();
     let log_rows = admit_logs(&identities, &logs, &mut gate);
     // the ledger's rows are about the node itself: one more identity, that no row can name
     identities.push(Arc::new(v1::Identity { node: key.node.to_string(), ..v1::Identity::default() }));
@@ -183,6 +187,7 @@ pub(crate) fn admit(
         tables,
         places: place.max(1),
         answer,
+        other_node,
     })
 }
 

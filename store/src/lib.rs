@@ -27,6 +27,7 @@ mod open;
 mod registry;
 mod rows;
 mod scan;
+mod scope;
 mod seal;
 mod search;
 mod segment;
@@ -45,6 +46,7 @@ pub use limits::{Limits, Retention};
 pub use maintain::Maintained;
 pub use open::Recovered;
 pub use scan::{Order, ScanRequest};
+pub use scope::Scope;
 pub use seal::Sealed;
 pub use search::{
     FieldFormat, FieldRequest, Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest,

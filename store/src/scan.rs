@@ -14,7 +14,7 @@ pub(crate) use filter::{Filter, Test, mask};
 use crate::rows::Chunk;
 use crate::segment::Segment;
 use crate::snapshot::{Emit, Snapshot, Stop};
-use crate::{ScanError, Table};
+use crate::{ScanError, Scope, Table};
 
 /// What to read of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct ScanRequest {
     pub limit: Option<usize>,
     /// The order of rows.
     pub order: Order,
+    /// Whose rows; the view's own scope narrows it.
+    pub scope: Scope,
 }
 
 /// The order of rows.
@@ -54,6 +56,7 @@ impl Default for ScanRequest {
             equals: Vec::new(),
             limit: None,
             order: Order::Any,
+            scope: Scope::All,
         }
     }
 }
@@ -90,6 +93,12 @@ impl Plan {
         for (column, value) in &request.equals {
             filters.push(Filter::new(&schema, column, value)?);
         }
+        let mut limit = request.limit.unwrap_or(usize::MAX);
+        match Filter::of_scope(&schema, &request.scope) {
+            Ok(filter) => filters.extend(filter),
+            // a table without namespaces is about nodes: a limited view shows none of it
+            Err(_) => limit = 0,
+        }
         let timed = request.from_ns != i64::MIN || request.to_ns != i64::MAX || request.order != Order::Any;
         let mut read: Vec<usize> = yielded.clone();
         read.extend(filters.iter().map(|filter| filter.column));
@@ -112,7 +121,7 @@ impl Plan {
             from_ns: request.from_ns,
             to_ns: request.to_ns,
             filters,
-            limit: request.limit.unwrap_or(usize::MAX),
+            limit,
             order: request.order,
             read,
             yielded,

@@ -31,7 +31,7 @@ pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
 use crate::scan::Filter;
 use crate::snapshot::Stop;
 use crate::table::log_schema;
-use crate::{ScanError, Table};
+use crate::{ScanError, Scope, Table};
 
 /// What to look for in log lines. All conditions must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct LogRequest {
     pub beyond: Option<(i64, i64)>,
     /// The columns that are wanted; all if `None`. The others may be left out, all but `ts` and `lsn`.
     pub columns: Option<Vec<String>>,
+    /// Whose rows; the view's own scope narrows it.
+    pub scope: Scope,
 }
 
 impl Default for LogRequest {
@@ -84,6 +86,7 @@ impl Default for LogRequest {
             after_lsn: None,
             beyond: None,
             columns: None,
+            scope: Scope::All,
         }
     }
 }
@@ -161,6 +164,7 @@ impl Plan {
             let name = if schema.index_of(name).is_ok() { name } else { &attribute };
             filters.push(Filter::new(&schema, name, value).map_err(RequestError::Condition)?);
         }
+        filters.extend(Filter::of_scope(&schema, &request.scope).map_err(RequestError::Condition)?);
         let find = |name: &str| schema.index_of(name).unwrap_or(0);
         let mut keys = vec![find("ts"), find("lsn")];
         keys.extend(filters.iter().map(|filter| filter.column));
@@ -200,12 +204,14 @@ impl Plan {
         })
     }
 
-    /// The value that a dictionary column must have, if a condition says so.
-    pub(crate) fn must_be(&self, column: &str) -> Option<&str> {
-        self.filters.iter().find_map(|filter| match &filter.test {
-            crate::scan::Test::Text(value) if filter.name == column => Some(value.as_str()),
-            _ => None,
-        })
+    /// Whether rows with this text in a dictionary column may match.
+    pub(crate) fn may_be(&self, column: &str, text: &str) -> bool {
+        self.filters.iter().all(|filter| filter.name != column || filter.may_be(text))
+    }
+
+    /// Whether a condition concerns this column.
+    pub(crate) fn asks(&self, column: &str) -> bool {
+        self.filters.iter().any(|filter| filter.name == column)
     }
 
     pub(crate) fn overlaps(&self, (oldest, newest): (i64, i64)) -> bool {

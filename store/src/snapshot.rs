@@ -14,7 +14,7 @@ use crate::rows::Chunk;
 use crate::scan::{self, ScanRequest};
 use crate::search::{self, FieldRequest, Histogram, HistogramRequest, LogRequest, Patterns, RequestError};
 use crate::segment::{Reader, Segment};
-use crate::{ScanError, Table};
+use crate::{ScanError, Scope, Table};
 
 /// Batches of rows. An error that [`is_partial`](ScanError::is_partial) is followed by the rest.
 pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, ScanError>> + Send>>;
@@ -33,6 +33,7 @@ pub struct Snapshot {
     pub(crate) reader: Arc<Reader>,
     pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) held: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) scope: Scope,
 }
 
 impl Snapshot {
@@ -60,11 +61,19 @@ impl Snapshot {
         self
     }
 
+    /// The same view, showing only what `scope` allows. What a view does not show, none that is made from it does.
+    #[must_use]
+    pub fn within(mut self, scope: &Scope) -> Self {
+        self.scope = self.scope.and(scope);
+        self
+    }
+
     /// Rows of a table. Must be called within a tokio runtime; reading happens on its blocking threads.
     ///
     /// # Errors
     /// If the request names what the table does not have.
-    pub fn scan(&self, table: Table, request: ScanRequest) -> Result<RowStream, ScanError> {
+    pub fn scan(&self, table: Table, mut request: ScanRequest) -> Result<RowStream, ScanError> {
+        request.scope = self.scope.and(&request.scope);
         let plan = scan::Plan::new(table, request)?;
         let snapshot = self.clone();
         Ok(stream(plan.stop.clone(), move |emit| scan::run(&snapshot, &plan, emit)))
@@ -74,7 +83,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// If a regex or a condition cannot be understood.
-    pub fn logs(&self, request: LogRequest) -> Result<RowStream, RequestError> {
+    pub fn logs(&self, mut request: LogRequest) -> Result<RowStream, RequestError> {
+        request.scope = self.scope.and(&request.scope);
         let plan = search::Plan::new(request)?;
         let snapshot = self.clone();
         Ok(stream(plan.stop.clone(), move |emit| search::run(&snapshot, &plan, emit)))
@@ -84,7 +94,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// If a regex, a condition or the step cannot be understood.
-    pub async fn log_histogram(&self, request: HistogramRequest) -> Result<Histogram, RequestError> {
+    pub async fn log_histogram(&self, mut request: HistogramRequest) -> Result<Histogram, RequestError> {
+        request.logs.scope = self.scope.and(&request.logs.scope);
         let plan = search::HistogramPlan::new(request)?;
         let snapshot = self.clone();
         let _stops = StopOnDrop(plan.logs.stop.clone());
@@ -114,7 +125,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// If the counting task ended early.
-    pub async fn log_patterns(&self, request: search::PatternRequest) -> Result<Patterns, RequestError> {
+    pub async fn log_patterns(&self, mut request: search::PatternRequest) -> Result<Patterns, RequestError> {
+        request.scope = self.scope.and(&request.scope);
         let snapshot = self.clone();
         let stop = Stop::default();
         let _stops = StopOnDrop(stop.clone());

@@ -165,6 +165,7 @@ impl Shared {
             reader: Arc::clone(&self.reader),
             registry: Arc::clone(&self.registry),
             held: None,
+            scope: crate::Scope::All,
         }
     }
 

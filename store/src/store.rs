@@ -83,6 +83,19 @@ impl Store {
     /// # Errors
     /// [`Refused`]: nothing of the batch is searchable; after `Unavailable` it may be on disk, so the sender repeats it.
     pub async fn append(&self, batch: &v1::Batch, now_ns: i64) -> Result<Appended, Refused> {
+        self.append_from(batch, now_ns, false).await
+    }
+
+    /// The same; with `own_node` a batch is refused whose rows are about another node than its own.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub async fn append_from(
+        &self,
+        batch: &v1::Batch,
+        now_ns: i64,
+        own_node: bool,
+    ) -> Result<Appended, Refused> {
         let key = batch::key(batch).inspect_err(|_| Counts::add(&self.shared.counts.refused, 1))?;
         let begun = self.shared.begin(&key).inspect_err(|_| Counts::add(&self.shared.counts.refused, 1))?;
         let (repeated, receiver) = match begun {
@@ -92,7 +105,7 @@ impl Store {
             }
             Begun::InFlight(receiver) => (true, receiver),
             Begun::New(receiver) => {
-                self.admit_and_queue(key, batch, now_ns);
+                self.admit_and_queue(key, batch, now_ns, own_node);
                 (false, receiver)
             }
         };
@@ -104,7 +117,7 @@ impl Store {
         Ok(appended)
     }
 
-    fn admit_and_queue(&self, key: BatchKey, batch: &v1::Batch, now_ns: i64) {
+    fn admit_and_queue(&self, key: BatchKey, batch: &v1::Batch, now_ns: i64, own_node: bool) {
         let (payload, unpacked) = (batch.zstd_payload.clone(), batch.unpacked_bytes);
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let shared = Arc::clone(&self.shared);
@@ -123,6 +136,11 @@ impl Store {
                 let from = batch::Arrival::Sender(resolve);
                 match batch::admit(task_key.clone(), payload, unpacked, now_ns, &limits, from) {
                     Err(refused) => task_shared.complete(&task_key, Err(refused)),
+                    Ok(batch::Admitted { other_node: Some(other), .. }) if own_node => {
+                        let detail = format!("rows of node {other:?} in a batch of {:?}", &*task_key.node);
+                        let refused = Refused { code: ErrorCode::Forbidden, detail, retry_after_ms: 0 };
+                        task_shared.complete(&task_key, Err(refused));
+                    }
                     Ok(admitted) => {
                         let sent = jobs.map(|jobs| jobs.send(Job(Box::new(admitted))).is_ok());
                         if sent != Some(true) {

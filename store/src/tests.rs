@@ -15,5 +15,6 @@ mod memory;
 mod model;
 mod patterns;
 mod resolved;
+mod scopes;
 mod search;
 mod templates;

@@ -10,10 +10,12 @@ use tokio::sync::{mpsc, watch};
 use super::BuildError;
 use super::descriptors::Shares;
 use crate::config::AgentConfig;
+use crate::doctor::Doctor;
 use crate::driver::states::States;
 use crate::export::SharedSpool;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
+use crate::export::credentials::{self, Credentials};
 use crate::export::names::Names;
 use crate::export::spool::Spool;
 use crate::export::writer::{Item, Writer};
@@ -39,6 +41,7 @@ pub(super) struct Exporting<'a> {
     pub(super) states: &'a States,
     pub(super) workloads: &'a Workloads,
     pub(super) health: &'a Health,
+    pub(super) doctor: Doctor,
     pub(super) log_metrics: LogMetrics,
     pub(super) rules: &'a Arc<Rules>,
     pub(super) mounts: &'a Mounts,
@@ -86,8 +89,16 @@ impl Exporting<'_> {
             clock: Clock::clone(clock),
         };
         names.load();
-        let client = Client {
+        let credentials = credentials::Deps {
             endpoint: config.export.endpoint.parse().map_err(BuildError::Endpoint)?,
+            node: node.node.clone(),
+            state_dir: config.state_dir.clone(),
+            clock: Clock::clone(clock),
+            health: self.health.clone(),
+            metrics: metrics.clone(),
+        };
+        let client = Client {
+            credentials: Credentials::new(config.tls.clone(), credentials),
             hello: v1::Hello {
                 node: node.node.clone(),
                 boot_id: node.boot_id.clone(),
@@ -96,6 +107,7 @@ impl Exporting<'_> {
                 cluster: node.cluster.clone(),
             },
             probes: states.subscribe(),
+            doctor: self.doctor.clone(),
             flushed: flushed_seen,
             in_flight: config.export.in_flight,
             spool,

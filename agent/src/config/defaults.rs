@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::tls::TlsConfig;
 use super::{
     AdminConfig, AgentConfig, BudgetConfig, ExportConfig, ExportKind, FlowsConfig, Latency, MetricsConfig,
     NodeConfig, ProbeConfig, ProbesConfig, SpoolConfig, SyscallsConfig, WindowConfig,
@@ -16,6 +17,7 @@ impl Default for AgentConfig {
             state_dir: PathBuf::from("/var/lib/wake/agent"),
             window: WindowConfig::default(),
             export: ExportConfig::default(),
+            tls: TlsConfig::default(),
             spool: SpoolConfig::default(),
             probes: ProbesConfig::default(),
             logs: LogsConfig::default(),

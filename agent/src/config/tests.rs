@@ -27,3 +27,24 @@ fn a_switched_off_probe_is_named_in_the_settings() {
     assert_eq!(config.settings().disabled, ["block"]);
     assert!(config.settings().syscall_latency_full);
 }
+
+#[test]
+fn plain_text_stays_on_loopback() {
+    let paths = |text: &str| -> Vec<String> {
+        let read = parse::<AgentConfig>(&format!("version: 1\n{text}"), "agent.yaml", &BTreeMap::new());
+        read.err().map(|errors| errors.0.into_iter().map(|error| error.path).collect()).unwrap_or_default()
+    };
+    for endpoint in ["http://localhost:9400", "http://127.0.0.2:1", "http://[::1]:9400"] {
+        assert_eq!(paths(&format!("export: {{endpoint: '{endpoint}'}}\n")), [""; 0], "{endpoint}");
+    }
+    for endpoint in ["http://wake.wake:9400", "http://10.0.0.1:9400", "https://localhost:9400"] {
+        assert_eq!(
+            paths(&format!("export: {{endpoint: '{endpoint}'}}\n")),
+            ["export.endpoint"],
+            "{endpoint}"
+        );
+    }
+    let far = "export: {endpoint: 'https://wake:9400'}\n";
+    assert_eq!(paths(&format!("{far}tls: {{mode: enrol, ca: /ca.crt}}\n")), [""; 0]);
+    assert_eq!(paths(&format!("{far}tls: {{mode: files, ca: /ca.crt}}\n")), ["tls.certificate", "tls.key"]);
+}

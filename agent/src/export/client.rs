@@ -20,9 +20,10 @@ use proto::v1::ingest_client::IngestClient;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::Endpoint;
 
+use crate::doctor::Doctor;
 use crate::export::SharedSpool;
+use crate::export::credentials::{Credentials, CredentialsError};
 use crate::export::ledger::Ledger;
 use crate::export::names::Names;
 use crate::export::spool::BatchId;
@@ -44,12 +45,14 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// What the client works with.
 #[derive(Debug)]
 pub struct Client {
-    /// Where to.
-    pub endpoint: Endpoint,
+    /// Where to, and how both sides prove who they are.
+    pub credentials: Credentials,
     /// Who we are.
     pub hello: v1::Hello,
     /// Probe states; sent at the start of a stream and whenever they change.
     pub probes: watch::Receiver<Vec<v1::ProbeState>>,
+    /// What it says of this host.
+    pub(crate) doctor: Doctor,
     /// Turns true once the writer has spooled its last batch.
     pub flushed: watch::Receiver<bool>,
     /// Most batches in flight.
@@ -71,6 +74,11 @@ pub struct Client {
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
+    #[error("prove who we are")]
+    Credentials(#[from] CredentialsError),
+    /// Not an error: the next stream begins at once.
+    #[error("there is a new certificate")]
+    Renewed,
     #[error("connect")]
     Connect(#[source] tonic::transport::Error),
     #[error("open the ingest stream: {0}")]
@@ -106,6 +114,7 @@ impl Client {
             self.spool.lock().disconnected();
             let error = match ended {
                 Ok(()) => return,
+                Err(StreamError::Renewed) => continue,
                 Err(error) => error,
             };
             self.metrics.stream_errors.inc();
@@ -130,7 +139,13 @@ impl Client {
 
     /// One stream from connect to its end; `Ok` once everything was delivered after the stop.
     async fn stream(&mut self, backoff: &mut Backoff) -> Result<(), StreamError> {
-        let channel = self.endpoint.clone().connect_timeout(CONNECT_TIMEOUT).connect().await;
+        let mut renewed = self.credentials.renewed();
+        renewed.mark_unchanged();
+        let endpoint = self.credentials.endpoint().await?;
+        // whatever ends the stream before it is answered may be due to them
+        self.credentials.doubt();
+        let endpoint_uri = endpoint.uri().clone();
+        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
         let channel = channel.map_err(StreamError::Connect)?;
         let mut client = IngestClient::new(channel.clone())
             .max_encoding_message_size(16 << 20)
@@ -144,7 +159,7 @@ impl Client {
             Ok(Err(status)) => return Err(StreamError::Open(describe(&status))),
             Err(_) => return Err(StreamError::Open(format!("no answer within {CONNECT_TIMEOUT:?}"))),
         };
-        tracing::info!(endpoint = %self.endpoint.uri(), "connected to the aggregator");
+        tracing::info!(endpoint = %endpoint_uri, "connected to the aggregator");
         self.metrics.connected.set(1);
         self.health.forget("export");
         // ends with the connection
@@ -156,8 +171,16 @@ impl Client {
         let mut stream = Stream { outgoing, in_flight: BTreeSet::new(), paused_until: now, heard_at: now };
         let mut status_at = now + STATUS_EVERY;
         self.probes.mark_unchanged();
+        let mut is_renewed = false;
         loop {
-            self.fill(&mut stream).await?;
+            if is_renewed {
+                // what is in flight is waited for, so that nothing is sent twice
+                if stream.in_flight.is_empty() {
+                    return Err(StreamError::Renewed);
+                }
+            } else {
+                self.fill(&mut stream).await?;
+            }
             // a writer that is gone flushes nothing any more
             let is_flushed = *self.flushed.borrow() || self.flushed.has_changed().is_err();
             if is_flushed && stream.in_flight.is_empty() && !self.spool.lock().has_next() {
@@ -168,6 +191,7 @@ impl Client {
                 answer = answers.message() => match answer {
                     Ok(Some(v1::AggregatorMessage { kind: Some(kind) })) => {
                         backoff.reset();
+                        self.credentials.trusted();
                         self.answered(&mut stream, kind);
                     }
                     Ok(Some(_)) => {}
@@ -175,6 +199,7 @@ impl Client {
                     Err(status) => return Err(StreamError::Receive(describe(&status))),
                 },
                 () = self.spool.ready.notified() => {}
+                _ = renewed.changed(), if !is_renewed => is_renewed = true,
                 _ = self.flushed.changed(), if !is_flushed => {}
                 changed = self.probes.changed() => {
                     if changed.is_ok() {
@@ -270,9 +295,22 @@ impl Client {
     }
 
     fn status(&self) -> v1::AgentStatus {
-        let spool = self.spool.lock();
         let probes = self.probes.borrow().clone();
-        v1::AgentStatus { probes, spool_bytes: spool.bytes(), spool_batches: spool.batches() }
+        let checks = self.doctor.checks().into_iter().map(|check| v1::Check {
+            area: check.area,
+            state: check.state.as_str().to_owned(),
+            found: check.found,
+            advice: check.advice,
+        });
+        let checks: Vec<v1::Check> = checks.collect();
+        let spool = self.spool.lock();
+        v1::AgentStatus {
+            probes,
+            spool_bytes: spool.bytes(),
+            spool_batches: spool.batches(),
+            now_ns: self.clock.now_unix_ns(),
+            checks,
+        }
     }
 }
 

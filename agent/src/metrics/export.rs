@@ -41,6 +41,12 @@ pub struct ExportMetrics {
     refused: Family<CodeLabels, Counter>,
     /// Streams that broke, and attempts that failed.
     pub stream_errors: Counter,
+    /// Certificates that the aggregator gave.
+    pub enrolments: Counter,
+    /// Attempts to get one that failed.
+    pub enrolment_errors: Counter,
+    /// Until when the certificate is valid, Unix seconds; 0 without one.
+    pub certificate_not_after: Gauge,
 }
 
 impl ExportMetrics {
@@ -83,6 +89,14 @@ impl ExportMetrics {
             stream_errors: counter(
                 "export_stream_errors",
                 "Streams to the aggregator that broke or did not open",
+            ),
+            enrolments: counter("tls_enrolments", "Certificates that the aggregator gave"),
+            enrolment_errors: counter("tls_enrolment_errors", "Attempts to get a certificate that failed"),
+            certificate_not_after: root.register_with_unit(
+                "tls_certificate_not_after_timestamp",
+                "Until when the agent's certificate is valid, Unix time; 0 without one",
+                Unit::Seconds,
+                Gauge::default(),
             ),
         }
     }

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::api::json;
+use crate::audit::Told;
 use crate::query::reason::Reason;
 use crate::query::session::{Sink, Take};
 
@@ -82,10 +84,10 @@ impl Answer {
     pub(crate) fn end(self, reasons: &[Reason]) -> Body {
         let reasons: Vec<ReasonBody> = reasons.iter().map(ReasonBody::from).collect();
         let tail = json!({ "complete": reasons.is_empty(), "reasons": reasons }).to_string();
-        let Self { mut text, .. } = self;
+        let Self { mut text, rows, .. } = self;
         text.extend_from_slice(b"],");
         text.extend_from_slice(tail.trim_start_matches('{').as_bytes());
-        Body(text)
+        Body { text, rows: rows as u64 }
     }
 
     fn item(&mut self, row: &impl Serialize) -> Take {
@@ -163,10 +165,15 @@ impl Sink for Rows {
 
 /// A JSON body that is written already.
 #[derive(Debug)]
-pub(crate) struct Body(Vec<u8>);
+pub(crate) struct Body {
+    text: Vec<u8>,
+    rows: u64,
+}
 
 impl IntoResponse for Body {
     fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, "application/json")], Bytes::from(self.0)).into_response()
+        let told = Told { rows: Some(self.rows), text: None };
+        let headers = [(CONTENT_TYPE, "application/json")];
+        (headers, Extension(told), Bytes::from(self.text)).into_response()
     }
 }

@@ -1,13 +1,14 @@
 //! Errors of the API: `{"error":{"code","message","position"?}}` with the code's own HTTP status.
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proto::error::ErrorCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Denied;
 use crate::query::error::QueryError;
 
 /// A request that was not served.
@@ -28,7 +29,8 @@ pub(crate) struct ErrorBody {
 /// Why a request was not served.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorDetail {
-    /// `invalid`, `too_large`, `busy`, `unavailable`, `timeout`, `memory`, `not_found`, `disk_full` or `internal`.
+    /// `invalid`, `too_large`, `busy`, `unavailable`, `timeout`, `memory`, `not_found`,
+    /// `unauthenticated`, `forbidden`, `disk_full` or `internal`.
     #[schema(example = "invalid")]
     code: &'static str,
     /// What is wrong, in words.
@@ -95,6 +97,12 @@ impl From<QueryError> for ApiError {
     }
 }
 
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::new(denied.code(), denied.to_string())
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self { code, message, position } = self;
@@ -106,6 +114,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(body)).into_response();
         // For the metrics.
         response.extensions_mut().insert(code);
+        if code == ErrorCode::Unauthenticated {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if code.is_retryable() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -3,6 +3,7 @@
 mod past;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use axum::body::{Body, Bytes};
@@ -27,6 +28,8 @@ use crate::query::reason::Reason;
 const QUEUE: usize = 8;
 /// Unreadable segments of which it is remembered that a follower knows.
 const MOST_TOLD: usize = 1024;
+/// How often it is asked anew whether the caller may see what they follow.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Log lines as they arrive, one JSON object per line.
 ///
@@ -48,7 +51,7 @@ pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, Api
     let range = Range { from_ns: from.unwrap_or(i64::MIN), to_ns: i64::MAX };
     let request = request(&mut params, range)?;
     params.end()?;
-    let snapshot = api.0.query.store().snapshot();
+    let snapshot = api.0.query.view(api.scope());
     // A request that cannot be understood is refused before the stream begins.
     drop(snapshot.logs(LogRequest { limit: Some(0), ..request.clone() }).map_err(|error| refused(&error))?);
     let permit = std::sync::Arc::clone(&api.0.followers).try_acquire_owned().map_err(|_none| {
@@ -79,11 +82,23 @@ pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, Api
 
 /// What arrives, as it arrives.
 async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, mut told: Told, sender: &Sender<Bytes>) {
-    let store = api.0.query.store();
-    let mut changes = store.watch_rows();
+    let mut changes = api.0.query.watch_rows();
+    let mut api = api.clone();
+    let mut asked_at = api.0.clock.monotonic();
     loop {
+        if api.0.clock.monotonic().saturating_sub(asked_at) >= AGAIN {
+            api = match api.again().await {
+                Ok(api) => api,
+                Err(error) => {
+                    let (code, message) = error.parts();
+                    drop(end(code, message, sender).await);
+                    break;
+                }
+            };
+            asked_at = api.0.clock.monotonic();
+        }
         changes.mark_unchanged();
-        let snapshot = store.snapshot();
+        let snapshot = api.0.query.view(api.scope());
         if snapshot.last_lsn() > after_lsn {
             let after = Some(after_lsn);
             let request =
@@ -97,6 +112,7 @@ async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, mut told: Told,
         drop(snapshot);
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(AGAIN) => {}
             () = sender.closed() => break,
             () = api.0.stopping.cancelled() => break,
         }

@@ -12,7 +12,9 @@ pub(crate) use self::rows::{
     BlockSum, DropSum, Event, FlowEdge, KubeEvent, LogCount, LogLine, LogPattern, LossSum, ObjectChange,
     Rows, SyscallSum, UsageRate, Workload,
 };
-use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, tables, usage, workloads};
+use crate::api::{
+    doctor, events, flows, follow, logs, patterns, sql, status, syscalls, tables, usage, workloads,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,6 +42,7 @@ use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, t
         events::changes,
         sql::sql,
         status::status,
+        doctor::doctor,
         tables::losses,
         status::seal,
     ),

@@ -44,7 +44,7 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
     params.end()?;
     let now = api.now_ns().max(range.from_ns.saturating_add(1));
     let to_ns = range.to_ns.min(now);
-    let mut request = PatternRequest { from_ns: range.from_ns, to_ns, namespace: None, workload: None };
+    let mut request = PatternRequest { from_ns: range.from_ns, to_ns, ..PatternRequest::default() };
     for (name, value) in wheres {
         match name.as_str() {
             "namespace" => request.namespace = Some(value),

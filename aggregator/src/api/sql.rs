@@ -1,12 +1,14 @@
 //! `POST /sql`: read-only SQL over every table.
 
 use axum::body::Bytes;
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Api;
-use crate::api::answer::{Answer, Body, ReasonBody};
+use crate::api::answer::{Answer, ReasonBody};
 use crate::api::error::{ApiError, ErrorBody};
+use crate::audit::Told;
 
 /// A query.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,16 +54,19 @@ pub(crate) struct SqlColumn {
     post, path = "/api/v1/sql", tag = "sql", request_body = SqlRequest,
     responses((status = 200, body = SqlAnswer), (status = "default", body = ErrorBody))
 )]
-pub(crate) async fn sql(api: Api, body: Bytes) -> Result<Body, ApiError> {
+pub(crate) async fn sql(api: Api, body: Bytes) -> Result<Response, ApiError> {
     let SqlRequest { query, max_rows } = serde_json::from_slice(&body).map_err(|error| {
         ApiError::invalid(format!("the body is not {{\"query\": \"…\", \"max_rows\": n}}: {error}"))
     })?;
     let most = api.0.limits.max_rows;
     let max_rows = max_rows.map_or(most, |rows| usize::try_from(rows).unwrap_or(usize::MAX).min(most));
-    api.answer("sql", move |session| async move {
+    let text = query.clone();
+    let answered = api.answer("sql", move |session| async move {
         let mut answer = Answer::arrays(max_rows);
         session.query(&query, &mut answer).await?;
         Ok(answer.end(&session.reasons.list()))
-    })
-    .await
+    });
+    let mut response = answered.await.into_response();
+    response.extensions_mut().get_or_insert_default::<Told>().text = Some(text);
+    Ok(response)
 }

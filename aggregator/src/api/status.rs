@@ -25,16 +25,19 @@ pub(crate) struct Status {
     version: &'static str,
     /// When it started.
     started: String,
-    /// Its store.
-    store: StoreStatus,
-    /// Every agent that it knows.
-    agents: Vec<AgentStatus>,
-    /// The Kubernetes cluster whose API server is watched.
+    /// Its store; for operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreStatus>,
+    /// Every agent that it knows; for operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents: Option<Vec<AgentStatus>>,
+    /// The Kubernetes cluster whose API server is watched; for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     kubernetes: Option<KubernetesStatus>,
-    /// What was lost in the last hour, by signal, stage and reason.
-    #[schema(value_type = Vec<crate::api::openapi::LossSum>)]
-    losses: Vec<Map<String, Value>>,
+    /// What was lost in the last hour, by signal, stage and reason; for operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::api::openapi::LossSum>>)]
+    losses: Option<Vec<Map<String, Value>>>,
 }
 
 /// How the store stands.
@@ -167,13 +170,15 @@ pub(crate) async fn status(api: Api, params: Params) -> Result<Json<Status>, Api
             Ok(rows.0)
         })
         .await?;
+    let is_operator = api.1.is_operator();
+    let agents = || api.0.agents.list().into_iter().map(|agent| agent_status(agent, now_ns)).collect();
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         started: json::rfc3339(i128::from(api.0.started_ns)),
-        store: store_status(api.0.query.store().stats()),
-        agents: api.0.agents.list().into_iter().map(|agent| agent_status(agent, now_ns)).collect(),
-        kubernetes: api.0.kube.get().map(|kube| kubernetes_status(kube)),
-        losses,
+        store: is_operator.then(|| store_status(api.0.query.stats())),
+        agents: is_operator.then(agents),
+        kubernetes: api.0.kube.get().filter(|_| is_operator).map(|kube| kubernetes_status(kube)),
+        losses: is_operator.then_some(losses),
     }))
 }
 
@@ -211,7 +216,7 @@ fn store_status(stats: StoreStats) -> StoreStatus {
 }
 
 fn agent_status(agent: Agent, now_ns: i64) -> AgentStatus {
-    let Agent { hello, streams, connected_ns, last_batch_ns, status } = agent;
+    let Agent { hello, streams, connected_ns, last_batch_ns, status, heard_ns: _ } = agent;
     let lag_s = last_batch_ns
         .map(|last| (now_ns.saturating_sub(i64::try_from(last).unwrap_or(i64::MAX))).max(0) as f64 / 1e9);
     AgentStatus {
@@ -262,10 +267,10 @@ struct SealedSegment {
     responses((status = 200, body = SealAnswer), (status = "default", body = ErrorBody))
 )]
 pub(crate) async fn seal(api: Api) -> Result<Json<SealAnswer>, ApiError> {
-    let store = std::sync::Arc::clone(api.0.query.store());
-    let now_ns = api.now_ns();
+    api.operator("seal the store")?;
+    let (query, now_ns) = (api.0.query.clone(), api.now_ns());
     // A task of its own: a caller that goes away does not stop a seal half way.
-    let sealed = tokio::spawn(async move { store.seal(now_ns).await }).await;
+    let sealed = tokio::spawn(async move { query.seal(now_ns).await }).await;
     match sealed {
         Ok(Ok(sealed)) => Ok(Json(SealAnswer {
             sealed: sealed

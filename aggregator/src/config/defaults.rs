@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use daemon::config::Config as _;
 use store::{Limits, Table};
 
+use super::security::{AdminConfig, AuditConfig, AuthConfig, TlsConfig};
 use super::{Api, Config, DAY_S, Ingest, Profile, QueryConfig, RetentionDays, StoreConfig};
 
 impl Default for Config {
@@ -15,6 +16,10 @@ impl Default for Config {
             data_dir: PathBuf::from("/var/lib/wake/aggregator"),
             ingest: Ingest::default(),
             api: Api::default(),
+            tls: TlsConfig::default(),
+            auth: AuthConfig::default(),
+            admin: AdminConfig::default(),
+            audit: AuditConfig::default(),
             store: StoreConfig::default(),
             query: QueryConfig::default(),
             kubernetes: super::Kubernetes::default(),

@@ -50,3 +50,28 @@ fn what_the_file_says_reaches_the_store() {
     );
     assert_eq!(config.query_memory_bytes(2), 64 << 20);
 }
+
+#[test]
+fn an_open_door_is_a_mistake() {
+    let paths = |text: &str| -> Vec<String> {
+        read(text)
+            .err()
+            .map(|errors| errors.0.into_iter().map(|error| error.path).collect())
+            .unwrap_or_default()
+    };
+    let open = "version: 1\ningest: {listen: '0.0.0.0:9400'}\napi: {listen: '[::]:9401'}\n";
+    assert_eq!(paths(open), ["ingest.listen", "api.listen"]);
+    let issued = format!("{open}tls: {{mode: issued, ca_dir: /ca}}\n");
+    assert_eq!(paths(&issued), ["api.listen"], "TLS alone says nothing of who asks");
+    let whole = format!("{issued}auth: {{mode: kubernetes}}\n");
+    assert_eq!(paths(&whole), [""; 0]);
+    assert_eq!(
+        paths("version: 1\ntls: {mode: files}\nauth: {mode: tokens}\n"),
+        ["tls.certificate", "tls.key", "tls.client_ca", "auth.token_file"]
+    );
+    assert_eq!(paths("version: 1\ntls: {mode: issued}\n"), ["tls.ca_secret"]);
+    assert_eq!(
+        paths("version: 1\ntls: {mode: issued, ca_secret: wake, enrol_service_accounts: [a/b/c]}\n"),
+        ["tls.ca_secret", "tls.enrol_service_accounts"]
+    );
+}

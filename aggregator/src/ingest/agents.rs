@@ -18,6 +18,8 @@ pub struct Agent {
     pub last_batch_ns: Option<u64>,
     /// Its probes and spool, as it said last.
     pub status: AgentStatus,
+    /// When it said so, ns.
+    pub heard_ns: Option<u64>,
 }
 
 /// Every agent; bounded.
@@ -52,6 +54,7 @@ impl Agents {
             connected_ns: now_ns,
             last_batch_ns: None,
             status: AgentStatus::default(),
+            heard_ns: None,
         });
         agent.hello = hello.clone();
         agent.streams += 1;
@@ -71,9 +74,10 @@ impl Agents {
         }
     }
 
-    pub(crate) fn status(&self, hello: &Hello, status: AgentStatus) {
+    pub(crate) fn status(&self, hello: &Hello, status: AgentStatus, now_ns: u64) {
         if let Some(agent) = self.lock().get_mut(&key(hello)) {
             agent.status = status;
+            agent.heard_ns = Some(now_ns);
         }
     }
 

@@ -1,7 +1,9 @@
 //! One agent's stream: its hello, then its batches, a bounded number at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use daemon::tls::accept::Peer;
 use proto::error::ErrorCode;
 use proto::v1::agent_message::Kind;
 use proto::v1::{Ack, AgentMessage, AggregatorMessage, Batch, Hello, Refused, aggregator_message};
@@ -9,21 +11,27 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
-use crate::ingest::{Context, status};
+use crate::ingest::{Context, peer, status};
+use crate::tls::unix_s;
 
 type Answers = Sender<Result<AggregatorMessage, Status>>;
 
 /// The longest name of a node, cluster, boot or version.
 const MOST_NAME_BYTES: usize = 253;
 /// How long a new stream may stay silent.
-const HELLO: std::time::Duration = std::time::Duration::from_secs(10);
+const HELLO: Duration = Duration::from_secs(10);
 /// The most probes that an agent may name.
 const MOST_PROBES: usize = 64;
 
 /// Reads the stream to its end, its first mistake or the shutdown; then waits for what is in flight.
-pub(super) async fn run(context: Context, mut messages: Streaming<AgentMessage>, answers: Answers) {
-    let hello = match greet(&context, &mut messages).await {
-        Ok(hello) => hello,
+pub(super) async fn run(
+    context: Context,
+    peer: Option<Arc<Peer>>,
+    mut messages: Streaming<AgentMessage>,
+    answers: Answers,
+) {
+    let (hello, until_s) = match greet(&context, peer.as_deref(), &mut messages).await {
+        Ok(greeted) => greeted,
         Err(status) => {
             context.metrics.stream_refused();
             tracing::warn!(status = %status.message(), "agent refused");
@@ -33,7 +41,13 @@ pub(super) async fn run(context: Context, mut messages: Streaming<AgentMessage>,
         }
     };
     tracing::info!(node = %hello.node, version = %hello.agent_version, "agent connected");
-    let ended = read(&context, &hello, &mut messages, &answers).await;
+    let ended = tokio::select! {
+        ended = read(&context, &hello, &mut messages, &answers) => ended,
+        () = expired(&context, until_s) => {
+            context.metrics.stranger("expired");
+            Err(status(ErrorCode::Unauthenticated, "the certificate of this connection has expired"))
+        }
+    };
     context.agents.disconnected(&hello);
     tracing::info!(node = %hello.node, "agent disconnected");
     if let Err(status) = ended {
@@ -41,7 +55,23 @@ pub(super) async fn run(context: Context, mut messages: Streaming<AgentMessage>,
     }
 }
 
-async fn greet(context: &Context, messages: &mut Streaming<AgentMessage>) -> Result<Hello, Status> {
+/// Ends when the certificate of the connection has expired; what is in flight then is still stored and acknowledged.
+async fn expired(context: &Context, until_s: Option<i64>) {
+    let Some(until_s) = until_s else { return std::future::pending().await };
+    loop {
+        let left_s = until_s.saturating_sub(unix_s(&context.clock));
+        let Ok(left_s @ 1..) = u64::try_from(left_s) else { return };
+        // in pieces, since the machine's clock may be set
+        tokio::time::sleep(Duration::from_secs(left_s.min(60))).await;
+    }
+}
+
+/// The hello, and until when its peer may speak (Unix seconds).
+async fn greet(
+    context: &Context,
+    peer: Option<&Peer>,
+    messages: &mut Streaming<AgentMessage>,
+) -> Result<(Hello, Option<i64>), Status> {
     let first = tokio::select! {
         first = messages.message() => first?,
         () = context.token.stopped() => return Err(status(ErrorCode::Unavailable, "stopping")),
@@ -66,10 +96,14 @@ async fn greet(context: &Context, messages: &mut Streaming<AgentMessage>) -> Res
             return Err(status(ErrorCode::Invalid, format!("hello: {name} is no name")));
         }
     }
+    let until_s = peer::check(peer, node).map_err(|stranger| {
+        context.metrics.stranger(stranger.reason());
+        stranger.status()
+    })?;
     if !context.agents.connected(&hello, context.clock.now_unix_ns()) {
         return Err(status(ErrorCode::Busy, "as many agents are connected as may be"));
     }
-    Ok(hello)
+    Ok((hello, until_s))
 }
 
 async fn read(
@@ -108,7 +142,8 @@ async fn read(
             }
             Some(Kind::Status(mut status)) => {
                 status.probes.truncate(MOST_PROBES);
-                context.agents.status(hello, status);
+                status.checks.truncate(MOST_PROBES);
+                context.agents.status(hello, status, context.clock.now_unix_ns());
             }
             Some(Kind::Hello(_)) => return Err(status(ErrorCode::Invalid, "a second hello")),
             None => return Err(status(ErrorCode::Invalid, "a message of no kind that this version knows")),
@@ -154,8 +189,10 @@ async fn append(context: &Context, hello: &Hello, batch: &Batch) -> AggregatorMe
 async fn store(context: &Context, hello: &Hello, batch: &Batch) -> Result<store::Appended, store::Refused> {
     if batch.node != hello.node {
         let detail = format!("batch of node {:?} on the stream of {:?}", batch.node, hello.node);
-        return Err(store::Refused { code: ErrorCode::Invalid, detail, retry_after_ms: 0 });
+        context.metrics.stranger("other_node");
+        return Err(store::Refused { code: ErrorCode::Forbidden, detail, retry_after_ms: 0 });
     }
     let now_ns = i64::try_from(context.clock.now_unix_ns()).unwrap_or(i64::MAX);
-    context.store.append(batch, now_ns).await
+    // who is known by a certificate speaks for one node; in plain text nobody is asked
+    context.store.append_from(batch, now_ns, context.tls.is_some()).await
 }

@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status};
 use super::cache::Cache;
 use super::object::Object;
 use super::{Kube, Pairs};
+use crate::ingest::peer;
 
 /// Changes of the same moment go together.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -58,6 +59,7 @@ impl Nodes for Service {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<NodeUpdate, Status>> + Send>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let peer = peer::of(request.extensions());
         let WatchRequest { node, cluster: _, boot_id: _, wire_version, known } = request.into_inner();
         if wire_version != proto::WIRE_VERSION {
             let message =
@@ -67,6 +69,7 @@ impl Nodes for Service {
         if !is_name(&node) {
             return Err(status(ErrorCode::Invalid, "watch: node is no name"));
         }
+        peer::check(peer.as_deref(), &node).map_err(|stranger| stranger.status())?;
         let Some(kube) = self.kube.clone() else {
             return Err(status(ErrorCode::NotFound, "this aggregator watches no Kubernetes"));
         };

@@ -79,7 +79,7 @@ pub(crate) async fn note(
     let columns = ["signal", "stage", "reason", "count", "ts", "window_s"];
     let columns = Some(columns.map(str::to_owned).to_vec());
     let request = ScanRequest { from_ns, to_ns, columns, ..ScanRequest::default() };
-    let mut rows = session.snapshot.scan(Table::Loss, request).map_err(QueryError::Scan)?;
+    let mut rows = session.losses(request).map_err(QueryError::Scan)?;
     let mut lost = BTreeMap::new();
     while let Some(batch) = rows.next().await {
         match batch {
@@ -92,7 +92,11 @@ pub(crate) async fn note(
     lost.retain(|([signal, ..], lost)| lost.count > 0 && wanted.contains(signal.as_str()));
     lost.sort_by_key(|(_, lost)| std::cmp::Reverse(lost.count));
     for ([signal, stage, reason], Lost { count, from_ns, to_ns }) in lost {
-        let detail = format!("{count} {signal} lost at {stage}: {reason}");
+        // how much a node loses is its operators' to know, that something is missing everybody's
+        let detail = match session.is_whole {
+            true => format!("{count} {signal} lost at {stage}: {reason}"),
+            false => format!("some {signal} lost at {stage}: {reason}"),
+        };
         let (from_ns, to_ns) = (Some(from_ns), Some(to_ns));
         session.reasons.add(Reason { code: ReasonCode::AgentGap, detail, from_ns, to_ns });
     }

@@ -12,7 +12,7 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt as _;
-use store::{ScanError, Snapshot, Table};
+use store::{RowStream, ScanError, ScanRequest, Scope, Snapshot, Table};
 
 use crate::query::engine::Engine;
 use crate::query::error::QueryError;
@@ -82,10 +82,18 @@ pub(crate) trait Sink {
     fn rows(&mut self, batch: &RecordBatch) -> Take;
 }
 
+/// The ledger of losses of a whole view: what an answer lacks must be known to whoever gets it, whatever they may see.
+#[derive(Debug)]
+struct Ledger(Snapshot);
+
 /// One request's view of the store.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Narrowed to the scope that the session was made with.
     pub(crate) snapshot: Snapshot,
+    ledger: Ledger,
+    /// Whether the caller sees everything.
+    pub(crate) is_whole: bool,
     pub(crate) reasons: Reasons,
     pub(crate) clock: Clock,
     /// On the clock's monotonic scale.
@@ -97,13 +105,24 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         snapshot: Snapshot,
+        scope: &Scope,
         clock: Clock,
         deadline: Duration,
         limits: &Limits,
         engine: Engine,
     ) -> Self {
         let retention_s = limits.retention_s;
-        Self { snapshot, reasons: Reasons::default(), clock, deadline, retention_s, engine }
+        let (ledger, is_whole) = (Ledger(snapshot.clone()), scope.is_all());
+        let (snapshot, reasons) = (snapshot.within(scope), Reasons::default());
+        Self { snapshot, ledger, is_whole, reasons, clock, deadline, retention_s, engine }
+    }
+
+    /// Rows of the ledger of losses, of every node.
+    ///
+    /// # Errors
+    /// If the request names what the ledger does not have.
+    pub(crate) fn losses(&self, request: ScanRequest) -> Result<RowStream, ScanError> {
+        self.ledger.0.scan(Table::Loss, request)
     }
 
     /// Rows of the table from before this time may have gone, ns.

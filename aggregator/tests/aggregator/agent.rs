@@ -13,6 +13,7 @@ use proto::v1::{
 use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,7 +73,17 @@ impl Agent {
         first: AgentMessage,
         node: &str,
     ) -> Result<Self, tonic::Status> {
-        let mut client = IngestClient::connect(format!("http://{address}")).await.unwrap();
+        let endpoint: Endpoint = format!("http://{address}").parse().unwrap();
+        Self::over(endpoint.connect().await.unwrap(), first, node).await
+    }
+
+    /// Over a connection that is there.
+    pub(crate) async fn over(
+        channel: Channel,
+        first: AgentMessage,
+        node: &str,
+    ) -> Result<Self, tonic::Status> {
+        let mut client = IngestClient::new(channel);
         let (sender, receiver) = tokio::sync::mpsc::channel(64);
         sender.send(first).await.unwrap();
         let answers = client.stream(ReceiverStream::new(receiver)).await?.into_inner();

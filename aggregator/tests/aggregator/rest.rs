@@ -142,6 +142,7 @@ async fn filled() -> Server {
             }],
             spool_bytes: 17,
             spool_batches: 1,
+            ..AgentStatus::default()
         })
         .await;
     let ack = agent.send(1, 1, &windows("a")).await.ack();

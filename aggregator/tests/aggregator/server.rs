@@ -17,6 +17,7 @@ pub(crate) struct Server {
     pub(crate) ingest: SocketAddr,
     pub(crate) api: SocketAddr,
     pub(crate) http: reqwest::Client,
+    scheme: &'static str,
     shutdown: Shutdown,
     pub(crate) dir: TempDir,
 }
@@ -48,7 +49,19 @@ impl Server {
         let aggregator = Aggregator::build(config, deps).await.unwrap();
         let (ingest, api) = (aggregator.ingest_address().unwrap(), aggregator.api_address().unwrap());
         aggregator.spawn().await.unwrap();
-        Self { ingest, api, http: reqwest::Client::new(), shutdown, dir }
+        daemon::tls::install();
+        Self { ingest, api, http: reqwest::Client::new(), scheme: "http", shutdown, dir }
+    }
+
+    /// From now on it is asked over TLS, with this CA.
+    pub(crate) fn trusting(self, ca: &str) -> Self {
+        let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
+        Self { http, scheme: "https", ..self }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.api)
     }
 
     /// Stops in order, and gives the folder back.
@@ -64,7 +77,7 @@ impl Server {
 
     /// Status and body of a GET.
     pub(crate) async fn try_get(&self, path: &str, params: &[(&str, &str)]) -> (u16, Value) {
-        let request = self.http.get(format!("http://{}{path}", self.api)).query(params);
+        let request = self.http.get(self.url(path)).query(params);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
@@ -85,14 +98,13 @@ impl Server {
 
     /// Text of a GET.
     pub(crate) async fn text(&self, path: &str) -> (u16, String) {
-        let response = self.http.get(format!("http://{}{path}", self.api)).send().await.unwrap();
+        let response = self.http.get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
     /// Status and body of a query.
     pub(crate) async fn try_sql(&self, query: &str) -> (u16, Value) {
-        let request =
-            self.http.post(format!("http://{}/api/v1/sql", self.api)).json(&json!({ "query": query }));
+        let request = self.http.post(self.url("/api/v1/sql")).json(&json!({ "query": query }));
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
@@ -107,7 +119,7 @@ impl Server {
 
     /// Seals everything; which tables had rows.
     pub(crate) async fn seal(&self) -> Vec<String> {
-        let response = self.http.post(format!("http://{}/api/v1/admin/seal", self.api)).send().await.unwrap();
+        let response = self.http.post(self.url("/api/v1/admin/seal")).send().await.unwrap();
         let status = response.status();
         let body: Value = response.json().await.unwrap();
         assert!(status.is_success(), "{body}");

@@ -21,6 +21,9 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<()> {
     if let Some(Value::Object(kubernetes)) = status.get("kubernetes") {
         show_kubernetes(kubernetes, out)?;
     }
+    if !status.contains_key("agents") {
+        return Ok(out.line("it answers; how its store and agents stand is for operators to see")?);
+    }
     let agents = objects(&status, "agents");
     if agents.is_empty() {
         out.line("no agent has connected yet")?;

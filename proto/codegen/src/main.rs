@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 fn main() -> Result<()> {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("proto/codegen lies in proto/")?;
-    let files = ["wake/v1/ingest.proto", "wake/v1/kube.proto", "wake/v1/rows.proto"];
+    let files = ["wake/v1/enrol.proto", "wake/v1/ingest.proto", "wake/v1/kube.proto", "wake/v1/rows.proto"];
     let descriptors = protox::compile(files, [proto])?;
     tonic_prost_build::configure()
         .bytes(".wake.v1.Batch.zstd_payload")

@@ -4,7 +4,7 @@ use arrow::array::{Array, AsArray as _, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, Schema, TimestampNanosecondType};
 
-use crate::ScanError;
+use crate::{ScanError, Scope};
 
 /// One condition.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub(crate) enum Test {
     /// A key of a map.
     Entry(String, String),
     Absent,
+    /// One of the namespaces that may be seen.
+    In(Scope),
 }
 
 impl Filter {
@@ -54,6 +56,25 @@ impl Filter {
         Ok(Self { column, name: name.to_owned(), test })
     }
 
+    /// The condition that a scope is; `None` where everything may be seen.
+    pub(crate) fn of_scope(schema: &Schema, scope: &Scope) -> Result<Option<Self>, ScanError> {
+        if scope.is_all() {
+            return Ok(None);
+        }
+        let name = "namespace";
+        let column = schema.index_of(name).map_err(|_error| ScanError::UnknownColumn(name.to_owned()))?;
+        Ok(Some(Self { column, name: name.to_owned(), test: Test::In(scope.clone()) }))
+    }
+
+    /// Whether a row whose column has this text may pass.
+    pub(crate) fn may_be(&self, text: &str) -> bool {
+        match &self.test {
+            Test::Text(wanted) => wanted == text,
+            Test::In(scope) => scope.allows(text),
+            _ => true,
+        }
+    }
+
     /// Which rows pass.
     pub(crate) fn passes(&self, batch: &RecordBatch) -> BooleanBuffer {
         let array = batch.column(self.column);
@@ -63,7 +84,10 @@ impl Filter {
                 Some(nulls) => !nulls.inner(),
                 None => BooleanBuffer::new_unset(rows),
             },
-            Test::Text(text) => equals_text(array, text),
+            Test::Text(text) => texts(array, &|found| found == text.as_bytes()),
+            Test::In(scope) => {
+                texts(array, &|found| std::str::from_utf8(found).is_ok_and(|text| scope.allows(text)))
+            }
             Test::Int(value) => equals_int(array, *value),
             Test::Float(value) => {
                 let array = array.as_primitive::<Float64Type>();
@@ -102,29 +126,30 @@ pub(crate) fn mask(
     passing.map(|passing| BooleanArray::new(passing, None))
 }
 
-fn equals_text(array: &dyn Array, text: &str) -> BooleanBuffer {
+/// Which rows have a text that passes; what is absent is ''.
+fn texts(array: &dyn Array, passes: &impl Fn(&[u8]) -> bool) -> BooleanBuffer {
     let rows = array.len();
     match array.data_type() {
         DataType::Dictionary(..) => {
             let Some(array) = array.as_dictionary_opt::<Int32Type>() else {
                 return BooleanBuffer::new_unset(rows);
             };
-            let values = equals_text(array.values(), text);
-            let keys = array.keys();
+            let values = texts(array.values(), passes);
+            let (keys, absent) = (array.keys(), passes(b""));
             BooleanBuffer::collect_bool(rows, |row| match keys.is_valid(row) {
                 true => usize::try_from(keys.value(row)).is_ok_and(|key| values.value(key)),
-                false => text.is_empty(),
+                false => absent,
             })
         }
         DataType::Binary => {
             let array = array.as_binary::<i32>();
-            BooleanBuffer::collect_bool(rows, |row| array.value(row) == text.as_bytes())
+            BooleanBuffer::collect_bool(rows, |row| passes(array.value(row)))
         }
         _ => {
-            let array = array.as_string::<i32>();
+            let (array, absent) = (array.as_string::<i32>(), passes(b""));
             BooleanBuffer::collect_bool(rows, |row| match array.is_valid(row) {
-                true => array.value(row) == text,
-                false => text.is_empty(),
+                true => passes(array.value(row).as_bytes()),
+                false => absent,
             })
         }
     }

@@ -223,12 +223,10 @@ fn count_sketch(
     counts: &mut Counts,
 ) -> bool {
     let Some(sketch) = snapshot.reader.sketch(segment) else { return false };
-    let (namespace, workload, level) =
-        (plan.logs.must_be("namespace"), plan.logs.must_be("workload"), plan.logs.must_be("level"));
     let wanted = |group: &Group| {
-        namespace.is_none_or(|value| value == group.namespace)
-            && workload.is_none_or(|value| value == group.workload)
-            && level.is_none_or(|value| value == group.level)
+        plan.logs.may_be("namespace", &group.namespace)
+            && plan.logs.may_be("workload", &group.workload)
+            && plan.logs.may_be("level", &group.level)
     };
     if plan.by == HistogramBy::Pod {
         let Some(pods) = sketch.pods() else { return false };

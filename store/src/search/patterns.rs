@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 
 use super::TABLE;
-use crate::ScanError;
 use crate::registry::Registry;
 use crate::rows::{Chunk, Texts};
 use crate::snapshot::{Snapshot, Stop};
 use crate::template;
+use crate::{ScanError, Scope};
 
 /// More different patterns than this are only counted.
 const MAX_PATTERNS: usize = 20_000;
@@ -19,7 +19,7 @@ const MAX_PATTERNS: usize = 20_000;
 const EXAMPLE: usize = 1_000;
 
 /// Whose patterns, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatternRequest {
     /// Lines at or after this time, ns.
     pub from_ns: i64,
@@ -29,6 +29,8 @@ pub struct PatternRequest {
     pub namespace: Option<String>,
     /// Only this workload.
     pub workload: Option<String>,
+    /// Whose lines; the view's own scope narrows it.
+    pub scope: Scope,
 }
 
 /// A pattern of a workload's lines.
@@ -83,7 +85,8 @@ struct Counted {
 
 impl PatternRequest {
     pub(crate) fn wants(&self, namespace: &str, workload: &str) -> bool {
-        self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+        self.scope.allows(namespace)
+            && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
             && self.workload.as_ref().is_none_or(|wanted| wanted == workload)
     }
 

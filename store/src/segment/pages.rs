@@ -7,6 +7,7 @@ use parquet::basic::ConvertedType;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
+use crate::Scope;
 use crate::scan::{Filter, Test};
 
 /// Ascending ranges of row numbers that do not touch.
@@ -92,6 +93,20 @@ pub(super) fn possible(metadata: &ParquetMetaData, from_ns: i64, to_ns: i64, fil
                         !index.is_null_page(page)
                             && values.min_value(page).is_none_or(|least| least <= text)
                             && values.max_value(page).is_none_or(|most| text <= most)
+                    }
+                    _ => true,
+                };
+                rows = intersect(&rows, &of_pages(metadata, &filter.name, may));
+            }
+            Test::In(Scope::Namespaces(names)) => {
+                let may = |index: &ColumnIndexMetaData, page: usize| match index {
+                    ColumnIndexMetaData::BYTE_ARRAY(values) => {
+                        let (least, most) = (values.min_value(page), values.max_value(page));
+                        let between = |name: &String| {
+                            least.is_none_or(|least| least <= name.as_bytes())
+                                && most.is_none_or(|most| name.as_bytes() <= most)
+                        };
+                        !index.is_null_page(page) && names.iter().any(between)
                     }
                     _ => true,
                 };

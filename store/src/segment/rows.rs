@@ -79,14 +79,13 @@ pub(super) fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) ->
 
 /// Leaves out streams that the conditions on namespace and workload rule out.
 pub(super) fn of_streams(body: &BodyFile, plan: &search::Plan, rows: &[Range<u32>]) -> Vec<Range<u32>> {
-    let (namespace, workload) = (plan.must_be("namespace"), plan.must_be("workload"));
-    if namespace.is_none() && workload.is_none() {
+    if !plan.asks("namespace") && !plan.asks("workload") {
         return rows.to_vec();
     }
-    let streams = body.runs().iter().filter(|run| {
-        namespace.is_none_or(|value| value == run.namespace)
-            && workload.is_none_or(|value| value == run.workload)
-    });
+    let streams = body
+        .runs()
+        .iter()
+        .filter(|run| plan.may_be("namespace", &run.namespace) && plan.may_be("workload", &run.workload));
     let streams: Vec<Range<u32>> = streams.map(|run| run.first_row..run.first_row + run.rows).collect();
     intersect(rows, &streams)
 }

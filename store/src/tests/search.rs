@@ -120,6 +120,7 @@ fn request() -> impl Strategy<Value = LogRequest> {
                 newest_first,
                 after_lsn: None,
                 beyond: None,
+                scope: crate::Scope::All,
             }
         },
     )

@@ -139,7 +139,13 @@ async fn patterns_are_the_same_before_and_after_a_seal() {
         .collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     store.append(&super::fixture::batch("n", 1, 1, &super::fixture::lines(NOW, &bodies)), NOW).await.unwrap();
-    let all = PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None };
+    let all = PatternRequest {
+        from_ns: i64::MIN,
+        to_ns: i64::MAX,
+        namespace: None,
+        workload: None,
+        scope: crate::Scope::All,
+    };
     let late =
         PatternRequest { from_ns: NOW + 200_000_000, workload: Some("cart".to_owned()), ..all.clone() };
     let none = PatternRequest { workload: Some("other".to_owned()), ..all.clone() };

@@ -36,7 +36,7 @@ impl Api {
             forward.wait().ok();
             panic!("kubectl port-forward said: {line}");
         };
-        Self { base: format!("http://127.0.0.1:{port}"), forward, token }
+        Self { base: format!("https://127.0.0.1:{port}"), forward, token }
     }
 
     /// The status and body of a request.

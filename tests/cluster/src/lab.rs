@@ -118,9 +118,24 @@ impl Lab {
 
     /// Wake's API as an operator.
     pub(crate) fn api(&self) -> Api {
-        Api::open(self, None)
+        self.apply("default", OPERATOR);
+        let token = self.kubectl(&["create", "token", "wake-test-operator", "-n", "default"]);
+        Api::open(self, Some(token.trim().to_owned()))
     }
 }
+
+/// Who may read every pod's log sees everything.
+const OPERATOR: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: wake-test-operator}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: wake-test-operator}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: ServiceAccount, name: wake-test-operator, namespace: default}]
+";
 
 /// Standard output of a program that succeeds.
 pub(crate) fn read(command: &mut Command) -> Result<String, String> {

@@ -16,10 +16,15 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Client;
+use crate::config::tls::TlsConfig;
+use crate::doctor::Doctor;
+use crate::driver::states::States;
 use crate::export::SharedSpool;
 use crate::export::batch::Packed;
+use crate::export::credentials::{self, Credentials};
 use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
+use crate::metrics::AgentMetrics;
 use crate::metrics::export::ExportMetrics;
 use crate::window::Window;
 
@@ -131,17 +136,32 @@ async fn rig(fake: Fake, batches: u64) -> Rig {
     let shutdown = Shutdown::new(Duration::from_secs(5));
     let (flushed, flushed_seen) = watch::channel(false);
     let ledger = Ledger::default();
+    let metrics = ExportMetrics::register(&Registry::new());
+    let states = States::new(AgentMetrics::register(&Registry::new()));
+    let doctor = Doctor::new("/proc".into(), states, Some(metrics.clone()), false, Clock::system());
+    let credentials = Credentials::new(
+        TlsConfig::default(),
+        credentials::Deps {
+            endpoint: format!("http://{address}").parse().unwrap(),
+            node: "n".into(),
+            state_dir: dir.path().to_owned(),
+            clock: Clock::system(),
+            health: daemon::admin::Health::new(),
+            metrics: metrics.clone(),
+        },
+    );
     let client = Client {
-        endpoint: format!("http://{address}").parse().unwrap(),
+        credentials,
         hello: v1::Hello { node: "n".into(), ..Default::default() },
         names: None,
         probes: watch::channel(Vec::new()).1,
+        doctor,
         flushed: flushed_seen,
         in_flight: 4,
         spool: spool.clone(),
         ledger: ledger.clone(),
         health: daemon::admin::Health::new(),
-        metrics: ExportMetrics::register(&Registry::new()),
+        metrics,
         clock: Clock::system(),
     };
     let task = tokio::spawn(client.run(shutdown.register(Phase::Buffers, "export")));

@@ -25,7 +25,8 @@ wake-aggregator.{{ .Release.Namespace }}.svc
   "version" 1
   "node" (dict "cluster" .Values.cluster "cgroup_root" "/sys/fs/cgroup")
   "state_dir" "/var/lib/wake/agent"
-  "export" (dict "kind" "wake" "endpoint" (printf "http://%s:9400" (include "wake.aggregator.host" .)))
+  "export" (dict "kind" "wake" "endpoint" (printf "https://%s:9400" (include "wake.aggregator.host" .)))
+  "tls" (dict "mode" "enrol" "ca" "/var/run/secrets/wake/ca/ca.crt" "token" "/var/run/secrets/wake/token/token")
   "logs" (dict "journal" (dict "enabled" false))
   "admin" (dict "listen" "127.0.0.1:9402")
 -}}
@@ -38,6 +39,14 @@ wake-aggregator.{{ .Release.Namespace }}.svc
   "data_dir" "/var/lib/wake/aggregator"
   "ingest" (dict "listen" "0.0.0.0:9400")
   "api" (dict "listen" "0.0.0.0:9401")
+  "admin" (dict "listen" "0.0.0.0:9403")
+  "auth" (dict "mode" "kubernetes")
+  "tls" (dict
+    "mode" "issued"
+    "ca_secret" (printf "%s/wake-ca" .Release.Namespace)
+    "ca_config_map" (printf "%s/wake-ca" .Release.Namespace)
+    "names" (list "wake-aggregator" (printf "wake-aggregator.%s" .Release.Namespace) (include "wake.aggregator.host" .))
+    "enrol_service_accounts" (list (printf "%s/wake-agent" .Release.Namespace)))
   "kubernetes" (dict "enabled" "on" "cluster" .Values.cluster)
 -}}
 {{- toYaml (mergeOverwrite $computed (deepCopy .Values.aggregator.config)) }}

@@ -1,0 +1,199 @@
+//! Kubernetes says who a token belongs to (TokenReview) and in which namespaces they may `get pods/log`
+//! (SubjectAccessReview). Who may do so in the whole cluster is an operator.
+//!
+//! Answers are used again for a short time, by the token's hash; both caches are bounded. Without the API server nobody
+//! new is let in.
+
+mod cache;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::clock::Clock;
+use futures::StreamExt as _;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams, PostParams};
+use store::Scope;
+use tokio::sync::Semaphore;
+
+use self::cache::Cache;
+use crate::access::digest::{self, Digest};
+use crate::access::{Caller, Denied, Token};
+
+/// How long the API server may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Questions to the API server at the same time, of all callers together.
+const AT_ONCE: usize = 16;
+/// The most tokens whose answers are kept.
+const MOST_TOKENS: usize = 4_096;
+/// The most namespaces that a caller's rights are asked for.
+const MOST_NAMESPACES: usize = 5_000;
+
+/// What was answered about a token.
+type Answer = Result<Caller, Denied>;
+
+/// Asks the API server; clones share its answers.
+#[derive(Clone)]
+pub(crate) struct Reviews(Arc<Shared>);
+
+struct Shared {
+    client: kube::Client,
+    audiences: Vec<String>,
+    life: Duration,
+    clock: Clock,
+    answers: Cache<Digest, Answer>,
+    namespaces: Cache<(), Arc<Vec<String>>>,
+    room: Semaphore,
+}
+
+impl std::fmt::Debug for Reviews {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Reviews").field("audiences", &self.0.audiences).finish_non_exhaustive()
+    }
+}
+
+impl Reviews {
+    /// `life` is how long an answer is used again.
+    pub(crate) fn new(client: kube::Client, audiences: Vec<String>, life: Duration, clock: Clock) -> Self {
+        let (answers, namespaces) = (Cache::new(MOST_TOKENS), Cache::new(1));
+        let room = Semaphore::new(AT_ONCE);
+        Self(Arc::new(Shared { client, audiences, life, clock, answers, namespaces, room }))
+    }
+
+    /// Who has this token, and what they may see.
+    pub(crate) async fn caller(&self, token: &Token) -> Answer {
+        let shared = &self.0;
+        let digest = digest::of(token);
+        if let Some(known) = shared.answers.get(&digest, shared.clock.monotonic()) {
+            return known;
+        }
+        let answer = self.ask(token).await;
+        // what could not be asked is asked again by the next request
+        if !matches!(answer, Err(Denied::Unavailable(_))) {
+            shared.answers.put(digest, answer.clone(), shared.clock.monotonic() + shared.life);
+        }
+        answer
+    }
+
+    async fn ask(&self, token: &Token) -> Answer {
+        let user = self.review(token, &self.0.audiences).await?;
+        let scope = self.scope(&user).await?;
+        let name = user.username.unwrap_or_default();
+        Ok(Caller::new(name, user.groups.unwrap_or_default(), scope))
+    }
+
+    /// Whose token this is, if it is meant for one of the audiences (the API server's own without any).
+    pub(crate) async fn review(&self, token: &Token, audiences: &[String]) -> Result<UserInfo, Denied> {
+        let spec = TokenReviewSpec {
+            token: Some(token.secret().to_owned()),
+            audiences: (!audiences.is_empty()).then(|| audiences.to_vec()),
+        };
+        let review = TokenReview { spec, ..TokenReview::default() };
+        let reviews: Api<TokenReview> = Api::all(self.0.client.clone());
+        let answered = self.within("TokenReview", reviews.create(&PostParams::default(), &review)).await?;
+        let status = answered.status.unwrap_or_default();
+        if status.authenticated != Some(true) {
+            let why = status.error.unwrap_or_else(|| String::from("the API server does not know it"));
+            return Err(Denied::Invalid(why));
+        }
+        if !audiences.is_empty() {
+            let found = status.audiences.unwrap_or_default();
+            if !found.iter().any(|audience| audiences.contains(audience)) {
+                let message = format!("it is meant for {found:?}, not for {audiences:?}");
+                return Err(Denied::Invalid(message));
+            }
+        }
+        Ok(status.user.unwrap_or_default())
+    }
+
+    async fn scope(&self, user: &UserInfo) -> Result<Scope, Denied> {
+        if self.may(user, None).await? {
+            return Ok(Scope::All);
+        }
+        let names = self.names().await?;
+        let ask = |name: String| async move {
+            let may = self.may(user, Some(&name)).await;
+            (name, may)
+        };
+        let mut asked = futures::stream::iter(names.to_vec()).map(ask).buffer_unordered(AT_ONCE);
+        let mut allowed = Vec::new();
+        while let Some((name, may)) = asked.next().await {
+            if may? {
+                allowed.push(name);
+            }
+        }
+        if allowed.is_empty() {
+            let name = user.username.as_deref().unwrap_or_default();
+            let message = format!(
+                "{name} may not `get pods/log` in any namespace; a RoleBinding to a Role with that rule gives access"
+            );
+            return Err(Denied::Forbidden(message));
+        }
+        Ok(Scope::namespaces(allowed))
+    }
+
+    /// The namespaces that there are now.
+    async fn names(&self) -> Result<Arc<Vec<String>>, Denied> {
+        let shared = &self.0;
+        if let Some(known) = shared.namespaces.get(&(), shared.clock.monotonic()) {
+            return Ok(known);
+        }
+        let namespaces: Api<Namespace> = Api::all(shared.client.clone());
+        let params = ListParams::default().limit(u32::try_from(MOST_NAMESPACES + 1).unwrap_or(u32::MAX));
+        let listed = self.within("list namespaces", namespaces.list_metadata(&params)).await?;
+        if listed.items.len() > MOST_NAMESPACES {
+            let message =
+                format!("there are more than {MOST_NAMESPACES} namespaces; only operators are served");
+            return Err(Denied::Forbidden(message));
+        }
+        let names = listed.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect();
+        let names: Arc<Vec<String>> = Arc::new(names);
+        shared.namespaces.put((), Arc::clone(&names), shared.clock.monotonic() + shared.life);
+        Ok(names)
+    }
+
+    /// Whether they may `get pods/log` in the namespace; in all of them if `None`.
+    async fn may(&self, user: &UserInfo, namespace: Option<&str>) -> Result<bool, Denied> {
+        let attributes = ResourceAttributes {
+            namespace: namespace.map(str::to_owned),
+            verb: Some(String::from("get")),
+            resource: Some(String::from("pods")),
+            subresource: Some(String::from("log")),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            user: user.username.clone(),
+            groups: user.groups.clone(),
+            uid: user.uid.clone(),
+            extra: user.extra.clone(),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let reviews: Api<SubjectAccessReview> = Api::all(self.0.client.clone());
+        let answered =
+            self.within("SubjectAccessReview", reviews.create(&PostParams::default(), &review)).await?;
+        Ok(answered.status.is_some_and(|status| status.allowed))
+    }
+
+    /// One question, with its place and time.
+    async fn within<T>(
+        &self,
+        what: &str,
+        question: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Denied> {
+        let asked = tokio::time::timeout(PATIENCE, async {
+            let place = self.0.room.acquire().await;
+            let answered = question.await;
+            drop(place);
+            answered
+        });
+        match asked.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Denied::Unavailable(format!("{what}: {}", crate::chain(&error)))),
+            Err(_elapsed) => Err(Denied::Unavailable(format!("{what}: no answer within {PATIENCE:?}"))),
+        }
+    }
+}

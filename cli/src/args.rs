@@ -71,6 +71,7 @@ impl Command {
             Self::Events(events) => events.filters.push(filter),
             Self::Changes(changes) => changes.filters.push(filter),
             Self::Status
+            | Self::Doctor(_)
             | Self::Sql(_)
             | Self::Judge(_)
             | Self::Eval(_)

@@ -62,18 +62,17 @@ pub(crate) fn store(stats: &StoreStats) -> Vec<Check> {
 
 /// How doors are kept.
 pub(crate) fn security(config: &Config, not_after_s: Option<i64>, now_s: i64) -> Vec<Check> {
-    let mut checks = Vec::new();
-    checks.push(match (config.tls.mode, not_after_s) {
+    let tls = match (config.tls.mode, not_after_s) {
         (TlsMode::None, _) => Check::ok("tls", "plain text, on loopback only"),
         (_, Some(not_after_s)) => certificate("tls", not_after_s, now_s),
         (_, None) => Check::warn("tls", "the certificate cannot be read", ""),
-    });
-    checks.push(match config.auth.mode {
+    };
+    let auth = match config.auth.mode {
         AuthMode::None => Check::ok("auth", "nobody is asked, on loopback only"),
         AuthMode::Tokens => Check::ok("auth", "by a token file"),
         AuthMode::Kubernetes => Check::ok("auth", "by Kubernetes: get pods/log in each namespace"),
-    });
-    checks
+    };
+    vec![tls, auth]
 }
 
 /// Everything about the API server; `client` is there when Kubernetes is used.

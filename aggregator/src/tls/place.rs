@@ -60,7 +60,7 @@ fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
 enum Found {
     Ca(Kept),
     /// It is there, and has no CA yet: the chart makes it so, that this process needs no right to make Secrets.
-    Empty(Secret),
+    Empty(Box<Secret>),
     Nothing,
 }
 
@@ -76,7 +76,7 @@ async fn in_secret(secrets: &Api<Secret>, name: &str, now_s: i64) -> anyhow::Res
     let written = match found {
         Found::Ca(kept) => return Ok(kept),
         // with its version: of two that fill it one is told of the other
-        Found::Empty(secret) => secrets.replace(name, &params, &Secret { data: Some(data), ..secret }).await,
+        Found::Empty(secret) => secrets.replace(name, &params, &Secret { data: Some(data), ..*secret }).await,
         Found::Nothing => {
             let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
             let type_ = Some(String::from("kubernetes.io/tls"));
@@ -105,7 +105,7 @@ async fn read(secrets: &Api<Secret>, name: &str) -> anyhow::Result<Found> {
     };
     match (text("tls.crt"), text("tls.key")) {
         (Some(certificates), Some(key)) => Ok(Found::Ca(Kept { certificates, key })),
-        (None, None) => Ok(Found::Empty(secret)),
+        (None, None) => Ok(Found::Empty(Box::new(secret))),
         _ => bail!("the Secret {name} has one of tls.crt and tls.key and not the other"),
     }
 }

@@ -17,7 +17,7 @@ pub(super) async fn run(args: &Doctor, client: &Client, out: &Out) -> Result<()>
         Some(agent) => of_agent(agent, client).await,
         None => of_aggregator(client).await,
     };
-    rows.sort_by_key(|row| rank(row));
+    rows.sort_by_key(rank);
     let failed = rows.iter().filter(|row| text(row, "state") == "fail").count();
     if out.is_json() {
         for row in &rows {

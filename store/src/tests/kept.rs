@@ -95,7 +95,8 @@ async fn check(kept: &Path) {
     assert_eq!(known_answers(&store, &expected).await, expected);
     let counted =
         |patterns: &crate::Patterns| patterns.patterns.iter().map(|pattern| pattern.lines).sum::<u64>();
-    let all = crate::PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None };
+    let all =
+        crate::PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, ..crate::PatternRequest::default() };
     let lines_of_patterns = counted(&store.snapshot().log_patterns(all.clone()).await.unwrap());
     assert!(lines_of_patterns >= 200);
     assert!(store.append(&batch("n", 1, 2, &lines(NOW, &["again"])), NOW).await.unwrap().repeated);

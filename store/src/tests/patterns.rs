@@ -1,10 +1,15 @@
 //! Patterns as things: counted at the seal, summed up by merges, known after their lines have gone.
 
 use super::fixture::{NOW, SECOND, batch, lines, open, open_with};
-use crate::{Limits, Pattern, PatternRequest, Retention, Store, Table};
+use crate::{Limits, Pattern, PatternRequest, Retention, Scope, Store, Table};
 
-const ALL: PatternRequest =
-    PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None };
+const ALL: PatternRequest = PatternRequest {
+    from_ns: i64::MIN,
+    to_ns: i64::MAX,
+    namespace: None,
+    workload: None,
+    scope: Scope::All,
+};
 
 async fn patterns(store: &Store, request: &PatternRequest) -> Vec<Pattern> {
     let answer = store.snapshot().log_patterns(request.clone()).await.unwrap();

@@ -6,6 +6,7 @@
 //! Does not: unpack a batch or judge its rows (`store`), nor drop one: what is not acknowledged the agent keeps.
 
 pub mod agents;
+pub(crate) mod otlp;
 mod stream;
 
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 //! The store's own numbers are read at each scrape (`metrics/store.rs`).
 
 mod kube;
+mod otlp;
 mod store;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Unit;
 use proto::error::ErrorCode;
 
 pub(crate) use self::kube::KubeMetrics;
+pub(crate) use self::otlp::OtlpMetrics;
 pub(crate) use self::store::{described as described_store, register as register_store};
 
 /// What every name begins with.

@@ -4,13 +4,16 @@ use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use store::Table;
 
-use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics, described_store};
+use crate::metrics::{
+    IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics, described_store,
+};
 
 /// Every metric.
 pub fn metrics() -> String {
     let registry = Registry::new();
     let root = registry.with_prefix("wake_aggregator");
     drop(IngestMetrics::register(&root, &Clock::system()));
+    drop(OtlpMetrics::register(&root, &Clock::system()));
     drop(QueryMetrics::register(&root));
     drop(ScheduleMetrics::register(&root));
     drop(KubeMetrics::register(&root));

@@ -99,7 +99,24 @@ pub async fn serve(
     health: Health,
     token: Token,
 ) -> std::io::Result<()> {
-    let mut app = router(registry, health.clone()).merge(extra);
+    let app = router(registry, health.clone()).merge(extra);
+    serve_until(listener, app, token, || health.not_ready("shutdown", "stopping")).await
+}
+
+/// Serves `app` alone, in the same way: bounded connections, the right `Host` on loopback, an end in order.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_app(listener: TcpListener, app: Router, token: Token) -> std::io::Result<()> {
+    serve_until(listener, app, token, || {}).await
+}
+
+async fn serve_until(
+    listener: TcpListener,
+    mut app: Router,
+    token: Token,
+    on_stop: impl FnOnce(),
+) -> std::io::Result<()> {
     if listener.local_addr()?.ip().is_loopback() {
         app = app.layer(axum::middleware::from_fn(host::check));
     }
@@ -114,7 +131,7 @@ pub async fn serve(
         ended = &mut server => return ended,
         () = token.stopped() => {}
     }
-    health.not_ready("shutdown", "stopping");
+    on_stop();
     drop(stop);
     match tokio::time::timeout(LINGER, server).await {
         Ok(ended) => ended,

@@ -10,9 +10,11 @@ use utoipa::openapi::OpenApi as Document;
 pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
 pub(crate) use self::rows::{
     BlockSum, DropSum, Event, FlowEdge, KubeEvent, LogCount, LogLine, LogPattern, LossSum, ObjectChange,
-    Rows, SyscallSum, UsageRate, Workload,
+    Rows, SyscallSum, Trace, TraceSpans, UsageRate, Workload,
 };
-use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, tables, usage, workloads};
+use crate::api::{
+    events, flows, follow, logs, patterns, sql, status, syscalls, tables, traces, usage, workloads,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +40,8 @@ use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, t
         events::events,
         events::kube_events,
         events::changes,
+        traces::search,
+        traces::trace,
         sql::sql,
         status::status,
         tables::losses,
@@ -45,6 +49,7 @@ use crate::api::{events, flows, follow, logs, patterns, sql, status, syscalls, t
     ),
     tags(
         (name = "logs", description = "What is written"),
+        (name = "traces", description = "What became of a request"),
         (name = "network", description = "Who talks to whom"),
         (name = "resources", description = "What is used"),
         (name = "processes", description = "What runs, and what it asks of the kernel"),

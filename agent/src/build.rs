@@ -18,8 +18,8 @@ use crate::driver::Driver;
 use crate::driver::events::Exits;
 use crate::driver::nat::Nat;
 use crate::driver::states::States;
+use crate::export::Outlet;
 use crate::export::chunks::Chunks;
-use crate::export::client::Client;
 use crate::export::spool::SpoolError;
 use crate::export::writer::{QUEUE_ITEMS, Writer};
 use crate::files::addresses::Addresses;
@@ -73,6 +73,9 @@ pub enum BuildError {
     /// The log checkpoints cannot be used.
     #[error("use the log checkpoints")]
     Checkpoints(#[from] CheckpointError),
+    /// The way to an OTLP endpoint cannot be made.
+    #[error(transparent)]
+    Otlp(#[from] daemon::otlp::HttpError),
     /// The endpoint is no address.
     #[error("read export.endpoint")]
     Endpoint(#[source] tonic::transport::Error),
@@ -85,7 +88,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct Agent {
     pub(crate) driver: Driver,
-    pub(crate) export: Option<(Writer<Chunks>, Client)>,
+    pub(crate) export: Option<(Writer<Chunks>, Outlet)>,
     /// Started with everything else; then the writer takes its chunks.
     pub(crate) logs: Option<(Logs, LogMetrics)>,
     pub(crate) admin: TcpListener,
@@ -124,7 +127,7 @@ impl Agent {
         let usage = usage(&config, &mounts, &proc, files, &states);
         let (items, queue) = mpsc::channel(QUEUE_ITEMS);
         let ledger = metrics.ledger.clone();
-        let is_exporting = config.export.kind == ExportKind::Wake;
+        let is_exporting = config.export.kind != ExportKind::None;
         let (export, logs) = if is_exporting {
             let exporting = Exporting {
                 config: &config,

@@ -81,13 +81,29 @@ pub struct WindowConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportConfig {
-    /// To a wake-aggregator, or nowhere.
+    /// To a wake-aggregator, to an OTLP endpoint, or nowhere.
     pub kind: ExportKind,
-    /// The aggregator's ingest address.
+    /// The aggregator's ingest address; with `otlp` the base URL of an OTLP/HTTP endpoint, such as
+    /// `https://collector:4318`, below which `/v1/logs` and `/v1/metrics` lie.
     pub endpoint: String,
+    /// What `kind: otlp` needs beside the endpoint.
+    pub otlp: OtlpConfig,
     /// Most batches that are sent and not yet acknowledged; each is at most 1 MiB unpacked.
     #[schemars(range(min = 1, max = 64))]
     pub in_flight: usize,
+}
+
+/// What `kind: otlp` needs beside the endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpConfig {
+    /// Headers of each request, such as an API key.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// PEM file with the certificates that `https` is checked against; those of the system when empty.
+    pub ca_file: PathBuf,
+    /// Seconds until a request without an answer is repeated.
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_s: u64,
 }
 
 /// Where rows go.
@@ -96,6 +112,9 @@ pub struct ExportConfig {
 pub enum ExportKind {
     /// Over gRPC to `endpoint`, acknowledged batch by batch, through the spool.
     Wake,
+    /// As OTLP/HTTP to `endpoint`, through the spool, at least once: log lines and process events as logs, the sums of
+    /// each window as metrics of delta temporality under the names of `/metrics`; latency histograms are not sent.
+    Otlp,
     /// Nowhere: only `/metrics` is served, nothing is written to disk, logs are not read.
     None,
 }
@@ -218,8 +237,9 @@ impl Config for AgentConfig {
                 format!("'{}' is not address:port", self.admin.listen),
             ));
         }
+        let is_https = self.export.kind == ExportKind::Otlp && self.export.endpoint.starts_with("https://");
         if self.export.endpoint.parse::<tonic::transport::Endpoint>().is_err()
-            || !self.export.endpoint.starts_with("http://")
+            || !(self.export.endpoint.starts_with("http://") || is_https)
         {
             let message = format!("'{}' is not of the form http://host:port", self.export.endpoint);
             found.push(ConfigError::new("export.endpoint", message));

@@ -66,7 +66,9 @@ impl Command {
             Self::Syscalls(syscalls) => syscalls.filters.push(filter),
             Self::Events(events) => events.filters.push(filter),
             Self::Changes(changes) => changes.filters.push(filter),
+            Self::Traces(traces) => traces.filters.push(filter),
             Self::Status
+            | Self::Trace(_)
             | Self::Sql(_)
             | Self::Judge(_)
             | Self::Eval(_)

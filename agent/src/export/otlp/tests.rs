@@ -99,6 +99,8 @@ async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
         };
         spool.append(&packed).unwrap();
     }
+    let (_, ids) = spool.unsynced();
+    spool.synced(&ids);
     let ledger = Ledger::default();
     let headers = BTreeMap::from([("x-key".to_owned(), "secret".to_owned())]);
     let (flushed, flushed_seen) = watch::channel(true);

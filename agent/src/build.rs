@@ -20,8 +20,8 @@ use crate::driver::Driver;
 use crate::driver::events::Exits;
 use crate::driver::nat::Nat;
 use crate::driver::states::States;
+use crate::export::Outlet;
 use crate::export::chunks::Chunks;
-use crate::export::client::Client;
 use crate::export::spool::SpoolError;
 use crate::export::writer::{QUEUE_ITEMS, Writer};
 use crate::files::addresses::Addresses;
@@ -75,6 +75,9 @@ pub enum BuildError {
     /// The log checkpoints cannot be used.
     #[error("use the log checkpoints")]
     Checkpoints(#[from] CheckpointError),
+    /// The way to an OTLP endpoint cannot be made.
+    #[error(transparent)]
+    Otlp(#[from] daemon::otlp::HttpError),
     /// The endpoint is no address.
     #[error("read export.endpoint")]
     Endpoint(#[source] tonic::transport::Error),
@@ -87,7 +90,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct Agent {
     pub(crate) driver: Driver,
-    pub(crate) export: Option<(Writer<Chunks>, Client)>,
+    pub(crate) export: Option<(Writer<Chunks>, Outlet)>,
     /// Started with everything else; then the writer takes its chunks.
     pub(crate) logs: Option<(Logs, LogMetrics)>,
     pub(crate) admin: TcpListener,
@@ -127,7 +130,7 @@ impl Agent {
         let usage = usage(&config, &mounts, &proc, files, &states);
         let (items, queue) = mpsc::channel(QUEUE_ITEMS);
         let ledger = metrics.ledger.clone();
-        let is_exporting = config.export.kind == ExportKind::Wake;
+        let is_exporting = config.export.kind != ExportKind::None;
         let export_metrics = is_exporting.then(|| ExportMetrics::register(&own));
         let is_tls = config.tls.mode != TlsMode::None;
         let doctor = Doctor::new(proc.clone(), states.clone(), export_metrics.clone(), is_tls, clock.clone());

@@ -86,13 +86,30 @@ pub struct WindowConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportConfig {
-    /// To a wake-aggregator, or nowhere.
+    /// To a wake-aggregator, to an OTLP endpoint, or nowhere.
     pub kind: ExportKind,
-    /// The aggregator's ingest address: http://host:port on loopback, https://host:port with `tls`.
+    /// The aggregator's ingest address: http://host:port on loopback, https://host:port with `tls`; with `otlp` the
+    /// base URL of an OTLP/HTTP endpoint, such as `https://collector:4318`, below which `/v1/logs` and `/v1/metrics`
+    /// lie.
     pub endpoint: String,
+    /// What `kind: otlp` needs beside the endpoint.
+    pub otlp: OtlpConfig,
     /// Most batches that are sent and not yet acknowledged; each is at most 1 MiB unpacked.
     #[schemars(range(min = 1, max = 64))]
     pub in_flight: usize,
+}
+
+/// What `kind: otlp` needs beside the endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpConfig {
+    /// Headers of each request, such as an API key.
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// PEM file with the certificates that `https` is checked against; those of the system when empty.
+    pub ca_file: PathBuf,
+    /// Seconds until a request without an answer is repeated.
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_s: u64,
 }
 
 /// Where rows go.
@@ -101,6 +118,9 @@ pub struct ExportConfig {
 pub enum ExportKind {
     /// Over gRPC to `endpoint`, acknowledged batch by batch, through the spool.
     Wake,
+    /// As OTLP/HTTP to `endpoint`, through the spool, at least once: log lines and process events as logs, the sums of
+    /// each window as metrics of delta temporality under the names of `/metrics`; latency histograms are not sent.
+    Otlp,
     /// Nowhere: only `/metrics` is served, nothing is written to disk, logs are not read.
     None,
 }
@@ -212,6 +232,16 @@ pub struct BudgetConfig {
     pub cpu_ms_per_second: Option<u64>,
 }
 
+impl AgentConfig {
+    fn otlp_endpoint_problem(&self) -> Option<ConfigError> {
+        let endpoint = &self.export.endpoint;
+        let is_http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+        let message = format!("'{endpoint}' is not of the form http(s)://host:port");
+        (endpoint.parse::<tonic::transport::Endpoint>().is_err() || !is_http)
+            .then(|| ConfigError::new("export.endpoint", message))
+    }
+}
+
 impl Config for AgentConfig {
     const ENV_PREFIX: &'static str = "WAKE_AGENT";
 
@@ -223,7 +253,10 @@ impl Config for AgentConfig {
                 format!("'{}' is not address:port", self.admin.listen),
             ));
         }
-        found.extend(self.tls.problems(&self.export.endpoint));
+        match self.export.kind {
+            ExportKind::Otlp => found.extend(self.otlp_endpoint_problem()),
+            ExportKind::Wake | ExportKind::None => found.extend(self.tls.problems(&self.export.endpoint)),
+        }
         if !self.state_dir.is_absolute() {
             found.push(ConfigError::new("state_dir", "must be an absolute path"));
         }

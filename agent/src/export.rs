@@ -1,21 +1,24 @@
 //! Export: rows become batches, batches are spooled, spooled batches are sent until they are acknowledged.
 //!
-//! Flow: `Item` → `batch` (one for logs, one for everything else) → `spool` (on disk, synced) → `client` (gRPC) → ack →
-//! removed. `writer` moves them; `ledger` books what is lost on the way.
+//! Flow: `Item` → `batch` (one for logs, one for everything else) → `spool` (on disk, synced) → `client` (gRPC to an
+//! aggregator) or `otlp` (HTTP to any OTLP endpoint) → ack → removed. `writer` moves them; `ledger` books what is lost on the way.
 //! Invariants: nothing is sent before it is on disk; log checkpoints are committed only then, so that a kill at any
 //! point neither loses nor doubles a line; memory holds two open batches and a bounded queue, never a backlog.
 
+mod backoff;
 pub mod batch;
 pub mod chunks;
 pub mod client;
 pub mod credentials;
 pub mod ledger;
 pub mod names;
+pub mod otlp;
 pub mod spool;
 pub mod writer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use daemon::shutdown::Token;
 use tokio::sync::Notify;
 
 use crate::export::spool::Spool;
@@ -39,5 +42,24 @@ impl SharedSpool {
     /// Exclusive access; never held over an await, nor while syncing.
     pub fn lock(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who sends what is spooled.
+#[derive(Debug)]
+pub enum Outlet {
+    /// To a wake-aggregator.
+    Wake(Box<client::Client>),
+    /// To an OTLP endpoint.
+    Otlp(Box<otlp::Sender>),
+}
+
+impl Outlet {
+    /// Runs until the token's phase begins and what is spooled was delivered, or a moment has passed.
+    pub async fn run(self, token: Token) {
+        match self {
+            Self::Wake(client) => client.run(token).await,
+            Self::Otlp(sender) => sender.run(token).await,
+        }
     }
 }

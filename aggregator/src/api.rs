@@ -21,6 +21,7 @@ mod status;
 mod syscalls;
 mod tables;
 mod time;
+mod traces;
 mod usage;
 mod wheres;
 mod workloads;
@@ -273,6 +274,8 @@ pub(crate) fn router(late: Late) -> Router {
         .route("/events", get(events::events))
         .route("/kube/events", get(events::kube_events))
         .route("/changes", get(events::changes))
+        .route("/traces", get(traces::search))
+        .route("/traces/{trace_id}", get(traces::trace))
         .route("/workloads", get(workloads::workloads))
         .route("/losses", get(tables::losses))
         .route("/status", get(status::status))

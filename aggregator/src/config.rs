@@ -35,6 +35,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What agents send.
     pub ingest: Ingest,
+    /// What applications send over OTLP.
+    pub otlp: Otlp,
     /// What people and tools ask.
     pub api: Api,
     /// Certificates of both, and of the agents.
@@ -65,6 +67,27 @@ pub struct Ingest {
     /// Agents that may be connected at the same time; further ones are refused as `busy`.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_agents: u32,
+}
+
+/// What applications send over OTLP: logs and traces. Nobody is asked who they are, so both addresses are loopback
+/// unless something else keeps strangers out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otlp {
+    /// Address of OTLP/gRPC, host:port, or `off`. The default address is done without if another program has it.
+    pub grpc_listen: String,
+    /// Address of OTLP/HTTP, host:port, or `off`. The default address is done without if another program has it.
+    pub http_listen: String,
+    /// The largest request, unpacked, MiB; a larger one is refused (`too_large`).
+    #[schemars(range(min = 1, max = 64))]
+    pub max_request_mib: u32,
+    /// Whether to listen beyond loopback: OTLP comes in plain text, and nobody is asked who sends or for whom.
+    pub accept_from_anyone: bool,
+}
+
+impl Otlp {
+    /// What an address says when nothing shall listen.
+    pub const OFF: &str = "off";
 }
 
 /// What people and tools ask.
@@ -142,6 +165,8 @@ pub struct RetentionDays {
     pub kube_event: u32,
     /// Changes of objects of Kubernetes.
     pub object_change: u32,
+    /// Spans.
+    pub span: u32,
 }
 
 /// What a query may use. What is reached ends the query with a typed error or a stated partial answer.
@@ -182,6 +207,22 @@ impl daemon::config::Config for Config {
         }
         let listens = (self.ingest.listen.as_str(), self.api.listen.as_str());
         problems.extend(security::problems(listens, &self.tls, &self.auth, &self.admin));
+        let otlp =
+            [("otlp.grpc_listen", &self.otlp.grpc_listen), ("otlp.http_listen", &self.otlp.http_listen)];
+        for (path, text) in otlp.into_iter().filter(|(_, text)| *text != Otlp::OFF) {
+            match text.parse::<SocketAddr>() {
+                Ok(at) if at.ip().is_loopback() || self.otlp.accept_from_anyone => {}
+                Ok(_) => {
+                    let detail =
+                        "is not on loopback, where everybody could send: see otlp.accept_from_anyone";
+                    problems.push(ConfigError::new(path, detail));
+                }
+                Err(error) => {
+                    let detail = format!("{text:?} is neither `off` nor an address and port: {error}");
+                    problems.push(ConfigError::new(path, detail));
+                }
+            }
+        }
         if self.data_dir.as_os_str().is_empty() {
             problems.push(ConfigError::new("data_dir", "is empty"));
         }
@@ -218,6 +259,7 @@ impl RetentionDays {
             Table::Loss => self.loss,
             Table::KubeEvent => self.kube_event,
             Table::ObjectChange => self.object_change,
+            Table::Span => self.span,
         }
     }
 }
@@ -277,6 +319,12 @@ impl Config {
         let is_on = enabled.unwrap_or(self.auth.mode != AuthMode::None);
         let path = if file.as_os_str().is_empty() { self.data_dir.join("audit.log") } else { file.clone() };
         is_on.then(|| Place { path, max_bytes: max_mib.saturating_mul(MIB), keep: *keep })
+    }
+
+    /// OTLP requests that may be in memory until they are stored, KiB; further ones wait, then are refused (`busy`).
+    pub fn otlp_kib(&self) -> usize {
+        let most = (self.otlp.max_request_mib as usize) << 10;
+        self.ingest_kib().max(most)
     }
 
     /// Queries that run at the same time.

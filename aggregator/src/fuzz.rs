@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::ingest::otlp;
 use crate::{api, query};
 
 /// A target's name in `fuzz/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     ("query_string", query_string),
     ("sql_text", sql_text),
     ("sql_filter", sql_filter),
     ("aggregator_config", config),
+    ("otlp_protobuf", otlp_protobuf),
+    ("otlp_json", otlp_json),
 ];
 
 /// The query string of a REST request.
@@ -31,6 +34,16 @@ pub fn sql_text(data: &[u8]) {
 /// A condition: literals, patterns and times of SQL, and what the store makes of them.
 pub fn sql_filter(data: &[u8]) {
     query::fuzz_filter(&String::from_utf8_lossy(data));
+}
+
+/// An OTLP request in protobuf: logs, traces or metrics.
+pub fn otlp_protobuf(data: &[u8]) {
+    otlp::fuzz_protobuf(data);
+}
+
+/// An OTLP request in JSON: logs, traces or metrics.
+pub fn otlp_json(data: &[u8]) {
+    otlp::fuzz_json(data);
 }
 
 /// The aggregator's configuration file.

@@ -7,6 +7,7 @@
 
 pub mod agents;
 pub(crate) mod enrol;
+pub(crate) mod otlp;
 pub(crate) mod peer;
 mod stream;
 

@@ -48,11 +48,12 @@ use crate::access::tokens::TokenFile;
 use crate::api::Late;
 use crate::audit::Audit;
 use crate::config::security::{AuthMode, TlsConfig, TlsMode};
-use crate::config::{Config, Enabled, Kubernetes};
+use crate::config::{Config, Enabled, Kubernetes, Otlp};
 use crate::ingest::agents::Agents;
 use crate::ingest::enrol::{self, Enroller};
+use crate::ingest::otlp;
 use crate::kube::Kube;
-use crate::metrics::{IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics};
+use crate::metrics::{IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
 use crate::tls::Tls;
 
@@ -77,12 +78,14 @@ pub struct Aggregator {
     health: Health,
     access: Access,
     ingest: TcpListener,
+    otlp_grpc: Option<TcpListener>,
+    otlp_http: Option<TcpListener>,
     api: TcpListener,
     admin: Option<TcpListener>,
 }
 
 impl Aggregator {
-    /// Binds both addresses; starts nothing.
+    /// Binds every address; starts nothing.
     ///
     /// # Errors
     /// When an address is taken, or what says who may ask cannot be read.
@@ -95,8 +98,13 @@ impl Aggregator {
             address => Some(bind("admin.listen", address).await?),
         };
         let health = Health::new();
+        let usual = Otlp::default();
+        let Otlp { grpc_listen, http_listen, .. } = &config.otlp;
+        let otlp_grpc = otlp("otlp.grpc_listen", grpc_listen, &usual.grpc_listen, &health).await?;
+        let otlp_http = otlp("otlp.http_listen", http_listen, &usual.http_listen, &health).await?;
         health.not_ready("store", "opening");
-        Ok(Self { config, deps, registry: Registry::new(), health, access, ingest, api, admin })
+        let registry = Registry::new();
+        Ok(Self { config, deps, registry, health, access, ingest, otlp_grpc, otlp_http, api, admin })
     }
 
     /// Where agents send.
@@ -105,6 +113,11 @@ impl Aggregator {
     /// When the socket has no address.
     pub fn ingest_address(&self) -> std::io::Result<SocketAddr> {
         self.ingest.local_addr()
+    }
+
+    /// Where applications send OTLP/gRPC and OTLP/HTTP, where anything listens.
+    pub fn otlp_addresses(&self) -> [Option<SocketAddr>; 2] {
+        [&self.otlp_grpc, &self.otlp_http].map(|listener| listener.as_ref()?.local_addr().ok())
     }
 
     /// Where people and tools ask.
@@ -121,7 +134,7 @@ impl Aggregator {
     /// # Errors
     /// When the store cannot be opened.
     pub async fn spawn(self) -> anyhow::Result<()> {
-        let Self { config, deps, registry, health, access, ingest, api, admin } = self;
+        let Self { config, deps, registry, health, access, ingest, otlp_grpc, otlp_http, api, admin } = self;
         let Deps { clock, shutdown } = deps;
         let late = Late::default();
         let server = shutdown.register(Phase::Servers, "api");
@@ -181,6 +194,25 @@ impl Aggregator {
             connections: config.ingest.max_agents as usize * 2 + 16,
         };
         tokio::spawn(or_stop("ingest", ingest::serve(ingest, context), shutdown.clone()));
+        let otlp = otlp::Context {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            metrics: OtlpMetrics::register(&root, &clock),
+            max_request_bytes: (config.otlp.max_request_mib as usize) << 20,
+            room: Arc::new(Semaphore::new(config.otlp_kib())),
+        };
+        if let Some(listener) = otlp_http {
+            let served = daemon::admin::serve_alone(
+                listener,
+                otlp::router(otlp.clone()),
+                shutdown.register(Phase::Intake, "otlp http"),
+            );
+            tokio::spawn(or_stop("otlp http", served, shutdown.clone()));
+        }
+        if let Some(listener) = otlp_grpc {
+            let token = shutdown.register(Phase::Intake, "otlp grpc");
+            tokio::spawn(or_stop("otlp grpc", otlp::serve_grpc(listener, otlp, token), shutdown.clone()));
+        }
         let token = shutdown.register(Phase::Buffers, "schedule");
         let schedule_metrics = ScheduleMetrics::register(&root);
         let scheduled =
@@ -296,6 +328,31 @@ async fn access(config: &Config, clock: &Clock) -> anyhow::Result<Access> {
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({key})"))
+}
+
+/// Binds an address of OTLP. That of everybody's default is done without if somebody has it, such as a collector.
+async fn otlp(
+    key: &'static str,
+    address: &str,
+    usual: &str,
+    health: &Health,
+) -> anyhow::Result<Option<TcpListener>> {
+    if address == Otlp::OFF {
+        return Ok(None);
+    }
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if address == usual && error.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                address,
+                key,
+                "another program listens there: OTLP is not received at this address"
+            );
+            health.note(key, format!("another program listens on {address}; OTLP is not received there"));
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("listen on {address} ({key})")),
+    }
 }
 
 async fn open(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<Store>, Recovered)> {

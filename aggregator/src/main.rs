@@ -95,10 +95,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::new(GRACE);
     let aggregator =
         Aggregator::build(config, Deps { clock: Clock::system(), shutdown: shutdown.clone() }).await?;
+    let [otlp_grpc, otlp_http] = aggregator
+        .otlp_addresses()
+        .map(|address| address.map_or_else(|| String::from("off"), |address| address.to_string()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         ingest = %aggregator.ingest_address()?,
         api = %aggregator.api_address()?,
+        otlp_grpc,
+        otlp_http,
         "wake-aggregator starts"
     );
     let started = aggregator.spawn().await;

@@ -6,7 +6,7 @@ use store::Table;
 
 use crate::audit::AuditMetrics;
 use crate::metrics::{
-    IngestMetrics, KubeMetrics, QueryMetrics, ScheduleMetrics, TlsMetrics, described_store,
+    IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics, TlsMetrics, described_store,
 };
 
 /// Every metric.
@@ -14,6 +14,7 @@ pub fn metrics() -> String {
     let registry = Registry::new();
     let root = registry.with_prefix("wake_aggregator");
     drop(IngestMetrics::register(&root, &Clock::system()));
+    drop(OtlpMetrics::register(&root, &Clock::system()));
     drop(QueryMetrics::register(&root));
     drop(ScheduleMetrics::register(&root));
     drop(KubeMetrics::register(&root));

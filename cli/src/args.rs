@@ -70,8 +70,10 @@ impl Command {
             Self::Syscalls(syscalls) => syscalls.filters.push(filter),
             Self::Events(events) => events.filters.push(filter),
             Self::Changes(changes) => changes.filters.push(filter),
+            Self::Traces(traces) => traces.filters.push(filter),
             Self::Status
             | Self::Doctor(_)
+            | Self::Trace(_)
             | Self::Sql(_)
             | Self::Judge(_)
             | Self::Eval(_)
@@ -124,6 +126,10 @@ pub(crate) enum Command {
     Events(Events),
     /// Objects of Kubernetes that were created, updated or deleted, and what changed in them
     Changes(Changes),
+    /// Find traces: what became of requests
+    Traces(Traces),
+    /// One trace as a waterfall, with its log lines
+    Trace(Trace),
     /// Ask in SQL
     Sql(Sql),
     /// What a recorded change did, and how sure that is; asks no server
@@ -359,6 +365,44 @@ pub(crate) struct Changes {
     /// The newest N changes
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wake traces --service checkout --errors        failed requests, newest first
+  wake traces --min 500ms http.route=/cart       slow ones, by an attribute
+  wake trace 4bf92f3577b34da6a3ce929d0e0e4736    one of them")]
+pub(crate) struct Traces {
+    /// Only traces with a span where a column or an attribute has this value, e.g. namespace=shop
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    /// Of this service
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// With this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// That failed
+    #[arg(long)]
+    pub(crate) errors: bool,
+    /// That took at least so long: 10ms, 1s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) min: Option<String>,
+    /// That took at most so long
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) max: Option<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// The newest N traces
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// The trace's id, hex
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod sql;
 mod status;
 mod syscalls;
 mod top;
+mod traces;
 
 use anyhow::{Result, bail};
 
@@ -35,6 +36,8 @@ pub(crate) async fn run(mut args: Cli, out: &Out) -> Result<()> {
         Command::Events(events) if events.kubernetes => kube_events::run(&events, &client, out).await,
         Command::Changes(changes) => changes::run(&changes, &client, out).await,
         Command::Events(events) => events::run(&events, &client, out).await,
+        Command::Traces(traces) => traces::run(&traces, &client, out).await,
+        Command::Trace(trace) => traces::one(&trace, &client, out).await,
         Command::Sql(sql) => sql::run(&sql, &client, out).await,
         Command::Judge(judge) => crate::judge::judge(&judge, out),
         Command::Eval(eval) => crate::judge::eval(&eval, out),

@@ -132,7 +132,24 @@ pub async fn serve(
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve_app(door: Door, mut app: Router, health: Health, token: Token) -> std::io::Result<()> {
+pub async fn serve_app(door: Door, app: Router, health: Health, token: Token) -> std::io::Result<()> {
+    serve_until(door, app, token, || health.not_ready("shutdown", "stopping")).await
+}
+
+/// Serves `app` alone, in the same way: bounded connections, the right `Host` on loopback, an end in order.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_alone(listener: TcpListener, app: Router, token: Token) -> std::io::Result<()> {
+    serve_until(Door { listener, tls: None, on_failure: None }, app, token, || {}).await
+}
+
+async fn serve_until(
+    door: Door,
+    mut app: Router,
+    token: Token,
+    on_stop: impl FnOnce(),
+) -> std::io::Result<()> {
     let Door { listener, tls, on_failure } = door;
     // a page of the web has no certificate for the name that it made point here
     if tls.is_none() && listener.local_addr()?.ip().is_loopback() {
@@ -149,7 +166,7 @@ pub async fn serve_app(door: Door, mut app: Router, health: Health, token: Token
         ended = &mut server => return ended,
         () = token.stopped() => {}
     }
-    health.not_ready("shutdown", "stopping");
+    on_stop();
     drop(stop);
     match tokio::time::timeout(LINGER, server).await {
         Ok(ended) => ended,

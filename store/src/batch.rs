@@ -25,10 +25,14 @@ const MAX_NODE_BYTES: usize = 1_024;
 const MAX_IDENTITIES: usize = 65_536;
 /// Rows of all tables: 32 bytes each of the largest payload.
 const MAX_ROWS: usize = 131_072;
+/// Whose batches those are that the store names itself; no other sender may use it.
+pub(crate) const OWN_NODE: &str = "/store";
 /// `identities` in a payload.
 const IDENTITIES_TAG: u32 = 1;
 const MAX_TEXT_BYTES: usize = 65_536;
 const NS: i64 = 1_000_000_000;
+/// How hard a payload is packed that came as something else: it lives in the log for minutes.
+const OWN_LEVEL: i32 = -3;
 
 /// The batch is on disk and searchable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +81,9 @@ pub(crate) fn key(batch: &v1::Batch) -> Result<BatchKey, Refused> {
     if batch.node.is_empty() || batch.node.len() > MAX_NODE_BYTES {
         return Err(Refused::invalid(format!("node: {} bytes, not 1 to {MAX_NODE_BYTES}", batch.node.len())));
     }
+    if batch.node == OWN_NODE {
+        return Err(Refused::invalid(format!("node: {OWN_NODE} is no node's name")));
+    }
     Ok(BatchKey { node: Arc::from(batch.node.as_str()), epoch: batch.epoch, seq: batch.seq })
 }
 
@@ -110,8 +117,8 @@ pub(crate) enum Arrival<'a> {
 /// If the batch as a whole cannot be understood; bad rows alone do not sink it.
 pub(crate) fn admit(
     key: BatchKey,
-    mut zstd_payload: Bytes,
-    mut unpacked_bytes: u64,
+    zstd_payload: Bytes,
+    unpacked_bytes: u64,
     now_ns: i64,
     limits: &Limits,
     from: Arrival<'_>,
@@ -122,17 +129,60 @@ pub(crate) fn admit(
     check_counts(&payload)?;
     let mut payload =
         v1::Payload::decode(payload).map_err(|error| Refused::invalid(format!("payload: {error}")))?;
+    let mut packed = (zstd_payload, unpacked_bytes);
     if let Arrival::Sender(resolve) = from {
         if payload.resolved.is_some() {
             return Err(Refused::invalid(String::from("payload: resolved is not the sender's to say")));
         }
-        if let Some(frame) = resolve.and_then(|resolve| resolved::frame(&payload, resolve)) {
-            let resolved::Frame { bytes, unpacked, resolved } = frame;
-            zstd_payload = [zstd_payload.as_ref(), &bytes].concat().into();
-            unpacked_bytes += unpacked;
-            payload.resolved = Some(resolved);
-        }
+        add_known(&mut payload, &mut packed, resolve);
     }
+    admit_rows(key, payload, packed, now_ns, limits)
+}
+
+/// Adds what is known beside a payload to it, and to what is written down.
+fn add_known(payload: &mut v1::Payload, packed: &mut (Bytes, u64), resolve: Option<Resolve<'_>>) {
+    if let Some(frame) = resolve.and_then(|resolve| resolved::frame(payload, resolve)) {
+        let resolved::Frame { bytes, unpacked, resolved } = frame;
+        packed.0 = [packed.0.as_ref(), &bytes].concat().into();
+        packed.1 += unpacked;
+        payload.resolved = Some(resolved);
+    }
+}
+
+/// Checks each row of a payload that is not packed yet, and packs it for the log: what replay reads from there is the
+/// same payload.
+///
+/// # Errors
+/// If it is larger than a batch may be.
+pub(crate) fn pack_and_admit(
+    key: BatchKey,
+    mut payload: v1::Payload,
+    now_ns: i64,
+    limits: &Limits,
+    resolve: Option<Resolve<'_>>,
+) -> Result<Admitted, Refused> {
+    let plain = payload.encode_to_vec();
+    let unpacked_bytes = plain.len() as u64;
+    if unpacked_bytes > proto::MAX_PAYLOAD_BYTES {
+        let detail = format!("payload: {unpacked_bytes} bytes, more than {}", proto::MAX_PAYLOAD_BYTES);
+        return Err(Refused { code: ErrorCode::TooLarge, detail, retry_after_ms: 0 });
+    }
+    check_counts(&plain)?;
+    let packed = zstd::bulk::compress(&plain, OWN_LEVEL)
+        .map_err(|error| Refused::later(ErrorCode::Internal, format!("pack a payload: {error}"), 0))?;
+    drop(plain);
+    let mut packed = (Bytes::from(packed), unpacked_bytes);
+    add_known(&mut payload, &mut packed, resolve);
+    admit_rows(key, payload, packed, now_ns, limits)
+}
+
+fn admit_rows(
+    key: BatchKey,
+    mut payload: v1::Payload,
+    (zstd_payload, unpacked_bytes): (Bytes, u64),
+    now_ns: i64,
+    limits: &Limits,
+) -> Result<Admitted, Refused> {
     resolved::join(&mut payload);
     let v1::Payload {
         identities,
@@ -148,6 +198,7 @@ pub(crate) fn admit(
         resolved: _,
         kube_events,
         object_changes,
+        spans,
     } = payload;
     let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
     check_sizes(&identities)?;
@@ -177,6 +228,7 @@ pub(crate) fn admit(
     admit_table(&identities, losses, &mut gate, &mut tables)?;
     admit_table(&identities, kube_events, &mut gate, &mut tables)?;
     admit_table(&identities, object_changes, &mut gate, &mut tables)?;
+    admit_table(&identities, spans, &mut gate, &mut tables)?;
     let Gate { place, answer, .. } = gate;
     Ok(Admitted {
         key,

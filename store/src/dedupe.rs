@@ -58,6 +58,12 @@ impl Dedupe {
         self.seen.get(&(Arc::clone(&key.node), key.epoch)).is_some_and(|seen| seen.contains(key.seq))
     }
 
+    /// The highest epoch of which this node has batches, or 0.
+    pub(crate) fn last_epoch(&self, node: &str) -> u64 {
+        let of_node = self.seen.keys().filter(|(name, _)| &**name == node);
+        of_node.map(|(_, epoch)| *epoch).max().unwrap_or(0)
+    }
+
     pub(crate) fn insert(&mut self, key: &BatchKey, now_ns: i64) {
         let seen = self.seen.entry((Arc::clone(&key.node), key.epoch)).or_insert_with(|| Seen {
             node: key.node.to_string(),

@@ -92,6 +92,7 @@ impl Default for Limits {
                 days(30),
                 days(30),
                 days(90),
+                days(7),
             ],
         }
     }

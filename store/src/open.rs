@@ -104,6 +104,7 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
         version: contents.version,
         dedupe: Dedupe::from_entries(contents.dedupe.clone()),
         in_flight: std::collections::HashMap::new(),
+        own: None,
         last_lsn: contents.next_lsn - 1,
         wal: Vec::new(),
         wal_writing: false,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use proto::error::ErrorCode;
 use tokio::sync::{Notify, watch};
 
-use crate::batch::{Admitted, Resolver};
+use crate::batch::{Admitted, OWN_NODE, Resolver};
 use crate::catalog::Manifest;
 use crate::compact::Unreadable;
 use crate::dedupe::{BatchKey, Dedupe};
@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) version: u64,
     pub(crate) dedupe: Dedupe,
     pub(crate) in_flight: HashMap<BatchKey, watch::Sender<Option<Answer>>>,
+    /// Epoch and next number of batches that the store names itself.
+    pub(crate) own: Option<(u64, u64)>,
     pub(crate) last_lsn: i64,
     pub(crate) wal: Vec<WalFile>,
     /// A group of batches is being written to the newest WAL file.
@@ -171,7 +173,10 @@ impl Shared {
 
     /// Takes a batch in, unless it is here already or there is no room.
     pub(crate) fn begin(&self, key: &BatchKey) -> Result<Begun, Refused> {
-        let mut state = self.state();
+        self.begin_in(&mut self.state(), key)
+    }
+
+    fn begin_in(&self, state: &mut State, key: &BatchKey) -> Result<Begun, Refused> {
         if let Some(why) = &state.stopped {
             return Err(Refused::later(
                 ErrorCode::Unavailable,
@@ -185,13 +190,32 @@ impl Shared {
         if let Some(other) = state.in_flight.get(key) {
             return Ok(Begun::InFlight(other.subscribe()));
         }
-        if let Some(refused) = self.full(&state) {
+        if let Some(refused) = self.full(state) {
             self.due.notify_one();
             return Err(refused);
         }
         let (sender, receiver) = watch::channel(None);
         state.in_flight.insert(key.clone(), sender);
         Ok(Begun::New(receiver))
+    }
+
+    /// Names a batch that came without a name, unless there is no room.
+    pub(crate) fn begin_own(
+        &self,
+        now_ns: i64,
+    ) -> Result<(BatchKey, watch::Receiver<Option<Answer>>), Refused> {
+        let mut state = self.state();
+        let key = state.own_key(now_ns);
+        match self.begin_in(&mut state, &key)? {
+            Begun::New(receiver) => {
+                // only now: a refusal leaves no gap
+                state.own = Some((key.epoch, key.seq + 1));
+                Ok((key, receiver))
+            }
+            Begun::Repeated | Begun::InFlight(_) => {
+                Err(Refused::later(ErrorCode::Internal, "a name was given twice", 0))
+            }
+        }
     }
 
     fn full(&self, state: &State) -> Option<Refused> {
@@ -285,6 +309,15 @@ impl State {
         }
         self.last_lsn = self.last_lsn.max(last);
         Ok(touched)
+    }
+
+    /// The name of the next batch that came without one: an epoch of this opening, which no earlier one had.
+    fn own_key(&self, now_ns: i64) -> BatchKey {
+        let (epoch, seq) = self.own.unwrap_or_else(|| {
+            let before = self.dedupe.last_epoch(OWN_NODE);
+            (u64::try_from(now_ns).unwrap_or(0).max(before.saturating_add(1)), 1)
+        });
+        BatchKey { node: Arc::from(OWN_NODE), epoch, seq }
     }
 
     /// Notes what a WAL file holds.

@@ -11,7 +11,7 @@ use proto::error::ErrorCode;
 use proto::v1;
 use tokio::sync::{Semaphore, watch};
 
-use crate::batch;
+use crate::batch::{self, Admitted};
 use crate::dedupe::BatchKey;
 use crate::disk::{Disk, RealDisk};
 use crate::open::{self, Recovered};
@@ -117,12 +117,36 @@ impl Store {
         Ok(appended)
     }
 
+    /// Stores rows that came without a name of their own, as those of OTLP do: the same rows twice are stored twice.
+    /// Else as [`Self::append`]. A payload without rows is no batch.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; a payload of more than `proto::MAX_PAYLOAD_BYTES` is too large.
+    pub async fn append_payload(&self, payload: v1::Payload, now_ns: i64) -> Result<Appended, Refused> {
+        let begun = self.shared.begin_own(now_ns);
+        let (key, receiver) = begun.inspect_err(|_| Counts::add(&self.shared.counts.refused, 1))?;
+        let limits = self.shared.limits;
+        self.queue(key.clone(), move |resolve| batch::pack_and_admit(key, payload, now_ns, &limits, resolve));
+        answer(receiver).await
+    }
+
     fn admit_and_queue(&self, key: BatchKey, batch: &v1::Batch, now_ns: i64, own_node: bool) {
         let (payload, unpacked) = (batch.zstd_payload.clone(), batch.unpacked_bytes);
+        let limits = self.shared.limits;
+        self.queue(key.clone(), move |resolve| {
+            let from = batch::Arrival::Sender(resolve);
+            batch::admit(key, payload, unpacked, now_ns, &limits, from)
+        });
+    }
+
+    fn queue(
+        &self,
+        key: BatchKey,
+        admit: impl for<'a> FnOnce(Option<batch::Resolve<'a>>) -> Result<Admitted, Refused> + Send + 'static,
+    ) {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let shared = Arc::clone(&self.shared);
         let permits = Arc::clone(&self.in_flight);
-        let limits = self.shared.limits;
         // in a task of its own, so that a caller who goes away leaves nothing half done
         drop(tokio::spawn(async move {
             let permit = permits.acquire_owned().await;
@@ -132,9 +156,7 @@ impl Store {
             let work = move || {
                 let _permit = permit;
                 let resolver = task_shared.resolver.get();
-                let resolve = resolver.map(|resolver| &*resolver.0 as batch::Resolve<'_>);
-                let from = batch::Arrival::Sender(resolve);
-                match batch::admit(task_key.clone(), payload, unpacked, now_ns, &limits, from) {
+                match admit(resolver.map(|resolver| &*resolver.0 as batch::Resolve<'_>)) {
                     Err(refused) => task_shared.complete(&task_key, Err(refused)),
                     Ok(batch::Admitted { other_node: Some(other), .. }) if own_node => {
                         let detail = format!("rows of node {other:?} in a batch of {:?}", &*task_key.node);

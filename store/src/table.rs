@@ -33,11 +33,13 @@ pub enum Table {
     KubeEvent,
     /// What became of objects of Kubernetes.
     ObjectChange,
+    /// Operations of requests, as traces have them.
+    Span,
 }
 
 impl Table {
     /// How many tables there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Every table, in the order of a batch's rows.
     pub const ALL: [Self; Self::COUNT] = [
@@ -52,6 +54,7 @@ impl Table {
         Self::Loss,
         Self::KubeEvent,
         Self::ObjectChange,
+        Self::Span,
     ];
 
     /// The table's name in SQL, on disk and in metrics.
@@ -68,6 +71,7 @@ impl Table {
             Self::Loss => "loss",
             Self::KubeEvent => "kube_event",
             Self::ObjectChange => "object_change",
+            Self::Span => "span",
         }
     }
 
@@ -104,8 +108,8 @@ impl Table {
             Self::Log | Self::Flow | Self::Drop | Self::Block => &["namespace", "workload"],
             Self::Usage | Self::Syscall | Self::SyscallLatency => &["namespace", "workload", "pod"],
             Self::Process => &["node"],
-            Self::Loss => &[],
             Self::KubeEvent | Self::ObjectChange => &["namespace"],
+            Self::Loss | Self::Span => &[],
         }
     }
 

@@ -1,24 +1,27 @@
 //! The way out: spool, checkpoints, writer, client, log reader.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use daemon::admin::Health;
 use daemon::clock::Clock;
+use daemon::otlp::Http;
 use proto::v1;
 use tokio::sync::{mpsc, watch};
 
 use super::BuildError;
 use super::descriptors::Shares;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, ExportKind};
 use crate::doctor::Doctor;
 use crate::driver::states::States;
-use crate::export::SharedSpool;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
 use crate::export::credentials::{self, Credentials};
 use crate::export::names::Names;
+use crate::export::otlp::Sender;
 use crate::export::spool::Spool;
 use crate::export::writer::{Item, Writer};
+use crate::export::{Outlet, SharedSpool};
 use crate::identity::{Identities, NodeName, saved};
 use crate::kernel::mounts::Mounts;
 use crate::kernel::view::NodeView;
@@ -50,7 +53,7 @@ pub(super) struct Exporting<'a> {
     pub(super) clock: &'a Clock,
 }
 
-pub(super) type Built = ((Writer<Chunks>, Client), Option<(Logs, LogMetrics)>);
+pub(super) type Built = ((Writer<Chunks>, Outlet), Option<(Logs, LogMetrics)>);
 
 impl Exporting<'_> {
     pub(super) fn build(self, items: mpsc::Receiver<Item>) -> Result<Built, BuildError> {
@@ -83,6 +86,21 @@ impl Exporting<'_> {
             flushed,
             clock: Clock::clone(clock),
         };
+        if config.export.kind == ExportKind::Otlp {
+            let (otlp, endpoint) = (&config.export.otlp, &config.export.endpoint);
+            let ca_file = (!otlp.ca_file.as_os_str().is_empty()).then_some(otlp.ca_file.as_path());
+            let sender = Sender {
+                http: Http::build(endpoint, &otlp.headers, ca_file, Duration::from_secs(otlp.timeout_s))?,
+                node: node.node.clone(),
+                flushed: flushed_seen,
+                spool,
+                ledger: agent_metrics.ledger.clone(),
+                health: self.health.clone(),
+                metrics: metrics.clone(),
+                clock: Clock::clone(clock),
+            };
+            return Ok(((writer, Outlet::Otlp(Box::new(sender))), self.logs(checkpoints)));
+        }
         let names = Names {
             identities: Arc::clone(*identities),
             path: saved::path(&config.state_dir),
@@ -117,7 +135,7 @@ impl Exporting<'_> {
             names: Some(names),
             clock: Clock::clone(clock),
         };
-        Ok(((writer, client), self.logs(checkpoints)))
+        Ok(((writer, Outlet::Wake(Box::new(client))), self.logs(checkpoints)))
     }
 }
 

@@ -1,11 +1,12 @@
 //! What holds for keys that the file does not have; each is explained at its key.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::tls::TlsConfig;
 use super::{
     AdminConfig, AgentConfig, BudgetConfig, ExportConfig, ExportKind, FlowsConfig, Latency, MetricsConfig,
-    NodeConfig, ProbeConfig, ProbesConfig, SpoolConfig, SyscallsConfig, WindowConfig,
+    NodeConfig, OtlpConfig, ProbeConfig, ProbesConfig, SpoolConfig, SyscallsConfig, WindowConfig,
 };
 use crate::logs::config::LogsConfig;
 
@@ -37,7 +38,18 @@ impl Default for WindowConfig {
 
 impl Default for ExportConfig {
     fn default() -> Self {
-        Self { kind: ExportKind::Wake, endpoint: String::from("http://127.0.0.1:9400"), in_flight: 8 }
+        Self {
+            kind: ExportKind::Wake,
+            endpoint: String::from("http://127.0.0.1:9400"),
+            otlp: OtlpConfig::default(),
+            in_flight: 8,
+        }
+    }
+}
+
+impl Default for OtlpConfig {
+    fn default() -> Self {
+        Self { headers: BTreeMap::new(), ca_file: PathBuf::new(), timeout_s: 10 }
     }
 }
 

@@ -4,8 +4,6 @@
 //! drops the batch, counted by code. A broken stream sends everything unacknowledged again, after a growing pause with
 //! jitter; the other side stores no batch twice.
 
-mod backoff;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -23,13 +21,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::doctor::Doctor;
 use crate::export::SharedSpool;
+use crate::export::backoff::Backoff;
 use crate::export::credentials::{Credentials, CredentialsError};
 use crate::export::ledger::Ledger;
 use crate::export::names::Names;
 use crate::export::spool::BatchId;
 use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
-use backoff::Backoff;
 
 #[cfg(test)]
 mod tests;

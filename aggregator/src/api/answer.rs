@@ -80,6 +80,17 @@ impl Answer {
         self.item(row)
     }
 
+    /// Ends the list and begins another one under this name.
+    pub(crate) fn section(&mut self, name: &str) {
+        self.text.extend_from_slice(format!("],\"{name}\":[").as_bytes());
+        self.rows = 0;
+    }
+
+    /// Whether the list has no row yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// The whole of it.
     pub(crate) fn end(self, reasons: &[Reason]) -> Body {
         let reasons: Vec<ReasonBody> = reasons.iter().map(ReasonBody::from).collect();

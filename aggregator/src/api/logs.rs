@@ -77,7 +77,11 @@ pub(crate) fn refused(error: &RequestError) -> ApiError {
 }
 
 /// Writes the lines that match until there is no time left; then the answer says so.
-async fn lines(session: &Session, request: LogRequest, answer: &mut Answer) -> Result<(), ApiError> {
+pub(crate) async fn lines(
+    session: &Session,
+    request: LogRequest,
+    answer: &mut Answer,
+) -> Result<(), ApiError> {
     let mut rows = session.snapshot.logs(request).map_err(|error| refused(&error))?;
     loop {
         // A tenth is left to write the answer.

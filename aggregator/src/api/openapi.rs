@@ -10,10 +10,10 @@ use utoipa::openapi::OpenApi as Document;
 pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
 pub(crate) use self::rows::{
     BlockSum, DropSum, Event, FlowEdge, KubeEvent, LogCount, LogLine, LogPattern, LossSum, ObjectChange,
-    Rows, SyscallSum, UsageRate, Workload,
+    Rows, SyscallSum, Trace, TraceSpans, UsageRate, Workload,
 };
 use crate::api::{
-    doctor, events, flows, follow, logs, patterns, sql, status, syscalls, tables, usage, workloads,
+    doctor, events, flows, follow, logs, patterns, sql, status, syscalls, tables, traces, usage, workloads,
 };
 
 #[derive(OpenApi)]
@@ -40,6 +40,8 @@ use crate::api::{
         events::events,
         events::kube_events,
         events::changes,
+        traces::search,
+        traces::trace,
         sql::sql,
         status::status,
         doctor::doctor,
@@ -48,6 +50,7 @@ use crate::api::{
     ),
     tags(
         (name = "logs", description = "What is written"),
+        (name = "traces", description = "What became of a request"),
         (name = "network", description = "Who talks to whom"),
         (name = "resources", description = "What is used"),
         (name = "processes", description = "What runs, and what it asks of the kernel"),

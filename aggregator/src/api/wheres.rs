@@ -12,6 +12,11 @@ use crate::api::params::Range;
 pub(crate) struct Values(pub(crate) Vec<ScalarValue>);
 
 impl Values {
+    /// A text's placeholder.
+    pub(crate) fn text(&mut self, text: String) -> String {
+        self.place(ScalarValue::Utf8(Some(text)))
+    }
+
     fn place(&mut self, value: ScalarValue) -> String {
         self.0.push(value);
         format!("${}", self.0.len())

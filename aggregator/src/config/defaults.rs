@@ -7,7 +7,7 @@ use daemon::config::Config as _;
 use store::{Limits, Table};
 
 use super::security::{AdminConfig, AuditConfig, AuthConfig, TlsConfig};
-use super::{Api, Config, DAY_S, Ingest, Profile, QueryConfig, RetentionDays, StoreConfig};
+use super::{Api, Config, DAY_S, Ingest, Otlp, Profile, QueryConfig, RetentionDays, StoreConfig};
 
 impl Default for Config {
     fn default() -> Self {
@@ -15,6 +15,7 @@ impl Default for Config {
             version: Self::VERSION,
             data_dir: PathBuf::from("/var/lib/wake/aggregator"),
             ingest: Ingest::default(),
+            otlp: Otlp::default(),
             api: Api::default(),
             tls: TlsConfig::default(),
             auth: AuthConfig::default(),
@@ -30,6 +31,17 @@ impl Default for Config {
 impl Default for Ingest {
     fn default() -> Self {
         Self { listen: String::from("127.0.0.1:9400"), in_flight_per_agent: 16, max_agents: 10_000 }
+    }
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            grpc_listen: String::from("127.0.0.1:4317"),
+            http_listen: String::from("127.0.0.1:4318"),
+            max_request_mib: 16,
+            accept_from_anyone: false,
+        }
     }
 }
 
@@ -72,6 +84,7 @@ impl Default for RetentionDays {
             loss: days(Table::Loss),
             kube_event: days(Table::KubeEvent),
             object_change: days(Table::ObjectChange),
+            span: days(Table::Span),
         }
     }
 }

@@ -36,6 +36,7 @@ fn signals(table: Table) -> &'static [&'static str] {
         Table::Block => &["block"],
         Table::Process => &["process"],
         Table::KubeEvent | Table::ObjectChange => &["kubernetes"],
+        Table::Span => &["span"],
         // the ledger itself
         Table::Loss => &[],
     }

@@ -1215,6 +1215,8 @@ pub struct Payload {
     pub processes: ::prost::alloc::vec::Vec<ProcessRow>,
     #[prost(message, repeated, tag = "10")]
     pub losses: ::prost::alloc::vec::Vec<LossRow>,
+    #[prost(message, repeated, tag = "11")]
+    pub spans: ::prost::alloc::vec::Vec<SpanRow>,
     #[prost(message, repeated, tag = "12")]
     pub kube_events: ::prost::alloc::vec::Vec<KubeEventRow>,
     #[prost(message, optional, tag = "13")]
@@ -1731,4 +1733,59 @@ pub struct ObjectChangeRow {
     /// watched: as it happened | listed: found after a time without a watch
     #[prost(string, tag = "10")]
     pub seen: ::prost::alloc::string::String,
+}
+/// One operation of a request: a span of OpenTelemetry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SpanRow {
+    #[prost(uint32, tag = "1")]
+    pub identity: u32,
+    /// when it started
+    #[prost(fixed64, tag = "2")]
+    pub ts: u64,
+    #[prost(uint64, tag = "3")]
+    pub duration_ns: u64,
+    /// 32 hex
+    #[prost(string, tag = "4")]
+    pub trace_id: ::prost::alloc::string::String,
+    /// 16 hex
+    #[prost(string, tag = "5")]
+    pub span_id: ::prost::alloc::string::String,
+    /// 16 hex, '' of a root
+    #[prost(string, tag = "6")]
+    pub parent_span_id: ::prost::alloc::string::String,
+    /// as W3C writes it
+    #[prost(string, tag = "7")]
+    pub trace_state: ::prost::alloc::string::String,
+    /// service.name, else the workload
+    #[prost(string, tag = "8")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub name: ::prost::alloc::string::String,
+    /// internal | server | client | producer | consumer, '' where it was not said
+    #[prost(string, tag = "10")]
+    pub kind: ::prost::alloc::string::String,
+    /// ok | error, '' where it was not said
+    #[prost(string, tag = "11")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(string, tag = "12")]
+    pub status_message: ::prost::alloc::string::String,
+    /// of the instrumentation
+    #[prost(string, tag = "13")]
+    pub scope_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "14")]
+    pub scope_version: ::prost::alloc::string::String,
+    /// otlp
+    #[prost(string, tag = "15")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(btree_map = "string, string", tag = "16")]
+    pub attributes: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// a JSON array of {"ts", "name", "attributes"}, '' without
+    #[prost(string, tag = "17")]
+    pub events: ::prost::alloc::string::String,
+    /// a JSON array of {"trace_id", "span_id", "trace_state", "attributes"}, '' without
+    #[prost(string, tag = "18")]
+    pub links: ::prost::alloc::string::String,
 }

@@ -81,6 +81,7 @@ checked! {
     ProcessRow;
     KubeEventRow;
     ObjectChangeRow;
+    SpanRow;
 }
 impl Checked for v1::LossRow {
     fn ts(&self) -> u64 {

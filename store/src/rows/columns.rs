@@ -126,6 +126,22 @@ impl<'a, R> Columns<'a, R> {
         Ok(self)
     }
 
+    pub(super) fn string_map(
+        mut self,
+        value: impl Fn(&R) -> &BTreeMap<String, String>,
+    ) -> Result<Self, ArrowError> {
+        let mut builder = string_map_builder(&self.next_field(), StringBuilder::new())?;
+        for (_, row) in self.rows {
+            for (key, text) in value(row) {
+                builder.keys().append_value(key);
+                builder.values().append_value(text);
+            }
+            builder.append(true)?;
+        }
+        self.done.push(Arc::new(builder.finish()));
+        Ok(self)
+    }
+
     pub(super) fn identity(mut self, identities: &[&v1::Identity], index: impl Fn(&R) -> u32) -> Self {
         let rows: Vec<u32> = self.rows.iter().map(|(_, row)| index(row)).collect();
         self.done.extend(identity_columns(identities, &rows));

@@ -261,3 +261,29 @@ impl Convert for v1::ObjectChangeRow {
             .finish())
     }
 }
+
+impl Convert for v1::SpanRow {
+    const TABLE: Table = Table::Span;
+    fn convert(rows: &[(i64, Self)], identities: &[&v1::Identity]) -> Result<TableRows, ArrowError> {
+        Ok(columns(rows)
+            .times(|row| row.ts)
+            .identity(identities, |row| row.identity)
+            .long(|row| row.duration_ns)
+            .text(|row| &row.trace_id)
+            .text(|row| &row.span_id)
+            .text(|row| &row.parent_span_id)
+            .text(|row| &row.trace_state)
+            .word(|row| &row.service)
+            .word(|row| &row.name)
+            .word(|row| &row.kind)
+            .word(|row| &row.status)
+            .text(|row| &row.status_message)
+            .word(|row| &row.scope_name)
+            .word(|row| &row.scope_version)
+            .word(|row| &row.source)
+            .string_map(|row| &row.attributes)?
+            .text(|row| &row.events)
+            .text(|row| &row.links)
+            .finish())
+    }
+}

@@ -28,7 +28,7 @@ pub(crate) fn writer_properties(table: Table, rows: usize) -> WriterProperties {
         .set_created_by(format!("wake {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP))
-        .set_data_page_row_count_limit(if table == Table::Log { LOG_PAGE } else { PAGE })
+        .set_data_page_row_count_limit(if has_traces(table) { LOG_PAGE } else { PAGE })
         .set_statistics_enabled(EnabledStatistics::Page);
     for column in table.columns() {
         let path = ColumnPath::from(column.name);
@@ -43,7 +43,7 @@ pub(crate) fn writer_properties(table: Table, rows: usize) -> WriterProperties {
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
-            Kind::Text if table == Table::Log => {
+            Kind::Text if has_traces(table) && column.name.ends_with("_id") => {
                 // ids: each is different, so a dictionary would only be given up half way
                 properties = properties.set_column_dictionary_enabled(path.clone(), false);
                 if column.name == "trace_id" {
@@ -57,6 +57,11 @@ pub(crate) fn writer_properties(table: Table, rows: usize) -> WriterProperties {
         }
     }
     properties.build()
+}
+
+/// Whether rows are looked for by their trace.
+fn has_traces(table: Table) -> bool {
+    matches!(table, Table::Log | Table::Span)
 }
 
 /// An open Parquet file with its footer and page index.

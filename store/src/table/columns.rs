@@ -227,6 +227,25 @@ const OBJECT_CHANGE: [Column; 8] = [
     column("seen", 27, Kind::Dictionary),
 ];
 
+const SPAN: [Column; 16] = [
+    required("duration_ns", 20, Kind::I64),
+    column("trace_id", 21, Kind::Text),
+    column("span_id", 22, Kind::Text),
+    column("parent_span_id", 23, Kind::Text),
+    column("trace_state", 24, Kind::Text),
+    column("service", 25, Kind::Dictionary),
+    column("name", 26, Kind::Dictionary),
+    column("kind", 27, Kind::Dictionary),
+    column("status", 28, Kind::Dictionary),
+    column("status_message", 29, Kind::Text),
+    column("scope_name", 30, Kind::Dictionary),
+    column("scope_version", 31, Kind::Dictionary),
+    column("source", 32, Kind::Dictionary),
+    required("attributes", 33, Kind::StringMap),
+    column("events", 34, Kind::Text),
+    column("links", 35, Kind::Text),
+];
+
 /// Every column of a table: `ts`, `window_s` where it has windows, identity, its own, `lsn`.
 pub(super) fn of(table: Table) -> Vec<Column> {
     let own: &[Column] = match table {
@@ -241,9 +260,12 @@ pub(super) fn of(table: Table) -> Vec<Column> {
         Table::Loss => &LOSS,
         Table::KubeEvent => &KUBE_EVENT,
         Table::ObjectChange => &OBJECT_CHANGE,
+        Table::Span => &SPAN,
     };
     let mut columns = vec![TS];
-    if !matches!(table, Table::Log | Table::Process | Table::KubeEvent | Table::ObjectChange) {
+    let has_no_window =
+        matches!(table, Table::Log | Table::Process | Table::KubeEvent | Table::ObjectChange | Table::Span);
+    if !has_no_window {
         columns.push(WINDOW);
     }
     columns.extend(IDENTITY);

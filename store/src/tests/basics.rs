@@ -176,7 +176,45 @@ pub(crate) fn everything(now: i64) -> v1::Payload {
             ..Default::default()
         }],
         object_changes: vec![v1::ObjectChangeRow { ts, change: "created".to_owned(), ..Default::default() }],
+        spans: vec![v1::SpanRow {
+            ts,
+            duration_ns: 7,
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+            span_id: "00f067aa0ba902b7".to_owned(),
+            name: "GET /cart".to_owned(),
+            attributes: [("http.route".to_owned(), "/cart".to_owned())].into(),
+            ..v1::SpanRow::default()
+        }],
     }
+}
+
+#[tokio::test]
+async fn rows_without_a_batchs_name_are_stored_each_time_and_survive() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for _ in 0..3 {
+        let appended = store.append_payload(everything(NOW), NOW).await.unwrap();
+        assert_eq!((appended.repeated, appended.rows), (false, Table::COUNT as u64));
+    }
+    let trace = || ScanRequest {
+        equals: vec![("trace_id".to_owned(), "4bf92f3577b34da6a3ce929d0e0e4736".to_owned())],
+        ..ScanRequest::default()
+    };
+    let rows = async |store: &crate::Store, request: ScanRequest| -> usize {
+        let batches = collect(store.snapshot().scan(Table::Span, request).unwrap()).await;
+        batches.iter().map(|batch| batch.num_rows()).sum()
+    };
+    assert_eq!(rows(&store, trace()).await, 3);
+    let store = reopen(&store, dir.path()).await;
+    assert_eq!(rows(&store, trace()).await, 3, "the log has them");
+    assert_eq!(store.append_payload(everything(NOW), NOW).await.unwrap().rows, Table::COUNT as u64);
+    store.seal(NOW).await.unwrap();
+    assert_eq!(rows(&store, trace()).await, 4, "a new opening gives new names");
+    let other = vec![("trace_id".to_owned(), "ab".repeat(16))];
+    assert_eq!(rows(&store, ScanRequest { equals: other, ..ScanRequest::default() }).await, 0);
+    let own = v1::Batch { node: "/store".to_owned(), ..batch("n", 1, 1, &everything(NOW)) };
+    assert!(store.append(&own, NOW).await.is_err(), "that name is the store's own");
+    store.close().await;
 }
 
 #[tokio::test]

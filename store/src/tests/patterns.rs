@@ -3,13 +3,8 @@
 use super::fixture::{NOW, SECOND, batch, lines, open, open_with};
 use crate::{Limits, Pattern, PatternRequest, Retention, Scope, Store, Table};
 
-const ALL: PatternRequest = PatternRequest {
-    from_ns: i64::MIN,
-    to_ns: i64::MAX,
-    namespace: None,
-    workload: None,
-    scope: Scope::All,
-};
+const ALL: PatternRequest =
+    PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None, scope: Scope::All };
 
 async fn patterns(store: &Store, request: &PatternRequest) -> Vec<Pattern> {
     let answer = store.snapshot().log_patterns(request.clone()).await.unwrap();

@@ -26,6 +26,8 @@ pub(crate) struct Fleet {
     dir: TempDir,
     api: u16,
     admin: u16,
+    /// OTLP/gRPC and OTLP/HTTP.
+    pub(crate) otlp: [u16; 2],
     aggregator: Option<Child>,
     agent: Option<Child>,
     lines: u64,
@@ -36,13 +38,15 @@ impl Fleet {
     pub(crate) fn new(probes: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("wake-e2e-").tempdir().unwrap();
         fs::create_dir(dir.path().join("logs")).unwrap();
-        let [ingest, api, admin] = free_ports();
-        let fleet = Self { dir, api, admin, aggregator: None, agent: None, lines: 0 };
+        let [ingest, api, admin, grpc, http] = free_ports();
+        let otlp = [grpc, http];
+        let fleet = Self { dir, api, admin, otlp, aggregator: None, agent: None, lines: 0 };
         let at = |name: &str| fleet.path(name).display().to_string();
         fs::write(
             fleet.path("aggregator.yaml"),
             format!(
                 "version: 1\ndata_dir: {}\ningest: {{listen: \"127.0.0.1:{ingest}\"}}\n\
+                 otlp: {{grpc_listen: \"127.0.0.1:{grpc}\", http_listen: \"127.0.0.1:{http}\", max_request_mib: 1}}\n\
                  api: {{listen: \"127.0.0.1:{api}\"}}\nstore: {{profile: small, seal_age_s: 1, disk_refuse_percent: 100, disk_drop_percent: 100}}\n",
                 at("data")
             ),
@@ -303,10 +307,10 @@ pub(crate) fn skip(test: &str, reason: &str) {
 }
 
 /// Ports below those that the kernel gives to connections, so that nobody is given one while its owner is dead.
-fn free_ports() -> [u16; 3] {
+fn free_ports() -> [u16; 5] {
     let mut random = Random(u64::from(std::process::id()) ^ FLEETS.fetch_add(1, Ordering::Relaxed) << 32);
     let mut taken = Vec::new();
-    while taken.len() < 3 {
+    while taken.len() < 5 {
         let port = u16::try_from(15_000 + random.below(17_000)).unwrap();
         taken.extend(TcpListener::bind(("127.0.0.1", port)));
     }

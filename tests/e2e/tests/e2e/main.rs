@@ -6,6 +6,7 @@ mod config;
 mod fleet;
 mod kills;
 mod logs;
+mod otlp;
 mod reference;
 mod shutdown;
 mod spool;

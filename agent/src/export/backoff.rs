@@ -7,23 +7,23 @@ const MOST: Duration = Duration::from_secs(10);
 
 /// The pauses between attempts to connect.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     pause: Duration,
     state: u64,
 }
 
 impl Backoff {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { pause: FIRST, state: seed | 1 }
     }
 
     /// A connection answered: the next failure is a first one again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.pause = FIRST;
     }
 
     /// Between half of the pause and all of it; the pause doubles.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         self.state =
             self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let share = 0.5 + 0.5 * ((self.state >> 40) as f64 / (1_u64 << 24) as f64);

@@ -1,0 +1,174 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use daemon::clock::Clock;
+use daemon::metrics::Registry;
+use daemon::otlp::Http;
+use daemon::shutdown::{Phase, Shutdown};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use prost::Message as _;
+use proto::v1;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::Sender;
+use crate::export::SharedSpool;
+use crate::export::batch::Packed;
+use crate::export::ledger::Ledger;
+use crate::export::spool::Spool;
+use crate::metrics::export::ExportMetrics;
+use crate::window::Window;
+
+/// An endpoint that answers as it is told, and with 200 when nothing is left to say.
+#[derive(Clone, Default)]
+struct Fake {
+    answers: Arc<Mutex<VecDeque<(u16, Vec<u8>)>>>,
+    received: Arc<Mutex<Vec<(String, Bytes)>>>,
+}
+
+async fn take(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    assert_eq!(headers["x-key"], "secret");
+    let (status, answer) = fake.answers.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
+    if status == 200 {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+        fake.received.lock().unwrap().push((uri.path().to_owned(), plain.into()));
+    }
+    (StatusCode::from_u16(status).unwrap(), answer).into_response()
+}
+
+fn payload(line: &str) -> v1::Payload {
+    let identity = v1::Identity {
+        node: "n".to_owned(),
+        namespace: "shop".to_owned(),
+        workload: "cart".to_owned(),
+        workload_kind: "Deployment".to_owned(),
+        ..v1::Identity::default()
+    };
+    let log = v1::LogRow {
+        ts: 5,
+        observed_ts: 6,
+        body: Bytes::copy_from_slice(line.as_bytes()),
+        level: "warn".to_owned(),
+        trace_id: "ab".repeat(16),
+        ..v1::LogRow::default()
+    };
+    let usage =
+        v1::UsageRow { ts: 10, window_s: 10, cpu_usage_ns: Some(2_000_000_000), ..Default::default() };
+    let flow = v1::FlowRow { ts: 10, window_s: 10, bytes_sent: 7, ..Default::default() };
+    let loss = v1::LossRow {
+        signal: "log".to_owned(),
+        stage: "spool".to_owned(),
+        reason: "x".to_owned(),
+        count: 3,
+        ts: 10,
+        window_s: 10,
+    };
+    v1::Payload {
+        identities: vec![identity],
+        logs: vec![log],
+        usage: vec![usage],
+        flows: vec![flow.clone(), flow],
+        losses: vec![loss],
+        ..v1::Payload::default()
+    }
+}
+
+/// Sends these payloads through a spool to a fake endpoint; returns what it received and the ledger's rows.
+async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(take).with_state(fake.clone());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(dir.path(), 64 << 20, 1).unwrap();
+    for payload in payloads {
+        let plain = payload.encode_to_vec();
+        let packed = Packed {
+            zstd_payload: zstd::bulk::compress(&plain, 1).unwrap().into(),
+            unpacked_bytes: plain.len() as u64,
+            rows: BTreeMap::new(),
+            marks: Vec::new(),
+        };
+        spool.append(&packed).unwrap();
+    }
+    let (_, ids) = spool.unsynced();
+    spool.synced(&ids);
+    let ledger = Ledger::default();
+    let headers = BTreeMap::from([("x-key".to_owned(), "secret".to_owned())]);
+    let (flushed, flushed_seen) = watch::channel(true);
+    let sender = Sender {
+        http: Http::build(&format!("http://{address}/"), &headers, None, Duration::from_secs(5)).unwrap(),
+        node: "n".to_owned(),
+        flushed: flushed_seen,
+        spool: SharedSpool::new(spool),
+        ledger: ledger.clone(),
+        health: daemon::admin::Health::new(),
+        metrics: ExportMetrics::register(&Registry::new()),
+        clock: Clock::system(),
+    };
+    let spool = sender.spool.clone();
+    let shutdown = Shutdown::new(Duration::from_secs(5));
+    tokio::time::timeout(Duration::from_secs(20), sender.run(shutdown.register(Phase::Buffers, "x")))
+        .await
+        .unwrap();
+    assert_eq!(spool.lock().batches(), 0);
+    server.abort();
+    drop(flushed);
+    ledger.take(Window { start_ns: 0, seconds: 10 })
+}
+
+fn bodies(fake: &Fake) -> Vec<String> {
+    let received = fake.received.lock().unwrap();
+    let logs = received.iter().filter(|(path, _)| path == "/v1/logs");
+    let texts = logs.map(|(_, bytes)| {
+        let request = ExportLogsServiceRequest::decode(&**bytes).unwrap();
+        let record = &request.resource_logs[0].scope_logs[0].log_records[0];
+        assert_eq!((record.time_unix_nano, record.severity_number, record.trace_id.len()), (5, 13, 16));
+        format!("{:?}", record.body.as_ref().unwrap().value)
+    });
+    texts.collect()
+}
+
+#[tokio::test]
+async fn logs_and_metrics_arrive_once_each_after_refusals_that_pass() {
+    let fake = Fake::default();
+    fake.answers.lock().unwrap().extend([(503, Vec::new()), (200, Vec::new()), (429, Vec::new())]);
+    let lost = deliver(&[payload("a"), payload("b")], &fake).await;
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(bodies(&fake).len(), 2);
+    let received = fake.received.lock().unwrap();
+    let metrics: Vec<_> = received.iter().filter(|(path, _)| path == "/v1/metrics").collect();
+    assert_eq!(metrics.len(), 2);
+    let request = ExportMetricsServiceRequest::decode(&*metrics[0].1).unwrap();
+    let mut found = BTreeMap::new();
+    for resource in &request.resource_metrics {
+        for metric in &resource.scope_metrics[0].metrics {
+            found.insert(metric.name.clone(), format!("{:?}", metric.data));
+        }
+    }
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(names, ["container.cpu.time", "wake.agent.lost", "wake.flow"]);
+    assert!(found["container.cpu.time"].contains("AsDouble(2.0)"));
+    assert!(found["wake.flow"].contains("AsDouble(14.0)"), "rows of one series are one point");
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_is_booked_and_not_repeated() {
+    let fake = Fake::default();
+    // the logs are refused, the metrics taken but for one point
+    fake.answers.lock().unwrap().push_back((400, Vec::new()));
+    fake.answers.lock().unwrap().push_back((200, vec![0x0a, 0x05, 0x08, 0x01, 0x12, 0x01, b'x']));
+    let lost = deliver(&[payload("a")], &fake).await;
+    let lost: Vec<(&str, &str, u64)> =
+        lost.iter().map(|row| (row.signal.as_str(), row.reason.as_str(), row.count)).collect();
+    assert_eq!(lost, [("flow", "rejected", 1), ("log", "refused", 1)]);
+    assert!(bodies(&fake).is_empty());
+}

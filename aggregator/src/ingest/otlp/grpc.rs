@@ -1,0 +1,171 @@
+//! OTLP/gRPC: the `Export` of the logs, trace and metrics services. A request stays bytes until `convert` walks it.
+
+use std::convert::Infallible;
+use std::task::{Context as Poller, Poll};
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use daemon::shutdown::Token;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::Server;
+use tonic::{Code, Status};
+
+use crate::ingest::otlp::receive::{Format, Packing, Request, busy, receive};
+use crate::ingest::otlp::{Context, Signal, answer};
+
+/// Exports of one connection at a time; further ones wait in it.
+const STREAMS: u32 = 32;
+
+/// How long one export may take, its arrival included.
+const REQUEST: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Serves until the token's phase begins; returns when what was in flight is answered.
+///
+/// # Errors
+/// When the listener fails.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    context: Context,
+    token: Token,
+) -> Result<(), tonic::transport::Error> {
+    let logs = Export::<0> { context: context.clone() };
+    let traces = Export::<1> { context: context.clone() };
+    let metrics = Export::<2> { context };
+    Server::builder()
+        .tcp_nodelay(true)
+        .timeout(REQUEST)
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .add_service(logs)
+        .add_service(traces)
+        .add_service(metrics)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), token.stopped())
+        .await
+}
+
+/// One of the three services, by its place in [`SERVICES`].
+#[derive(Clone, Debug)]
+struct Export<const SERVICE: usize> {
+    context: Context,
+}
+
+const SERVICES: [(&str, &str, Signal); 3] = [
+    (
+        "opentelemetry.proto.collector.logs.v1.LogsService",
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Signal::Logs,
+    ),
+    (
+        "opentelemetry.proto.collector.trace.v1.TraceService",
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Signal::Traces,
+    ),
+    (
+        "opentelemetry.proto.collector.metrics.v1.MetricsService",
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        Signal::Metrics,
+    ),
+];
+
+impl<const SERVICE: usize> NamedService for Export<SERVICE> {
+    const NAME: &'static str = SERVICES[SERVICE].0;
+}
+
+impl<const SERVICE: usize> Service<http::Request<tonic::body::Body>> for Export<SERVICE> {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _poller: &mut Poller<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let (_, path, signal) = SERVICES[SERVICE];
+        if request.uri().path() != path {
+            let status = Status::new(Code::Unimplemented, "there is only Export");
+            return Box::pin(async move { Ok(status.into_http()) });
+        }
+        let context = self.context.clone();
+        Box::pin(async move {
+            // before the message is read, since its size is not known
+            let Some(room) = context.room_for(context.max_request_bytes).await else {
+                let refused = busy();
+                context.metrics.refused(refused.code);
+                return Ok(answer::grpc_status(&refused).into_http());
+            };
+            let most = context.max_request_bytes;
+            let mut grpc = Grpc::new(Raw)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .apply_max_message_size_config(Some(most), None);
+            let response = grpc.unary(Method { context, signal }, request).await;
+            drop(room);
+            Ok(response)
+        })
+    }
+}
+
+struct Method {
+    context: Context,
+    signal: Signal,
+}
+
+impl UnaryService<Bytes> for Method {
+    type Response = Bytes;
+    type Future = BoxFuture<tonic::Response<Bytes>, Status>;
+
+    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
+        let (context, signal) = (self.context.clone(), self.signal);
+        let (format, packing) = (Format::Protobuf, Packing::Plain);
+        let request = Request { signal, format, packing, bytes: request.into_inner() };
+        Box::pin(async move {
+            match receive(&context, request).await {
+                Ok(rejected) => Ok(tonic::Response::new(answer::success(&rejected))),
+                Err(refused) => Err(answer::grpc_status(&refused)),
+            }
+        })
+    }
+}
+
+/// Messages as bytes.
+#[derive(Clone, Copy, Debug)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+}

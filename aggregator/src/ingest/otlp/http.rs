@@ -1,0 +1,140 @@
+//! OTLP/HTTP: `POST /v1/logs`, `/v1/traces`, `/v1/metrics`; protobuf or JSON, plain, gzip or zstd.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use futures::StreamExt as _;
+use proto::error::ErrorCode;
+use store::Refused;
+
+use crate::ingest::otlp::receive::{Format, Packing, Request, busy, receive, too_large};
+use crate::ingest::otlp::rows::Rejected;
+use crate::ingest::otlp::{Context, Signal, answer};
+
+/// How long a request's body may take to arrive.
+const BODY: Duration = Duration::from_secs(30);
+
+/// The three endpoints.
+pub(crate) fn router(context: Context) -> Router {
+    let route = |signal| {
+        post(move |State(context): State<Context>, headers: HeaderMap, body: Body| async move {
+            export(&context, signal, &headers, body).await
+        })
+    };
+    Router::new()
+        .route("/v1/logs", route(Signal::Logs))
+        .route("/v1/traces", route(Signal::Traces))
+        .route("/v1/metrics", route(Signal::Metrics))
+        .with_state(context)
+}
+
+async fn export(context: &Context, signal: Signal, headers: &HeaderMap, body: Body) -> Response {
+    let Some(format) = format(headers) else {
+        let text = "Content-Type is neither application/x-protobuf nor application/json\n";
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+    };
+    let outcome = match packing(headers) {
+        Some(packing) => read_and_receive(context, (signal, format, packing), headers, body).await,
+        None => {
+            let text = "Content-Encoding is none of gzip, zstd and identity\n";
+            return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+        }
+    };
+    respond(signal, format, outcome)
+}
+
+async fn read_and_receive(
+    context: &Context,
+    (signal, format, packing): (Signal, Format, Packing),
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Rejected, Refused> {
+    let most = context.max_request_bytes;
+    let announced = header(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    if announced.is_some_and(|bytes: usize| bytes > most) {
+        return refuse(context, too_large(most));
+    }
+    // what a packed request, or one of unknown length, will take is not known before
+    let expected = announced.filter(|_| packing == Packing::Plain).unwrap_or(most);
+    let Some(room) = context.room_for(expected).await else { return refuse(context, busy()) };
+    let bytes = match tokio::time::timeout(BODY, collect(body, most)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(refused)) => return refuse(context, refused),
+        Err(_elapsed) => {
+            let detail = format!("the body did not arrive within {} s", BODY.as_secs());
+            return refuse(context, Refused { code: ErrorCode::Timeout, detail, retry_after_ms: 1_000 });
+        }
+    };
+    let outcome = receive(context, Request { signal, format, packing, bytes }).await;
+    drop(room);
+    outcome
+}
+
+fn refuse(context: &Context, refused: Refused) -> Result<Rejected, Refused> {
+    context.metrics.refused(refused.code);
+    Err(refused)
+}
+
+async fn collect(body: Body, most: usize) -> Result<Bytes, Refused> {
+    let mut chunks = body.into_data_stream();
+    let mut whole: Vec<u8> = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Refused {
+            code: ErrorCode::Invalid,
+            detail: format!("the body ended early: {error}"),
+            retry_after_ms: 0,
+        })?;
+        if whole.len() + chunk.len() > most {
+            return Err(too_large(most));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Bytes::from(whole))
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn format(headers: &HeaderMap) -> Option<Format> {
+    let kind = header(headers, &CONTENT_TYPE)?;
+    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/x-protobuf" | "application/protobuf" => Some(Format::Protobuf),
+        "application/json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+fn packing(headers: &HeaderMap) -> Option<Packing> {
+    match header(headers, &CONTENT_ENCODING).unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Some(Packing::Plain),
+        "gzip" => Some(Packing::Gzip),
+        "zstd" => Some(Packing::Zstd),
+        _ => None,
+    }
+}
+
+fn respond(signal: Signal, format: Format, outcome: Result<Rejected, Refused>) -> Response {
+    let status = match &outcome {
+        Ok(_) => StatusCode::OK,
+        Err(refused) => StatusCode::from_u16(answer::http_status(refused.code))
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let (kind, body) = match (format, &outcome) {
+        (Format::Protobuf, Ok(rejected)) => ("application/x-protobuf", answer::success(rejected)),
+        (Format::Protobuf, Err(refused)) => ("application/x-protobuf", answer::failure(refused)),
+        (Format::Json, Ok(rejected)) => ("application/json", answer::success_json(signal, rejected)),
+        (Format::Json, Err(refused)) => ("application/json", answer::failure_json(refused)),
+    };
+    let mut response = (status, [(CONTENT_TYPE, kind)], body).into_response();
+    if let Some(seconds) = outcome.err().as_ref().and_then(answer::retry_after_s) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

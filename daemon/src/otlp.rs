@@ -1,0 +1,172 @@
+//! OTLP/HTTP as a client: one POST, and what its answer means. Agent and aggregator export through it.
+//!
+//! Does not: repeat anything, nor decide what becomes of records that were not taken.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use prost::Message as _;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Certificate, Client, Response, StatusCode};
+
+/// The most bytes of an answer that are read.
+const MOST_ANSWER: usize = 64 << 10;
+
+/// What became of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Taken but for so many records, and why these were not.
+    Taken {
+        /// Records that were not taken.
+        rejected: u64,
+        /// In the endpoint's words.
+        why: String,
+    },
+    /// Not now; when to try again, if it was said.
+    Later {
+        /// How long to wait.
+        after: Option<Duration>,
+        /// What happened.
+        why: String,
+    },
+    /// Never.
+    Refused {
+        /// What happened.
+        why: String,
+    },
+}
+
+/// The client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// A header cannot be sent.
+    #[error("the header {0:?} cannot be sent")]
+    Header(String),
+    /// The authority's certificates cannot be read.
+    #[error("read the certificates in {path}: {detail}")]
+    Authority {
+        /// The file.
+        path: String,
+        /// Why.
+        detail: String,
+    },
+    /// The HTTP client cannot be made.
+    #[error("make an HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Posts to one endpoint.
+#[derive(Clone, Debug)]
+pub struct Http {
+    endpoint: String,
+    client: Client,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Answer {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+impl Http {
+    /// A client of `endpoint`, such as `https://collector:4318`.
+    ///
+    /// # Errors
+    /// If a header or the certificates cannot be used.
+    pub fn build(
+        endpoint: &str,
+        headers: &BTreeMap<String, String>,
+        ca_file: Option<&Path>,
+        timeout: Duration,
+    ) -> Result<Self, HttpError> {
+        // another part may have done it already: it is the same one
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let bad = || HttpError::Header(name.clone());
+            let mut value = HeaderValue::from_str(value).map_err(|_bad| bad())?;
+            value.set_sensitive(true);
+            map.insert(HeaderName::try_from(name.as_str()).map_err(|_bad| bad())?, value);
+        }
+        let mut builder = Client::builder()
+            .no_proxy()
+            .default_headers(map)
+            .connect_timeout(Duration::from_secs(5).min(timeout))
+            .timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(path) = ca_file {
+            let failed = |detail: String| HttpError::Authority { path: path.display().to_string(), detail };
+            let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        let client = builder.build().map_err(HttpError::Client)?;
+        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), client })
+    }
+
+    /// Sends one request, packed with gzip.
+    pub async fn post(&self, path: &str, body: &[u8]) -> Outcome {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let packed = packed.write_all(body).and_then(|()| packed.finish());
+        let packed = match packed {
+            Ok(packed) => packed,
+            // memory does not fail
+            Err(error) => return Outcome::Refused { why: format!("pack the request: {error}") },
+        };
+        let request = self
+            .client
+            .post(format!("{}{path}", self.endpoint))
+            .header("Content-Type", "application/x-protobuf")
+            .header("Content-Encoding", "gzip")
+            .body(packed);
+        match request.send().await {
+            Ok(response) => judge(response).await,
+            Err(error) => Outcome::Later { after: None, why: crate::log::chain(&error) },
+        }
+    }
+}
+
+async fn judge(response: Response) -> Outcome {
+    let status = response.status();
+    let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let answer = read(response).await;
+    if status.is_success() {
+        let partial = answer.and_then(|bytes| Answer::decode(&*bytes).ok()?.partial_success);
+        let PartialSuccess { rejected, message } = partial.unwrap_or_default();
+        return Outcome::Taken { rejected: u64::try_from(rejected).unwrap_or(0), why: message };
+    }
+    let why = format!("{status}");
+    match status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT
+        | StatusCode::REQUEST_TIMEOUT => Outcome::Later { after: after.map(Duration::from_secs), why },
+        // who we are may be mended without us
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Later { after: None, why },
+        _ => Outcome::Refused { why },
+    }
+}
+
+/// The answer's body, if it is of a sensible size.
+async fn read(mut response: Response) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        if bytes.len() + chunk.len() > MOST_ANSWER {
+            return None;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Some(bytes)
+}

@@ -36,6 +36,7 @@ use daemon::shutdown::{Phase, Shutdown};
 pub use build::{Agent, BuildError, Deps, raise_limit};
 pub use parts::Parts;
 
+use crate::export::Outlet;
 use crate::export::chunks::Chunks;
 use crate::probe::Probe;
 
@@ -110,8 +111,10 @@ impl Agent {
                 writer.run(token).await;
                 drop(part);
             });
-            let token = shutdown.register(Phase::Buffers, "certificates");
-            tokio::spawn(client.credentials.clone().keep(token));
+            if let Outlet::Wake(client) = &client {
+                let token = shutdown.register(Phase::Buffers, "certificates");
+                tokio::spawn(client.credentials.clone().keep(token));
+            }
             let (token, part) = (shutdown.register(Phase::Buffers, "export"), parts.part("export"));
             tokio::spawn(async move {
                 client.run(token).await;

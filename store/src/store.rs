@@ -134,8 +134,16 @@ impl Store {
         let (payload, unpacked) = (batch.zstd_payload.clone(), batch.unpacked_bytes);
         let limits = self.shared.limits;
         self.queue(key.clone(), move |resolve| {
+            let node = key.node.clone();
             let from = batch::Arrival::Sender(resolve);
-            batch::admit(key, payload, unpacked, now_ns, &limits, from)
+            let admitted = batch::admit(key, payload, unpacked, now_ns, &limits, from)?;
+            match &admitted.other_node {
+                Some(other) if own_node => {
+                    let detail = format!("rows of node {other:?} in a batch of {:?}", &*node);
+                    Err(Refused { code: ErrorCode::Forbidden, detail, retry_after_ms: 0 })
+                }
+                _ => Ok(admitted),
+            }
         });
     }
 
@@ -158,11 +166,6 @@ impl Store {
                 let resolver = task_shared.resolver.get();
                 match admit(resolver.map(|resolver| &*resolver.0 as batch::Resolve<'_>)) {
                     Err(refused) => task_shared.complete(&task_key, Err(refused)),
-                    Ok(batch::Admitted { other_node: Some(other), .. }) if own_node => {
-                        let detail = format!("rows of node {other:?} in a batch of {:?}", &*task_key.node);
-                        let refused = Refused { code: ErrorCode::Forbidden, detail, retry_after_ms: 0 };
-                        task_shared.complete(&task_key, Err(refused));
-                    }
                     Ok(admitted) => {
                         let sent = jobs.map(|jobs| jobs.send(Job(Box::new(admitted))).is_ok());
                         if sent != Some(true) {

@@ -134,7 +134,7 @@ impl Store {
         let (payload, unpacked) = (batch.zstd_payload.clone(), batch.unpacked_bytes);
         let limits = self.shared.limits;
         self.queue(key.clone(), move |resolve| {
-            let node = key.node.clone();
+            let node = Arc::clone(&key.node);
             let from = batch::Arrival::Sender(resolve);
             let admitted = batch::admit(key, payload, unpacked, now_ns, &limits, from)?;
             match &admitted.other_node {

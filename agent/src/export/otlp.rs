@@ -153,7 +153,7 @@ impl Sender {
         for (signal, count) in &request.rows {
             let count = left.min(*count);
             left -= count;
-            self.ledger.add(&Loss { signal: *signal, stage: "export", reason, count });
+            self.ledger.add(&Loss { signal, stage: "export", reason, count });
         }
         if reason == "refused" {
             self.ledger.put_back(&request.losses);

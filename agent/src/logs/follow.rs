@@ -3,6 +3,7 @@
 //! `start` takes up what the checkpoints say, `scan` finds new and rotated files, `expire` closes old ones, `read` goes
 //! round all logs with something to read. Everything is driven by the caller; nothing here waits.
 
+mod compressed;
 mod find;
 mod finished;
 mod followed;
@@ -153,6 +154,8 @@ impl Follower {
         self.without_room = 0;
         self.retry();
         let found = self.find();
+        // before new names are looked at: what a log's own name leads to now is its file, not that of another name
+        self.reconcile(None);
         for (path, pattern) in &found {
             self.admit(path, *pattern, false, self.started_ns);
         }
@@ -162,7 +165,6 @@ impl Follower {
         let is_wanted =
             |path: &Path| found.contains(path) || logs.contains_key(path) || waiting.contains_key(path);
         self.out.status.keep_files(is_wanted);
-        self.reconcile(None);
     }
 
     /// Directories in which files may appear; to be watched.
@@ -172,7 +174,7 @@ impl Follower {
 
     /// Looks what became of one log's files, or of all.
     fn reconcile(&mut self, only: Option<&Path>) {
-        let known: BTreeSet<SourceKey> =
+        let mut known: BTreeSet<SourceKey> =
             self.logs.values().flat_map(Log::all).map(followed::Followed::key).collect();
         let now = self.clock.monotonic();
         let mut failed = Vec::new();
@@ -181,6 +183,8 @@ impl Follower {
                 Ok(()) => self.out.status.works(OPEN, &log.path),
                 Err(error) => failed.push((log.path.clone(), error)),
             }
+            // a file that two names lead to belongs to one log
+            known.extend(log.all().map(followed::Followed::key));
             self.directories.extend(log.real.path.parent().map(Path::to_owned));
         }
         for (path, error) in failed {
@@ -203,6 +207,7 @@ impl Follower {
         self.logs.retain(|path, log| {
             let is_live = log.all().next().is_some();
             if !is_live {
+                log.ignored.append(&mut log.compressed);
                 finished.put(path, std::mem::take(&mut log.ignored));
             }
             is_live

@@ -88,7 +88,7 @@ impl OtlpMetrics {
         let signal = signal.name();
         self.processed_records.get_or_create(&SignalLabel { signal }).inc_by(rows);
         for (reason, count) in rejected {
-            self.discarded_records.get_or_create(&RejectedLabel { signal, reason: *reason }).inc_by(*count);
+            self.discarded_records.get_or_create(&RejectedLabel { signal, reason }).inc_by(*count);
         }
     }
 

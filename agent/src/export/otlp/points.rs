@@ -23,10 +23,13 @@ type Labels = Vec<(&'static str, String)>;
 /// Start and end, ns.
 type Window = (u64, u64);
 
+/// The points of one metric.
+type Series = BTreeMap<(Labels, Window), f64>;
+
 /// Points of one resource; rows with the same labels and window are one point.
 #[derive(Debug, Default)]
 pub(super) struct Points {
-    points: BTreeMap<&'static str, (Name, BTreeMap<(Labels, Window), f64>)>,
+    metrics: BTreeMap<&'static str, (Name, Series)>,
 }
 
 impl Points {
@@ -37,7 +40,7 @@ impl Points {
         }
         let labels = labels.iter().filter(|(_, text)| !text.is_empty());
         let labels: Labels = labels.map(|(key, text)| (*key, (*text).to_owned())).collect();
-        let (_, points) = self.points.entry(name.0).or_insert_with(|| (name, BTreeMap::new()));
+        let (_, points) = self.metrics.entry(name.0).or_insert_with(|| (name, Series::new()));
         *points.entry((labels, window)).or_default() += value;
     }
 
@@ -136,7 +139,7 @@ impl Points {
 
     /// As OTLP has them.
     pub(super) fn metrics(self) -> Vec<Metric> {
-        self.points.into_values().map(|(name, points)| metric(name, points)).collect()
+        self.metrics.into_values().map(|(name, points)| metric(name, points)).collect()
     }
 }
 
@@ -144,7 +147,7 @@ fn window(ts: u64, window_s: u32) -> Window {
     (ts, ts.saturating_add(u64::from(window_s) * 1_000_000_000))
 }
 
-fn metric((name, unit, kind): Name, points: BTreeMap<(Labels, Window), f64>) -> Metric {
+fn metric((name, unit, kind): Name, points: Series) -> Metric {
     let data_points = points
         .into_iter()
         .map(|((labels, (start, end)), value)| NumberDataPoint {

@@ -26,10 +26,13 @@ use crate::export::spool::Spool;
 use crate::metrics::export::ExportMetrics;
 use crate::window::Window;
 
+/// A status and a body.
+type Answer = (u16, Vec<u8>);
+
 /// An endpoint that answers as it is told, and with 200 when nothing is left to say.
 #[derive(Clone, Default)]
 struct Fake {
-    answers: Arc<Mutex<VecDeque<(u16, Vec<u8>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     received: Arc<Mutex<Vec<(String, Bytes)>>>,
 }
 

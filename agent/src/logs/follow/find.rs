@@ -47,12 +47,7 @@ impl Follower {
         if self.logs.contains_key(path) || self.waiting.contains_key(path) || path.to_str().is_none() {
             return None;
         }
-        let real = Place::of(path).ok()?;
-        let metadata = real.path.symlink_metadata().ok().filter(Metadata::is_file)?;
-        let key = key_of(&metadata);
-        if self.is_known(&real, key) {
-            return None;
-        }
+        let (real, _) = self.unknown(path)?;
         if !self.has_room() {
             return None;
         }
@@ -67,21 +62,37 @@ impl Follower {
                 && !followed.contains(&sibling.key)
                 && !finished.contains(&sibling.identity())
         };
-        if let Err(error) = log.begin(self.clock.monotonic(), open, is_unread) {
-            self.cannot(OPEN, path, &error);
-            return None;
+        match log.begin(self.clock.monotonic(), open, is_unread) {
+            Ok(compressed) => self.out.status.lose("rotated_away", compressed as u64),
+            Err(error) => {
+                self.cannot(OPEN, path, &error);
+                return None;
+            }
         }
         self.out.status.works(OPEN, path);
+        self.directories.extend(log.real.path.parent().map(Path::to_owned));
         Some(self.logs.entry(path.to_owned()).or_insert(log))
     }
 }
 
 impl Follower {
-    /// Whether it is followed already, or is another log's rotated file.
-    pub(super) fn is_known(&self, real: &Place, key: SourceKey) -> bool {
-        let is_known =
-            |log: &Log| log.all().any(|file| file.key() == key) || is_rotated_of(&real.path, &log.real.path);
-        self.logs.values().any(is_known)
+    /// Where this name leads, unless that is no file, excluded, or known already.
+    pub(super) fn unknown(&self, path: &Path) -> Option<(Place, Metadata)> {
+        let real = Place::of(path).ok()?;
+        let metadata = real.path.symlink_metadata().ok().filter(Metadata::is_file)?;
+        let is_free = !self.is_excluded(&real.path) && !self.is_known(&real, key_of(&metadata));
+        is_free.then_some((real, metadata))
+    }
+
+    /// Whether it is followed already or will be, by whatever name, or is another log's rotated file.
+    fn is_known(&self, real: &Place, key: SourceKey) -> bool {
+        // the place as well as the file: after a rotation the file is a new one, and still that log's
+        let is_known = |log: &Log| {
+            log.real.path == real.path
+                || log.all().any(|file| file.key() == key)
+                || is_rotated_of(&real.path, &log.real.path)
+        };
+        self.logs.values().any(is_known) || self.waiting.values().any(|waiting| waiting.real == real.path)
     }
 
     /// Whether one more log may be followed; if not, it is counted.

@@ -29,6 +29,8 @@ pub(crate) struct Followed {
     pub(crate) replay: Option<Replay>,
     /// When it was last seen to grow.
     pub(crate) grew_at: Duration,
+    /// Its last name is gone, and the compressed file that was made of it was seen.
+    pub(crate) is_compressed: bool,
     /// When its last name was gone.
     pub(crate) deleted_at: Option<Duration>,
 }
@@ -64,6 +66,7 @@ impl Followed {
             pending: [Pending::default(); 3],
             replay: None,
             grew_at: now,
+            is_compressed: false,
             deleted_at: None,
             tail,
         }

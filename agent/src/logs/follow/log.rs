@@ -37,6 +37,8 @@ pub(crate) struct Log {
     pub(crate) lingering: Vec<Followed>,
     /// Rotated files that are none of ours.
     pub(crate) ignored: BTreeSet<(SourceKey, u64)>,
+    /// Compressed ones of which it is known whether they were read before.
+    pub(crate) compressed: BTreeSet<(SourceKey, u64)>,
     /// There may be something to read.
     pub(crate) is_hot: bool,
     lines: Framing,
@@ -69,6 +71,7 @@ impl Log {
             files: VecDeque::new(),
             lingering: Vec::new(),
             ignored: BTreeSet::new(),
+            compressed: BTreeSet::new(),
             is_hot: true,
             lines,
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::logs::follow::followed::Followed;
 use crate::logs::follow::log::Log;
-use crate::logs::follow::rotated::{Sibling, siblings};
+use crate::logs::follow::rotated::{Sibling, Siblings, siblings};
 use crate::logs::outbox::Outbox;
 use crate::logs::place::{Place, is_no_file};
 use crate::logs::record::SourceKey;
@@ -29,11 +29,12 @@ pub(super) struct Present {
     pub(super) live: Option<File>,
     /// Oldest first.
     pub(super) rotated: Vec<Sibling>,
+    pub(super) compressed: Vec<Sibling>,
 }
 
 /// Lists until nothing changes meanwhile.
 pub(super) fn present(place: &Place) -> io::Result<Present> {
-    let mut rotated = siblings(&place.path);
+    let mut before = siblings(&place.path);
     for _ in 0..LISTINGS {
         let live = match place.open() {
             Ok(live) => Some(live),
@@ -41,10 +42,13 @@ pub(super) fn present(place: &Place) -> io::Result<Present> {
             Err(error) => return Err(error),
         };
         let again = siblings(&place.path);
-        let same = again.iter().map(Sibling::identity).eq(rotated.iter().map(Sibling::identity));
-        rotated = again;
+        let identities =
+            |siblings: &Siblings| siblings.rotated.iter().map(Sibling::identity).collect::<Vec<_>>();
+        let same = identities(&again) == identities(&before);
+        before = again;
         if same {
-            return Ok(Present { live, rotated });
+            let Siblings { rotated, compressed } = before;
+            return Ok(Present { live, rotated, compressed });
         }
     }
     Err(io::Error::new(io::ErrorKind::WouldBlock, "rotated faster than it can be looked at"))
@@ -52,7 +56,8 @@ pub(super) fn present(place: &Place) -> io::Result<Present> {
 
 impl Log {
     /// Begins to follow a log that was not followed before, at the offset that `open` chooses. Rotated files that
-    /// `is_unread` takes had the log's name while nobody looked: they are read first, whole, oldest first.
+    /// `is_unread` takes had the log's name while nobody looked: they are read first, whole, oldest first. Returns how
+    /// many more there were, which are compressed by now.
     ///
     /// # Errors
     /// When a file cannot be opened.
@@ -60,10 +65,11 @@ impl Log {
         &mut self,
         now: Duration,
         open: impl Fn(File) -> io::Result<Tail>,
-        is_unread: impl Fn(&Sibling) -> bool,
-    ) -> io::Result<()> {
-        let Present { live, rotated } = present(&self.real)?;
+        is_unread: impl Fn(&Sibling) -> bool + Copy,
+    ) -> io::Result<usize> {
+        let Present { live, rotated, compressed } = present(&self.real)?;
         let live = live.ok_or(io::ErrorKind::NotFound)?;
+        let unread = self.newly_compressed(&rotated, &compressed, is_unread);
         for sibling in rotated {
             if is_unread(&sibling)
                 && let Ok(file) = self.real.open_beside(&sibling.path)
@@ -76,7 +82,7 @@ impl Log {
             }
         }
         self.files.push_back(Followed::new(open(live)?, now));
-        Ok(())
+        Ok(unread)
     }
 
     /// Looks what became of the files; `known` are those that are followed by any log.
@@ -89,12 +95,18 @@ impl Log {
         now: Duration,
         out: &mut Outbox,
     ) -> io::Result<()> {
+        let mut is_elsewhere = false;
         if let Ok(real) = Place::of(&self.path) {
+            is_elsewhere = real.path != self.real.path;
             self.real = real;
         }
-        let Present { live, rotated } = present(&self.real)?;
+        let Present { live, rotated, compressed } = present(&self.real)?;
         let listed: BTreeSet<(SourceKey, u64)> = rotated.iter().map(Sibling::identity).collect();
+        let ignored = self.ignored.len();
         self.ignored.retain(|identity| listed.contains(identity));
+        let gone = ignored - self.ignored.len();
+        let compressed = self.newly_compressed(&rotated, &compressed, |_| !is_elsewhere).saturating_sub(gone);
+        let unread = self.explain_compressed(compressed);
         let is_unseen =
             |sibling: &Sibling| !known.contains(&sibling.key) && !self.ignored.contains(&sibling.identity());
         let newest = rotated.last().map(|sibling| sibling.key);
@@ -104,6 +116,8 @@ impl Log {
         match live {
             Some(live) if live_key == back_key => self.same_name(live, unseen, newest, now, out),
             live => {
+                // each had the log's name since the last look
+                out.status.lose("rotated_away", unread as u64);
                 let is_new = live_key.is_some_and(|key| !known.contains(&key));
                 self.renamed(live.filter(|_| is_new), unseen, now)
             }

@@ -15,8 +15,8 @@ use crate::logs::tail::Tail;
 use crate::logs::tail::content::{born_ns, holds, key_of};
 
 impl Log {
-    /// Takes up a log where the checkpoints say, whatever became of its files meanwhile. Returns how many of the
-    /// checkpoints' files were not found.
+    /// Takes up a log where the checkpoints say, whatever became of its files meanwhile. Returns how many files
+    /// are lost: those of the checkpoints that were not found, and others that were compressed before they were seen.
     ///
     /// # Errors
     /// When a file that is there cannot be opened.
@@ -26,7 +26,8 @@ impl Log {
         saved_ns: u64,
         now: Duration,
     ) -> io::Result<usize> {
-        let Present { live, rotated } = present(&self.real)?;
+        let Present { live, rotated, compressed } = present(&self.real)?;
+        let compressed = self.newly_compressed(&rotated, &compressed, |file| file.is_born_since(saved_ns));
         let mut candidates = Vec::new();
         for sibling in &rotated {
             if let Ok(file) = self.real.open_beside(&sibling.path) {
@@ -36,6 +37,7 @@ impl Log {
         if let Some(live) = live {
             candidates.push(Candidate::new(live, None)?);
         }
+        let listed: BTreeSet<_> = rotated.iter().map(Sibling::identity).collect();
         let beside: BTreeSet<_> =
             entries.iter().flat_map(|(_, position)| &position.beside).copied().collect();
         let is_beside =
@@ -50,6 +52,7 @@ impl Log {
         }
         let live = candidates.last().filter(|last| last.rotated.is_none());
         let live_key = live.map(|live| live.key);
+        let is_renamed = live.is_none_or(|live| live.entry.is_none());
         let live_file = live.map(|live| live.file.try_clone()).transpose()?;
         let newest_rotated = rotated.last().map(|sibling| sibling.key);
         let may_be_copy = |file: &File| match &live_file {
@@ -101,7 +104,10 @@ impl Log {
             self.files.push_back(followed);
         }
         self.is_hot = true;
-        Ok(entries.len())
+        // what was compressed meanwhile was one of the missing, one that was done with, or never seen
+        let done = beside.iter().filter(|identity| !listed.contains(identity)).count();
+        let missing = entries.len();
+        Ok(if is_renamed { missing.max(compressed.saturating_sub(done)) } else { missing })
     }
 }
 

@@ -10,6 +10,8 @@ use crate::logs::tail::content::{born_ns, key_of};
 
 /// Most rotated files of one log that are looked at, the newest.
 const MAX_SIBLINGS: usize = 64;
+/// What the names of compressed files end in.
+const COMPRESSED: [&str; 4] = [".gz", ".bz2", ".xz", ".zst"];
 
 /// A rotated file of a log.
 #[derive(Clone, Debug)]
@@ -54,26 +56,37 @@ fn modified_ns(metadata: &fs::Metadata) -> i128 {
     i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
 }
 
-/// The rotated files of `log` beside it, oldest first. Compressed ones are not among them.
-pub(crate) fn siblings(log: &Path) -> Vec<Sibling> {
+/// The rotated files of a log, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Siblings {
+    pub(crate) rotated: Vec<Sibling>,
+    /// Those that were compressed since; they are not read.
+    pub(crate) compressed: Vec<Sibling>,
+}
+
+/// The rotated files of `log` beside it.
+pub(crate) fn siblings(log: &Path) -> Siblings {
+    let mut found = Siblings::default();
     let (Some(directory), Some(base)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
-        return Vec::new();
+        return found;
     };
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut found: Vec<Sibling> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let rank = rank(base, entry.file_name().to_str()?)?;
-            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            let modified_ns = modified_ns(&metadata);
-            let (key, born_ns) = identity(&metadata);
-            let has_birth = self::born_ns(&metadata) > 0;
-            Some(Sibling { path: entry.path(), key, born_ns, has_birth, modified_ns, rank })
-        })
-        .collect();
-    found.sort_by(older_first);
-    let surplus = found.len().saturating_sub(MAX_SIBLINGS);
-    found.drain(..surplus);
+    let Ok(entries) = fs::read_dir(directory) else { return found };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let before = COMPRESSED.iter().find_map(|suffix| name.strip_suffix(suffix));
+        let Some(rank) = rank(base, before.unwrap_or(name)) else { continue };
+        let Some(metadata) = entry.metadata().ok().filter(fs::Metadata::is_file) else { continue };
+        let (key, born_ns) = identity(&metadata);
+        let (has_birth, modified_ns) = (self::born_ns(&metadata) > 0, modified_ns(&metadata));
+        let list = if before.is_some() { &mut found.compressed } else { &mut found.rotated };
+        list.push(Sibling { path: entry.path(), key, born_ns, has_birth, modified_ns, rank });
+    }
+    for list in [&mut found.rotated, &mut found.compressed] {
+        list.sort_by(older_first);
+        let surplus = list.len().saturating_sub(MAX_SIBLINGS);
+        list.drain(..surplus);
+    }
     found
 }
 

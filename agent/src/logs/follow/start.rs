@@ -19,16 +19,19 @@ impl Follower {
         self.without_room = 0;
         let Resume { saved_ns, globs, positions } = self.checkpoints.resume();
         let mut by_log: BTreeMap<PathBuf, Vec<(SourceKey, FilePosition)>> = BTreeMap::new();
+        let found = self.find();
+        let names = first_names(&found);
         for (source, position) in positions {
             if let Position::File(position) = position {
-                by_log.entry(position.log.clone()).or_default().push((source, position));
+                let real = Place::of(&position.log).ok();
+                let name = real.and_then(|real| names.get(&real.path)).unwrap_or(&position.log).clone();
+                by_log.entry(name).or_default().push((source, position));
             }
         }
         for (path, entries) in by_log {
             self.resume_log(&path, entries, saved_ns);
         }
         let old: BTreeSet<String> = if is_first { BTreeSet::new() } else { globs.into_iter().collect() };
-        let found = self.find();
         let mut marks = Vec::new();
         for (path, pattern) in found {
             let is_new_glob = !old.contains(&self.patterns[pattern].text);
@@ -59,19 +62,20 @@ impl Follower {
 
     pub(super) fn resume_log(&mut self, path: &Path, entries: Vec<(SourceKey, FilePosition)>, saved_ns: u64) {
         let gone: Vec<SourceKey> = entries.iter().map(|(key, _)| *key).collect();
+        let real = Place::of(path).unwrap_or_else(|_| Place::unresolved(path));
+        let is_excluded = self.is_excluded(path) || self.is_excluded(&real.path);
         let pattern = self.patterns.iter().find(|pattern| pattern.glob.matches(path));
-        let Some(kind) = pattern.filter(|_| !self.is_excluded(path)).map(|pattern| pattern.kind(path)) else {
+        let Some(kind) = pattern.filter(|_| !is_excluded).map(|pattern| pattern.kind(path)) else {
             // no longer wanted
             self.checkpoints
                 .commit(&gone.iter().map(|&source| Mark { source, position: None }).collect::<Vec<_>>());
             return;
         };
-        let waiting = Waiting { entries: entries.clone(), saved_ns };
+        let waiting = Waiting { real: real.path.clone(), entries: entries.clone(), saved_ns };
         if !self.has_room() {
             self.put_off(path, waiting);
             return;
         }
-        let real = Place::of(path).unwrap_or_else(|_| Place::unresolved(path));
         let mut log = self.log(path, real, kind);
         match log.resume(entries, saved_ns, self.clock.monotonic()) {
             Ok(missing) => {
@@ -93,4 +97,16 @@ impl Follower {
             self.logs.insert(path.to_owned(), log);
         }
     }
+}
+
+/// Of all names that lead to a file, the one that is found first: the others are not followed. A checkpoint may have
+/// another one of them, from a time when the globs were others.
+fn first_names(found: &[(PathBuf, usize)]) -> BTreeMap<PathBuf, PathBuf> {
+    let mut names = BTreeMap::new();
+    for (path, _) in found {
+        if let Ok(real) = Place::of(path) {
+            names.entry(real.path).or_insert_with(|| path.clone());
+        }
+    }
+    names
 }

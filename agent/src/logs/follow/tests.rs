@@ -17,8 +17,10 @@ use crate::logs::random::Random;
 use crate::logs::record::Chunk;
 use crate::logs::redact::{RawText, Rules, redact};
 use crate::logs::status::LogStatus;
+use crate::window::sample::Owner;
 
 mod hostile;
+mod kubelet;
 mod model;
 mod speed;
 

@@ -2,13 +2,11 @@
 //! they go on where they should once they can.
 
 use std::collections::BTreeSet;
-use std::fs::Metadata;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Follower;
 use super::rotated::{Sibling, siblings};
 use crate::logs::checkpoint::{FilePosition, Mark, Position};
-use crate::logs::place::Place;
 use crate::logs::record::SourceKey;
 use crate::logs::tail::Tail;
 use crate::logs::tail::content::{born_ns, key_of};
@@ -19,6 +17,8 @@ const MAX_WAITING: usize = 16_384;
 /// Where a log goes on.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
+    /// Where its name led when it was put off.
+    pub(super) real: PathBuf,
     pub(super) entries: Vec<(SourceKey, FilePosition)>,
     pub(super) saved_ns: u64,
 }
@@ -26,7 +26,7 @@ pub(super) struct Waiting {
 impl Follower {
     /// Tries again those that could not be taken up before.
     pub(super) fn retry(&mut self) {
-        for (path, Waiting { entries, saved_ns }) in std::mem::take(&mut self.waiting) {
+        for (path, Waiting { entries, saved_ns, .. }) in std::mem::take(&mut self.waiting) {
             self.resume_log(&path, entries, saved_ns);
         }
     }
@@ -43,17 +43,13 @@ impl Follower {
         if self.logs.contains_key(path) || self.waiting.contains_key(path) {
             return None;
         }
-        let real = Place::of(path).ok()?;
-        let metadata = real.path.symlink_metadata().ok().filter(Metadata::is_file)?;
+        let (real, metadata) = self.unknown(path)?;
         let source = key_of(&metadata);
-        if self.is_known(&real, source) {
-            return None;
-        }
         let (offset, head, tail) = match real.open().and_then(Tail::at_end) {
             Ok(tail) => (tail.line_start(), tail.head(), tail.tail()),
             Err(_) => (metadata.len(), Default::default(), Default::default()),
         };
-        let beside: BTreeSet<_> = siblings(&real.path).iter().map(Sibling::identity).collect();
+        let beside: BTreeSet<_> = siblings(&real.path).rotated.iter().map(Sibling::identity).collect();
         let position = FilePosition {
             log: path.to_owned(),
             offset,
@@ -63,7 +59,8 @@ impl Follower {
             beside: beside.into_iter().collect(),
             ..FilePosition::default()
         };
-        self.put_off(path, Waiting { entries: vec![(source, position.clone())], saved_ns });
+        let entries = vec![(source, position.clone())];
+        self.put_off(path, Waiting { real: real.path, entries, saved_ns });
         Some(Mark { source, position: Some(Position::File(position)) })
     }
 }

@@ -105,6 +105,9 @@ fn run(seed: u64, rotation: Rotation, is_container: bool) {
     });
     let mut writer = Writer { file: None, written: Vec::new(), rest: None, rotation, blind: 0, is_container };
     writer.open(&bench);
+    // a second name, found before the first or after it
+    let link = ["0.log", "z.log", "none"][random.below(3)];
+    std::os::unix::fs::symlink(bench.path("a.log"), bench.path(link)).unwrap();
     bench.start();
     for _ in 0..150 {
         match random.below(12) {

@@ -41,7 +41,7 @@ fn what_is_no_otlp_is_named() {
 
 #[test]
 fn depth_is_bounded() {
-    let bomb = format!("{}{}", "{\"resourceLogs\":".repeat(1), "[".repeat(100_000));
+    let bomb = format!("{{\"resourceLogs\":{}", "[".repeat(100_000));
     assert!(records(Signal::Logs, &bomb).is_err());
     let mut deep = String::from(r#"{"stringValue":"x"}"#);
     for _ in 0..60 {

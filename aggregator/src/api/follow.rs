@@ -216,7 +216,7 @@ mod tests {
         assert!(line.ends_with('\n') && reason["code"] == "segment_unreadable", "{line}");
         assert_eq!(
             (&reason["from"], &reason["to"]),
-            (&"1970-01-01T00:00:00Z".into(), &"1970-01-01T00:00:01Z".into())
+            (&"1970-01-01T00:00:00.000000000Z".into(), &"1970-01-01T00:00:01.000000000Z".into())
         );
         assert!(told.incomplete(&error).is_none(), "it is known");
     }

@@ -20,4 +20,8 @@ pub(crate) fn no_log_line_is_lost_over_rotations(lab: &Lab) {
             format!("{rows:?} of {CHATTY_LINES}")
         })
     });
+    // kubelet's link to the log is no log of its own, whose lines would be in the runtime's format
+    let raw = "SELECT count(*) AS lines FROM log WHERE body LIKE '%stdout F chatty line%'";
+    let rows = api.sql(raw).expect("an answer");
+    assert_eq!(rows[0]["lines"].as_u64(), Some(0), "lines are read once more by way of kubelet's link");
 }

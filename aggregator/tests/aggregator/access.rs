@@ -5,7 +5,7 @@ use std::time::Duration;
 use daemon::clock::Clock;
 use futures::StreamExt as _;
 use proto::v1::{
-    BlockRow, DropRow, FlowRow, Identity, LogRow, LossRow, Payload, ProcessRow, SyscallLatencyRow,
+    BlockRow, DropRow, FlowRow, Identity, LogRow, LossRow, Payload, ProcessRow, SpanRow, SyscallLatencyRow,
     SyscallRow, UsageRow,
 };
 use reqwest::Method;
@@ -15,6 +15,8 @@ use crate::server::{Server, now_ns};
 
 const SHOP: &str = "shop-token-of-16-letters";
 const OPERATOR: &str = "operator-token-of-16";
+/// A trace that every namespace has a part of.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// In each text of other namespaces, and of rows without one.
 const OTHERS: [&str; 2] = ["bank", "hostproc"];
 
@@ -40,8 +42,19 @@ fn rows(namespaces: &[&str]) -> Payload {
             observed_ts: ts,
             body: format!("the line of {name}").into_bytes().into(),
             level: String::from("info"),
+            trace_id: String::from(TRACE),
             attributes: [(String::from("owner"), name.to_owned())].into(),
             ..LogRow::default()
+        });
+        payload.spans.push(SpanRow {
+            identity,
+            ts,
+            duration_ns: 5,
+            trace_id: String::from(TRACE),
+            span_id: format!("00f067aa0ba9{:04x}", payload.spans.len()),
+            service: format!("{name}-app"),
+            name: format!("call of {name}"),
+            ..SpanRow::default()
         });
         payload.flows.push(FlowRow {
             identity,
@@ -151,6 +164,7 @@ async fn routes(server: &Server) -> Vec<(Method, String, Option<Value>)> {
     let document: Value = serde_json::from_str(&document).unwrap();
     let mut routes = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = &path.replace("{trace_id}", TRACE);
         for (method, operation) in operations.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
             if path.ends_with("/sql") {

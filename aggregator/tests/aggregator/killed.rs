@@ -31,6 +31,7 @@ impl Process {
             "data_dir": dir.join("data"),
             "ingest": { "listen": "127.0.0.1:0" },
             "api": { "listen": "127.0.0.1:0" },
+            "otlp": { "grpc_listen": "off", "http_listen": "off" },
             // the machine's disk may be full of other things
             "store": { "disk_drop_percent": 100, "disk_refuse_percent": 100 },
         });

@@ -316,7 +316,8 @@ async fn answers_hold_only_what_the_description_names() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let Some(get) = operations.get("get") else { continue };
         assert!(get["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{path} has no summary");
-        if path.ends_with("/follow") {
+        // a stream, and one thing by its id, have no rows
+        if path.ends_with("/follow") || path.contains('{') {
             continue;
         }
         let schema = &get["responses"]["200"]["content"]["application/json"]["schema"];

@@ -40,6 +40,9 @@ impl Server {
         let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
         config.ingest.listen = String::from("127.0.0.1:0");
         config.api.listen = String::from("127.0.0.1:0");
+        // its ports are one for all; what it takes is tested where whole programs run
+        config.otlp.grpc_listen = String::from("off");
+        config.otlp.http_listen = String::from("off");
         // the machine's disk may be full of other things
         config.store.disk_drop_percent = 100;
         config.store.disk_refuse_percent = 100;

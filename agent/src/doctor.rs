@@ -76,7 +76,15 @@ impl Doctor {
             });
             if self.is_tls {
                 let now_s = i64::try_from(self.clock.now_unix_ns() / 1_000_000_000).unwrap_or(i64::MAX);
-                checks.push(certificate("certificate", export.certificate_not_after.get(), now_s));
+                checks.push(match export.certificate_not_after.get() {
+                    // the gauge of one that never had any
+                    0 => Check::warn(
+                        "certificate",
+                        "none yet",
+                        "it comes with the enrolment; the agent's /readyz says why it waits",
+                    ),
+                    not_after_s => certificate("certificate", not_after_s, now_s),
+                });
             }
         }
         checks

@@ -12,7 +12,7 @@ use super::packages::Kernel;
 use crate::{run, tree};
 
 /// What the tests need of the kernel that it may have as a module, with what each depends on.
-const MODULES: [&str; 22] = [
+const MODULES: [&str; 25] = [
     "veth",
     "dummy",
     "nf_tables",
@@ -23,6 +23,10 @@ const MODULES: [&str; 22] = [
     "nft_quota",
     "nft_hash",
     "nft_ct",
+    // destinations rewritten, as by kube-proxy, and who asks for them
+    "nft_chain_nat",
+    "nft_nat",
+    "nf_conntrack_netlink",
     "nft_limit",
     "nft_reject",
     "nft_reject_inet",

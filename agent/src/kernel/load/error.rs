@@ -48,9 +48,12 @@ pub(super) fn of_program(
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            // without PERFMON the verifier refuses what may leak a pointer, and then there is a log
+            // without PERFMON the verifier refuses what may leak a pointer, and then there is a log; some kernels
+            // (6.12) answer as if the helper did not exist
             let is_lacking = !missing(needs, capabilities).is_empty();
-            if is_denied(io_error.raw_os_error()) && (is_lacking || log.trim().is_empty()) {
+            let is_helper = log.contains("cannot use helper") || log.contains("unknown func");
+            let is_refused = is_denied(io_error.raw_os_error());
+            if (is_refused && log.trim().is_empty()) || (is_lacking && (is_refused || is_helper)) {
                 return denied(needs, capabilities, &format!("load {program}: {io_error}"));
             }
             AttachError::Failed { code: "verifier", detail: format!("{program}: {io_error}: {}", tail(&log)) }

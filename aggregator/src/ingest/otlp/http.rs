@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::State;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -19,6 +19,9 @@ use crate::ingest::otlp::{Context, Signal, answer};
 
 /// How long a request's body may take to arrive.
 const BODY: Duration = Duration::from_secs(30);
+/// How much of a refused body is read and thrown away, and how long that may take: a connection closed over unread bytes
+/// is reset, and the reset can overtake the answer that says why (RFC 9112, 9.6).
+const DISCARD: (usize, Duration) = (64 << 20, Duration::from_secs(5));
 
 /// The three endpoints.
 pub(crate) fn router(context: Context) -> Router {
@@ -35,6 +38,29 @@ pub(crate) fn router(context: Context) -> Router {
 }
 
 async fn export(context: &Context, signal: Signal, headers: &HeaderMap, body: Body) -> Response {
+    let mut body = body.into_data_stream();
+    let response = response_to(context, signal, headers, &mut body).await;
+    // who waits for a "100 Continue" has sent nothing, and reading would ask for it
+    if !response.status().is_success() && !headers.contains_key(EXPECT) {
+        let _elapsed = tokio::time::timeout(DISCARD.1, discard(&mut body)).await;
+    }
+    response
+}
+
+async fn discard(body: &mut BodyDataStream) {
+    let mut left = DISCARD.0;
+    while let Some(Ok(chunk)) = body.next().await {
+        let Some(rest) = left.checked_sub(chunk.len()) else { return };
+        left = rest;
+    }
+}
+
+async fn response_to(
+    context: &Context,
+    signal: Signal,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+) -> Response {
     let Some(format) = format(headers) else {
         let text = "Content-Type is neither application/x-protobuf nor application/json\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
@@ -53,7 +79,7 @@ async fn read_and_receive(
     context: &Context,
     (signal, format, packing): (Signal, Format, Packing),
     headers: &HeaderMap,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<Rejected, Refused> {
     let most = context.max_request_bytes;
     let announced = header(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -81,10 +107,9 @@ fn refuse(context: &Context, refused: Refused) -> Result<Rejected, Refused> {
     Err(refused)
 }
 
-async fn collect(body: Body, most: usize) -> Result<Bytes, Refused> {
-    let mut chunks = body.into_data_stream();
+async fn collect(body: &mut BodyDataStream, most: usize) -> Result<Bytes, Refused> {
     let mut whole: Vec<u8> = Vec::new();
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| Refused {
             code: ErrorCode::Invalid,
             detail: format!("the body ended early: {error}"),

@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod logs;
 pub mod metrics;
 pub mod probe;
+pub mod requests;
 pub mod window;
 
 mod admin;

@@ -1,0 +1,181 @@
+//! Decoders of request protocols: bytes of one connection in, what was asked and what was answered out.
+//!
+//! ```text
+//! Chunk (direction, time, head, length, gap) ─▶ Decoder of the connection ─▶ Exchange (name, status, attributes)
+//! ```
+//! A decoder is pure: no I/O, no clock, no panic, whatever the bytes; everything that it keeps is bounded.
+//! It takes whole streams, fragmented anywhere, as well as heads of calls that were cut: what lies behind a cut is passed
+//! over by the lengths that the protocol itself gives, and what cannot be found again that way is marked.
+//! Literals, keys, values, query strings and bodies end here: an `Exchange` has none of them (docs/requests.md).
+
+mod infer;
+
+use std::fmt;
+
+pub use infer::infer;
+
+/// Which way bytes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client to the server.
+    Request,
+    /// From the server to the client.
+    Response,
+}
+
+/// What one call, or several calls put together, carried in one direction.
+#[derive(Clone, Copy)]
+pub struct Chunk<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// When, in nanoseconds of any clock that does not go back.
+    pub ts_ns: u64,
+    /// The first bytes.
+    pub bytes: &'a [u8],
+    /// How many bytes there were: more than `bytes` holds if the head was cut.
+    pub total: u64,
+    /// Something of this direction, before this chunk, was lost.
+    pub gap: bool,
+}
+
+impl fmt::Debug for Chunk<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { direction, ts_ns, bytes, total, gap } = self;
+        let bytes = bytes.len();
+        write!(formatter, "Chunk({direction:?} at {ts_ns}, {bytes} of {total} bytes, gap {gap})")
+    }
+}
+
+/// Reads one connection.
+pub trait Decoder: Send {
+    /// Takes what came next, in the order in which it was seen, and adds the exchanges that ended with it.
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>);
+
+    /// What is open has ended: the connection was closed, or the caller knows that the answer under way is over.
+    ///
+    /// An answer that has begun ends here; a request without one is given as failed, with the error `no_response`.
+    /// What outlives requests (prepared statements, header tables) stays, so that a connection may go on.
+    fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>);
+}
+
+impl fmt::Debug for dyn Decoder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Decoder")
+    }
+}
+
+/// A request and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// What was spoken; gRPC is told from HTTP/2 by its content type.
+    pub protocol: Protocol,
+    /// First byte of the request.
+    pub start_ns: u64,
+    /// First byte of the answer.
+    pub first_byte_ns: Option<u64>,
+    /// Last byte of the answer, as far as it was seen.
+    pub end_ns: u64,
+    /// Name of the span: operation and resource, of low cardinality.
+    pub name: String,
+    /// As a server sees it: HTTP from 500 on; a client that goes by the conventions counts 400 and above as well.
+    pub failed: bool,
+    /// `error.type`: a status, a code, or one of a few words.
+    pub error_type: Option<String>,
+    /// OpenTelemetry attributes, without literals.
+    pub attributes: Vec<(&'static str, String)>,
+    /// The trace that the application itself said this belongs to.
+    pub trace: Option<TraceContext>,
+    /// A head was cut before all of the above could be read.
+    pub truncated: bool,
+    /// Bytes of this connection were lost before: there may have been more exchanges than were given.
+    pub at_least: bool,
+}
+
+impl Exchange {
+    /// One that began, and of which nothing else is known yet.
+    pub fn new(protocol: Protocol, start_ns: u64) -> Self {
+        Self {
+            protocol,
+            start_ns,
+            first_byte_ns: None,
+            end_ns: start_ns,
+            name: String::new(),
+            failed: false,
+            error_type: None,
+            attributes: Vec::new(),
+            trace: None,
+            truncated: false,
+            at_least: false,
+        }
+    }
+
+    /// The value of an attribute.
+    pub fn attribute(&self, key: &str) -> Option<&str> {
+        self.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+    }
+}
+
+/// W3C `traceparent`: whose child the server's span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    /// Never all zero.
+    pub trace_id: [u8; 16],
+    /// The caller's span; never all zero.
+    pub span_id: [u8; 8],
+    /// Whether the caller recorded its span.
+    pub sampled: bool,
+}
+
+/// What is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// DNS over UDP or TCP.
+    Dns,
+    /// PostgreSQL, version 3 of its protocol.
+    Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
+    /// Redis and what speaks as it does.
+    Redis,
+    /// Kafka.
+    Kafka,
+}
+
+impl Protocol {
+    /// As `network.protocol.name` or, of databases, `db.system.name` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 | Self::Http2 => "http",
+            Self::Grpc => "grpc",
+            Self::Dns => "dns",
+            Self::Postgres => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Redis => "redis",
+            Self::Kafka => "kafka",
+        }
+    }
+}
+
+/// A decoder for a connection that is at its beginning, or anywhere else.
+pub fn decoder(protocol: Protocol) -> Box<dyn Decoder> {
+    match protocol {
+        Protocol::Http1 | Protocol::Http2 | Protocol::Grpc => Box::new(Nothing),
+        Protocol::Dns | Protocol::Postgres | Protocol::Mysql => Box::new(Nothing),
+        Protocol::Redis | Protocol::Kafka => Box::new(Nothing),
+    }
+}
+
+/// Stands in for decoders that are not there yet.
+struct Nothing;
+
+impl Decoder for Nothing {
+    fn chunk(&mut self, _chunk: &Chunk<'_>, _out: &mut Vec<Exchange>) {}
+
+    fn end(&mut self, _ts_ns: u64, _out: &mut Vec<Exchange>) {}
+}

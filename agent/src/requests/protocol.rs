@@ -8,7 +8,17 @@
 //! over by the lengths that the protocol itself gives, and what cannot be found again that way is marked.
 //! Literals, keys, values, query strings and bodies end here: an `Exchange` has none of them (docs/requests.md).
 
+mod frames;
+mod http;
+mod http1;
+mod http2;
 mod infer;
+mod mysql;
+mod path;
+mod pending;
+mod postgres;
+mod sql;
+mod trace;
 
 use std::fmt;
 
@@ -109,6 +119,13 @@ impl Exchange {
         }
     }
 
+    /// Nobody answered.
+    fn unanswered(&mut self, ts_ns: u64) {
+        self.failed = true;
+        self.error_type = Some("no_response".to_owned());
+        self.end_ns = ts_ns.max(self.start_ns);
+    }
+
     /// The value of an attribute.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
@@ -165,9 +182,11 @@ impl Protocol {
 /// A decoder for a connection that is at its beginning, or anywhere else.
 pub fn decoder(protocol: Protocol) -> Box<dyn Decoder> {
     match protocol {
-        Protocol::Http1 | Protocol::Http2 | Protocol::Grpc => Box::new(Nothing),
-        Protocol::Dns | Protocol::Postgres | Protocol::Mysql => Box::new(Nothing),
-        Protocol::Redis | Protocol::Kafka => Box::new(Nothing),
+        Protocol::Http1 => Box::new(http1::Http1::new()),
+        Protocol::Http2 | Protocol::Grpc => Box::new(http2::Http2::new()),
+        Protocol::Postgres => Box::new(postgres::Postgres::new()),
+        Protocol::Mysql => Box::new(mysql::Mysql::new()),
+        Protocol::Dns | Protocol::Redis | Protocol::Kafka => Box::new(Nothing),
     }
 }
 

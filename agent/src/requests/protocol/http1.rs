@@ -1,0 +1,291 @@
+//! HTTP/1.0 and 1.1: pipelines, chunked bodies, keep-alive, upgrades.
+//!
+//! In: calls of both directions, whole or cut. Out: an exchange per request, in their order.
+//! An answer whose end cannot be seen (a cut head, no length) ends at the next request's head or at `end`.
+//! `101` to `h2c`, and HTTP/2 with prior knowledge, go on in `http2`; `websocket` and tunnels are left alone from there.
+
+mod head;
+mod side;
+
+use super::http2::Http2;
+use super::pending::Pending;
+use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use head::{names, value};
+use side::{Body, Chunked, Found, Side};
+
+/// Requests without an answer on one connection.
+const MAX_PENDING: usize = 64;
+
+pub(super) struct Http1 {
+    request: Side,
+    response: Side,
+    pending: Pending<Open>,
+    /// Something was lost, and no exchange has said so yet.
+    lost: bool,
+    then: Then,
+}
+
+struct Open {
+    exchange: Exchange,
+    is_head: bool,
+    is_connect: bool,
+    wants_h2c: bool,
+    answered: bool,
+}
+
+/// What the connection became.
+enum Then {
+    Http1,
+    Http2(Box<Http2>),
+    /// Something that is not decoded.
+    Other,
+}
+
+impl Http1 {
+    pub(super) fn new() -> Self {
+        Self {
+            request: Side::default(),
+            response: Side::default(),
+            pending: Pending::new(MAX_PENDING),
+            lost: false,
+            then: Then::Http1,
+        }
+    }
+
+    fn requests(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        let (mut bytes, mut behind) = unseen(chunk);
+        self.request.begin(chunk, begins_request);
+        while let Some(found) = self.request.next(&mut bytes, &mut behind) {
+            let Found::Head { cut } = found else { continue };
+            if self.request.head.starts_with(b"PRI * HTTP/2.0\r\n") {
+                let mut http2 = Box::new(Http2::new());
+                let preface = std::mem::take(&mut self.request.head);
+                let total = preface.len() as u64;
+                http2.chunk(&Chunk { bytes: &preface, total, gap: false, ..*chunk }, out);
+                let total = bytes.len() as u64 + behind;
+                http2.chunk(&Chunk { bytes, total, gap: false, ..*chunk }, out);
+                self.then = Then::Http2(http2);
+                return;
+            }
+            if self.response.is_open() {
+                self.finish_answered(out);
+                self.response.lose();
+            }
+            let Some((open, body)) = read_request(&self.request.head, self.request.since, cut) else {
+                self.request.lose();
+                self.lost = true;
+                continue;
+            };
+            self.request.expect(body);
+            if !self.pending.push(open) {
+                self.lost = true;
+            }
+        }
+    }
+
+    fn responses(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        let (mut bytes, mut behind) = unseen(chunk);
+        let begins = |bytes: &[u8]| bytes.starts_with(b"HTTP/1.");
+        let was_open = self.response.is_open();
+        self.response.begin(chunk, begins);
+        if was_open && !self.response.is_open() {
+            self.finish_answered(out);
+        }
+        if let Some(open) = self.pending.front() {
+            open.exchange.first_byte_ns.get_or_insert(chunk.ts_ns);
+            open.exchange.end_ns = chunk.ts_ns;
+        }
+        while let Some(found) = self.response.next(&mut bytes, &mut behind) {
+            match found {
+                Found::End => self.finish(chunk.ts_ns, out),
+                Found::Head { .. } => {
+                    let kept = std::mem::take(&mut self.response.head);
+                    let left = self.answer(&kept, chunk.ts_ns, out);
+                    if let Then::Http2(http2) = &mut self.then {
+                        let (seen, total) = (bytes, bytes.len() as u64 + behind);
+                        http2.chunk(&Chunk { bytes: seen, total, gap: false, ..*chunk }, out);
+                    }
+                    if !left {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes an answer's head; false if the connection is no longer HTTP/1.
+    fn answer(&mut self, kept: &[u8], ts_ns: u64, out: &mut Vec<Exchange>) -> bool {
+        let Some(head) = head::response(kept) else {
+            self.response.lose();
+            self.lost = true;
+            return true;
+        };
+        let Some(open) = self.pending.front() else {
+            self.response.expect(response_body(&head, false));
+            // Its request was not seen or not kept.
+            if !self.pending.is_empty() {
+                self.pending.pop();
+            }
+            return true;
+        };
+        if head.status == 101 {
+            let h2c = open.wants_h2c && names(&head.headers, "upgrade", "h2c");
+            self.upgrade(h2c, ts_ns, out);
+            return false;
+        }
+        if (100..200).contains(&head.status) {
+            self.response.expect(Body::None);
+            return true;
+        }
+        open.exchange.first_byte_ns.get_or_insert(ts_ns);
+        http::status(&mut open.exchange, head.status);
+        open.answered = true;
+        if open.is_connect && head.status < 300 {
+            self.then = Then::Other;
+            self.finish(ts_ns, out);
+            return false;
+        }
+        let body = response_body(&head, open.is_head);
+        self.response.expect(body);
+        if body == Body::None && !self.response.is_open() {
+            self.finish(ts_ns, out);
+        }
+        true
+    }
+
+    fn upgrade(&mut self, h2c: bool, ts_ns: u64, out: &mut Vec<Exchange>) {
+        let Some(mut open) = self.pending.pop() else { return };
+        if h2c {
+            let mut http2 = Box::new(Http2::new());
+            http2.upgraded(open.exchange);
+            self.then = Then::Http2(http2);
+            return;
+        }
+        http::status(&mut open.exchange, 101);
+        open.exchange.end_ns = ts_ns;
+        self.give(open.exchange, out);
+        self.then = Then::Other;
+    }
+
+    /// The answer at the front is complete.
+    fn finish(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        if let Some(mut open) = self.pending.pop() {
+            open.exchange.end_ns = ts_ns;
+            self.give(open.exchange, out);
+        }
+    }
+
+    /// The answer at the front has begun, and its end was not seen.
+    fn finish_answered(&mut self, out: &mut Vec<Exchange>) {
+        if self.pending.front().is_some_and(|open| open.answered)
+            && let Some(open) = self.pending.pop()
+        {
+            self.give(open.exchange, out);
+        }
+    }
+
+    fn give(&mut self, mut exchange: Exchange, out: &mut Vec<Exchange>) {
+        exchange.at_least |= std::mem::take(&mut self.lost);
+        out.push(exchange);
+    }
+
+    /// Which answer belongs to which request is not known any more.
+    fn lose(&mut self, out: &mut Vec<Exchange>) {
+        self.lost = true;
+        self.request.lose();
+        self.response.lose();
+        let open: Vec<_> = self.pending.drain().filter(|open| open.answered).collect();
+        for mut open in open {
+            open.exchange.truncated = true;
+            self.give(open.exchange, out);
+        }
+    }
+}
+
+impl Decoder for Http1 {
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        match &mut self.then {
+            Then::Http2(http2) => return http2.chunk(chunk, out),
+            Then::Other => return,
+            Then::Http1 => {}
+        }
+        if chunk.gap {
+            self.lose(out);
+        }
+        match chunk.direction {
+            Direction::Request => self.requests(chunk, out),
+            Direction::Response => self.responses(chunk, out),
+        }
+    }
+
+    fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        if let Then::Http2(http2) = &mut self.then {
+            return http2.end(ts_ns, out);
+        }
+        let open: Vec<_> = self.pending.drain().collect();
+        for mut open in open {
+            if !open.answered {
+                open.exchange.unanswered(ts_ns);
+            }
+            self.give(open.exchange, out);
+        }
+        self.request.lose();
+        self.response.lose();
+    }
+}
+
+fn unseen<'a>(chunk: &Chunk<'a>) -> (&'a [u8], u64) {
+    (chunk.bytes, chunk.total.saturating_sub(chunk.bytes.len() as u64))
+}
+
+/// A method in capitals and a blank, or the beginning of that.
+fn begins_request(bytes: &[u8]) -> bool {
+    let letters = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    letters > 0 && letters <= 16 && matches!(bytes.get(letters), None | Some(b' '))
+}
+
+fn read_request(kept: &[u8], ts_ns: u64, cut: bool) -> Option<(Open, Body)> {
+    let head = head::request(kept)?;
+    let mut exchange = Exchange::new(Protocol::Http1, ts_ns);
+    exchange.truncated = cut;
+    http::request_line(&mut exchange, head.method, head.target);
+    let version = if head.minor == Some(0) { "1.0" } else { "1.1" };
+    exchange.attributes.push(("network.protocol.name", "http".to_owned()));
+    exchange.attributes.push(("network.protocol.version", version.to_owned()));
+    for (name, value) in &head.headers {
+        http::request_header(&mut exchange, name, value);
+    }
+    let chunked = names(&head.headers, "transfer-encoding", "chunked");
+    let body =
+        if chunked { Body::Chunked(Chunked::Size) } else { length(&head.headers).unwrap_or(Body::None) };
+    let open = Open {
+        exchange,
+        is_head: head.method == Some(b"HEAD"),
+        is_connect: head.method == Some(b"CONNECT"),
+        wants_h2c: names(&head.headers, "upgrade", "h2c"),
+        answered: false,
+    };
+    Some((open, body))
+}
+
+fn response_body(head: &head::ResponseHead<'_>, to_head: bool) -> Body {
+    if to_head || matches!(head.status, 100..=199 | 204 | 304) {
+        return Body::None;
+    }
+    if names(&head.headers, "transfer-encoding", "chunked") {
+        return Body::Chunked(Chunked::Size);
+    }
+    length(&head.headers).unwrap_or(Body::UntilClose)
+}
+
+/// A body of no bytes is none.
+fn length(headers: &[(&[u8], &[u8])]) -> Option<Body> {
+    let value = value(headers, "content-length")?;
+    match str::from_utf8(value).ok()?.trim().parse().ok()? {
+        0 => Some(Body::None),
+        length => Some(Body::Length(length)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

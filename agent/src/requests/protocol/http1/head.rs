@@ -1,0 +1,77 @@
+//! Heads of HTTP/1 messages, whole or cut, read by `httparse`.
+
+use httparse::{EMPTY_HEADER, Header, Request, Response};
+
+/// Headers of one head; what is more is not read.
+const MAX_HEADERS: usize = 64;
+
+/// What a request's head says.
+pub(super) struct RequestHead<'a> {
+    pub(super) method: Option<&'a [u8]>,
+    pub(super) target: Option<&'a [u8]>,
+    pub(super) minor: Option<u8>,
+    pub(super) headers: Vec<(&'a [u8], &'a [u8])>,
+}
+
+/// What an answer's head says.
+pub(super) struct ResponseHead<'a> {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'a [u8], &'a [u8])>,
+}
+
+/// None if it is no request.
+pub(super) fn request(head: &[u8]) -> Option<RequestHead<'_>> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = Request::new(&mut headers);
+    match parsed.parse(head) {
+        Ok(_)
+        | Err(httparse::Error::TooManyHeaders | httparse::Error::HeaderName | httparse::Error::HeaderValue) =>
+            {}
+        Err(_) => return None,
+    }
+    let (method, target, minor) = (parsed.method, parsed.path, parsed.version);
+    let headers = seen(parsed.headers);
+    // Of a line that was cut `httparse` gives the method alone; the path was cut as well, so what there is may be a part.
+    let target = target.map(str::as_bytes).or_else(|| cut_target(head));
+    let method = method.map(str::as_bytes).or_else(|| head.split(|byte| *byte == b' ').next());
+    Some(RequestHead { method, target, minor, headers })
+}
+
+/// None if it is no answer.
+pub(super) fn response(head: &[u8]) -> Option<ResponseHead<'_>> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = Response::new(&mut headers);
+    match parsed.parse(head) {
+        Ok(_)
+        | Err(httparse::Error::TooManyHeaders | httparse::Error::HeaderName | httparse::Error::HeaderValue) =>
+            {}
+        Err(_) => return None,
+    }
+    Some(ResponseHead { status: parsed.code?, headers: seen(parsed.headers) })
+}
+
+/// The value of a header.
+pub(super) fn value<'a>(headers: &[(&'a [u8], &'a [u8])], name: &str) -> Option<&'a [u8]> {
+    headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+}
+
+/// Whether a header's list has this word.
+pub(super) fn names(headers: &[(&[u8], &[u8])], name: &str, word: &str) -> bool {
+    value(headers, name).is_some_and(|value| {
+        value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    })
+}
+
+fn seen<'a>(headers: &[Header<'a>]) -> Vec<(&'a [u8], &'a [u8])> {
+    let used = headers.iter().filter(|header| !header.name.is_empty());
+    used.map(|header| (header.name.as_bytes(), header.value)).collect()
+}
+
+/// Of a cut request line: the path up to its query, or without its last segment, which may be a part.
+fn cut_target(head: &[u8]) -> Option<&[u8]> {
+    let behind = head.iter().position(|byte| *byte == b' ')? + 1;
+    let target = head.get(behind..).filter(|target| target.starts_with(b"/"))?;
+    let end = target.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'?');
+    let end = end.or_else(|| target.iter().rposition(|byte| *byte == b'/').map(|slash| slash + 1));
+    target.get(..end?)
+}

@@ -1,0 +1,207 @@
+//! HTTP/2 and gRPC: streams interleaved on one connection, header tables, trailers.
+//!
+//! In: calls of both directions, whole or cut. Out: an exchange per stream of the client.
+//! A connection may be met in its middle and may lose calls: headers that the table of before is needed for are then
+//! unknown, the exchange has no path or status, and is marked `truncated`; what is sent from there on is known again.
+//! Streams that were open at a gap, and the next exchange, are marked `at_least`.
+
+mod blocks;
+mod fields;
+mod frame;
+mod hpack;
+mod huffman;
+
+use std::collections::BTreeMap;
+
+use super::frames::Event;
+use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use blocks::{Headers, Side};
+use frame::{CONTINUATION, DATA, END_STREAM, Frame, HEADERS, PUSH_PROMISE, RST_STREAM};
+
+/// Streams that are followed at a time; beyond it the oldest is given up.
+const MAX_STREAMS: usize = 512;
+
+#[derive(Default)]
+pub(super) struct Http2 {
+    request: Side,
+    response: Side,
+    streams: BTreeMap<u32, Stream>,
+    /// Something was lost, and no exchange has said so yet.
+    lost: bool,
+}
+
+struct Stream {
+    exchange: Exchange,
+    /// The answer has begun, and what follows its head are trailers.
+    answered: bool,
+}
+
+impl Http2 {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The request that HTTP/1 was left with is stream 1.
+    pub(super) fn upgraded(&mut self, mut exchange: Exchange) {
+        exchange.protocol = Protocol::Http2;
+        http::set(&mut exchange, "network.protocol.version", "2".to_owned());
+        self.streams.insert(1, Stream { exchange, answered: false });
+    }
+
+    fn frame(
+        &mut self,
+        direction: Direction,
+        frame: &Frame<'_>,
+        began: u64,
+        ts_ns: u64,
+        out: &mut Vec<Exchange>,
+    ) {
+        match frame.kind {
+            HEADERS | CONTINUATION | PUSH_PROMISE => {
+                let side = match direction {
+                    Direction::Request => &mut self.request,
+                    Direction::Response => &mut self.response,
+                };
+                let Some(headers) = side.take(frame, began) else { return };
+                match direction {
+                    Direction::Request => self.asked(&headers),
+                    Direction::Response => self.answered(&headers, ts_ns, out),
+                }
+            }
+            DATA if direction == Direction::Response => {
+                let Some(stream) = self.streams.get_mut(&frame.stream) else { return };
+                stream.exchange.first_byte_ns.get_or_insert(ts_ns);
+                if frame.has(END_STREAM) {
+                    self.finish(frame.stream, ts_ns, out);
+                }
+            }
+            RST_STREAM => self.reset(frame, ts_ns, out),
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, headers: &Headers) {
+        // What is there already has its trailers; servers do not open streams by HEADERS.
+        if headers.stream % 2 == 0 || self.streams.contains_key(&headers.stream) {
+            return;
+        }
+        // Trailers of a request whose beginning was missed name no method.
+        if headers.method.is_none() && headers.path.is_none() && !headers.unknown {
+            return;
+        }
+        let mut exchange = Exchange::new(Protocol::Http2, headers.began);
+        let path = headers.path.as_deref();
+        http::request_line(&mut exchange, headers.method.as_deref(), path);
+        exchange.attributes.push(("network.protocol.name", "http".to_owned()));
+        exchange.attributes.push(("network.protocol.version", "2".to_owned()));
+        for (name, value) in &headers.others {
+            http::request_header(&mut exchange, name, value);
+        }
+        if headers.is_grpc() {
+            http::grpc(&mut exchange, path);
+        }
+        exchange.truncated = headers.unknown;
+        if self.streams.len() >= MAX_STREAMS {
+            self.streams.pop_first();
+            self.lost = true;
+        }
+        self.streams.insert(headers.stream, Stream { exchange, answered: false });
+    }
+
+    fn answered(&mut self, headers: &Headers, ts_ns: u64, out: &mut Vec<Exchange>) {
+        let Some(stream) = self.streams.get_mut(&headers.stream) else { return };
+        let exchange = &mut stream.exchange;
+        exchange.first_byte_ns.get_or_insert(headers.began);
+        if !headers.end_stream && headers.status.is_some_and(|status| status < 200) {
+            return;
+        }
+        if headers.is_grpc() && exchange.protocol != Protocol::Grpc {
+            http::grpc(exchange, None);
+        }
+        if let Some(status) = headers.status
+            && (exchange.protocol != Protocol::Grpc || status != 200)
+        {
+            http::status(exchange, status);
+        }
+        if let Some(code) = &headers.grpc_status
+            && exchange.protocol == Protocol::Grpc
+        {
+            http::grpc_status(exchange, code);
+        }
+        let head_unknown = !stream.answered && headers.status.is_none();
+        let code_unknown =
+            exchange.protocol == Protocol::Grpc && headers.end_stream && headers.grpc_status.is_none();
+        exchange.truncated |= headers.unknown && (head_unknown || code_unknown);
+        stream.answered = true;
+        if headers.end_stream {
+            self.finish(headers.stream, ts_ns, out);
+        }
+    }
+
+    /// A client that gives up is no failure of the server.
+    fn reset(&mut self, frame: &Frame<'_>, ts_ns: u64, out: &mut Vec<Exchange>) {
+        let Some(stream) = self.streams.get_mut(&frame.stream) else { return };
+        let name = frame::error_name(frame.payload).unwrap_or("UNKNOWN_ERROR");
+        if name != "NO_ERROR" {
+            stream.exchange.failed |= name != "CANCEL";
+            stream.exchange.error_type = Some(name.to_owned());
+        }
+        self.finish(frame.stream, ts_ns, out);
+    }
+
+    fn finish(&mut self, stream: u32, ts_ns: u64, out: &mut Vec<Exchange>) {
+        if let Some(mut stream) = self.streams.remove(&stream) {
+            stream.exchange.end_ns = ts_ns.max(stream.exchange.start_ns);
+            stream.exchange.at_least |= std::mem::take(&mut self.lost);
+            out.push(stream.exchange);
+        }
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+        for stream in self.streams.values_mut() {
+            stream.exchange.at_least = true;
+        }
+    }
+}
+
+impl Decoder for Http2 {
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        let is_request = chunk.direction == Direction::Request;
+        let side = if is_request { &mut self.request } else { &mut self.response };
+        let mut frames = std::mem::take(&mut side.frames);
+        frames.push(chunk);
+        while let Some(event) = frames.next(|bytes, unsure| frame::head(bytes, is_request, unsure)) {
+            match event {
+                Event::Frame { bytes, began, .. } => {
+                    if let Some(frame) = Frame::read(bytes) {
+                        self.frame(chunk.direction, &frame, began, chunk.ts_ns, out);
+                    }
+                }
+                Event::Lost => {
+                    self.lose();
+                    if is_request { self.request.lose() } else { self.response.lose() }
+                }
+            }
+        }
+        let side = if is_request { &mut self.request } else { &mut self.response };
+        side.frames = frames;
+    }
+
+    fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        let open = std::mem::take(&mut self.streams);
+        for (_, mut stream) in open {
+            if stream.answered {
+                stream.exchange.truncated = true;
+                stream.exchange.end_ns = ts_ns.max(stream.exchange.start_ns);
+            } else {
+                stream.exchange.unanswered(ts_ns);
+            }
+            stream.exchange.at_least |= std::mem::take(&mut self.lost);
+            out.push(stream.exchange);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -108,13 +108,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// If a condition cannot be understood, or the lines are asked for by their text.
-    pub fn log_fields(&self, request: FieldRequest) -> Result<RowStream, RequestError> {
+    pub fn log_fields(&self, mut request: FieldRequest) -> Result<RowStream, RequestError> {
+        request.logs.scope = self.scope.and(&request.logs.scope);
         let plan = search::FieldPlan::new(request)?;
         let snapshot = self.clone();
         Ok(stream(plan.logs.stop.clone(), move |emit| search::count_fields(&snapshot, &plan, emit)))
     }
 
-    /// The times of the oldest and the newest log row, ns.
+    /// The times of the oldest and the newest log row, ns, of whatever namespace: how fine the steps between may be.
     pub fn log_times(&self) -> Option<(i64, i64)> {
         let segments = self.segments(Table::Log).iter().map(|segment| segment.times());
         let times = segments.chain(self.chunks(Table::Log).iter().filter_map(|chunk| chunk.times()));

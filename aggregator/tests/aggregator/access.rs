@@ -40,7 +40,7 @@ fn rows(namespaces: &[&str]) -> Payload {
             identity,
             ts,
             observed_ts: ts,
-            body: format!("the line of {name}").into_bytes().into(),
+            body: format!("the line of owner={name}").into_bytes().into(),
             level: String::from("info"),
             trace_id: String::from(TRACE),
             attributes: [(String::from("owner"), name.to_owned())].into(),
@@ -182,6 +182,10 @@ async fn routes(server: &Server) -> Vec<(Method, String, Option<Value>)> {
                             ),
                             format!("SELECT namespace, count(*) FROM \"{table}\" GROUP BY namespace"),
                             format!("EXPLAIN ANALYZE SELECT max(workload) FROM \"{table}\""),
+                            String::from("SELECT logfmt_field(body, 'owner'), count(*) FROM log GROUP BY 1"),
+                            String::from(
+                                "SELECT logfmt_field(body, 'owner') o, count(*) FROM log WHERE namespace = 'bank' GROUP BY o",
+                            ),
                         ] {
                             routes.push((method.clone(), path.clone(), Some(json!({"query": query}))));
                         }
@@ -267,7 +271,7 @@ async fn a_follower_sees_only_their_own_lines_arrive() {
     agent.send(1, 3, &rows(&["bank", "shop"])).await.ack();
     let first = tokio::time::timeout(Duration::from_secs(20), pieces.next()).await.unwrap().unwrap().unwrap();
     let text = String::from_utf8(first.to_vec()).unwrap();
-    assert!(text.contains("the line of shop") && text.lines().count() == 1, "{text}");
+    assert!(text.contains("the line of owner=shop") && text.lines().count() == 1, "{text}");
     drop(pieces);
     server.stop().await;
 }

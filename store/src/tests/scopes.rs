@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use arrow::array::AsArray as _;
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::basics::everything;
 use super::fixture::{NOW, batch, bodies, collect, identity, newest, open};
 use crate::{
-    HistogramBy, HistogramRequest, LogRequest, Order, PatternRequest, ScanRequest, Scope, Snapshot, Table,
+    FieldFormat, FieldRequest, HistogramBy, HistogramRequest, LogRequest, Order, PatternRequest, ScanRequest,
+    Scope, Snapshot, Table,
 };
 
 const MINUTE: i64 = 60_000_000_000;
@@ -23,6 +24,15 @@ async fn namespaces(view: &Snapshot, table: Table, request: ScanRequest) -> BTre
     found
 }
 
+async fn owners(view: &Snapshot, request: FieldRequest) -> Vec<(String, i64)> {
+    let mut found = Vec::new();
+    for batch in collect(view.log_fields(request).unwrap()).await {
+        let values = batch.column(0).as_string::<i32>().iter().map(|value| value.unwrap_or("").to_owned());
+        found.extend(values.zip(batch.column(1).as_primitive::<Int64Type>().values().iter().copied()));
+    }
+    found
+}
+
 #[tokio::test]
 async fn nothing_of_another_namespace_is_seen() {
     let dir = tempfile::tempdir().unwrap();
@@ -31,7 +41,7 @@ async fn nothing_of_another_namespace_is_seen() {
         let mut payload = everything(NOW);
         payload.identities = vec![identity(namespace, "cart")];
         for line in &mut payload.logs {
-            line.body = format!("secret of {namespace:?}").into_bytes().into();
+            line.body = format!("secret of {namespace:?} owner={namespace}").into_bytes().into();
         }
         store.append(&batch("n", 1, seq as u64, &payload), NOW).await.unwrap();
     }
@@ -63,7 +73,7 @@ async fn nothing_of_another_namespace_is_seen() {
         }
         let text = LogRequest { contains: vec![b"secret".to_vec()], ..LogRequest::default() };
         for request in [newest(10), LogRequest::default(), text.clone()] {
-            assert_eq!(bodies(&view, request).await, ["secret of \"shop\""], "sealed={sealed}");
+            assert_eq!(bodies(&view, request).await, ["secret of \"shop\" owner=shop"], "sealed={sealed}");
         }
         for (logs, step_ns) in
             [(LogRequest::default(), Some(MINUTE)), (LogRequest::default(), None), (text, Some(1_000))]
@@ -77,6 +87,12 @@ async fn nothing_of_another_namespace_is_seen() {
         let found = view.log_patterns(request).await.unwrap().patterns;
         let found: Vec<_> = found.iter().map(|found| (found.namespace.as_str(), found.lines)).collect();
         assert_eq!(found, [("shop", 1)], "sealed={sealed}");
+        let other =
+            LogRequest { equals: vec![("namespace".to_owned(), "bank".to_owned())], ..LogRequest::default() };
+        for (logs, expected) in [(LogRequest::default(), &[("shop".to_owned(), 1)][..]), (other, &[])] {
+            let request = FieldRequest { logs, format: FieldFormat::Logfmt, name: "owner".to_owned() };
+            assert_eq!(owners(&view, request).await, expected, "sealed={sealed}");
+        }
         let nobody = store.snapshot().within(&Scope::namespaces([""; 0]));
         assert!(bodies(&nobody, newest(10)).await.is_empty());
     }

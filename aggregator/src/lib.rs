@@ -11,6 +11,7 @@
 mod access;
 mod api;
 mod audit;
+mod base64;
 pub mod config;
 mod doctor;
 #[doc(hidden)]

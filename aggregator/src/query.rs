@@ -1,7 +1,8 @@
 //! Query: every question to the store runs here, in bounded number, time, memory and rows.
 //!
 //! `text` reads a person's SQL; `engine` is DataFusion as it is set up; `table`, `pushdown`, `scan`, `top` and `counts`
-//! make the store's tables DataFusion's; `histogram` adds the functions over latency, `bounded` bounds those that grow;
+//! make the store's tables DataFusion's (`plan` and `function` say once what it asks of each); `histogram` adds the
+//! functions over latency, `bounded` bounds those that grow;
 //! `session` is one request's view; `gap` says what its answer lacks; `gate` bounds how many run. Queries have threads of
 //! their own, so that none of them holds up ingest.
 //!
@@ -13,10 +14,12 @@ mod engine;
 pub mod error;
 mod field_counts;
 mod fields;
+mod function;
 mod fuzz;
 pub(crate) mod gap;
 mod gate;
 mod histogram;
+mod plan;
 mod pushdown;
 pub mod reason;
 mod scan;

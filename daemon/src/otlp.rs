@@ -1,4 +1,5 @@
-//! OTLP/HTTP as a client: one POST, and what its answer means. Agent and aggregator export through it.
+//! OTLP/HTTP as a client: one POST, and what its answer means. Agent and aggregator export through it, and the aggregator
+//! answers with the same messages.
 //!
 //! Does not: repeat anything, nor decide what becomes of records that were not taken.
 
@@ -64,18 +65,23 @@ pub struct Http {
     client: Client,
 }
 
+/// The answer to a request that was taken, of every signal: they number their fields alike.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Answer {
+pub struct Answer {
+    /// Absent if all of it was taken.
     #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
+    pub partial_success: Option<PartialSuccess>,
 }
 
+/// What of a request was not taken.
 #[derive(Clone, PartialEq, prost::Message)]
-struct PartialSuccess {
+pub struct PartialSuccess {
+    /// Records.
     #[prost(int64, tag = "1")]
-    rejected: i64,
+    pub rejected: i64,
+    /// Why.
     #[prost(string, tag = "2")]
-    message: String,
+    pub message: String,
 }
 
 impl Http {

@@ -140,18 +140,3 @@ fn displayed(array: &dyn Array, row: usize) -> Value {
         .and_then(|formatter| formatter.value(row).try_to_string().ok())
         .map_or(Value::Null, Value::String)
 }
-
-/// Base64 with padding, for bodies that are not UTF-8.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_usize, |group, byte| group << 8 | usize::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let is_padding = digit > chunk.len();
-            text.push(if is_padding { '=' } else { char::from(DIGITS[group >> (18 - 6 * digit) & 63]) });
-        }
-    }
-    text
-}

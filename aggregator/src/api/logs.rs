@@ -12,6 +12,7 @@ use crate::api::error::{ApiError, ErrorBody};
 use crate::api::openapi::{LogCount, LogLine, LogParams, RangeParams, Rows};
 use crate::api::params::{Params, Range};
 use crate::api::{Api, json};
+use crate::base64;
 use crate::query::error::QueryError;
 use crate::query::gap;
 use crate::query::reason::{Reason, ReasonCode};
@@ -115,7 +116,7 @@ pub(crate) fn objects(batch: &RecordBatch) -> Vec<Map<String, Value>> {
     let Some(body) = body else { return rows };
     for (index, row) in rows.iter_mut().enumerate() {
         if body.is_valid(index) && std::str::from_utf8(body.value(index)).is_err() {
-            row.insert(String::from("body_raw"), Value::String(json::base64(body.value(index))));
+            row.insert(String::from("body_raw"), Value::String(base64::encode(body.value(index))));
         }
     }
     rows

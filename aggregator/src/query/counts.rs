@@ -3,7 +3,6 @@
 //! A physical rule: the first stage of such an aggregation, directly over a scan of `log` that filters exactly, becomes
 //! one histogram request, which sketches answer where they are exact and rows where they are not. Later stages stay.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,19 +11,15 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
-use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::physical_expr::expressions::{Column, Literal};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, ScalarFunctionExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::StreamExt as _;
 use store::{Histogram, HistogramBy, HistogramRequest, Table};
 
+use crate::query::plan::{Answers, Batches, Leaf, Rule};
 use crate::query::scan::{Counted, leaf};
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -32,30 +27,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 const MOST_BUCKETS: i64 = 50_000;
 
 /// The rule.
-#[derive(Debug)]
-pub(crate) struct CountsFromSketches;
-
-impl PhysicalOptimizerRule for CountsFromSketches {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| match counts(&plan) {
-            Some(counts) => Ok(Transformed::yes(Arc::new(counts) as Arc<dyn ExecutionPlan>)),
-            None => Ok(Transformed::no(plan)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "CountsFromSketches"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+pub(crate) const RULE: Rule = Rule { name: "CountsFromSketches", replace: counts };
 
 /// What a column of the answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +47,7 @@ pub(super) fn is_count(aggregate: &AggregateExec) -> bool {
     counts_rows && counts_all && !aggregate.filter_expr().iter().any(Option::is_some)
 }
 
-fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<LogCounts> {
+fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     let aggregate = plan.as_any().downcast_ref::<AggregateExec>()?;
     let is_first = matches!(
         aggregate.mode(),
@@ -109,7 +81,7 @@ fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<LogCounts> {
         return None;
     }
     let request = HistogramRequest { logs, step_ns, by };
-    Some(LogCounts::new(counted, request, groups, aggregate.schema()))
+    Some(Arc::new(Leaf::new(LogCounts { counted, request, groups }, aggregate.schema(), 1)))
 }
 
 enum Grouping {
@@ -156,59 +128,22 @@ struct LogCounts {
     counted: Counted,
     request: HistogramRequest,
     groups: Vec<Group>,
-    schema: SchemaRef,
-    properties: Arc<PlanProperties>,
 }
 
-impl LogCounts {
-    fn new(counted: Counted, request: HistogramRequest, groups: Vec<Group>, schema: SchemaRef) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        );
-        Self { counted, request, groups, schema, properties: Arc::new(properties) }
-    }
-}
+impl Answers for LogCounts {
+    const NAME: &'static str = "LogCounts";
 
-impl DisplayAs for LogCounts {
-    fn fmt_as(&self, _kind: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "LogCounts: by={:?}", self.request.by)?;
-        if let Some(step) = self.request.step_ns {
-            write!(formatter, ", step={} s", step / 1_000_000_000)?;
+    fn describe(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "by={:?}", self.request.by)?;
+        match self.request.step_ns {
+            Some(step) => write!(formatter, ", step={} s", step / 1_000_000_000),
+            None => Ok(()),
         }
-        Ok(())
-    }
-}
-
-impl ExecutionPlan for LogCounts {
-    fn name(&self) -> &str {
-        "LogCounts"
     }
 
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.is_empty() { Ok(self) } else { internal_err!("counts of log lines have no children") }
-    }
-
-    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn open(&self, _part: usize, schema: &SchemaRef) -> Result<Batches> {
         let Counted { snapshot, reasons, .. } = self.counted.clone();
-        let (request, groups, schema) = (self.request.clone(), self.groups.clone(), Arc::clone(&self.schema));
+        let (request, groups, schema) = (self.request.clone(), self.groups.clone(), Arc::clone(schema));
         reasons.add_scanned(Table::Log, (request.logs.from_ns, request.logs.to_ns));
         let counted = async move {
             let counts = snapshot.log_histogram(request).await;
@@ -216,8 +151,7 @@ impl ExecutionPlan for LogCounts {
             counts.errors.iter().for_each(|error| reasons.add_scan(error));
             batch(&counts, &groups, &schema)
         };
-        let stream = futures::stream::once(counted);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+        Ok(futures::stream::once(counted).boxed())
     }
 }
 

@@ -47,9 +47,9 @@ impl Engine {
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(top::TopByTime))
-            .with_physical_optimizer_rule(Arc::new(counts::CountsFromSketches))
-            .with_physical_optimizer_rule(Arc::new(field_counts::CountsOfFields))
+            .with_physical_optimizer_rule(Arc::new(top::RULE))
+            .with_physical_optimizer_rule(Arc::new(counts::RULE))
+            .with_physical_optimizer_rule(Arc::new(field_counts::RULE))
             .build();
         let context = SessionContext::new_with_state(state);
         histogram::scalar_functions().into_iter().for_each(|function| context.register_udf(function));

@@ -1,27 +1,22 @@
 //! SQL functions `json_field(text, name)` and `logfmt_field(text, name)`: a field of a line that is JSON or `key=value`
 //! words, as text. Counting log lines by one is the store's own question ([`super::field_counts`]).
 
-use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, AsArray as _, StringBuilder};
+use arrow::array::{ArrayRef, AsArray as _, StringBuilder};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::logical_expr::ScalarUDF;
 use store::FieldFormat;
+
+use crate::query::function::{Function, scalar};
 
 const JSON: &str = "json_field";
 const LOGFMT: &str = "logfmt_field";
 
 /// The functions.
 pub(crate) fn functions() -> Vec<ScalarUDF> {
-    let signature = Signature::user_defined(Volatility::Immutable);
-    [(JSON, FieldFormat::Json), (LOGFMT, FieldFormat::Logfmt)]
-        .map(|(name, format)| FieldOf { name, format, signature: signature.clone() })
-        .map(ScalarUDF::new_from_impl)
-        .to_vec()
+    vec![scalar(FieldOf(FieldFormat::Json)), scalar(FieldOf(FieldFormat::Logfmt))]
 }
 
 /// The format that a function of this name reads.
@@ -34,59 +29,38 @@ pub(crate) fn format_of(name: &str) -> Option<FieldFormat> {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct FieldOf {
-    name: &'static str,
-    format: FieldFormat,
-    signature: Signature,
-}
+struct FieldOf(FieldFormat);
 
-impl ScalarUDFImpl for FieldOf {
-    fn as_any(&self) -> &dyn Any {
-        self
+impl Function for FieldOf {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            FieldFormat::Json => JSON,
+            FieldFormat::Logfmt => LOGFMT,
+        }
     }
 
-    fn name(&self) -> &str {
-        self.name
+    fn returns(&self) -> DataType {
+        DataType::Utf8
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+    fn takes(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
         if arguments.len() != 2 {
-            return plan_err!("{} takes a text and the name of a field", self.name);
+            return plan_err!("{} takes a text and the name of a field", self.name());
         }
         Ok(vec![DataType::Utf8; 2])
     }
 
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [text, name] = arguments.args.as_slice() else {
-            return exec_err!("{} takes a text and the name of a field", self.name);
-        };
-        let is_scalar = matches!((text, name), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
-        let rows = if is_scalar { 1 } else { arguments.number_rows };
-        let (text, name) = (text.to_array(rows)?, name.to_array(rows)?);
-        let (Some(text), Some(name)) = (text.as_string_opt::<i32>(), name.as_string_opt::<i32>()) else {
-            return exec_err!("{} takes two texts", self.name);
+    fn call(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        let texts = |at: usize| arguments.get(at).and_then(|array| array.as_string_opt::<i32>());
+        let (Some(text), Some(name)) = (texts(0), texts(1)) else {
+            return exec_err!("{} takes two texts", self.name());
         };
         let mut values = StringBuilder::new();
         for (text, name) in text.iter().zip(name.iter()) {
-            let value =
-                text.zip(name).and_then(|(text, name)| store::field(self.format, text.as_bytes(), name));
+            let value = text.zip(name).and_then(|(text, name)| store::field(self.0, text.as_bytes(), name));
             values.append_option(value.as_deref().map(String::from_utf8_lossy));
         }
-        let values = values.finish();
-        Ok(match is_scalar {
-            true => ColumnarValue::Scalar(ScalarValue::Utf8(
-                values.is_valid(0).then(|| values.value(0).to_owned()),
-            )),
-            false => ColumnarValue::Array(Arc::new(values)),
-        })
+        Ok(Arc::new(values.finish()))
     }
 }
 

@@ -10,34 +10,22 @@ use arrow::array::{Array as _, ArrayRef, AsArray as _, Float64Array, Int64Array,
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
-};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ScalarUDF, Signature};
 use proto::histogram::{BUCKETS, quantile_ns};
+
+use crate::query::function::{Function, scalar, user_defined};
 
 #[cfg(test)]
 mod tests;
 
 /// The scalar functions.
 pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {
-    vec![
-        ScalarUDF::new_from_impl(Read {
-            name: "hist_quantile",
-            kind: Kind::Quantile,
-            signature: user_defined(),
-        }),
-        ScalarUDF::new_from_impl(Read { name: "hist_count", kind: Kind::Count, signature: user_defined() }),
-    ]
+    vec![scalar(Read::Quantile), scalar(Read::Count)]
 }
 
 /// The aggregate function.
 pub(crate) fn aggregate_functions() -> Vec<AggregateUDF> {
     vec![AggregateUDF::new_from_impl(Sum { signature: user_defined() })]
-}
-
-fn user_defined() -> Signature {
-    Signature::user_defined(Volatility::Immutable)
 }
 
 fn counts_type() -> DataType {
@@ -62,61 +50,44 @@ fn coerced(kind: &DataType) -> DataType {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+/// What is read from a histogram.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Read {
     Quantile,
     Count,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Read {
-    name: &'static str,
-    kind: Kind,
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Read {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(match self.kind {
-            Kind::Quantile => DataType::Float64,
-            Kind::Count => DataType::Int64,
-        })
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        match (self.kind, arguments) {
-            (Kind::Quantile, [hist, q]) if is_counts(hist) && (q.is_numeric() || q.is_null()) => {
-                Ok(vec![coerced(hist), DataType::Float64])
-            }
-            (Kind::Count, [hist]) if is_counts(hist) => Ok(vec![coerced(hist)]),
-            (Kind::Quantile, _) => plan_err!("hist_quantile takes a histogram and a number from 0 to 1"),
-            (Kind::Count, _) => plan_err!("hist_count takes a histogram"),
+impl Function for Read {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Quantile => "hist_quantile",
+            Self::Count => "hist_count",
         }
     }
 
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let rows = arguments.number_rows;
-        let arrays = arguments
-            .args
-            .into_iter()
-            .map(|value| value.into_array(rows))
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        match (self.kind, arrays.as_slice()) {
-            (Kind::Quantile, [hist, q]) => quantiles(hist, q).map(ColumnarValue::Array),
-            (Kind::Count, [hist]) => counts(hist).map(ColumnarValue::Array),
-            _ => exec_err!("{} has the wrong number of arguments", self.name),
+    fn returns(&self) -> DataType {
+        match self {
+            Self::Quantile => DataType::Float64,
+            Self::Count => DataType::Int64,
+        }
+    }
+
+    fn takes(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        match (self, arguments) {
+            (Self::Quantile, [hist, q]) if is_counts(hist) && (q.is_numeric() || q.is_null()) => {
+                Ok(vec![coerced(hist), DataType::Float64])
+            }
+            (Self::Count, [hist]) if is_counts(hist) => Ok(vec![coerced(hist)]),
+            (Self::Quantile, _) => plan_err!("hist_quantile takes a histogram and a number from 0 to 1"),
+            (Self::Count, _) => plan_err!("hist_count takes a histogram"),
+        }
+    }
+
+    fn call(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        match (self, arguments) {
+            (Self::Quantile, [hist, q]) => quantiles(hist, q),
+            (Self::Count, [hist]) => counts(hist),
+            _ => exec_err!("{} has the wrong number of arguments", self.name()),
         }
     }
 }

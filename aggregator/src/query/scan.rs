@@ -2,22 +2,17 @@
 //!
 //! What cannot be read is left out and noted as a reason; the rest of the answer stands.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{DataFusionError, Result, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
-use futures::StreamExt as _;
+use datafusion::physical_plan::ExecutionPlan;
 use store::{LogRequest, Order, RowStream, ScanRequest, Snapshot, Table};
 
 use crate::query::engine::PARTITIONS;
+use crate::query::plan::{Answers, Batches, Leaf, batches};
 use crate::query::session::Reasons;
 
 /// What the store is asked.
@@ -48,8 +43,8 @@ pub(crate) struct Counted {
 
 /// The scan that is all of this plan, but for what hands rows on in any order.
 pub(crate) fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<&StoreScan> {
-    if let Some(scan) = plan.as_any().downcast_ref::<StoreScan>() {
-        return Some(scan);
+    if let Some(scan) = plan.as_any().downcast_ref::<Leaf<StoreScan>>() {
+        return Some(scan.answers());
     }
     match plan.children().as_slice() {
         [child]
@@ -72,7 +67,6 @@ pub(crate) struct StoreScan {
     schema: SchemaRef,
     is_exact: bool,
     reasons: Reasons,
-    properties: Arc<PlanProperties>,
 }
 
 impl StoreScan {
@@ -87,13 +81,13 @@ impl StoreScan {
         // rows in an order, or the first so many of them, come from one place
         let partitions = if source.is_bounded() { 1 } else { PARTITIONS };
         let parts = snapshot.split(table, partitions);
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(parts.len()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { table, snapshot, parts, source, schema, is_exact, reasons, properties: Arc::new(properties) }
+        Self { table, snapshot, parts, source, schema, is_exact, reasons }
+    }
+
+    /// The scan as a plan.
+    pub(crate) fn leaf(self) -> Leaf<Self> {
+        let (schema, parts) = (Arc::clone(&self.schema), self.parts.len());
+        Leaf::new(self, schema, parts)
     }
 
     /// The newest or oldest `limit` rows of the same scan; `None` where rows are filtered after it.
@@ -151,7 +145,7 @@ impl StoreScan {
         request.limit.is_none().then_some(Counted { snapshot, request, reasons })
     }
 
-    fn open(&self, part: usize) -> Result<RowStream> {
+    fn rows(&self, part: usize) -> Result<RowStream> {
         let (Source::Rows(ScanRequest { from_ns, to_ns, .. })
         | Source::Logs(LogRequest { from_ns, to_ns, .. })) = &self.source;
         self.reasons.add_scanned(self.table, (*from_ns, *to_ns));
@@ -167,10 +161,12 @@ impl StoreScan {
     }
 }
 
-impl DisplayAs for StoreScan {
-    fn fmt_as(&self, _kind: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Answers for StoreScan {
+    const NAME: &'static str = "StoreScan";
+
+    fn describe(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<_> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(formatter, "StoreScan: table={}, columns=[{}]", self.table.name(), columns.join(", "))?;
+        write!(formatter, "table={}, columns=[{}]", self.table.name(), columns.join(", "))?;
         let (from_ns, to_ns, equals, limit, order) = match &self.source {
             Source::Rows(request) => {
                 (request.from_ns, request.to_ns, &request.equals, request.limit, request.order)
@@ -202,48 +198,9 @@ impl DisplayAs for StoreScan {
         }
         Ok(())
     }
-}
 
-impl ExecutionPlan for StoreScan {
-    fn name(&self) -> &str {
-        "StoreScan"
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.is_empty() { Ok(self) } else { internal_err!("a store scan has no children") }
-    }
-
-    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.open(partition)?;
-        let schema = Arc::clone(&self.schema);
-        let reasons = self.reasons.clone();
-        let batches = rows.filter_map(move |item| {
-            let batch = match item {
-                Ok(batch) => Some(conform(&batch, &schema)),
-                Err(error) if error.is_partial() => {
-                    reasons.add_scan(&error);
-                    None
-                }
-                Err(error) => Some(Err(DataFusionError::External(Box::new(error)))),
-            };
-            std::future::ready(batch)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
+    fn open(&self, part: usize, schema: &SchemaRef) -> Result<Batches> {
+        Ok(batches(self.rows(part)?, schema, &self.reasons, conform))
     }
 }
 

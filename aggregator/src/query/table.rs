@@ -76,7 +76,7 @@ impl TableProvider for StoreTable {
         }
         let scan =
             StoreScan::new(self.table, self.snapshot.clone(), source, schema, is_exact, self.reasons.clone());
-        Ok(Arc::new(scan))
+        Ok(Arc::new(scan.leaf()))
     }
 }
 

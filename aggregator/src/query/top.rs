@@ -5,47 +5,21 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use store::Order;
 
-use crate::query::scan::{StoreScan, leaf};
+use crate::query::plan::Rule;
+use crate::query::scan::leaf;
 
 /// The most rows that the store is asked to order.
 const MOST_ROWS: usize = 100_000;
 
 /// The rule.
-#[derive(Debug)]
-pub(crate) struct TopByTime;
+pub(crate) const RULE: Rule = Rule { name: "TopByTime", replace: top };
 
-impl PhysicalOptimizerRule for TopByTime {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_down(|plan| match top(&plan) {
-            Some(scan) => Ok(Transformed::yes(Arc::new(scan) as Arc<dyn ExecutionPlan>)),
-            None => Ok(Transformed::no(plan)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "TopByTime"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-fn top(plan: &Arc<dyn ExecutionPlan>) -> Option<StoreScan> {
+fn top(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     let sort = plan.as_any().downcast_ref::<SortExec>()?;
     let limit = sort.fetch().filter(|limit| *limit <= MOST_ROWS)?;
     let mut expressions = sort.expr().iter();
@@ -54,5 +28,5 @@ fn top(plan: &Arc<dyn ExecutionPlan>) -> Option<StoreScan> {
         return None;
     }
     let order = if first.options.descending { Order::NewestFirst } else { Order::OldestFirst };
-    leaf(sort.input())?.top(order, limit)
+    Some(Arc::new(leaf(sort.input())?.top(order, limit)?.leaf()))
 }

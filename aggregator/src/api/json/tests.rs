@@ -6,7 +6,7 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 use serde_json::json;
 
-use super::{base64, objects, rfc3339};
+use super::{objects, rfc3339};
 
 #[test]
 fn rows_are_objects_without_what_is_absent() {
@@ -29,15 +29,6 @@ fn rows_are_objects_without_what_is_absent() {
             {"ts": "1970-01-01T00:00:00.000000000Z", "body": "tea", "share": "NaN"},
         ])
     );
-}
-
-#[test]
-fn base64_is_the_one_of_the_rfc() {
-    let encoded: Vec<_> = ["", "f", "fo", "foo", "foob", "fooba", "foobar"]
-        .iter()
-        .map(|text| base64(text.as_bytes()))
-        .collect();
-    assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Answers as OTLP writes them: partial successes, errors, and when to try again.
 
 use bytes::Bytes;
+use daemon::otlp::{Answer, PartialSuccess};
 use proto::error::ErrorCode;
 use serde_json::json;
 use store::Refused;
@@ -10,20 +11,6 @@ use crate::ingest::otlp::rows::Rejected;
 
 /// `google.rpc.RetryInfo`
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Response {
-    #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct PartialSuccess {
-    #[prost(int64, tag = "1")]
-    rejected: i64,
-    #[prost(string, tag = "2")]
-    message: String,
-}
 
 /// `google.rpc.Status`
 #[derive(Clone, PartialEq, prost::Message)]
@@ -66,7 +53,7 @@ pub(super) fn success(rejected: &Rejected) -> Bytes {
         rejected: i64::try_from(rejected.records()).unwrap_or(i64::MAX),
         message: rejected.describe(),
     });
-    Bytes::from(prost::Message::encode_to_vec(&Response { partial_success }))
+    Bytes::from(prost::Message::encode_to_vec(&Answer { partial_success }))
 }
 
 /// The same as JSON.

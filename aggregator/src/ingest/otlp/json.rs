@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::base64;
 use crate::ingest::otlp::Signal;
 use schema::{ANY, FieldOf, Kind, LOGS, METRICS, TRACES};
 
@@ -154,7 +155,7 @@ impl ValueSeed<'_> {
             Kind::Text => bytes(self.out, self.number, text.as_bytes()),
             Kind::Id => bytes(self.out, self.number, &hex(text).ok_or("an id that is not hex")?),
             Kind::Bytes => {
-                bytes(self.out, self.number, &base64(text).ok_or("bytes that are not base64")?);
+                bytes(self.out, self.number, &base64::decode(text).ok_or("bytes that are not base64")?);
             }
             Kind::Enum(names) => {
                 let Some(value) = names.iter().position(|name| *name == text) else {
@@ -264,33 +265,6 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| Some(digit(pair.first()?)? << 4 | digit(pair.get(1)?)?)).collect()
-}
-
-/// Base64 of either alphabet, with or without padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
-    };
-    let text = text.trim_end_matches('=').as_bytes();
-    let mut out = Vec::with_capacity(text.len() * 3 / 4);
-    for group in text.chunks(4) {
-        let mut bits = 0_u32;
-        for byte in group {
-            bits = bits << 6 | u32::from(digit(*byte)?);
-        }
-        bits <<= 6 * (4 - group.len());
-        let bytes = bits.to_be_bytes();
-        match group.len() {
-            1 => return None,
-            len => out.extend_from_slice(&bytes[1..len]),
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::base64;
 use crate::ingest::otlp::wire::{Fields, MAX_DEPTH, WireError};
 
 /// The most attributes of one record; further ones are dropped and counted.
@@ -71,7 +72,7 @@ impl<'a> Any<'a> {
     pub(crate) fn to_text(self) -> Result<Cow<'a, str>, WireError> {
         Ok(match self {
             Self::Text(text) => Cow::Borrowed(text),
-            Self::Bytes(bytes) => Cow::Owned(base64(bytes)),
+            Self::Bytes(bytes) => Cow::Owned(base64::encode(bytes)),
             Self::Nothing => Cow::Borrowed(""),
             Self::Bool(_) | Self::Int(_) | Self::Double(_) | Self::Array(_) | Self::Map(_) => {
                 let mut text = String::new();
@@ -88,7 +89,7 @@ impl<'a> Any<'a> {
         }
         match self {
             Self::Text(text) => write_text(out, text),
-            Self::Bytes(bytes) => write_text(out, &base64(bytes)),
+            Self::Bytes(bytes) => write_text(out, &base64::encode(bytes)),
             Self::Bool(value) => out.push_str(if value { "true" } else { "false" }),
             Self::Nothing => out.push_str("null"),
             Self::Int(value) => out.push_str(&value.to_string()),
@@ -216,19 +217,4 @@ impl Attributes {
 /// The text's first bytes, at most so many, without half a letter.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
-}
-
-/// Base64 with padding, as OTLP/JSON writes bytes.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_usize, |group, byte| group << 8 | usize::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let is_padding = digit > chunk.len();
-            text.push(if is_padding { '=' } else { char::from(DIGITS[group >> (18 - 6 * digit) & 63]) });
-        }
-    }
-    text
 }

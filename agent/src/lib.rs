@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use daemon::admin::Health;
+use daemon::http::{Door, HttpMetrics};
 use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown};
 
@@ -72,6 +73,7 @@ pub fn describe_metrics() -> Vec<daemon::metrics::Described> {
     let registry = Registry::new();
     let own = registry.with_prefix("wake_agent");
     metrics::AgentMetrics::register(&own);
+    HttpMetrics::register(&own);
     metrics::export::ExportMetrics::register(&own);
     metrics::logs::LogMetrics::register(&own);
     metrics::workloads::Workloads::new(1, 1, Duration::ZERO).register(&registry);
@@ -125,7 +127,9 @@ impl Agent {
         let address = admin.local_addr()?;
         let extra = admin::router(states, doctor);
         let token = shutdown.register(Phase::Servers, "admin");
-        let server = daemon::admin::serve(admin, registry, extra, health.clone(), token);
+        let http = HttpMetrics::register(&registry.with_prefix("wake_agent"));
+        let door = Door::plain(admin, http.of("admin"));
+        let server = daemon::admin::serve(door, registry, extra, health.clone(), token);
         let part = parts.part("admin");
         tokio::spawn(async move {
             if let Err(error) = server.await {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use daemon::clock::Clock;
 use daemon::shutdown::Token;
-use daemon::tls::accept::{OnFailure, accept};
+use daemon::tls::accept::{OnFailure, Room, WhenFull, accept};
 use futures::Stream;
 use proto::error::ErrorCode;
 use proto::v1::enrolment_server::EnrolmentServer;
@@ -82,7 +82,9 @@ pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(),
         None => Arc::new(|_, _| {}),
     };
     let tls = context.tls.as_ref().map(|tls| tls.ingest.clone());
-    let connections = accept(listener, tls, context.connections, on_failure);
+    // agents come back at the same time after a restart: those beyond wait
+    let room = Room { most: context.connections, when_full: WhenFull::Wait };
+    let connections = accept(listener, tls, room, on_failure);
     let connections = ReceiverStream::new(connections).map(peer::Incoming);
     let served = Server::builder()
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))

@@ -32,8 +32,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use daemon::admin::{Door, Health};
+use daemon::admin::Health;
 use daemon::clock::Clock;
+use daemon::http::{Door, HttpMetrics};
 use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown, Token};
 use store::{Recovered, Store};
@@ -140,9 +141,11 @@ impl Aggregator {
         let late = Late::default();
         let server = shutdown.register(Phase::Servers, "api");
         let root = registry.with_prefix(metrics::PREFIX);
+        let http = HttpMetrics::register(&root);
         if let Some(admin) = admin {
             let server = shutdown.register(Phase::Servers, "admin");
-            let served = daemon::admin::serve(admin, registry.clone(), Router::new(), health.clone(), server);
+            let door = Door::plain(admin, http.of("admin"));
+            let served = daemon::admin::serve(door, registry.clone(), Router::new(), health.clone(), server);
             tokio::spawn(or_stop("admin", served, shutdown.clone()));
         }
         let kubernetes_client = client_for(&config).await?;
@@ -153,7 +156,7 @@ impl Aggregator {
         let (speaks, on_failure) =
             (tls.as_ref().map(|tls| tls.api.clone()), tls.as_ref().map(|tls| tls.on_failure("api")));
         let open_metrics = config.auth.open_metrics || config.auth.mode == AuthMode::None;
-        let door = Door { listener: api, tls: speaks, on_failure };
+        let door = Door { tls: speaks, on_failure, ..Door::plain(api, http.of("api")) };
         let router = api::router(late.clone())
             .merge(daemon::admin::health_router(health.clone()))
             .merge(api::metrics_router(late.clone(), registry.clone(), open_metrics));
@@ -203,11 +206,9 @@ impl Aggregator {
             room: Arc::new(Semaphore::new(config.otlp_kib())),
         };
         if let Some(listener) = otlp_http {
-            let served = daemon::admin::serve_alone(
-                listener,
-                otlp::router(otlp.clone()),
-                shutdown.register(Phase::Intake, "otlp http"),
-            );
+            let (door, app) = (Door::plain(listener, http.of("otlp_http")), otlp::router(otlp.clone()));
+            let token = shutdown.register(Phase::Intake, "otlp http");
+            let served = daemon::http::serve(door, app, token, || {});
             tokio::spawn(or_stop("otlp http", served, shutdown.clone()));
         }
         if let Some(listener) = otlp_grpc {

@@ -1,6 +1,7 @@
 //! What the aggregator says of itself in Markdown, for `docs/reference`.
 
 use daemon::clock::Clock;
+use daemon::http::HttpMetrics;
 use daemon::metrics::Registry;
 use store::Table;
 
@@ -13,6 +14,7 @@ use crate::metrics::{
 pub fn metrics() -> String {
     let registry = Registry::new();
     let root = registry.with_prefix("wake_aggregator");
+    drop(HttpMetrics::register(&root));
     drop(IngestMetrics::register(&root, &Clock::system()));
     drop(OtlpMetrics::register(&root, &Clock::system()));
     drop(QueryMetrics::register(&root));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,22 +9,13 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
 
+use crate::http::{self, Door};
 use crate::metrics::Registry;
 use crate::shutdown::Token;
-use crate::tls::accept::OnFailure;
-use crate::tls::server::ServerTls;
 
-mod host;
-mod incoming;
 #[cfg(test)]
 mod tests;
-
-/// Connections at a time; the next ones wait until one ends.
-const MOST_CONNECTIONS: usize = 256;
-/// How long open requests may go on after the stop, before their connections are cut.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// Why the process is not ready, by part; clones share it. Ready when nothing is named.
 #[derive(Clone, Debug, Default)]
@@ -96,82 +86,28 @@ pub fn health_router(health: Health) -> Router {
     Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz).with_state(health))
 }
 
-/// A listener, and what is spoken on it.
-pub struct Door {
-    /// Where connections come in.
-    pub listener: TcpListener,
-    /// TLS, unless it is plain text.
-    pub tls: Option<ServerTls>,
-    /// Told of failed handshakes.
-    pub on_failure: Option<OnFailure>,
-}
-
-impl std::fmt::Debug for Door {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Door").field("listener", &self.listener).finish_non_exhaustive()
-    }
-}
-
 /// Serves `router` and `extra` until the token's phase begins; then the process is not ready, open requests get half
-/// a second, and the token is dropped. On loopback only requests to `localhost` or an address are answered.
+/// a second, and the token is dropped.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    listener: TcpListener,
+    door: Door,
     registry: Registry,
     extra: Router,
     health: Health,
     token: Token,
 ) -> std::io::Result<()> {
     let app = router(registry, health.clone()).merge(extra);
-    serve_app(Door { listener, tls: None, on_failure: None }, app, health, token).await
+    serve_app(door, app, health, token).await
 }
 
-/// The same for an app that has what it needs of metrics and health, also over TLS.
+/// The same for an app that has what it needs of metrics and health.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve_app(door: Door, app: Router, health: Health, token: Token) -> std::io::Result<()> {
-    serve_until(door, app, token, || health.not_ready("shutdown", "stopping")).await
-}
-
-/// Serves `app` alone, in the same way: bounded connections, the right `Host` on loopback, an end in order.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve_alone(listener: TcpListener, app: Router, token: Token) -> std::io::Result<()> {
-    serve_until(Door { listener, tls: None, on_failure: None }, app, token, || {}).await
-}
-
-async fn serve_until(
-    door: Door,
-    mut app: Router,
-    token: Token,
-    on_stop: impl FnOnce(),
-) -> std::io::Result<()> {
-    let Door { listener, tls, on_failure } = door;
-    // a page of the web has no certificate for the name that it made point here
-    if tls.is_none() && listener.local_addr()?.ip().is_loopback() {
-        app = app.layer(axum::middleware::from_fn(host::check));
-    }
-    let listener = incoming::Incoming::new(listener, tls, MOST_CONNECTIONS, on_failure)?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        drop(stopped.await);
-    });
-    let server = std::future::IntoFuture::into_future(server);
-    tokio::pin!(server);
-    tokio::select! {
-        ended = &mut server => return ended,
-        () = token.stopped() => {}
-    }
-    on_stop();
-    drop(stop);
-    match tokio::time::timeout(LINGER, server).await {
-        Ok(ended) => ended,
-        Err(_) => Ok(()),
-    }
+    http::serve(door, app, token, || health.not_ready("shutdown", "stopping")).await
 }
 
 async fn metrics(State(registry): State<Registry>, headers: HeaderMap) -> Response {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use rustls::CertificateError;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -55,7 +56,7 @@ pub struct Peer {
 pub struct Connection {
     io: Io,
     peer: Arc<Peer>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -71,33 +72,63 @@ impl Connection {
     }
 }
 
-/// Accepts for as long as what comes is taken; `most` connections may be open at a time, further ones wait.
+/// How many connections may be open at a time.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// So many.
+    pub most: usize,
+    /// What becomes of the next one.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of a connection beyond those that may be.
+#[derive(Clone, Debug)]
+pub enum WhenFull {
+    /// It waits in the kernel's queue until another one ends.
+    Wait,
+    /// It is closed at once and counted; without TLS it is told why.
+    Refuse {
+        /// What it hears.
+        say: &'static [u8],
+        /// Where it is counted.
+        refused: Counter,
+    },
+}
+
+/// Accepts for as long as what comes is taken, handshakes included.
 pub fn accept(
     listener: TcpListener,
     tls: Option<ServerTls>,
-    most: usize,
+    room: Room,
     on_failure: OnFailure,
 ) -> mpsc::Receiver<Connection> {
     let (finished, receiver) = mpsc::channel(QUEUE);
-    tokio::spawn(run(listener, tls, most, on_failure, finished));
+    tokio::spawn(run(listener, tls, room, on_failure, finished));
     receiver
 }
 
 async fn run(
     listener: TcpListener,
     tls: Option<ServerTls>,
-    most: usize,
+    room: Room,
     on_failure: OnFailure,
     finished: mpsc::Sender<Connection>,
 ) {
-    let room = Arc::new(Semaphore::new(most));
+    let Room { most, when_full } = room;
+    let places = Arc::new(Semaphore::new(most));
     loop {
         let accepted = tokio::select! {
-            accepted = next(&listener, &room) => accepted,
+            accepted = next(&listener, &places, &when_full) => accepted,
             () = finished.closed() => return,
         };
         let (stream, address, place) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => {
+                if let WhenFull::Refuse { refused, .. } = &when_full {
+                    refused.inc();
+                }
+                continue;
+            }
             Err(error) => {
                 tracing::warn!(%error, "connection not accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -135,13 +166,30 @@ async fn run(
     }
 }
 
-type Accepted = (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>);
+type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
-async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accepted> {
-    // never closed, so there is always a place in the end
-    let place = Arc::clone(room).acquire_owned().await.ok();
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, place))
+/// The next connection and its place; `None` where one was refused.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    when_full: &WhenFull,
+) -> io::Result<Option<Accepted>> {
+    match when_full {
+        WhenFull::Wait => {
+            let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, address) = listener.accept().await?;
+            Ok(Some((stream, address, place)))
+        }
+        WhenFull::Refuse { say, .. } => {
+            let (stream, address) = listener.accept().await?;
+            let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+                // a fresh connection takes so few bytes at once; if not, it is closed all the same
+                let _told = stream.try_write(say);
+                return Ok(None);
+            };
+            Ok(Some((stream, address, place)))
+        }
+    }
 }
 
 /// Why a handshake failed, in a word.

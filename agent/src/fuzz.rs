@@ -39,7 +39,7 @@ pub const TARGETS: [(&str, Decoder); 12] = [
 /// Messages as netlink gives them.
 pub fn conntrack(data: &[u8]) {
     let mut found = 0;
-    decode::conntrack::translations(data, |translation| {
+    decode::conntrack::Dump::new(0).take(data, |translation| {
         assert_ne!(translation.asked, translation.real, "what was not rewritten is none");
         found += 1;
     });

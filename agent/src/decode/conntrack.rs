@@ -13,6 +13,8 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// `NLM_F_REQUEST | NLM_F_DUMP`
 const DUMP: u16 = 0x1 | 0x300;
+/// `NLM_F_DUMP_INTR`: the table changed under the reader, who may have missed something.
+const INTERRUPTED: u16 = 0x10;
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
 /// Mask of an attribute's type without its flags.
@@ -78,28 +80,52 @@ pub fn dump_request(sequence: u32) -> Vec<u8> {
     bytes
 }
 
-/// Gives every translation among one received run of messages to `visit`.
-pub fn translations(bytes: &[u8], mut visit: impl FnMut(Translation)) -> Run {
-    let mut rest = bytes;
-    while let Some(length) = u32_at(rest, 0) {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let (Some(kind), Some(message)) = (u16_at(rest, 4), rest.get(HEADER..length)) else { break };
-        match kind {
-            NLMSG_DONE => return Run::Done,
-            NLMSG_ERROR => {
-                let code = u32_at(message, 0).map_or(0, u32::cast_signed);
-                return if code == 0 { Run::Done } else { Run::Refused(code.saturating_neg()) };
-            }
-            NEW => {
-                if let Some(translation) = message.get(GENERIC..).and_then(entry) {
-                    visit(translation);
-                }
-            }
-            _ => {}
-        }
-        rest = rest.get(aligned(length)..).unwrap_or_default();
+/// The answer to one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Dump {
+    sequence: u32,
+    /// Whether the kernel said that something may have been missed.
+    pub is_interrupted: bool,
+}
+
+impl Dump {
+    /// The answer to the request of this number.
+    pub fn new(sequence: u32) -> Self {
+        Self { sequence, is_interrupted: false }
     }
-    Run::Goes
+
+    /// Gives every translation among one received run of messages to `visit`. What answers another request is passed
+    /// over.
+    pub fn take(&mut self, bytes: &[u8], mut visit: impl FnMut(Translation)) -> Run {
+        let mut rest = bytes;
+        while let Some(length) = u32_at(rest, 0) {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let (Some(kind), Some(flags), Some(sequence), Some(message)) =
+                (u16_at(rest, 4), u16_at(rest, 6), u32_at(rest, 8), rest.get(HEADER..length))
+            else {
+                break;
+            };
+            rest = rest.get(aligned(length)..).unwrap_or_default();
+            if sequence != self.sequence {
+                continue;
+            }
+            self.is_interrupted |= flags & INTERRUPTED != 0;
+            match kind {
+                // a dump that fails half way ends like a whole one, but for the error
+                NLMSG_DONE | NLMSG_ERROR => {
+                    let code = u32_at(message, 0).map_or(0, u32::cast_signed);
+                    return if code == 0 { Run::Done } else { Run::Refused(code.saturating_neg()) };
+                }
+                NEW => {
+                    if let Some(translation) = message.get(GENERIC..).and_then(entry) {
+                        visit(translation);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Run::Goes
+    }
 }
 
 fn entry(attributes: &[u8]) -> Option<Translation> {

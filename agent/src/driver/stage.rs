@@ -88,7 +88,8 @@ impl Driver {
             self.assembler.fold_peers(self.budget.is_shed(Part::Peers));
             self.assembler.close(window, samples, usage, &mut identities, now, &mut losses)
         };
-        self.nat.fill(&mut rows, &self.identities, &self.states, &mut losses);
+        let max_rows = self.assembler.max_rows();
+        self.nat.fill(&mut rows, max_rows, &self.identities, &self.states, &mut losses, &self.clock);
         peers::fill(&mut rows, self.addresses.get(now));
         let is_burst = rows.len() > BURST_ROWS;
         self.hand_over(rows, &mut losses);

@@ -52,6 +52,11 @@ impl Assembler {
         Self { max_rows, window, waiting: VecDeque::new(), folds_peers: false }
     }
 
+    /// Most rows of one signal in one window.
+    pub fn max_rows(&self) -> usize {
+        self.max_rows
+    }
+
     fn patience(&self, owner: &Owner) -> Duration {
         match owner {
             Owner::Workload(key) if key & HOST_BIT != 0 => PATIENCE + self.window,

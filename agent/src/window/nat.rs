@@ -3,24 +3,25 @@
 //! In: a window's rows and the translations that there are. Out: rows whose peer is the real end, and what was asked.
 //! A connection with its client's port has one answer. An edge sums up connections whose ports are gone: with one
 //! backend that is the answer, with several its sums are shared among them as their connections were, and
-//! `nat_source` says `conntrack_share`. What is shared adds up to what there was.
+//! `nat_source` says `conntrack_share`. What is shared adds up to what there was, and is shared only as far as the
+//! budget of rows goes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use proto::kube::Range;
-use proto::v1::{FlowRow, Identity, KubeNode};
+use proto::v1::{FlowRow, Identity, KubeNode, KubePod};
 
-use crate::decode::conntrack::{End, Translation};
+use crate::decode::conntrack::End;
 use crate::window::assemble::Named;
 use crate::window::sample::Row;
 
+mod known;
 #[cfg(test)]
 mod tests;
 
-/// Most translations that are kept; more are counted and not looked at.
-pub(crate) const MAX_ENTRIES: usize = 65_536;
+pub(crate) use known::Translations;
+
 /// Most backends that one edge is shared among.
 const MAX_SHARES: usize = 64;
 
@@ -64,77 +65,60 @@ impl Asked {
         self.is_asked(address, flow.server_port).then_some((protocol, (address, port)))
     }
 
-    /// Whether there is anything to look up.
-    pub(crate) fn any(&self, rows: &[Named]) -> bool {
-        !self.ranges.is_empty()
-            && rows.iter().any(|named| matches!(&named.row, Row::Flow(flow) if self.by(flow).is_some()))
-    }
-}
-
-/// The translations of one reading.
-#[derive(Debug, Default)]
-pub(crate) struct Translations {
-    by_asked: HashMap<(u8, End), Vec<Translation>>,
-    /// Ids of the reading before.
-    before: HashSet<u32>,
-    now: HashSet<u32>,
-    /// What was beyond `MAX_ENTRIES`.
-    pub(crate) left_out: u64,
-}
-
-impl Translations {
-    /// A new reading begins.
-    pub(crate) fn begin(&mut self) {
-        self.before = std::mem::take(&mut self.now);
-        self.by_asked.clear();
-        self.left_out = 0;
-    }
-
-    /// Only ids are kept until the next reading.
-    pub(crate) fn end(&mut self) {
-        self.by_asked = HashMap::new();
-    }
-
-    pub(crate) fn add(&mut self, translation: Translation) {
-        if self.now.len() >= MAX_ENTRIES {
-            self.left_out += 1;
-            return;
+    /// What is to be looked up for these rows.
+    pub(crate) fn wanted(&self, rows: &[Named]) -> Vec<Wanted> {
+        if self.ranges.is_empty() {
+            return Vec::new();
         }
-        self.now.insert(translation.id);
-        self.by_asked.entry((translation.protocol, translation.asked)).or_default().push(translation);
-    }
-
-    /// The backends of what was asked, each with how many connections went there. Those that are new since the last
-    /// reading count, where there are any.
-    fn backends(&self, asked: (u8, End), clients: &[IpAddr], client_port: Option<u32>) -> BTreeMap<End, u64> {
-        let all = self.by_asked.get(&asked).map(Vec::as_slice).unwrap_or_default();
-        let fits = |entry: &&Translation| {
-            client_port.is_none_or(|port| u32::from(entry.client.1) == port)
-                && (clients.is_empty() || clients.contains(&entry.client.0))
+        let wanted = |(row, named): (usize, &Named)| {
+            let Row::Flow(flow) = &named.row else { return None };
+            let client_port = flow.client_port.and_then(|port| u16::try_from(port).ok());
+            Some(Wanted { row, asked: self.by(flow)?, client_port })
         };
-        let fitting: Vec<&Translation> = all.iter().filter(fits).collect();
-        let is_new = |entry: &&&Translation| !self.before.contains(&entry.id);
-        let some_new = client_port.is_none() && fitting.iter().any(|entry| is_new(&entry));
-        let mut backends = BTreeMap::new();
-        for entry in fitting.iter().filter(|entry| !some_new || is_new(entry)) {
-            *backends.entry(entry.real).or_default() += 1;
-        }
-        backends
+        rows.iter().enumerate().filter_map(wanted).collect()
     }
+
+    /// The addresses that an owner's connections come from; `None` where they are not known. `pod` is what is known of
+    /// its pod.
+    pub(crate) fn clients(&self, owner: &Identity, pod: Option<&KubePod>) -> Option<Vec<IpAddr>> {
+        let found: Vec<IpAddr> = match pod {
+            Some(pod) if !pod.host_network => {
+                let ips = pod.ips.iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+                ips.map(|ip| ip.to_canonical()).collect()
+            }
+            Some(_) => self.own.clone(),
+            // a container outside Kubernetes has a network of its own, mostly
+            None if owner.pod_uid.is_empty() && owner.workload_kind != "container" => self.own.clone(),
+            None => Vec::new(),
+        };
+        (!found.is_empty()).then_some(found)
+    }
+}
+
+/// A row whose peer may stand for another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Its place among the rows.
+    pub(crate) row: usize,
+    asked: (u8, End),
+    client_port: Option<u16>,
 }
 
 /// Puts the real ends into the rows; `clients` are the addresses that an owner may have, none where that is not known.
-pub(crate) fn resolve(
+/// At most `room` rows are added. Returns how many rows were not shared for want of room.
+pub(crate) fn resolve<'a>(
     rows: &mut Vec<Named>,
-    asked: &Asked,
-    known: &Translations,
-    clients: impl Fn(&Identity) -> Vec<IpAddr>,
-) {
+    wanted: &[Wanted],
+    known: &mut Translations,
+    clients: impl Fn(&Identity) -> Option<&'a [IpAddr]>,
+    room: usize,
+) -> u64 {
+    let mut index = known.index();
     let mut more = Vec::new();
-    for named in rows.iter_mut() {
-        let Row::Flow(flow) = &mut named.row else { continue };
-        let Some(wanted) = asked.by(flow) else { continue };
-        let backends = known.backends(wanted, &clients(&named.identity), flow.client_port);
+    let mut unshared = 0;
+    for wanted in wanted {
+        let Some(Named { identity, row: Row::Flow(flow) }) = rows.get_mut(wanted.row) else { continue };
+        let backends = index.backends(wanted, clients(identity));
         let mut backends: Vec<(End, u64)> = backends.into_iter().collect();
         match backends[..] {
             [] => flow.nat_source = "conntrack_none".into(),
@@ -144,19 +128,22 @@ pub(crate) fn resolve(
             _ => {
                 backends.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
                 backends.truncate(MAX_SHARES);
+                if more.len() + backends.len() - 1 > room {
+                    flow.nat_source = "conntrack_none".into();
+                    unshared += 1;
+                    continue;
+                }
                 let mut parts = share(flow, &backends).into_iter();
                 if let Some(first) = parts.next() {
                     **flow = first;
                 }
-                let identity = &named.identity;
-                more.extend(
-                    parts
-                        .map(|part| Named { identity: Arc::clone(identity), row: Row::Flow(Box::new(part)) }),
-                );
+                let named = |part| Named { identity: Arc::clone(identity), row: Row::Flow(Box::new(part)) };
+                more.extend(parts.map(named));
             }
         }
     }
     rows.append(&mut more);
+    unshared
 }
 
 fn set(flow: &mut FlowRow, real: End, source: &str) {

@@ -1,4 +1,6 @@
-use super::{NEW, Run, Translation, dump_request, translations};
+use super::{Dump, INTERRUPTED, NEW, Run, Translation, dump_request};
+
+const SEQUENCE: u32 = 7;
 
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(4 + value.len()).unwrap();
@@ -20,8 +22,8 @@ fn tuple(kind: u16, source: [u8; 4], destination: [u8; 4], ports: (u16, u16)) ->
 
 fn message(kind: u16, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(16 + body.len()).unwrap();
-    let head = [length.to_ne_bytes().to_vec(), kind.to_ne_bytes().to_vec(), vec![0; 10]].concat();
-    [head, body.to_vec()].concat()
+    let (length, kind, sequence) = (length.to_ne_bytes(), kind.to_ne_bytes(), SEQUENCE.to_ne_bytes());
+    [&length[..], &kind, &[0; 2], &sequence, &[0; 4], body].concat()
 }
 
 fn entry(status: u32) -> Vec<u8> {
@@ -37,7 +39,7 @@ fn entry(status: u32) -> Vec<u8> {
 
 fn read(bytes: &[u8]) -> (Vec<Translation>, Run) {
     let mut found = Vec::new();
-    let run = translations(bytes, |translation| found.push(translation));
+    let run = Dump::new(SEQUENCE).take(bytes, |translation| found.push(translation));
     (found, run)
 }
 
@@ -62,6 +64,8 @@ fn a_rewritten_destination_has_both_ends() {
 fn errors_and_torn_messages_end_the_run() {
     assert_eq!(read(&message(2, &(-1_i32).to_ne_bytes())).1, Run::Refused(1));
     assert_eq!(read(&message(2, &0_i32.to_ne_bytes())).1, Run::Done);
+    let failed = [entry(0x1ae), message(3, &(-12_i32).to_ne_bytes())].concat();
+    assert_eq!(read(&failed).1, Run::Refused(12), "a dump that failed half way");
     let whole = entry(0x1ae);
     for cut in 0..whole.len() {
         assert_eq!(read(&whole[..cut]), (Vec::new(), Run::Goes), "cut at {cut}");
@@ -69,6 +73,26 @@ fn errors_and_torn_messages_end_the_run() {
     let mut endless = whole;
     endless[..4].copy_from_slice(&0_u32.to_ne_bytes());
     assert_eq!(read(&endless).0, []);
+}
+
+#[test]
+fn what_answers_another_request_is_passed_over() {
+    let mut other = [entry(0x1ae), message(3, &[0; 4])].concat();
+    let second = entry(0x1ae).len() + 8;
+    other[8..12].copy_from_slice(&6_u32.to_ne_bytes());
+    other[second..second + 4].copy_from_slice(&6_u32.to_ne_bytes());
+    assert_eq!(read(&other), (Vec::new(), Run::Goes));
+    let (found, run) = read(&[other, entry(0x1ae), message(3, &[0; 4])].concat());
+    assert_eq!((found.len(), run), (1, Run::Done));
+}
+
+#[test]
+fn a_table_that_changed_meanwhile_is_told() {
+    let mut bytes = [entry(0x1ae), message(3, &[0; 4])].concat();
+    let mut dump = Dump::new(SEQUENCE);
+    assert_eq!((dump.take(&bytes, |_| ()), dump.is_interrupted), (Run::Done, false));
+    bytes[6..8].copy_from_slice(&INTERRUPTED.to_ne_bytes());
+    assert_eq!((dump.take(&bytes, |_| ()), dump.is_interrupted), (Run::Done, true));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc::channel;
 
-use agent::decode::conntrack::{self, Run, Translation};
+use agent::decode::conntrack::{self, Dump, Run, Translation};
 use agent::kernel::netlink::{Ended, Netfilter, Next};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -35,14 +35,16 @@ fn inside<T: Send + 'static>(
 }
 
 fn read(netfilter: &mut Netfilter) -> Vec<Translation> {
-    let mut found = Vec::new();
-    let ended = netfilter.ask(conntrack::dump_request, |bytes| {
-        match conntrack::translations(bytes, |translation| found.push(translation)) {
-            Run::Goes => Next::More,
-            Run::Done => Next::Done,
-            Run::Refused(errno) => Next::Refused(errno),
-        }
-    });
+    let (mut found, mut dump) = (Vec::new(), None);
+    let ended =
+        netfilter.ask(&daemon::clock::Clock::default(), conntrack::dump_request, |sequence, bytes| {
+            let dump = dump.get_or_insert_with(|| Dump::new(sequence));
+            match dump.take(bytes, |translation| found.push(translation)) {
+                Run::Goes => Next::More,
+                Run::Done => Next::Done,
+                Run::Refused(errno) => Next::Refused(errno),
+            }
+        });
     assert_eq!(ended.unwrap(), Ended::Whole);
     found
 }

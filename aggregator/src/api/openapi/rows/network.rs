@@ -33,7 +33,7 @@ pub(crate) struct FlowEdge {
     asked_address: Option<String>,
     asked_port: Option<i32>,
     /// Who found the backend: `conntrack`, `conntrack_share` (shared as connections were), `endpoint` (the only one);
-    /// `conntrack_none` where conntrack knew none.
+    /// `conntrack_none` where conntrack knew none, or not which of several.
     nat_source: Option<String>,
     server_port: i32,
     /// IP bytes at the socket.

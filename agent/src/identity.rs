@@ -106,8 +106,11 @@ impl Identities {
     }
 
     fn made(&mut self, id: u64, path: &str) {
-        if self.cgroups.get(&id).is_some_and(|entry| !entry.is_removed) {
-            return;
+        match self.cgroups.get(&id) {
+            Some(entry) if !entry.is_removed => return,
+            // it was not gone after all, and its tombstone must not end it later
+            Some(_) => self.tombstones.retain(|(_, dead)| *dead != id),
+            None => {}
         }
         let (identity, is_complete) = self.of_path(id, path);
         let waits_until = (!is_complete && self.kube.is_told()).then(|| self.now + NAME_PATIENCE);

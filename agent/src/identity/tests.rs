@@ -36,6 +36,22 @@ fn a_cgroup_is_named_from_birth_until_long_after_its_end() {
 }
 
 #[test]
+fn a_cgroup_raised_from_the_dead_is_kept_from_its_last_end_on() {
+    let mut table = table();
+    let minute = Duration::from_secs(60);
+    table.apply(&made(7, "/a"), Duration::ZERO);
+    table.apply(&CgroupEvent::Removed { id: 7 }, Duration::ZERO);
+    // a walk found it
+    table.apply(&made(7, "/a"), minute);
+    table.apply(&CgroupEvent::Removed { id: 7 }, 10 * minute);
+    assert_eq!(table.sizes(), (0, 1, 0));
+    table.expire(TOMBSTONE_TTL);
+    assert!(table.resolve(&Owner::Workload(7)).is_some());
+    table.expire(TOMBSTONE_TTL + 10 * minute);
+    assert!(table.resolve(&Owner::Workload(7)).is_none());
+}
+
+#[test]
 fn tombstones_are_bounded() {
     let mut table = table();
     for id in 10..(10 + MAX_TOMBSTONES as u64 + 5) {

@@ -50,7 +50,7 @@ pub fn conntrack(data: &[u8]) {
 pub fn told_names(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     let update = match kind % 2 {
-        1 => crate::identity::saved::parse(bytes),
+        1 => crate::identity::saved::parse(bytes).map(|(_, update)| update),
         _ => prost::Message::decode(bytes).ok(),
     };
     let Some(update) = update else { return };

@@ -37,7 +37,8 @@ pub struct Names {
 impl Names {
     /// Takes in the snapshot that an earlier process left.
     pub fn load(&self) {
-        match saved::read(&self.path) {
+        let node = self.lock().node().clone();
+        match saved::read(&self.path, &node) {
             Ok(Some(update)) => {
                 let pods = update.pods.len();
                 self.lock().told(update, self.clock.monotonic());
@@ -76,12 +77,17 @@ impl Names {
         hello: &Hello,
         pause: &mut Duration,
     ) -> Result<(), tonic::Status> {
+        let known = {
+            let mut identities = self.lock();
+            identities.listen();
+            identities.kube_version().to_owned()
+        };
         let request = WatchRequest {
             node: hello.node.clone(),
             cluster: hello.cluster.clone(),
             boot_id: hello.boot_id.clone(),
             wire_version: proto::WIRE_VERSION,
-            known: self.lock().kube_version().to_owned(),
+            known,
         };
         let mut client = NodesClient::new(channel).max_decoding_message_size(MAX_UPDATE_BYTES);
         let mut updates = client.watch(request).await?.into_inner();
@@ -124,9 +130,13 @@ impl Names {
     }
 
     async fn save(&self) {
-        let Some(update) = self.lock().kube_snapshot() else { return };
+        let (node, update) = {
+            let identities = self.lock();
+            (identities.node().clone(), identities.kube_snapshot())
+        };
+        let Some(update) = update else { return };
         let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || saved::write(&path, &update)).await;
+        let written = tokio::task::spawn_blocking(move || saved::write(&path, &node, &update)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, path = %self.path.display(), "names of pods not written to disk");
         }

@@ -39,6 +39,11 @@ pub struct Taken {
 }
 
 impl KubePods {
+    /// A stream begins: of a snapshot that the last one broke off in nothing is kept.
+    pub fn begin(&mut self) {
+        self.building = None;
+    }
+
     /// Takes in an update; `now` is monotonic.
     pub fn take(&mut self, update: NodeUpdate, now: Duration) -> Taken {
         let NodeUpdate { version, snapshot, complete, pods, gone, node, left_out } = update;

@@ -16,6 +16,11 @@ impl Identities {
         self.now = self.now.max(now);
     }
 
+    /// The aggregator begins to tell anew.
+    pub fn listen(&mut self) {
+        self.kube.begin();
+    }
+
     /// Takes in what the aggregator tells of this node's pods; names that it changes change at once.
     pub fn told(&mut self, update: v1::NodeUpdate, now: Duration) {
         self.tick(now);

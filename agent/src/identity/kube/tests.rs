@@ -52,6 +52,20 @@ fn a_snapshot_in_parts_counts_when_it_is_whole() {
 }
 
 #[test]
+fn half_a_snapshot_does_not_outlive_its_stream() {
+    let mut pods = KubePods::default();
+    pods.take(snapshot(vec![pod("a", "one"), pod("b", "two")]), Duration::ZERO);
+    pods.begin();
+    let half = NodeUpdate { snapshot: true, pods: vec![pod("b", "two")], ..NodeUpdate::default() };
+    pods.take(half, Duration::ZERO);
+    // the next stream finds that what is known is still so
+    pods.begin();
+    let same = NodeUpdate { version: "1".into(), complete: true, ..NodeUpdate::default() };
+    pods.take(same, Duration::ZERO);
+    assert_eq!((pods.snapshot().pods.len(), pods.version()), (2, "1"));
+}
+
+#[test]
 fn a_static_pod_is_found_by_its_hash() {
     let mut pods = KubePods::default();
     let hash = "d1c1f3a5b7c9e1f3a5b7c9d1e3f5a7b9";

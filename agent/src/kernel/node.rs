@@ -51,6 +51,15 @@ fn level(root_id: u64, root: &str, own_path: &str, seen: Option<&SelfCheck>) -> 
             "the level of the node's cgroup (id {root_id}) cannot be read: no self-check; {hint}"
         ));
     };
+    // 0 where this kernel's cgroups do not tell them
+    let own = seen.ancestors.get(seen.level as usize);
+    if own.is_some_and(|own| *own != seen.cgroup_by_helper) {
+        return Err(format!(
+            "this process's own cgroup reads {own:?} among its ancestors, the helper says {}: nodes cannot be told apart; \
+             give each a kernel of its own, or this agent the machine's whole cgroup2 hierarchy",
+            seen.cgroup_by_helper
+        ));
+    }
     let ancestors = seen.ancestors.iter().take(seen.level as usize + 1);
     if let Some(level) = ancestors.into_iter().position(|id| *id == root_id) {
         return u32::try_from(level).map_err(|error| error.to_string());
@@ -117,6 +126,17 @@ mod tests {
         check(77, "/lab/node1", "/user/me", &[1, 5, 6], Some(2));
         check(77, "/../node1", "/session", &[1, 5, 6, 7], Some(2));
         check(77, "/../../../..", "/", &[1, 5], None);
+    }
+
+    #[test]
+    fn ancestors_that_do_not_fit_matter_where_nodes_are_told_apart() {
+        for wrong in [0, 99] {
+            let mut seen = seen(&[1, 20, 30]);
+            seen.ancestors[2] = wrong;
+            let whole = Node::find(1, "/", "/a/b", Some(&seen), None);
+            assert_eq!((whole.level, whole.unknown), (0, None));
+            assert!(Node::find(20, "/", "/b", Some(&seen), None).unknown.is_some());
+        }
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub struct NodeConfig {
     /// the agent tells only what runs below it.
     pub cgroup_root: Option<PathBuf>,
     /// Whether this agent also tells what belongs to no node: tasks in the machine's root cgroup, as the kernel's own, and
-    /// dropped packets without a socket. One agent of a kernel should. Without it: where the node has the kernel for itself.
+    /// dropped packets without a socket; connections of the machine's root cgroup, and what of them is dropped, no agent
+    /// tells. One agent of a kernel should. Without it: where the node has the kernel for itself.
     pub host_owner: Option<bool>,
 }
 

@@ -43,7 +43,6 @@ pub struct Versus {
     alone: Alone,
     failures: Counts,
     slower: Slower,
-    slower_alone: Slower,
     dispersion: f64,
     recent: VecDeque<Arm>,
     onset: Option<(i64, i64)>,
@@ -59,7 +58,7 @@ impl Versus {
         let mut bursts: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
         for w in windows.between(&change.workload, change.start - PAST_S, change.start) {
             past.add(w.failures, &w.latency);
-            alone.known(&w.route, w.latency.total());
+            alone.known(&w.route, w.failures, &w.latency);
             let burst = bursts.entry((change.start - w.time).div_euclid(BURST_S)).or_default();
             burst.0 += w.failures;
             burst.1 += w.latency.total();
@@ -79,7 +78,6 @@ impl Versus {
             beside: <(Arm, Arm)>::default(),
             alone,
             failures: Counts::new(floor, dispersion),
-            slower_alone: slower.clone(),
             slower,
             dispersion,
             recent: VecDeque::with_capacity(RECENT + 1),
@@ -150,28 +148,33 @@ impl Versus {
         }
         let mut found = Vec::with_capacity(4);
         for (way, direction) in [(Way::More, Direction::Worse), (Way::Fewer, Direction::Better)] {
-            found.push(self.failing(way, direction));
+            found.extend(self.failing(way, direction));
             found.extend(self.slowing(way, direction));
         }
         found
     }
 
-    /// Evidence of both designs: the mean of e-values is one.
-    fn mean(beside: f64, alone: f64, arms: (&Arm, &Arm)) -> f64 {
-        match (arms.0.requests() > 0.0, arms.1.requests() > 0.0) {
-            (true, true) => f64::midpoint(beside, alone),
-            (true, false) => beside,
-            _ => alone,
+    /// Evidence of several comparisons, of those that were made: the mean of e-values is one.
+    fn mean(made: &[Option<f64>]) -> f64 {
+        let all: Vec<f64> = made.iter().copied().flatten().collect();
+        if all.is_empty() { 1.0 } else { all.iter().sum::<f64>() / all.len() as f64 }
+    }
+
+    /// What the new state is compared with.
+    fn control(&self) -> Arm {
+        if self.beside.0.requests() > 0.0 {
+            return self.beside.1.clone();
         }
+        let mut all = self.alone.still();
+        all.join(&self.alone.gone());
+        if all.requests() > 0.0 { all } else { self.past.clone() }
     }
 
-    fn control(&self) -> &Arm {
-        if self.beside.0.requests() > 0.0 { &self.beside.1 } else { &self.past }
-    }
-
-    fn seen(&self) -> Arm {
+    /// All that was compared of the new state.
+    fn seen(&self, alone: &Arm, unseen: &Arm) -> Arm {
         let mut all = self.beside.0.clone();
-        all.join(&self.alone.as_before());
+        all.join(alone);
+        all.join(unseen);
         all
     }
 
@@ -200,19 +203,42 @@ impl Versus {
         }
     }
 
-    fn failing(&self, way: Way, direction: Direction) -> Finding {
-        let against = |arm: &Arm| (arm.failures, arm.requests());
-        let alone = self.alone.as_before();
-        let past = Counts::against_past(self.floor, self.dispersion, against(&alone), against(&self.past));
-        let e = Self::mean(self.failures.e(way), past.e(way), (&self.beside.0, &alone));
-        let (seen, control) = (self.seen(), self.control());
-        let best = if self.beside.0.requests() > 0.0 { &self.failures } else { &past };
+    /// `None` if no requests can be compared.
+    fn failing(&self, way: Way, direction: Direction) -> Option<Finding> {
+        let (alone, gone) = (self.alone.as_before(), self.alone.gone());
+        let compare = |failures: f64, requests: f64, past: &Arm| {
+            let past = (past.failures, past.requests());
+            Counts::against_past(self.floor, self.dispersion, (failures, requests), past)
+        };
+        let past = compare(alone.failures, alone.requests(), &self.alone.still());
+        let (unseen, other) = match self.alone.unseen() {
+            unseen if gone.requests() > 0.0 => {
+                let other = compare(unseen.failures, unseen.requests(), &gone);
+                (unseen, other)
+            }
+            // routes that are new besides: their failures are harm if they are many among all requests, and that they
+            // work mends nothing
+            unseen if way == Way::More => {
+                let other = compare(unseen.failures, self.alone.requests(), &self.past);
+                (unseen, other)
+            }
+            _ => (Arm::default(), past.clone()),
+        };
+        let made = |arm: &Arm, counts: &Counts| (arm.requests() > 0.0).then(|| counts.e(way));
+        let e = [made(&self.beside.0, &self.failures), made(&alone, &past), made(&unseen, &other)];
+        let best = match e {
+            [None, None, None] => return None,
+            [Some(_), _, _] => &self.failures,
+            [_, known, Some(unseen)] if known.is_none_or(|known| known < unseen) => &other,
+            _ => &past,
+        };
+        let (seen, control) = (self.seen(&alone, &unseen), self.control());
         let (low, high) = best.interval(0.05).unwrap_or((0.0, f64::INFINITY));
         let base = control.share();
         let recent = self.recently().share() / base;
         let events = base * (seen.requests() + control.requests());
         let split = (seen.requests(), control.requests());
-        Finding {
+        Some(Finding {
             now: if way == Way::More { recent / self.floor } else { 1.0 / (recent * self.floor) },
             // as shares that succeeded
             size: Some(Size {
@@ -223,29 +249,41 @@ impl Versus {
             detectable: detectable(events, split, self.floor, self.dispersion, ALPHA)
                 .filter(|_| way == Way::More)
                 .map(|rho| -(base * rho - base)),
-            ..self.finding(Signal::SuccessRatio, direction, e)
-        }
+            ..self.finding(Signal::SuccessRatio, direction, Self::mean(&e))
+        })
     }
 
+    /// `None` if no requests can be compared: a route that nobody asked for before is slow or fast by itself, unless
+    /// it stands in the place of one that has gone.
     fn slowing(&self, way: Way, direction: Direction) -> Option<Finding> {
-        let mut past = self.slower_alone.clone();
-        let alone = self.alone.as_before();
-        if alone.requests() > 0.0 {
-            past.push(&alone.latency, &self.past.latency);
+        let (alone, gone) = (self.alone.as_before(), self.alone.gone());
+        let unseen = if gone.requests() > 0.0 { self.alone.unseen() } else { Arm::default() };
+        let made = |now: &Arm, past: &Arm| {
+            let slower = Slower::new(&past.latency, &self.edges, LATENCY_RATIO, 1.0);
+            let mut slower = slower.filter(|_| now.requests() > 0.0)?;
+            slower.push(&now.latency, &past.latency);
+            Some(slower.e(way))
+        };
+        let e = [
+            (self.beside.0.requests() > 0.0).then(|| self.slower.e(way)),
+            made(&alone, &self.alone.still()),
+            made(&unseen, &gone),
+        ];
+        if e.iter().all(Option::is_none) {
+            return None;
         }
-        let e = Self::mean(self.slower.e(way), past.e(way), (&self.beside.0, &alone));
-        let (seen, control) = (self.seen(), self.control());
+        let (seen, control) = (self.seen(&alone, &unseen), self.control());
         let at = |arm: &Arm, q: f64| arm.latency.quantile(&self.edges, q);
-        let (base, observed) = (at(control, SHOWN)?, at(&seen, SHOWN)?);
+        let (base, observed) = (at(&control, SHOWN)?, at(&seen, SHOWN)?);
         let bound = |arm: &Arm| {
             arm.latency.quantile_interval(&self.edges, SHOWN, 0.025, 1.0).unwrap_or((0.0, f64::INFINITY))
         };
-        let ((a, b), (c, d)) = (bound(&seen), bound(control));
+        let ((a, b), (c, d)) = (bound(&seen), bound(&control));
         let recent = at(&self.recently(), SHOWN)? / base;
         Some(Finding {
             now: if way == Way::More { recent / LATENCY_RATIO } else { 1.0 / (recent * LATENCY_RATIO) },
             size: Some(Size { baseline: base, observed, interval: (a - d, b - c) }),
-            ..self.finding(Signal::Latency, direction, e)
+            ..self.finding(Signal::Latency, direction, Self::mean(&e))
         })
     }
 }

@@ -143,6 +143,58 @@ fn another_mix_of_routes_is_no_slowness_where_routes_are_told_apart() {
     }
 }
 
+/// In place, by route: what each answers before and after the change.
+fn routed(before: &[(&str, Traffic)], after: &[(&str, Traffic)], seed: u64) -> Verdict {
+    let mut rng = Rng::new(seed);
+    let mut watch = Watch::new(facts(false).check().expect("the facts are valid")).with_edges(&edges());
+    for time in (STEP_S..=UNTIL).step_by(STEP_S as usize) {
+        for (route, traffic) in if time > START { after } else { before } {
+            let window = traffic.window(&mut rng, "old", time, STEP_S);
+            assert!(watch.count(Window { route: (*route).to_owned(), ..window }));
+        }
+        watch.look(time);
+    }
+    watch.judgements().remove(0).verdict
+}
+
+#[test]
+fn a_route_that_moved_is_judged_where_it_went() {
+    let cart = Traffic::usual(5.0);
+    let (broken, slow) = (Traffic { failing: 1.0, ..cart }, Traffic { median_s: 0.1, ..cart });
+    for seed in 0..10 {
+        let moved = |to: Traffic| routed(&[("/cart", cart)], &[("/v2/cart", to)], seed);
+        assert_eq!(moved(cart), Verdict::None, "seed {seed}: the same service");
+        assert_eq!(moved(broken), Verdict::Harm, "seed {seed}: every request fails");
+        assert_eq!(moved(slow), Verdict::Harm, "seed {seed}: slower");
+        assert_eq!(moved(Traffic { median_s: 0.02, ..cart }), Verdict::Improvement, "seed {seed}: faster");
+        let errors = routed(&[("/cart", cart)], &[("", broken)], seed);
+        assert_eq!(errors, Verdict::Harm, "seed {seed}: errors name no route");
+        let half = Traffic { rate: 2.5, ..cart };
+        let errors =
+            routed(&[("/cart", cart)], &[("/cart", half), ("", Traffic { failing: 1.0, ..half })], seed);
+        assert_eq!(errors, Verdict::Harm, "seed {seed}: half of them fail and name no route");
+        // a slow route among fast ones moves, and stays as slow as it was
+        let (fast, rare) = (Traffic { median_s: 0.02, ..cart }, Traffic { rate: 1.0, median_s: 0.3, ..cart });
+        let moved = routed(&[("/", fast), ("/report", rare)], &[("/", fast), ("/v2/report", rare)], seed);
+        assert_eq!(moved, Verdict::None, "seed {seed}: the slow route moved");
+    }
+}
+
+#[test]
+fn a_route_that_is_new_besides_is_no_harm_for_being_slow_or_called_seldom() {
+    let cart = Traffic::usual(5.0);
+    let report = Traffic { rate: 0.5, median_s: 2.0, ..cart };
+    let seldom = Traffic { rate: 0.002, failing: 1.0, ..cart };
+    let mut harmed = 0;
+    for seed in 0..20 {
+        for new in [report, seldom] {
+            let verdict = routed(&[("/cart", cart)], &[("/cart", cart), ("/new", new)], seed);
+            harmed += usize::from(verdict != Verdict::None);
+        }
+    }
+    assert!(harmed <= 1, "{harmed} of 40");
+}
+
 #[test]
 fn windows_that_cannot_be_are_refused() {
     let mut watch = Watch::new(facts(true).check().unwrap()).with_edges(&[0.1]);

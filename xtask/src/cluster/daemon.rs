@@ -1,4 +1,5 @@
-//! Daemons of a node: started in its cgroups and namespaces, found again by the pid that is written down.
+//! Daemons of a node: started in its cgroups and namespaces, found again by the pid that is written down, as long as
+//! the process of that number is in the node's cgroup: the number may be another's by now.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -43,7 +44,7 @@ pub(super) fn start_outside(state: &State, node: &str, daemon: &str, command: &[
         .append(true)
         .open(&log)
         .with_context(|| format!("create {}", log.display()))?;
-    let child = Command::new("sh")
+    let mut child = Command::new("sh")
         .args(["-ec", JOIN, "sh", &format!("{CGROUP}/{node}"), service])
         .args(command)
         .stdin(Stdio::null())
@@ -52,7 +53,11 @@ pub(super) fn start_outside(state: &State, node: &str, daemon: &str, command: &[
         .spawn()
         .with_context(|| format!("start {daemon} of {node}"))?;
     let file = pid_file(state, node, daemon);
-    fs::write(&file, child.id().to_string()).with_context(|| format!("write {}", file.display()))
+    fs::write(&file, child.id().to_string()).with_context(|| format!("write {}", file.display()))?;
+    wait::until(&format!("{daemon} in the cgroup of {node}"), Duration::from_secs(10), || {
+        // what has ended already is told by whoever waits for it
+        Ok(pid(state, node, daemon).is_some() || child.try_wait()?.is_some())
+    })
 }
 
 /// Starts `daemon` inside the node; its command line is written down, so that `start_again` can repeat it.
@@ -98,7 +103,7 @@ fn enter(state: &State, node: &str) -> Result<Vec<String>> {
 
 /// Sends `signal`; for those that end it, waits until it has gone.
 pub(super) fn signal(state: &State, node: &str, daemon: &str, signal: Signal) -> Result<()> {
-    let pid = pid(state, node, daemon).with_context(|| format!("{daemon} of {node} was never started"))?;
+    let pid = pid(state, node, daemon).with_context(|| format!("{daemon} of {node} does not run"))?;
     kill_process(pid, signal).with_context(|| format!("signal {daemon} of {node}"))?;
     if signal != Signal::TERM && signal != Signal::KILL {
         return Ok(());
@@ -113,9 +118,21 @@ pub(super) fn alive(state: &State, node: &str, daemon: &str) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
+/// The pid that is written down, if it is still one of this node.
 fn pid(state: &State, node: &str, daemon: &str) -> Option<Pid> {
     let text = fs::read_to_string(pid_file(state, node, daemon)).ok()?;
-    Pid::from_raw(text.trim().parse().ok()?)
+    let pid = Pid::from_raw(text.trim().parse().ok()?)?;
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
+    is_in(&groups, node).then_some(pid)
+}
+
+/// Whether `/proc/<pid>/cgroup` names the node's cgroup, or one below it.
+fn is_in(groups: &str, node: &str) -> bool {
+    let root = format!("/{CGROUP}/{node}");
+    groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).any(|path| {
+        path.match_indices(&root)
+            .any(|(at, _)| matches!(path.as_bytes().get(at + root.len()), None | Some(b'/')))
+    })
 }
 
 fn pid_file(state: &State, node: &str, daemon: &str) -> std::path::PathBuf {
@@ -143,4 +160,21 @@ pub(super) fn ready(
         let tail = lines[lines.len().saturating_sub(12)..].join("\n  ");
         format!("{} ends:\n  {tail}\n ", log.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in;
+
+    #[test]
+    fn a_process_of_another_is_none_of_the_node() {
+        let of = |path: &str| format!("12:cpu:{path}\n1:name=systemd:/user.slice\n0::{path}\n");
+        assert!(is_in(&of("/wake-cluster/node1"), "node1"));
+        assert!(is_in(&of("/box/wake-cluster/node1/system.slice/etcd.service"), "node1"));
+        for other in ["/", "/system.slice/ssh.service", "/wake-cluster/node10/system.slice", "/wake-cluster"]
+        {
+            assert!(!is_in(&of(other), "node1"), "{other}");
+        }
+        assert!(!is_in("", "node1"));
+    }
 }

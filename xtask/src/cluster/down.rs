@@ -18,6 +18,7 @@ pub(super) fn main() -> Result<()> {
 /// Everything but the logs: processes, cgroups, namespaces, bridge. Mounts go with their namespace.
 pub(super) fn all() -> Result<()> {
     cgroups::remove()?;
+    State::find()?.forget_pids()?;
     network::remove();
     Ok(())
 }

@@ -101,6 +101,20 @@ impl State {
         self.0.join("audit/audit.log")
     }
 
+    /// The daemons have ended: their pids mean nothing any more.
+    pub(super) fn forget_pids(&self) -> Result<()> {
+        for node in Node::all(9) {
+            let dir = self.node(&node.name()).join("pid");
+            match fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("remove {}", dir.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn node(&self, node: &str) -> PathBuf {
         self.0.join("nodes").join(node)
     }

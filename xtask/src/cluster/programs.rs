@@ -1,10 +1,10 @@
 //! Kubernetes, CoreDNS, Helm and kubeconform, built from source by Go and kept in the cache.
 //!
 //! Each is a small Go module in `tests/cluster/go`: `go.mod` names the program, `go.sum` pins every source. What is
-//! built is kept under a hash of both and of Go's version, so it is built once per machine. Go's own caches, many GB,
-//! are kept apart from the user's and removed afterwards.
+//! built is kept under a hash of both, so it is built once per machine, and Go is asked for only then. Go's own caches,
+//! many GB, are kept apart from the user's and removed afterwards. One run builds at a time.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,52 +69,73 @@ impl Programs {
     }
 }
 
-/// Whether Go is here, or everything has been built already; else why not.
-pub(super) fn lacking() -> Option<String> {
-    let version = match version() {
-        Ok(version) => version,
-        Err(_) => {
-            return Some(format!(
-                "Kubernetes, CoreDNS and Helm are built from source: that needs Go {}.{}.{} or newer (https://go.dev/dl)",
-                GO.0, GO.1, GO.2
-            ));
-        }
-    };
-    (parsed(&version) < Some(GO)).then(|| {
-        format!(
-            "Kubernetes is built from source: that needs Go {}.{} or newer, this is {version}",
-            GO.0, GO.1
-        )
-    })
+/// Why nothing can be built by what `go version` said, if so.
+fn lacking(version: Option<&str>) -> Option<String> {
+    let (major, minor, patch) = GO;
+    let needed = format!(
+        "Kubernetes, CoreDNS and Helm are built from source: that needs Go {major}.{minor}.{patch} or newer"
+    );
+    match version {
+        Some(version) if parsed(version) >= Some(GO) => None,
+        Some(version) => Some(format!("{needed}, this is {version}")),
+        None => Some(format!("{needed} (https://go.dev/dl)")),
+    }
 }
 
 /// All programs, built if they are not in the cache.
 pub(crate) fn find() -> Result<Programs> {
-    if let Some(reason) = lacking() {
+    let dirs = dirs(&home()?)?;
+    if dirs.iter().any(|dir| !dir.is_dir()) {
+        build_missing(&dirs)?;
+    }
+    let [kube, coredns, helm, kubeconform] = dirs;
+    Ok(Programs { kube, coredns, helm, kubeconform })
+}
+
+/// Where each module's programs are, or are to be.
+fn dirs(home: &Path) -> Result<[PathBuf; 4]> {
+    let mut dirs = Vec::new();
+    for (module, _) in MODULES {
+        dirs.push(home.join(format!("{module}-{}", key(&source(module))?)));
+    }
+    <[PathBuf; 4]>::try_from(dirs).ok().context("there are four modules")
+}
+
+fn build_missing(dirs: &[PathBuf; 4]) -> Result<()> {
+    let version = run::read(Command::new("go").arg("version")).ok();
+    if let Some(reason) = lacking(version.as_deref().map(str::trim_end)) {
         bail!(reason);
     }
-    let version = version()?;
-    let mut dirs = Vec::new();
-    for (module, packages) in MODULES {
-        let source = tree::root().join("tests/cluster/go").join(module);
-        let dir = home()?.join(format!("{module}-{}", key(&source, &version)?));
+    let _lock = lock()?;
+    for ((module, packages), dir) in MODULES.iter().zip(dirs) {
+        // another run may have built it meanwhile
         if !dir.is_dir() {
-            build(module, packages, &source, &dir)?;
+            build(module, packages, &source(module), dir)?;
         }
-        dirs.push(dir);
     }
     fs::remove_dir_all(home()?.join(".go")).ok();
-    let [kube, coredns, helm, kubeconform] =
-        <[PathBuf; 4]>::try_from(dirs).ok().context("four modules are built")?;
-    Ok(Programs { kube, coredns, helm, kubeconform })
+    Ok(())
+}
+
+/// Held while something is built: Go's caches are removed at the end.
+fn lock() -> Result<File> {
+    let home = home()?;
+    fs::create_dir_all(&home).with_context(|| format!("create {}", home.display()))?;
+    let path = home.join(".lock");
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        out::note("waiting for another run that builds Kubernetes");
+        file.lock().with_context(|| format!("lock {}", path.display()))?;
+    }
+    Ok(file)
+}
+
+fn source(module: &str) -> PathBuf {
+    tree::root().join("tests/cluster/go").join(module)
 }
 
 fn home() -> Result<PathBuf> {
     Ok(tree::cache()?.join("kube"))
-}
-
-fn version() -> Result<String> {
-    run::read(Command::new("go").arg("version")).map(|text| text.trim_end().to_owned())
 }
 
 /// The numbers of `go version go1.26.8 linux/amd64`.
@@ -124,13 +145,12 @@ fn parsed(version: &str) -> Option<(u32, u32, u32)> {
     Some((major, minor, parts.next().map_or(Some(0), |patch| patch.parse().ok())?))
 }
 
-fn key(source: &Path, version: &str) -> Result<String> {
+fn key(source: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     for name in ["go.mod", "go.sum"] {
         let path = source.join(name);
         bytes.extend(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
     }
-    bytes.extend(format!("{version}\n").into_bytes());
     Ok(sha256::hex(&bytes)[..16].to_owned())
 }
 
@@ -197,12 +217,26 @@ fn forget_older(module: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::parsed;
+    use std::path::Path;
+
+    use super::{dirs, lacking, parsed};
 
     #[test]
     fn go_says_its_version() {
         assert_eq!(parsed("go version go1.26.8 linux/amd64"), Some((1, 26, 8)));
         assert_eq!(parsed("go version go1.27 linux/amd64"), Some((1, 27, 0)));
         assert_eq!(parsed("go version devel"), None);
+    }
+
+    #[test]
+    fn go_is_asked_for_only_where_something_is_to_be_built() {
+        assert!(lacking(None).unwrap().contains("needs Go 1.26.8 or newer"));
+        assert!(
+            lacking(Some("go version go1.22.2 linux/amd64")).unwrap().contains("this is go version go1.22.2")
+        );
+        assert_eq!(lacking(Some("go version go1.27.0 linux/amd64")), None);
+        // where it is looked for does not depend on Go
+        let [kube, ..] = dirs(Path::new("/cache")).unwrap();
+        assert!(kube.to_str().unwrap().starts_with("/cache/kube-"));
     }
 }

@@ -38,8 +38,8 @@ fn tables(operator: &Api) -> Vec<String> {
 }
 
 pub(crate) fn nobody_is_answered_without_a_token(lab: &Lab) {
-    for token in [None, Some("forged".to_owned())] {
-        let api = Api::open(lab, token.clone());
+    for token in [None, Some("forged")] {
+        let api = Api::open(lab, token);
         for (method, path) in paths("get")
             .iter()
             .map(|path| ("GET", path))
@@ -54,7 +54,7 @@ pub(crate) fn nobody_is_answered_without_a_token(lab: &Lab) {
 pub(crate) fn a_developer_reads_only_their_namespace(lab: &Lab) {
     lab.apply(SHOP, DEVELOPER);
     let token = lab.kubectl(&["create", "token", "developer", "-n", SHOP]).trim().to_owned();
-    let (operator, developer) = (lab.api(), Api::open(lab, Some(token)));
+    let (operator, developer) = (lab.api(), Api::open(lab, Some(&token)));
     let whispers = format!("SELECT body FROM log WHERE namespace = '{OTHER}' LIMIT 1");
     operator.rows("the other namespace's log, as an operator", &whispers);
     for table in tables(&operator) {

@@ -19,8 +19,12 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// As the holder of `token`; as nobody without one.
-    pub(crate) fn open(lab: &Lab, token: Option<String>) -> Self {
+    /// As the holder of `token`; as nobody without one. Waits for a pod that listens.
+    pub(crate) fn open(lab: &Lab, token: Option<&str>) -> Self {
+        wait("a port-forward to the aggregator", 60, || Self::try_open(lab, token))
+    }
+
+    fn try_open(lab: &Lab, token: Option<&str>) -> Result<Self, String> {
         let mut forward = lab.command();
         // to the pod by way of its Service: any that is ready will do
         forward.args(["port-forward", "-n", WAKE, "service/wake-aggregator", ":9401"]);
@@ -34,9 +38,9 @@ impl Api {
         let Some(port) = port else {
             forward.kill().ok();
             forward.wait().ok();
-            panic!("kubectl port-forward said: {line}");
+            return Err(format!("kubectl port-forward said: {line}"));
         };
-        Self { base: format!("https://127.0.0.1:{port}"), forward, token }
+        Ok(Self { base: format!("https://127.0.0.1:{port}"), forward, token: token.map(str::to_owned) })
     }
 
     /// The status and body of a request.

@@ -120,7 +120,7 @@ impl Lab {
     pub(crate) fn api(&self) -> Api {
         self.apply("default", OPERATOR);
         let token = self.kubectl(&["create", "token", "wake-test-operator", "-n", "default"]);
-        Api::open(self, Some(token.trim().to_owned()))
+        Api::open(self, Some(token.trim()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Upgrade, rollback, uninstall.
+//! Changes of the configuration, rollback, uninstall.
 
 use crate::lab::{Lab, SHOP, WAKE, ensure, text, wait};
 
@@ -9,7 +9,8 @@ fn generation(lab: &Lab, kind: &str, name: &str) -> u64 {
 
 fn upgrade(lab: &Lab, set: &str) {
     let (chart, values) = (lab.chart.display().to_string(), lab.values.display().to_string());
-    lab.helm(&["upgrade", "wake", &chart, "--values", &values, "--set", set, "--wait", "--timeout", "180s"]);
+    let keep = ["upgrade", "wake", &chart, "--reuse-values", "--values", &values];
+    lab.helm(&[&keep[..], &["--set", set, "--wait", "--timeout", "180s"]].concat());
 }
 
 /// A line of `text` that a new pod writes arrives with its name.
@@ -25,13 +26,14 @@ fn a_new_pod_is_seen(lab: &Lab, name: &str) {
     lab.api().rows(name, &query);
 }
 
-pub(crate) fn agents_and_aggregator_are_upgraded_one_after_the_other_and_back(lab: &Lab) {
+pub(crate) fn agents_and_aggregator_are_reconfigured_one_after_the_other_and_rolled_back(lab: &Lab) {
+    // both are of one build: what the other's restart does to each is seen, not an older wire
     let before =
         (generation(lab, "daemonset", "wake-agent"), generation(lab, "statefulset", "wake-aggregator"));
     upgrade(lab, "aggregator.config.query.timeout_s=31");
-    a_new_pod_is_seen(lab, "old-agent-new-aggregator");
+    a_new_pod_is_seen(lab, "aggregator-restarted");
     upgrade(lab, "agent.config.window.seconds=6");
-    a_new_pod_is_seen(lab, "new-agent-old-aggregator");
+    a_new_pod_is_seen(lab, "agents-restarted");
     let after =
         (generation(lab, "daemonset", "wake-agent"), generation(lab, "statefulset", "wake-aggregator"));
     assert!(after.0 > before.0 && after.1 > before.1, "{before:?} {after:?}");

@@ -56,8 +56,8 @@ const TESTS: &[Test] = &[
     ),
     own("capture_goes_on_without_the_api_server", outages::capture_goes_on_without_the_api_server),
     own(
-        "agents_and_aggregator_are_upgraded_one_after_the_other_and_back",
-        lifecycle::agents_and_aggregator_are_upgraded_one_after_the_other_and_back,
+        "agents_and_aggregator_are_reconfigured_one_after_the_other_and_rolled_back",
+        lifecycle::agents_and_aggregator_are_reconfigured_one_after_the_other_and_rolled_back,
     ),
     own("every_right_is_used_and_none_is_missing", rbac::every_right_is_used_and_none_is_missing),
     own("uninstalled_it_leaves_nothing_behind", lifecycle::uninstalled_it_leaves_nothing_behind),

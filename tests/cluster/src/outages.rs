@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::api::Api;
 use crate::lab::{Lab, SHOP, WAKE, ensure, text, wait};
 
@@ -57,21 +59,27 @@ fn now(api: &Api) -> String {
         .to_owned()
 }
 
+/// The uid of the aggregator's pod, and whether it is ready.
+fn aggregator(lab: &Lab) -> Result<(String, bool), String> {
+    let pod = lab.try_kubectl(&["get", "pod", "wake-aggregator-0", "-n", WAKE, "-o", "json"])?;
+    let pod: Value = serde_json::from_str(&pod).map_err(|error| error.to_string())?;
+    let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let is_ready = conditions.iter().any(|c| text(c, "type") == "Ready" && text(c, "status") == "True");
+    Ok((text(&pod["metadata"], "uid").to_owned(), is_ready))
+}
+
 pub(crate) fn the_aggregator_killed_loses_nothing_acknowledged(lab: &Lab) {
     let api = lab.api();
     let until = now(&api);
     let before = rows(&api, &until);
     drop(api);
+    let killed = aggregator(lab).unwrap().0;
     lab.kubectl(&["delete", "pod", "wake-aggregator-0", "-n", WAKE, "--grace-period=0", "--force"]);
-    lab.kubectl(&[
-        "rollout",
-        "status",
-        "-n",
-        WAKE,
-        "statefulset/wake-aggregator",
-        "--timeout=120s",
-        "--request-timeout=0",
-    ]);
+    // a rollout's status still tells of the pod that was killed
+    wait("another aggregator that is ready", 120, || {
+        let (uid, is_ready) = aggregator(lab)?;
+        ensure(uid != killed && is_ready, || format!("{uid} after {killed}, ready: {is_ready}"))
+    });
     let api = lab.api();
     let after = rows(&api, &until);
     for (table, count) in &before {

@@ -58,7 +58,7 @@ impl AgentMetrics {
     pub fn register(root: &Registry) -> Self {
         let total = root.register(
             "lost",
-            "Records lost, by signal, by the stage that lost them and by reason; the loss table holds the same counts",
+            "Records lost, by signal, by the stage that lost them and by reason; the loss table holds the same counts, and what the store left out",
             Family::default(),
         );
         let family =

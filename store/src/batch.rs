@@ -23,12 +23,13 @@ use gate::{Checked, Gate};
 const NAMED_REJECTIONS: usize = 100;
 const MAX_NODE_BYTES: usize = 1_024;
 const MAX_IDENTITIES: usize = 65_536;
-/// Rows of all tables: 32 bytes each of the largest payload.
+/// Rows of all tables, 32 bytes each of the largest payload; what was known beside them is no row.
 const MAX_ROWS: usize = 131_072;
 /// Whose batches those are that the store names itself; no other sender may use it.
 pub(crate) const OWN_NODE: &str = "/store";
-/// `identities` in a payload.
+/// `identities` and `resolved` in a payload.
 const IDENTITIES_TAG: u32 = 1;
+const RESOLVED_TAG: u32 = 13;
 const MAX_TEXT_BYTES: usize = 65_536;
 const NS: i64 = 1_000_000_000;
 /// How hard a payload is packed that came as something else: it lives in the log for minutes.
@@ -43,6 +44,8 @@ pub struct Appended {
     pub rejected: Vec<RejectedRow>,
     /// All rows that were left out.
     pub rejected_rows: u64,
+    /// The same, by table and reason.
+    pub rejected_by: Vec<Rejected>,
     /// Rows that were stored.
     pub rows: u64,
 }
@@ -56,6 +59,17 @@ pub struct RejectedRow {
     pub index: u32,
     /// `too_old`, `too_new`, `invalid` or `unknown_identity`.
     pub reason: &'static str,
+}
+
+/// How many rows of a table were left out for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The table that they were meant for.
+    pub table: Table,
+    /// As of [`RejectedRow`].
+    pub reason: &'static str,
+    /// How many.
+    pub rows: u64,
 }
 
 /// A batch that may be stored.
@@ -126,14 +140,11 @@ pub(crate) fn admit(
     let more = if matches!(from, Arrival::Log) { resolved::MAX_BYTES } else { 0 };
     let most = proto::MAX_PAYLOAD_BYTES + more;
     let payload = unpack(&zstd_payload, unpacked_bytes, most)?;
-    check_counts(&payload)?;
+    check_counts(&payload, matches!(from, Arrival::Log))?;
     let mut payload =
         v1::Payload::decode(payload).map_err(|error| Refused::invalid(format!("payload: {error}")))?;
     let mut packed = (zstd_payload, unpacked_bytes);
     if let Arrival::Sender(resolve) = from {
-        if payload.resolved.is_some() {
-            return Err(Refused::invalid(String::from("payload: resolved is not the sender's to say")));
-        }
         add_known(&mut payload, &mut packed, resolve);
     }
     admit_rows(key, payload, packed, now_ns, limits)
@@ -167,7 +178,7 @@ pub(crate) fn pack_and_admit(
         let detail = format!("payload: {unpacked_bytes} bytes, more than {}", proto::MAX_PAYLOAD_BYTES);
         return Err(Refused { code: ErrorCode::TooLarge, detail, retry_after_ms: 0 });
     }
-    check_counts(&plain)?;
+    check_counts(&plain, false)?;
     let packed = zstd::bulk::compress(&plain, OWN_LEVEL)
         .map_err(|error| Refused::later(ErrorCode::Internal, format!("pack a payload: {error}"), 0))?;
     drop(plain);
@@ -202,15 +213,7 @@ fn admit_rows(
     } = payload;
     let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
     check_sizes(&identities)?;
-    let mut gate = Gate {
-        oldest: now_ns
-            .saturating_sub(i64::try_from(limits.max_past_s).unwrap_or(i64::MAX).saturating_mul(NS)),
-        newest: now_ns
-            .saturating_add(i64::try_from(limits.max_future_s).unwrap_or(i64::MAX).saturating_mul(NS)),
-        identities: identities.len(),
-        place: 0,
-        answer: Appended::default(),
-    };
+    let mut gate = Gate::new(now_ns, limits, identities.len());
     let is_other = |node: &String| !node.is_empty() && **node != *key.node;
     let other_node = identities.iter().map(|identity| &identity.node).find(|node| is_other(node)).cloned();
     let log_rows = admit_logs(&identities, &logs, &mut gate);
@@ -225,10 +228,18 @@ fn admit_rows(
     admit_table(&identities, syscall_latency, &mut gate, &mut tables)?;
     admit_table(&identities, block, &mut gate, &mut tables)?;
     admit_table(&identities, processes, &mut gate, &mut tables)?;
-    admit_table(&identities, losses, &mut gate, &mut tables)?;
+    let losses =
+        losses.into_iter().map(|row| v1::LossRow { ts: gate.loss_time(row.ts).unsigned_abs(), ..row });
+    let mut lost = let_through(losses.collect::<Vec<_>>(), &mut gate);
     admit_table(&identities, kube_events, &mut gate, &mut tables)?;
     admit_table(&identities, object_changes, &mut gate, &mut tables)?;
     admit_table(&identities, spans, &mut gate, &mut tables)?;
+    // who sends rows without a batch of their own is told at once, and is no node whose ledger this could be
+    if *key.node != *OWN_NODE {
+        lost.extend(gate.losses());
+        lost.sort_by_key(|(place, _)| *place);
+    }
+    keep(&identities, lost, &mut tables)?;
     let Gate { place, answer, .. } = gate;
     Ok(Admitted {
         key,
@@ -259,8 +270,8 @@ fn unpack(zstd_payload: &[u8], unpacked_bytes: u64, most: u64) -> Result<Bytes, 
     Ok(Bytes::from(payload))
 }
 
-/// Counts before anything is decoded: an empty row of two bytes becomes hundreds.
-fn check_counts(mut payload: &[u8]) -> Result<(), Refused> {
+/// Counts before anything is decoded: an empty row of two bytes becomes hundreds. `resolved` is in the log alone.
+fn check_counts(mut payload: &[u8], of_log: bool) -> Result<(), Refused> {
     let (mut identities, mut rows) = (0, 0);
     while !payload.is_empty() {
         let bad = |error: prost::DecodeError| Refused::invalid(format!("payload: {error}"));
@@ -268,6 +279,10 @@ fn check_counts(mut payload: &[u8]) -> Result<(), Refused> {
         encoding::skip_field(wire_type, tag, &mut payload, DecodeContext::default()).map_err(bad)?;
         match tag {
             IDENTITIES_TAG => identities += 1,
+            RESOLVED_TAG if of_log => {}
+            RESOLVED_TAG => {
+                return Err(Refused::invalid(String::from("payload: resolved is not the sender's to say")));
+            }
             _ => rows += 1,
         }
     }
@@ -339,6 +354,14 @@ fn admit_table<R: Checked + prost::Message + crate::rows::Convert>(
     gate: &mut Gate,
     tables: &mut Vec<(Table, TableRows)>,
 ) -> Result<(), Refused> {
+    keep(identities, let_through(rows, gate), tables)
+}
+
+/// The rows that may be stored, each with its place in the batch.
+fn let_through<R: Checked + prost::Message + crate::rows::Convert>(
+    rows: Vec<R>,
+    gate: &mut Gate,
+) -> Vec<(i64, R)> {
     let mut admitted = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
         let counts = row.histogram().len();
@@ -348,6 +371,14 @@ fn admit_table<R: Checked + prost::Message + crate::rows::Convert>(
             admitted.push((place, row));
         }
     }
+    admitted
+}
+
+fn keep<R: crate::rows::Convert>(
+    identities: &[&v1::Identity],
+    admitted: Vec<(i64, R)>,
+    tables: &mut Vec<(Table, TableRows)>,
+) -> Result<(), Refused> {
     if admitted.is_empty() {
         return Ok(());
     }

@@ -46,7 +46,10 @@ pub fn ingest_batch(data: &[u8]) {
     let rows = admitted.logs.iter().map(crate::rows::LogRows::len).sum::<usize>() as u64;
     let rows = rows + admitted.tables.iter().map(|(_, rows)| rows.rows() as u64).sum::<u64>();
     let places = admitted.places.unsigned_abs();
-    assert!(rows + admitted.answer.rejected.len() as u64 <= places, "every row has one place, taken or not");
+    let answer = &admitted.answer;
+    assert!(answer.rows + answer.rejected_rows <= places, "every row has one place, taken or not");
+    assert_eq!(rows, answer.rows + answer.rejected_by.len() as u64, "what is left out is booked");
+    assert_eq!(answer.rejected_by.iter().map(|rejected| rejected.rows).sum::<u64>(), answer.rejected_rows);
 }
 
 /// A file of the write-ahead log.

@@ -39,7 +39,7 @@ mod table;
 mod template;
 mod wal;
 
-pub use batch::{Appended, RejectedRow};
+pub use batch::{Appended, Rejected, RejectedRow};
 pub use compact::Compacted;
 pub use error::{OpenError, Refused, ScanError, SealError};
 pub use limits::{Limits, Retention};

@@ -75,6 +75,16 @@ impl Table {
         }
     }
 
+    /// What the ledger of losses calls rows that were meant for it.
+    pub fn signal(self) -> &'static str {
+        match self {
+            Self::Drop => "flow",
+            Self::SyscallLatency => "syscall",
+            Self::KubeEvent | Self::ObjectChange => "kubernetes",
+            other => other.name(),
+        }
+    }
+
     /// The table of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)

@@ -69,6 +69,77 @@ async fn bad_rows_are_named_and_the_rest_is_stored() {
     assert_eq!(bodies(&store.snapshot(), newest(10)).await, ["good"]);
 }
 
+/// signal, stage, reason, count and time of the ledger.
+async fn ledger(store: &crate::Store) -> Vec<(String, i64, i64)> {
+    let rows = store.snapshot().scan(Table::Loss, ScanRequest::default()).unwrap();
+    let mut found = Vec::new();
+    for batch in collect(rows).await {
+        let text = render(std::slice::from_ref(&batch));
+        let counts = batch.column_by_name("count").unwrap().as_primitive::<Int64Type>().clone();
+        let times = batch.column_by_name("ts").unwrap();
+        let times = arrow::compute::cast(times, &arrow::datatypes::DataType::Int64).unwrap();
+        for (row, line) in text.lines().enumerate() {
+            let word = |name: &str| {
+                let text = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+                text.unwrap_or_default().to_owned()
+            };
+            assert_eq!(word("node"), "n", "{line}");
+            let place = [word("signal"), word("stage"), word("reason")].join("/");
+            found.push((place, counts.value(row), times.as_primitive::<Int64Type>().value(row)));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn rows_that_are_left_out_are_in_the_ledger_once_whatever_happens_to_the_answer() {
+    const DAY: i64 = 86_400 * SECOND;
+    let loss = |ts: i64, count| v1::LossRow {
+        ts: ts.cast_unsigned(),
+        signal: "flow".to_owned(),
+        stage: "kernel".to_owned(),
+        reason: "map_full".to_owned(),
+        count,
+        ..v1::LossRow::default()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut payload = lines(NOW, &["good"]);
+    for age in 0..150 {
+        payload.logs.push(line(0, NOW - 2 * DAY - age * SECOND, "info", b"old"));
+    }
+    payload.logs.push(line(9, NOW, "info", b"whose"));
+    payload.spans.push(v1::SpanRow { identity: 9, ts: 5, ..v1::SpanRow::default() });
+    payload.losses = vec![loss(NOW - 3 * DAY, 7), loss(NOW - 9 * DAY, 8), loss(NOW + DAY, 9)];
+    let sent = batch("n", 1, 1, &payload);
+    let appended = store.append(&sent, NOW).await.unwrap();
+    assert_eq!((appended.rows, appended.rejected_rows, appended.rejected.len()), (4, 152, 100));
+    let by: Vec<_> = appended.rejected_by.iter().map(|one| (one.table, one.reason, one.rows)).collect();
+    let too_old = (Table::Log, "too_old", 150);
+    let others = [(Table::Log, "unknown_identity", 1), (Table::Span, "unknown_identity", 1)];
+    assert_eq!(by, [&[too_old][..], &others].concat());
+    // the answer was lost: the sender repeats
+    assert!(store.append(&sent, NOW).await.unwrap().repeated);
+    let expected = [
+        ("flow/kernel/map_full", 7, NOW - 3 * DAY),
+        ("flow/kernel/map_full", 8, NOW - 7 * DAY),
+        ("flow/kernel/map_full", 9, NOW + 600 * SECOND),
+        ("log/store/too_old", 150, NOW - 2 * DAY - 149 * SECOND),
+        ("log/store/unknown_identity", 1, NOW),
+        ("span/store/unknown_identity", 1, NOW - 7 * DAY),
+    ];
+    let expected: Vec<_> =
+        expected.into_iter().map(|(place, count, ts)| (place.to_owned(), count, ts)).collect();
+    assert_eq!(ledger(&store).await, expected);
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(ledger(&store).await, expected, "a replay books the same");
+    store.seal(NOW).await.unwrap();
+    assert_eq!(ledger(&store).await, expected);
+}
+
 #[tokio::test]
 async fn a_batch_that_lies_about_its_size_is_refused() {
     let dir = tempfile::tempdir().unwrap();

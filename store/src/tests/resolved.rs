@@ -2,7 +2,7 @@
 
 use proto::v1;
 
-use super::fixture::{NOW, batch, collect, identity, line, open, render};
+use super::fixture::{NOW, batch, bodies, collect, identity, limits, line, newest, open, open_with, render};
 use crate::{ScanRequest, Table};
 
 fn nameless() -> v1::Payload {
@@ -94,4 +94,22 @@ async fn a_sender_does_not_say_what_the_aggregator_knows() {
     let forged = v1::Payload { resolved: known(&payload), ..payload };
     let refused = store.append(&batch("n", 1, 1, &forged), NOW).await.unwrap_err();
     assert!(refused.detail.contains("resolved"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_fullest_batch_with_names_beside_it_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.resolve_with(known);
+    let payload = v1::Payload { losses: vec![v1::LossRow::default(); 131_070], ..nameless() };
+    // one row too many
+    let refused = store.append(&batch("n", 1, 1, &payload), NOW).await.unwrap_err();
+    assert_eq!(refused.code, proto::error::ErrorCode::TooLarge);
+    let payload = v1::Payload { losses: vec![v1::LossRow::default(); 131_068], ..nameless() };
+    assert_eq!(store.append(&batch("n", 1, 2, &payload), NOW).await.unwrap().rows, 131_072);
+    store.close().await;
+    drop(store);
+    let (store, recovered) = open_with(dir.path(), limits()).unwrap();
+    assert!(recovered.damaged.is_empty(), "{:?}", recovered.damaged);
+    assert_eq!(bodies(&store.snapshot(), newest(1)).await, ["hello"]);
 }

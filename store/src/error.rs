@@ -137,6 +137,9 @@ pub enum ScanError {
     /// Rows of the head could not be arranged.
     #[error("arrange rows")]
     Arrange(#[from] arrow::error::ArrowError),
+    /// The thread that read broke: there would have been more.
+    #[error("the reading thread ended early")]
+    Task(#[source] tokio::task::JoinError),
 }
 
 impl ScanError {

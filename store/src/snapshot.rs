@@ -184,10 +184,35 @@ impl Drop for StopOnDrop {
 
 fn stream(stop: Stop, work: impl FnOnce(Emit<'_>) + Send + 'static) -> RowStream {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    // ends by itself when the receiver goes; nothing waits for it
-    drop(tokio::task::spawn_blocking(move || work(&mut |item| sender.blocking_send(item).is_ok())));
-    Box::pin(futures::stream::unfold((receiver, StopOnDrop(stop)), |mut state| async move {
-        let item = state.0.recv().await?;
+    // ends by itself when the receiver goes; nothing waits for it then
+    let task = tokio::task::spawn_blocking(move || work(&mut |item| sender.blocking_send(item).is_ok()));
+    Box::pin(futures::stream::unfold((receiver, Some(task), StopOnDrop(stop)), |mut state| async move {
+        let item = match state.0.recv().await {
+            Some(item) => item,
+            // what ends because a thread broke is not all that there is
+            None => Err(ScanError::Task(state.1.take()?.await.err()?)),
+        };
         Some((item, state))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::{Stop, stream};
+    use crate::ScanError;
+
+    #[tokio::test]
+    async fn a_reader_that_breaks_is_told_of() {
+        let mut rows = stream(Stop::default(), |emit| {
+            emit(Err(ScanError::UnknownColumn(String::from("x"))));
+            panic!("broken");
+        });
+        assert!(matches!(rows.next().await, Some(Err(ScanError::UnknownColumn(_)))));
+        assert!(matches!(rows.next().await, Some(Err(ScanError::Task(_)))));
+        assert!(rows.next().await.is_none());
+        let mut rows = stream(Stop::default(), |_| {});
+        assert!(rows.next().await.is_none());
+    }
 }

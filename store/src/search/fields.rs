@@ -12,9 +12,10 @@ use crate::rows::{Chunk, LogRows};
 use crate::snapshot::{Emit, Snapshot};
 use crate::template::FieldCounts;
 
-/// Values that are counted before some are handed over.
-const MOST_VALUES: usize = 32_768;
-const BATCH: usize = 8_192;
+/// Values that are counted before they are handed over, and the bytes that they are made of; a page's values go beyond.
+const MOST: (usize, usize) = (32_768, 8 << 20);
+/// The same of one batch; one value goes beyond.
+const BATCH: (usize, usize) = (8_192, 8 << 20);
 
 /// What to count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl FieldPlan {
 
 /// Counts the lines of a snapshot.
 pub(crate) fn count_fields(snapshot: &Snapshot, plan: &FieldPlan, emit: Emit<'_>) {
-    let mut counts = FieldCounts::new();
+    let mut counts = FieldCounts::default();
     for segment in snapshot.segments(TABLE) {
         if plan.logs.stop.is_set() {
             return;
@@ -69,7 +70,7 @@ pub(crate) fn count_fields(snapshot: &Snapshot, plan: &FieldPlan, emit: Emit<'_>
         }
         let mut going = true;
         let counted = snapshot.reader.log_fields(segment, plan, &mut counts, &mut |counts| {
-            going = counts.len() < MOST_VALUES || hand_over(counts, emit);
+            going = !is_much(counts) || hand_over(counts, emit);
             going
         });
         if let Err(error) = counted
@@ -91,7 +92,7 @@ pub(crate) fn count_fields(snapshot: &Snapshot, plan: &FieldPlan, emit: Emit<'_>
         {
             return;
         }
-        if counts.len() >= MOST_VALUES && !hand_over(&mut counts, emit) {
+        if is_much(&counts) && !hand_over(&mut counts, emit) {
             return;
         }
     }
@@ -101,16 +102,34 @@ pub(crate) fn count_fields(snapshot: &Snapshot, plan: &FieldPlan, emit: Emit<'_>
 fn count_chunk(plan: &FieldPlan, rows: &LogRows, counts: &mut FieldCounts) -> Result<(), ScanError> {
     let (found, keys) = chunk_keys(&plan.logs, rows)?;
     passing(&plan.logs, &keys, |at, _, _| {
-        let value = field(plan.format, rows.bodies.get(found[at] as usize), &plan.name);
-        *counts.entry(value.map(|value| value.into_owned())).or_default() += 1;
+        counts.add(field(plan.format, rows.bodies.get(found[at] as usize), &plan.name), 1);
     });
     Ok(())
 }
 
 /// Hands over what was counted; false when nobody wants more.
 fn hand_over(counts: &mut FieldCounts, emit: Emit<'_>) -> bool {
-    let all: Vec<_> = counts.drain().collect();
-    all.chunks(BATCH).all(|some| emit(batch(some).map_err(ScanError::from)))
+    let all = counts.take();
+    let mut rest = &all[..];
+    while !rest.is_empty() {
+        let mut bytes = 0_usize;
+        let fits = |(value, _): &&(Option<Vec<u8>>, u64)| {
+            bytes += value.as_ref().map_or(0, Vec::len);
+            bytes <= BATCH.1
+        };
+        let some = rest.iter().take(BATCH.0).take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(some);
+        if !emit(batch(now).map_err(ScanError::from)) {
+            return false;
+        }
+        rest = later;
+    }
+    true
+}
+
+fn is_much(counts: &FieldCounts) -> bool {
+    let (values, bytes) = counts.size();
+    values >= MOST.0 || bytes >= MOST.1
 }
 
 fn batch(counts: &[(Option<Vec<u8>>, u64)]) -> Result<RecordBatch, arrow::error::ArrowError> {

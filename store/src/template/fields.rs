@@ -3,7 +3,9 @@
 //! A template's text is scanned as a line is. Where that says where the value lies, and no slot before it can have a byte
 //! that would move it, all lines of the template have it there; the lines of other templates are read and scanned.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::ops::Range;
 
@@ -16,7 +18,37 @@ use super::{DIGITS, SLOT};
 use crate::search::{FieldFormat, FieldPlace, field, field_value, is_inert, place};
 
 /// Lines by value; `None` are those without one.
-pub(crate) type FieldCounts = HashMap<Option<Vec<u8>>, u64>;
+#[derive(Debug, Default)]
+pub(crate) struct FieldCounts {
+    lines: HashMap<Option<Vec<u8>>, u64>,
+    bytes: usize,
+}
+
+impl FieldCounts {
+    /// Adds lines of a value.
+    pub(crate) fn add(&mut self, value: Option<Cow<'_, [u8]>>, lines: u64) {
+        let value = value.map(Cow::into_owned);
+        let bytes = value.as_ref().map_or(0, Vec::len);
+        match self.lines.entry(value) {
+            Entry::Occupied(mut known) => *known.get_mut() += lines,
+            Entry::Vacant(free) => {
+                free.insert(lines);
+                self.bytes += bytes;
+            }
+        }
+    }
+
+    /// Values, and the bytes that they are made of.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.lines.len(), self.bytes)
+    }
+
+    /// What was counted; from here on it is counted anew.
+    pub(crate) fn take(&mut self) -> Vec<(Option<Vec<u8>>, u64)> {
+        self.bytes = 0;
+        self.lines.drain().collect()
+    }
+}
 
 impl Block<'_> {
     /// Counts the values of a field in these rows, or in all.
@@ -43,7 +75,7 @@ impl Block<'_> {
                 continue;
             }
             match self.placed(format, name, template)? {
-                FieldPlace::Absent => *counts.entry(None).or_default() += lines as u64,
+                FieldPlace::Absent => counts.add(None, lines as u64),
                 FieldPlace::Found { range, quoted } => {
                     self.count_slots(format, template, range, quoted, own, counts)?;
                 }
@@ -71,8 +103,7 @@ impl Block<'_> {
         counts: &mut FieldCounts,
     ) -> io::Result<()> {
         for body in self.bodies(rows)?.iter() {
-            let value = field(format, body, name).map(|value| value.into_owned());
-            *counts.entry(value).or_default() += 1;
+            counts.add(field(format, body, name), 1);
         }
         Ok(())
     }
@@ -100,13 +131,20 @@ impl Block<'_> {
             FieldPlace::Unknown => return Ok(found),
         };
         let mut slot = 0;
-        let (mut in_string, mut escaped, mut before) = (false, false, b' ');
+        let (mut in_string, mut escaped) = (false, false);
+        // of words: whether this one's key has ended, and whether it did with the byte before
+        let (mut in_value, mut begins_value) = (false, false);
         for byte in &template.text[..end] {
-            if *byte == b'"' && !in_string && format == FieldFormat::Logfmt && before != b'=' {
+            if *byte == b'"' && !in_string && format == FieldFormat::Logfmt && !begins_value {
                 // no quote of a value: what follows is in no string
                 return Ok(FieldPlace::Unknown);
             }
-            before = *byte;
+            begins_value = *byte == b'=' && !in_value && !in_string;
+            in_value = match byte {
+                // the string that begins here ends the word, wherever it ends
+                b'"' => false,
+                _ => (in_value || begins_value) && !byte.is_ascii_whitespace(),
+            };
             if matches!(*byte, SLOT | DIGITS) {
                 let Some(column) = template.columns.get(slot) else { return Ok(FieldPlace::Unknown) };
                 if !self.holds_only(column, template.lines, &|byte| is_inert(format, byte, in_string))? {
@@ -167,10 +205,7 @@ impl Block<'_> {
         let written = &template.text[range.clone()];
         let is_mark = |byte: &&u8| matches!(**byte, SLOT | DIGITS);
         let first = template.text[..range.start].iter().filter(is_mark).count();
-        let mut add = |value: &[u8], lines: u64| {
-            let value = field_value(format, value, quoted).map(|value| value.into_owned());
-            *counts.entry(value).or_default() += lines;
-        };
+        let mut add = |value: &[u8], lines: u64| counts.add(field_value(format, value, quoted), lines);
         let slots = written.iter().filter(is_mark).count();
         if slots == 0 {
             add(written, lines as u64);

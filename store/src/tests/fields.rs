@@ -26,6 +26,7 @@ fn body(random: &mut Random) -> Vec<u8> {
         ),
         3 => format!("{{\"in\":{{\"user\":\"{text}\"}},\"user\":\"{text}\",\"took\":null}}"),
         4 | 5 => format!("level=info msg=\"{text}\" user=u{user} took={number}ms"),
+        6 if random.below(2) == 0 => format!("a=x=\"foo user={text}{user} z\" b=\"\"c={number} user=u{user}"),
         6 => format!("worker-{user} user={text} took={number}"),
         7 => format!(
             "{{\"{}\":\"{user}\",\"took\":{number}}}",
@@ -98,6 +99,31 @@ async fn check(seed: u64) {
                 assert_eq!(counted(&snapshot, request.clone()).await, expected, "{request:?}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn long_values_are_handed_over_a_few_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for seq in 0..10 {
+        let body = |at| format!("user=u{seq}-{at}-{} took=1", "x".repeat(900_000)).into_bytes();
+        let line = |at| Line { ts: NOW, workload: 0, level: "info", body: body(at) };
+        let lines: Vec<Line> = (0..4).map(line).collect();
+        store.append(&batch("n", 1, seq + 1, &payload(&lines)), NOW).await.unwrap();
+    }
+    for sealed in [false, true] {
+        if sealed {
+            store.seal(NOW).await.unwrap();
+        }
+        let (logs, format) = (LogRequest::default(), FieldFormat::Logfmt);
+        let request = FieldRequest { logs, format, name: "user".to_owned() };
+        let mut values = 0;
+        for batch in collect(store.snapshot().log_fields(request).unwrap()).await {
+            values += batch.num_rows();
+            assert!(batch.column(0).get_array_memory_size() < 20 << 20, "sealed: {sealed}");
+        }
+        assert_eq!(values, 40);
     }
 }
 

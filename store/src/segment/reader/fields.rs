@@ -66,8 +66,7 @@ impl Reader {
         let (_, texts) = body.page(page)?;
         for (row, text) in texts.iter().enumerate() {
             if wanted.is_none_or(|wanted| wanted.has(row)) {
-                let value = field(plan.format, text, &plan.name).map(|value| value.into_owned());
-                *counts.entry(value).or_default() += 1;
+                counts.add(field(plan.format, text, &plan.name), 1);
             }
         }
         Ok(())

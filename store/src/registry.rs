@@ -47,11 +47,13 @@ pub(crate) struct Registry {
     bytes: usize,
     /// Segments with positions up to here are in it.
     through: i64,
+    /// The file has more than could be read, such as what a newer release wrote: it stays as it is.
+    is_unwritten: bool,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { by_stream: HashMap::new(), patterns: 0, bytes: 0, through: -1 }
+        Self { by_stream: HashMap::new(), patterns: 0, bytes: 0, through: -1, is_unwritten: false }
     }
 }
 
@@ -155,8 +157,15 @@ pub(crate) fn load(shared: &Shared) {
     match file::read(&shared.root) {
         Ok(Some(registry)) => *shared.registry.lock() = registry,
         Ok(None) => {}
+        Err(error @ file::ReadError::Damaged(_)) => {
+            tracing::warn!(%error, "the registry of log patterns begins anew from the segments");
+        }
         Err(error) => {
-            tracing::warn!(%error, "the registry of log patterns cannot be read and begins anew from the segments");
+            tracing::warn!(
+                %error,
+                "the file of log patterns stays as it is; until it can be read they are known from the segments alone"
+            );
+            shared.registry.lock().is_unwritten = true;
         }
     }
     catch_up(shared);
@@ -185,7 +194,13 @@ pub(crate) fn catch_up(shared: &Shared) {
         }
         registry.through = registry.through.max(segment.last_lsn());
     }
-    let bytes = file::encode(&shared.registry.lock());
+    let bytes = {
+        let registry = shared.registry.lock();
+        if registry.is_unwritten {
+            return;
+        }
+        file::encode(&registry)
+    };
     let written = bytes.and_then(|bytes| file::write(&*shared.disk, &shared.root, &bytes));
     if let Err(error) = written {
         tracing::debug!(%error, "the registry of log patterns was not written");

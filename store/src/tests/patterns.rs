@@ -97,6 +97,30 @@ async fn a_pattern_is_known_after_a_restart_and_after_its_lines_have_gone() {
 }
 
 #[tokio::test]
+async fn the_patterns_of_a_newer_release_are_left_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("patterns");
+    let store = open_with(dir.path(), super::fixture::limits()).unwrap().0;
+    add(&store, 1, NOW - 300 * SECOND).await;
+    store.seal(NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    let mut newer = std::fs::read(&path).unwrap();
+    let json = zstd::bulk::decompress(&newer[16..], 1 << 20).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["written_by"], env!("CARGO_PKG_VERSION"));
+    newer[8] += 1;
+    std::fs::write(&path, &newer).unwrap();
+    let store = open_with(dir.path(), super::fixture::limits()).unwrap().0;
+    add(&store, 2, NOW - 200 * SECOND).await;
+    store.seal(NOW).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), newer);
+    let miss = patterns(&store, &ALL).await;
+    assert_eq!(miss.iter().find(|pattern| pattern.text.starts_with("cache miss")).unwrap().lines, 266);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_went_before_its_time_is_said_after_a_restart_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut limits = super::fixture::limits();

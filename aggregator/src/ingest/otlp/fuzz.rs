@@ -6,7 +6,7 @@ use proto::v1;
 use crate::ingest::otlp::{Signal, convert, json};
 
 /// The largest request, bytes.
-const MOST: usize = 1 << 20;
+const MOST: usize = 16 << 20;
 
 /// A request in protobuf; the first byte says of which signal.
 pub(crate) fn protobuf(data: &[u8]) {

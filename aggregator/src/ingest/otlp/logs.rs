@@ -10,8 +10,6 @@ use crate::ingest::otlp::wire::{Fields, WireError};
 
 /// The longest name of a level, stream or source, bytes.
 const MAX_WORD_BYTES: usize = 64;
-/// Bytes that a row takes beside its texts.
-const ROW_BYTES: usize = 64;
 
 /// Reads the records of one scope. One that cannot be read is rejected alone.
 ///
@@ -30,7 +28,7 @@ pub(crate) fn read(
             continue;
         }
         match self::record(record, &base, rows) {
-            Ok((row, bytes)) => rows.push_log(origin, row, bytes),
+            Ok(row) => rows.push_log(origin, row),
             Err(WireError::Depth) => rows.rejected.add("too_deep", 1),
             Err(_) => rows.rejected.add("malformed", 1),
         }
@@ -38,11 +36,10 @@ pub(crate) fn read(
     Ok(())
 }
 
-fn record(message: &[u8], base: &Attributes, rows: &Rows<'_>) -> Result<(v1::LogRow, usize), WireError> {
+fn record(message: &[u8], base: &Attributes, rows: &Rows<'_>) -> Result<v1::LogRow, WireError> {
     let mut row = v1::LogRow { source: String::from("otlp"), ..v1::LogRow::default() };
     let (mut severity, mut word, mut body) = (0, "", Any::Nothing);
     let mut own: Option<Attributes> = None;
-    let mut bytes = ROW_BYTES;
     for field in Fields::new(message) {
         let (number, field) = field?;
         match number {
@@ -94,12 +91,10 @@ fn record(message: &[u8], base: &Attributes, rows: &Rows<'_>) -> Result<(v1::Log
         row.body.truncate(proto::MAX_LOG_BODY_BYTES);
         row.truncated = true;
     }
-    let attributes = own.as_ref().unwrap_or(base);
-    bytes += row.body.len() + attributes.bytes;
     if own.is_some() || !base.map.is_empty() || base.dropped > 0 {
         row.attributes = own.unwrap_or_else(|| base.clone()).finish();
     }
-    Ok((row, bytes))
+    Ok(row)
 }
 
 /// The level of a severity: its number's, where it has one, else what its text says.

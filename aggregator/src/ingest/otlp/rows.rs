@@ -3,12 +3,20 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use prost::Message as _;
 use proto::v1;
 
 use crate::ingest::otlp::resource::Origin;
 
-/// A payload is handed over when it has more, bytes; one row of a MiB still fits behind it.
+/// A payload is handed over before it has more, encoded bytes: half of what the store takes.
 const PAYLOAD_BYTES: usize = 2 << 20;
+/// What frames a row or an identity in its payload, and the row's identity: two tags, two numbers.
+const FRAME_BYTES: usize = 12;
+const _: () = assert!(
+    PAYLOAD_BYTES as u64 <= proto::MAX_PAYLOAD_BYTES
+        && proto::MAX_LOG_BODY_BYTES + (512 << 10) < PAYLOAD_BYTES,
+    "a payload may be stored, and any one row fits into it"
+);
 /// And when it has so many rows.
 const PAYLOAD_ROWS: usize = 65_536;
 /// All rows of one request, as multiples of the largest request: resource attributes are copied to each of their records,
@@ -86,16 +94,16 @@ impl<'a> Rows<'a> {
         self.identity = None;
     }
 
-    /// Adds a log row of this resource, of about so many bytes.
-    pub(crate) fn push_log(&mut self, origin: &Origin, row: v1::LogRow, bytes: usize) {
-        if let Some(identity) = self.place(origin, bytes) {
+    /// Adds a log row of this resource.
+    pub(crate) fn push_log(&mut self, origin: &Origin, row: v1::LogRow) {
+        if let Some(identity) = self.place(origin, row.encoded_len()) {
             self.payload.logs.push(v1::LogRow { identity, ..row });
         }
     }
 
-    /// Adds a span of this resource, of about so many bytes.
-    pub(crate) fn push_span(&mut self, origin: &Origin, row: v1::SpanRow, bytes: usize) {
-        if let Some(identity) = self.place(origin, bytes) {
+    /// Adds a span of this resource.
+    pub(crate) fn push_span(&mut self, origin: &Origin, row: v1::SpanRow) {
+        if let Some(identity) = self.place(origin, row.encoded_len()) {
             self.payload.spans.push(v1::SpanRow { identity, ..row });
         }
     }
@@ -111,21 +119,24 @@ impl<'a> Rows<'a> {
         self.rejected
     }
 
-    /// The identity's index, if there is room for a row.
-    fn place(&mut self, origin: &Origin, bytes: usize) -> Option<u32> {
+    /// The identity's index, if there is room for a row of so many bytes.
+    fn place(&mut self, origin: &Origin, row_bytes: usize) -> Option<u32> {
         if self.is_over {
             return None;
         }
+        let bytes = row_bytes + FRAME_BYTES;
         let Some(room) = self.room.checked_sub(bytes) else {
             self.room = 0;
             self.rejected.add(TOO_LARGE, 1);
             return None;
         };
         self.room = room;
-        if self.bytes >= PAYLOAD_BYTES || self.rows >= PAYLOAD_ROWS {
+        let of_identity = origin.identity.encoded_len() + FRAME_BYTES;
+        let more = bytes + if self.identity.is_none() { of_identity } else { 0 };
+        if self.rows > 0 && (self.bytes + more > PAYLOAD_BYTES || self.rows >= PAYLOAD_ROWS) {
             self.hand_over();
         }
-        self.bytes += bytes;
+        self.bytes += bytes + if self.identity.is_none() { of_identity } else { 0 };
         self.rows += 1;
         let identities = &mut self.payload.identities;
         let identity = *self.identity.get_or_insert_with(|| {

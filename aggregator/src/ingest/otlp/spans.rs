@@ -47,7 +47,7 @@ pub(crate) fn read(
             continue;
         }
         match span(message, origin, &scope, &base) {
-            Ok((row, bytes)) => rows.push_span(origin, row, bytes),
+            Ok(row) => rows.push_span(origin, row),
             Err(Bad::Value(reason)) => rows.rejected.add(reason, 1),
             Err(Bad::Wire(WireError::Depth)) => rows.rejected.add("too_deep", 1),
             Err(Bad::Wire(_)) => rows.rejected.add("malformed", 1),
@@ -56,12 +56,7 @@ pub(crate) fn read(
     Ok(())
 }
 
-fn span(
-    message: &[u8],
-    origin: &Origin,
-    scope: &Scope<'_>,
-    base: &Attributes,
-) -> Result<(v1::SpanRow, usize), Bad> {
+fn span(message: &[u8], origin: &Origin, scope: &Scope<'_>, base: &Attributes) -> Result<v1::SpanRow, Bad> {
     let mut row = v1::SpanRow {
         service: origin.service.clone(),
         scope_name: scope.name.to_owned(),
@@ -112,7 +107,6 @@ fn span(
         .saturating_sub(ROW_BYTES + attributes.bytes + 8 * attributes.map.len())
         .saturating_sub(row.name.len() + row.trace_state.len() + row.status_message.len())
         .saturating_sub(row.service.len() + row.scope_name.len() + row.scope_version.len());
-    let before = room;
     row.events = list(&events, &mut room, &mut dropped_events, event)?;
     row.links = list(&links, &mut room, &mut dropped_links, link)?;
     for (key, dropped) in
@@ -122,9 +116,8 @@ fn span(
             attributes.insert(key, &dropped.to_string());
         }
     }
-    let bytes = MAX_ROW_BYTES.saturating_sub(before) + row.events.len() + row.links.len();
     row.attributes = attributes.finish();
-    Ok((row, bytes))
+    Ok(row)
 }
 
 fn kind(number: u64) -> &'static str {

@@ -14,6 +14,7 @@ use proto::v1;
 use super::rows::Rejected;
 use super::{Signal, convert, json};
 
+
 const NOW_NS: u64 = 1_795_262_400_000_000_000;
 const MOST: usize = 16 << 20;
 
@@ -178,6 +179,41 @@ fn a_small_request_does_not_become_gigabytes() {
     let taken: usize = payloads.iter().map(|payload| payload.logs.len()).sum();
     assert!(taken < 2_200 && taken as u64 + rejected.records() == 100_000, "{taken}");
     assert!(payloads.iter().all(|payload| payload.encoded_len() < 4 << 20));
+}
+
+#[test]
+fn every_payload_of_a_large_request_may_be_stored() {
+    let name = "n".repeat(1_024);
+    let owner = |index: usize| {
+        resource(&[
+            ("service.name", &format!("{index}{name}")),
+            ("k8s.cluster.name", &name),
+            ("k8s.node.name", &name),
+            ("k8s.namespace.name", &name),
+            ("k8s.pod.name", &name),
+            ("k8s.container.name", &name),
+        ])
+    };
+    let record = || LogRecord {
+        attributes: vec![pair("log.file.path", text(&"p".repeat(4_096)))],
+        ..LogRecord::default()
+    };
+    let one = |index| logs_of(owner(index), vec![record()]);
+    let large = logs_of(owner(0), vec![LogRecord { body: Some(text(&"x".repeat(1 << 20))), ..record() }]);
+    // requests one behind the other are one request
+    let many: Vec<u8> = (0..1_200).flat_map(one).chain(large).collect();
+    let (payloads, rejected) = rows(Signal::Logs, many);
+    assert_eq!(rejected.records(), 0, "{}", rejected.describe());
+    assert_eq!(payloads.iter().map(|payload| payload.logs.len()).sum::<usize>(), 1_201);
+    for payload in &payloads {
+        assert!(payload.encoded_len() as u64 <= proto::MAX_PAYLOAD_BYTES, "{}", payload.encoded_len());
+    }
+    // small records of one resource: their fixed fields are most of them
+    let small =
+        LogRecord { trace_id: vec![1; 16], span_id: vec![1; 8], severity_number: 9, ..LogRecord::default() };
+    let (payloads, rejected) = rows(Signal::Logs, logs_of(None, vec![small; 60_000]));
+    assert_eq!(rejected.records(), 0, "{}", rejected.describe());
+    assert!(payloads.iter().all(|payload| payload.encoded_len() as u64 <= proto::MAX_PAYLOAD_BYTES));
 }
 
 #[test]

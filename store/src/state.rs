@@ -190,7 +190,7 @@ impl Shared {
         if let Some(other) = state.in_flight.get(key) {
             return Ok(Begun::InFlight(other.subscribe()));
         }
-        if let Some(refused) = self.full(state) {
+        if let Some(refused) = self.full(state, 0) {
             self.due.notify_one();
             return Err(refused);
         }
@@ -218,19 +218,20 @@ impl Shared {
         }
     }
 
-    fn full(&self, state: &State) -> Option<Refused> {
+    /// Why there is no room, with so many bytes more.
+    pub(crate) fn full(&self, state: &State, more: usize) -> Option<Refused> {
         let Limits { wal_hard_bytes, head_bytes, .. } = self.limits;
         let wal = state.wal.iter().map(|file| file.bytes).sum::<u64>();
         if state.disk_full {
             let detail = format!("{} has no room left", self.root.display());
             return Some(Refused::later(ErrorCode::DiskFull, detail, RETRY_DISK_MS));
         }
-        if wal >= wal_hard_bytes {
+        if wal.saturating_add((more as u64).min(wal_hard_bytes / 2)) >= wal_hard_bytes {
             let detail = format!("{wal} of {wal_hard_bytes} bytes wait to be sealed");
             return Some(Refused::later(ErrorCode::WalFull, detail, RETRY_FULL_MS));
         }
         let head = state.head.bytes();
-        if head >= head_bytes {
+        if head.saturating_add(more.min(head_bytes / 2)) >= head_bytes {
             let detail = format!("{head} of {head_bytes} bytes wait to be sealed");
             return Some(Refused::later(ErrorCode::HeadFull, detail, RETRY_FULL_MS));
         }

@@ -130,6 +130,20 @@ impl Store {
         answer(receiver).await
     }
 
+    /// Whether rows of about so many bytes would be taken now. More than half of what may wait is asked for as that half:
+    /// it goes in piece by piece.
+    ///
+    /// # Errors
+    /// The refusal that they would meet.
+    pub fn has_room(&self, bytes: usize) -> Result<(), Refused> {
+        let state = self.shared.state();
+        self.shared.full(&state, bytes).map_or(Ok(()), |refused| {
+            self.shared.due.notify_one();
+            Counts::add(&self.shared.counts.refused, 1);
+            Err(refused)
+        })
+    }
+
     fn admit_and_queue(&self, key: BatchKey, batch: &v1::Batch, now_ns: i64, own_node: bool) {
         let (payload, unpacked) = (batch.zstd_payload.clone(), batch.unpacked_bytes);
         let limits = self.shared.limits;

@@ -11,6 +11,7 @@
 //! Does not: keep metrics (they are refused by a partial success), authenticate (so it listens on loopback by default).
 
 mod answer;
+mod arrive;
 mod convert;
 mod fuzz;
 mod grpc;
@@ -73,10 +74,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Waits a little for room for a request of at most so many bytes.
-    async fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.min(self.max_request_bytes).div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib.max(1));
+    /// Waits a little for so much room.
+    async fn room_for(&self, kib: u32) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.room).acquire_many_owned(kib);
         tokio::time::timeout(PATIENCE, room).await.ok()?.ok()
     }
 }

@@ -1,24 +1,35 @@
 //! OTLP/gRPC: the `Export` of the logs, trace and metrics services. A request stays bytes until `convert` walks it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
 
+use axum::body::Body;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use daemon::shutdown::Token;
+use daemon::tls::accept::{Room, WhenFull, accept};
+use store::Refused;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::transport::Server;
 use tonic::{Code, Status};
 
-use crate::ingest::otlp::receive::{Format, Packing, Request, busy, receive};
+use crate::ingest::otlp::arrive::{Arrived, arrive};
+use crate::ingest::otlp::receive::{Format, Packing, Request, receive};
 use crate::ingest::otlp::{Context, Signal, answer};
+use crate::ingest::peer;
 
+/// Connections that may be open; further ones wait.
+const CONNECTIONS: usize = 512;
 /// Exports of one connection at a time; further ones wait in it.
 const STREAMS: u32 = 32;
 
+/// What precedes a message: whether it is packed, and its length.
+const FRAME_BYTES: usize = 5;
 /// How long one export may take, its arrival included.
 const REQUEST: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -34,17 +45,21 @@ pub(crate) async fn serve(
     let logs = Export::<0> { context: context.clone() };
     let traces = Export::<1> { context: context.clone() };
     let metrics = Export::<2> { context };
+    let room = Room { most: CONNECTIONS, when_full: WhenFull::Wait };
+    let connections = accept(listener, None, room, Arc::new(|_, _| {}));
+    let connections =
+        ReceiverStream::new(connections).map(|connection| Ok::<_, Infallible>(peer::Incoming(connection)));
     Server::builder()
-        .tcp_nodelay(true)
         .timeout(REQUEST)
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
         .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
+        // what a connection may have sent before anybody looks at it
+        .initial_stream_window_size(1 << 19)
+        .initial_connection_window_size(1 << 20)
         .add_service(logs)
         .add_service(traces)
         .add_service(metrics)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), token.stopped())
+        .serve_with_incoming_shutdown(connections, token.stopped())
         .await
 }
 
@@ -93,12 +108,16 @@ impl<const SERVICE: usize> Service<http::Request<tonic::body::Body>> for Export<
         }
         let context = self.context.clone();
         Box::pin(async move {
-            // before the message is read, since its size is not known
-            let Some(room) = context.room_for(context.max_request_bytes).await else {
-                let refused = busy();
-                context.metrics.refused(refused.code);
-                return Ok(answer::grpc_status(&refused).into_http());
+            let (head, body) = request.into_parts();
+            let arrived = match arrive_whole(&context, body).await {
+                Ok(arrived) => arrived,
+                Err(refused) => {
+                    context.metrics.refused(refused.code);
+                    return Ok(answer::grpc_status(&refused).into_http());
+                }
             };
+            let (bytes, room) = arrived.into_parts();
+            let request = http::Request::from_parts(head, Body::from(bytes));
             let most = context.max_request_bytes;
             let mut grpc = Grpc::new(Raw)
                 .accept_compressed(CompressionEncoding::Gzip)
@@ -108,6 +127,17 @@ impl<const SERVICE: usize> Service<http::Request<tonic::body::Body>> for Export<
             Ok(response)
         })
     }
+}
+
+/// The message with its frame, and room for what it unpacks to.
+async fn arrive_whole(context: &Context, body: tonic::body::Body) -> Result<Arrived, Refused> {
+    let most = context.max_request_bytes;
+    let mut body = Body::new(body).into_data_stream();
+    let mut arrived = arrive(context, &mut body, most + FRAME_BYTES).await?;
+    if arrived.bytes.first().is_some_and(|flag| *flag != 0) {
+        arrived.reserve(context, most).await?;
+    }
+    Ok(arrived)
 }
 
 struct Method {

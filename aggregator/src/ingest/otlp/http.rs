@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use futures::StreamExt as _;
-use proto::error::ErrorCode;
 use store::Refused;
 
-use crate::ingest::otlp::receive::{Format, Packing, Request, busy, receive, too_large};
+use crate::ingest::otlp::arrive::arrive;
+use crate::ingest::otlp::receive::{Format, Packing, Request, receive, too_large};
 use crate::ingest::otlp::rows::Rejected;
 use crate::ingest::otlp::{Context, Signal, answer};
 
-/// How long a request's body may take to arrive.
-const BODY: Duration = Duration::from_secs(30);
 /// How much of a refused body is read and thrown away, and how long that may take: a connection closed over unread bytes
 /// is reset, and the reset can overtake the answer that says why (RFC 9112, 9.6).
 const DISCARD: (usize, Duration) = (64 << 20, Duration::from_secs(5));
@@ -86,16 +84,17 @@ async fn read_and_receive(
     if announced.is_some_and(|bytes: usize| bytes > most) {
         return refuse(context, too_large(most));
     }
-    // what a packed request, or one of unknown length, will take is not known before
-    let expected = announced.filter(|_| packing == Packing::Plain).unwrap_or(most);
-    let Some(room) = context.room_for(expected).await else { return refuse(context, busy()) };
-    let bytes = match tokio::time::timeout(BODY, collect(body, most)).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(refused)) => return refuse(context, refused),
-        Err(_elapsed) => {
-            let detail = format!("the body did not arrive within {} s", BODY.as_secs());
-            return refuse(context, Refused { code: ErrorCode::Timeout, detail, retry_after_ms: 1_000 });
+    let arrived = async {
+        let mut arrived = arrive(context, body, most).await?;
+        if packing != Packing::Plain {
+            // how large it gets is not known before
+            arrived.reserve(context, most).await?;
         }
+        Ok(arrived)
+    };
+    let (bytes, room) = match arrived.await {
+        Ok(arrived) => arrived.into_parts(),
+        Err(refused) => return refuse(context, refused),
     };
     let outcome = receive(context, Request { signal, format, packing, bytes }).await;
     drop(room);
@@ -105,22 +104,6 @@ async fn read_and_receive(
 fn refuse(context: &Context, refused: Refused) -> Result<Rejected, Refused> {
     context.metrics.refused(refused.code);
     Err(refused)
-}
-
-async fn collect(body: &mut BodyDataStream, most: usize) -> Result<Bytes, Refused> {
-    let mut whole: Vec<u8> = Vec::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| Refused {
-            code: ErrorCode::Invalid,
-            detail: format!("the body ended early: {error}"),
-            retry_after_ms: 0,
-        })?;
-        if whole.len() + chunk.len() > most {
-            return Err(too_large(most));
-        }
-        whole.extend_from_slice(&chunk);
-    }
-    Ok(Bytes::from(whole))
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

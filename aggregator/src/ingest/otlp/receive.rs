@@ -1,11 +1,12 @@
 //! One request from its bytes to its outcome: unpack, convert, store; the same for both transports.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::error::ErrorCode;
 use proto::v1;
-use store::{Appended, Refused};
+use store::Refused;
 use tokio::sync::mpsc;
 
 use crate::ingest::otlp::rows::Rejected;
@@ -41,8 +42,8 @@ pub(super) struct Request {
 /// Stores what can be taken of a request; returns what was not.
 ///
 /// # Errors
-/// If the request cannot be read (nothing was stored), or the store has no room: then a part may have been stored, and
-/// the sender repeats all of it.
+/// If the request cannot be read, or the store has no room for it: nothing was stored. If the store fails or fills up with
+/// what others send while a request of several MiB is being stored, a part of it may be there, and the sender repeats all.
 pub(super) async fn receive(context: &Context, request: Request) -> Result<Rejected, Refused> {
     let signal = request.signal;
     context.metrics.received(signal, request.bytes.len());
@@ -65,6 +66,7 @@ async fn take(context: &Context, request: Request) -> Result<(Rejected, u64), Re
     let now_ns = i64::try_from(now).unwrap_or(i64::MAX);
     let most = context.max_request_bytes;
     let (payloads, mut converted) = mpsc::channel::<v1::Payload>(1);
+    let store = Arc::clone(&context.store);
     let work = tokio::task::spawn_blocking(move || {
         let signal = request.signal;
         let bytes = unpack(request, most)?;
@@ -73,6 +75,8 @@ async fn take(context: &Context, request: Request) -> Result<(Rejected, u64), Re
             rejected.add(NO_METRICS, convert::count(signal, &bytes).map_err(unreadable)?);
             return Ok(rejected);
         }
+        // all of it or nothing, as far as that can be known: a part would be stored again with each repetition
+        store.has_room(bytes.len())?;
         // a send fails when the store refused what came before: then nobody asks for the outcome
         let mut emit = |payload| payloads.blocking_send(payload).is_ok();
         convert::convert(signal, &bytes, now, most, &mut emit).map_err(unreadable)
@@ -81,7 +85,7 @@ async fn take(context: &Context, request: Request) -> Result<(Rejected, u64), Re
     while let Some(payload) = converted.recv().await {
         let appended = context.store.append_payload(payload, now_ns).await?;
         rows += appended.rows;
-        note(&appended, &mut judged);
+        appended.rejected_by.iter().for_each(|left_out| judged.add(left_out.reason, left_out.rows));
     }
     let mut rejected = work.await.map_err(|error| Refused {
         code: ErrorCode::Internal,
@@ -92,15 +96,6 @@ async fn take(context: &Context, request: Request) -> Result<(Rejected, u64), Re
         rejected.add(reason, count);
     }
     Ok((rejected, rows))
-}
-
-/// What the store left out, by reason; it names the first hundred rows.
-fn note(appended: &Appended, rejected: &mut Rejected) {
-    let named = appended.rejected.len() as u64;
-    appended.rejected.iter().for_each(|row| rejected.add(row.reason, 1));
-    if let Some(last) = appended.rejected.last() {
-        rejected.add(last.reason, appended.rejected_rows.saturating_sub(named));
-    }
 }
 
 fn unreadable(error: impl std::error::Error) -> Refused {

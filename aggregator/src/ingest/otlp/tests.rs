@@ -14,6 +14,7 @@ use proto::v1;
 use super::rows::Rejected;
 use super::{Signal, convert, json};
 
+mod received;
 
 const NOW_NS: u64 = 1_795_262_400_000_000_000;
 const MOST: usize = 16 << 20;

@@ -129,7 +129,9 @@ impl Log {
             Round::Replaced if self.files.len() == 1 && !self.files[0].is_rotated => Ok(Progress::Unsure),
             Round::Replaced => {
                 // a rotated file that was emptied: there is nothing more to have from it
-                if let Some(gone) = self.files.pop_front() {
+                if let Some(mut gone) = self.files.pop_front() {
+                    self.hand_on_partial(&mut gone, out);
+                    self.hand_on_pending(gone.key(), gone.tail.line_start(), gone.pending, out);
                     out.mark(gone.key(), None);
                     self.ignored.extend(gone.tail.metadata().ok().as_ref().map(identity));
                 }
@@ -176,15 +178,6 @@ impl Log {
     /// After lines were handed on: parts of them in other files are no longer needed.
     fn settle(&mut self, ended: [Ended; 3], first_line_ended: bool, by: SourceKey, out: &mut Outbox) {
         let Self { path, files, lingering, lines, ignored, .. } = self;
-        if first_line_ended {
-            lingering.retain(|file| {
-                if file.is_carried {
-                    out.mark(file.key(), None);
-                    ignored.extend(file.tail.metadata().ok().as_ref().map(identity));
-                }
-                !file.is_carried
-            });
-        }
         for file in lingering.iter_mut().chain(files).filter(|file| file.key() != by) {
             let before = file.pending;
             for (pending, ended) in file.pending.iter_mut().zip(ended) {
@@ -194,6 +187,17 @@ impl Log {
                 && let Some(position) = file.position(path, lines.in_key(), ignored)
             {
                 out.mark(file.key(), Some(position));
+            }
+        }
+        if first_line_ended {
+            let carried = self.lingering.iter().filter(|file| file.is_carried);
+            let carried = carried.map(|file| (file.key(), file.tail.line_start(), file.pending));
+            for (key, end, pending) in carried.collect::<Vec<_>>() {
+                self.hand_on_pending(key, end, pending, out);
+                out.mark(key, None);
+            }
+            for file in self.lingering.extract_if(.., |file| file.is_carried) {
+                self.ignored.extend(file.tail.metadata().ok().as_ref().map(identity));
             }
         }
     }
@@ -233,7 +237,11 @@ impl Log {
         let is_over = |file: &Followed| match file.deleted_at {
             Some(at) => now.saturating_sub(at) >= DRAIN_DELETED,
             None => {
-                file.is_rotated && now.saturating_sub(file.grew_at) >= DRAIN_ROTATED && file.unread() == 0
+                // one whose last line goes on in the next file is needed until that line has ended
+                file.is_rotated
+                    && !file.is_carried
+                    && now.saturating_sub(file.grew_at) >= DRAIN_ROTATED
+                    && file.unread() == 0
             }
         };
         let mut index = 0;
@@ -260,14 +268,22 @@ impl Log {
         } else if !file.is_carried {
             self.hand_on_partial(&mut file, out);
         }
-        if self.files.is_empty() && self.lingering.is_empty() {
-            let end = file.tail.line_start();
-            self.lines.finish_joins(Origin { source: key, start: end, end }, out);
-        }
+        self.hand_on_pending(key, file.tail.line_start(), file.pending, out);
         out.mark(key, None);
         // it may still be there under a rotated name
         self.ignored.extend(file.tail.metadata().ok().as_ref().map(identity));
         self.mark_all(out);
+    }
+
+    /// What was read of a file up to `end` and waits for more goes on as it is: after its mark nothing would read it again.
+    fn hand_on_pending(&mut self, source: SourceKey, end: u64, pending: [Pending; 3], out: &mut Outbox) {
+        if self.files.is_empty() && self.lingering.is_empty() {
+            self.lines.finish_joins(Origin { source, start: end, end }, out);
+        } else if pending.iter().any(Pending::has_part) {
+            self.cut_joins(out);
+        } else if pending.iter().any(|pending| pending.start().is_some()) {
+            self.finish_groups(|_| true, out);
+        }
     }
 
     /// The file ends in the middle of a line: what there is of it is handed on.

@@ -30,6 +30,11 @@ impl Pending {
         self.record.or(self.line)
     }
 
+    /// Whether a line that parts are added to begins here.
+    pub(crate) fn has_part(&self) -> bool {
+        self.line.is_some()
+    }
+
     /// A part of a line, or a whole one, begins here.
     pub(crate) fn part(&mut self, start: u64) {
         self.line.get_or_insert(start);

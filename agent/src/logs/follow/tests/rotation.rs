@@ -19,6 +19,37 @@ fn rotation_by_renaming_reads_the_old_file_to_its_end() {
 }
 
 #[test]
+fn the_last_line_of_a_closed_file_survives_a_kill_though_its_record_is_open() {
+    let mut bench = Bench::new(|_, config| config.multiline.files = true);
+    bench.append("a.log", "");
+    bench.append("b.log", "");
+    bench.start();
+    bench.append("a.log", "one\ntwo without end");
+    bench.settle();
+    fs::rename(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    bench.append("a.log", "three\n");
+    bench.settle();
+    bench.clock.advance(Duration::from_secs(301));
+    bench.tick();
+    // rows of another log take the marks with them
+    bench.append("b.log", "b\n");
+    while bench.read() {}
+    bench.clock.advance(Duration::from_millis(600));
+    bench.append("b.log", "c\n");
+    bench.tick();
+    while bench.read() {}
+    bench.ack(1);
+    bench.persist();
+    bench.kill();
+    bench.start();
+    bench.settle();
+    bench.bodies.sort();
+    let found: Vec<&str> =
+        bench.bodies.iter().map(String::as_str).filter(|body| body.contains("two")).collect();
+    assert_eq!(found, ["two without end"]);
+}
+
+#[test]
 fn two_rotations_between_two_looks_lose_nothing() {
     let mut bench = Bench::plain();
     bench.append("a.log", "");

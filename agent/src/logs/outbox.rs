@@ -78,7 +78,8 @@ impl Outbox {
         let now_ns = self.clock.now_unix_ns();
         let row: v1::LogRow = self.lines.row(source, text, now_ns, in_key);
         if !limit.admits(now_ns, text.lines) {
-            self.status.lose("rate_limit", u64::from(text.lines));
+            // in records, as what is handed on
+            self.status.lose("rate_limit", 1);
             return;
         }
         self.status.lines.add(1);

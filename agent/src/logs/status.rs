@@ -60,7 +60,7 @@ impl Counter {
 }
 
 impl LogStatus {
-    /// What was lost since the last call: `rate_limit`, `deleted_unread` (lines), `rotated_away` (files whose rest
+    /// What was lost since the last call: `rate_limit` (records), `deleted_unread` (lines), `rotated_away` (files whose rest
     /// could not be found after a restart, and rotated files that were compressed before they were seen).
     pub fn take_losses(&self) -> Vec<Loss> {
         let losses = std::mem::take(&mut *lock(&self.losses));

@@ -315,6 +315,25 @@ fn a_rate_limit_drops_and_counts() {
 }
 
 #[test]
+fn a_rate_limit_counts_records_as_deliveries_are() {
+    let mut bench = Bench::new(|_, config| {
+        config.max_lines_per_second = 2;
+        config.multiline.files = true;
+    });
+    bench.append("a.log", "");
+    bench.start();
+    bench.append("a.log", "1\n  one\n  more\n2\n  two\n3\n");
+    bench.tick();
+    while bench.read() {}
+    bench.clock.advance(Duration::from_millis(600));
+    bench.follower.as_mut().unwrap().flush();
+    while bench.read() {}
+    bench.ack(usize::MAX);
+    let lost: u64 = bench.status.take_losses().iter().map(|loss| loss.count).sum();
+    assert_eq!((bench.bodies.len() as u64 + lost, lost > 0), (3, true), "{:?}", bench.bodies);
+}
+
+#[test]
 fn a_named_globs_lines_belong_to_its_workload() {
     let mut bench = Bench::new(|logs, config| {
         let glob = logs.join("shop*").to_str().unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! Export without an aggregator: spooled batches to any OTLP/HTTP endpoint, as logs and metrics in protobuf.
 //!
-//! In: the spool. Out: `acked` batches. One batch at a time, its logs and its metrics each in a request: what was accepted
-//! is not sent again while the agent lives. OTLP has no sequence numbers, so that after an answer that got lost, or a
+//! In: the spool. Out: `acked` batches. One batch at a time, its logs, its metrics and its losses each in a request: what was
+//! accepted is not sent again while the agent lives. OTLP has no sequence numbers, so that after an answer that got lost, or a
 //! restart between the two requests, records come twice: at least once, never less.
 //! A refusal that may pass (429, 502, 503, 504, no connection) is repeated after the time it names or a growing pause; any
 //! other drops that request, counted in the ledger, and so are records that a partial success rejects.
@@ -122,7 +122,7 @@ impl Sender {
                     self.health.forget("export");
                     if rejected > 0 {
                         self.metrics.rejected_rows.inc_by(rejected);
-                        self.lost(request, rejected.min(request.records()), "rejected");
+                        self.rejected(request, rejected);
                         tracing::warn!(path = request.path, rejected, %why, "records rejected by the endpoint");
                     }
                     return;
@@ -130,6 +130,7 @@ impl Sender {
                 Outcome::Refused { why } => {
                     self.metrics.refused("invalid").inc();
                     self.lost(request, request.records(), "refused");
+                    self.ledger.put_back(&request.losses);
                     tracing::error!(path = request.path, records = request.records(), %why, "request refused for good and dropped");
                     return;
                 }
@@ -155,8 +156,18 @@ impl Sender {
             left -= count;
             self.ledger.add(&Loss { signal, stage: "export", reason, count });
         }
-        if reason == "refused" {
+    }
+
+    /// Books what a partial success left out. Of metrics it counts points, which belong to no row; of losses nobody can say
+    /// which ones it left out: rather reported twice than never.
+    fn rejected(&self, request: &Request, rejected: u64) {
+        if !request.losses.is_empty() {
             self.ledger.put_back(&request.losses);
+        } else if request.points > 0 {
+            let count = rejected.min(request.points);
+            self.ledger.add(&Loss { signal: "metric_point", stage: "export", reason: "rejected", count });
+        } else {
+            self.lost(request, rejected.min(request.records()), "rejected");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A batch as OTLP requests: one of logs (log lines, process events), one of metrics (all that is summed per window).
+//! A batch as OTLP requests: one of logs (log lines, process events), one of metrics (all that is summed per window), one
+//! of metrics that say what was lost, so that what becomes of them is known.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use prost::Message as _;
 use proto::v1;
 
@@ -23,7 +25,9 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
     /// Rows by the ledger's signals.
     pub(super) rows: BTreeMap<&'static str, u64>,
-    /// Loss rows: if the request is dropped they go back to the ledger.
+    /// Data points.
+    pub(super) points: u64,
+    /// Loss rows, which are all of their request: if it is dropped they go back to the ledger.
     pub(super) losses: Vec<v1::LossRow>,
 }
 
@@ -35,7 +39,7 @@ impl Request {
 
 /// The requests that a payload makes, those without rows left out. Latency histograms are not among them.
 pub(super) fn requests(payload: &v1::Payload, node: &str) -> Vec<Request> {
-    [logs(payload), metrics(payload, node)].into_iter().flatten().collect()
+    [logs(payload), metrics(payload), losses(payload, node)].into_iter().flatten().collect()
 }
 
 fn scope() -> InstrumentationScope {
@@ -64,11 +68,12 @@ fn logs(payload: &v1::Payload) -> Option<Request> {
         path: "/v1/logs",
         body: ExportLogsServiceRequest { resource_logs }.encode_to_vec(),
         rows,
+        points: 0,
         losses: Vec::new(),
     })
 }
 
-fn metrics(payload: &v1::Payload, node: &str) -> Option<Request> {
+fn metrics(payload: &v1::Payload) -> Option<Request> {
     let mut points: BTreeMap<u32, Points> = BTreeMap::new();
     let mut of = |identity: u32, add: &mut dyn FnMut(&mut Points)| add(points.entry(identity).or_default());
     payload.usage.iter().for_each(|row| of(row.identity, &mut |points| points.usage(row)));
@@ -76,12 +81,22 @@ fn metrics(payload: &v1::Payload, node: &str) -> Option<Request> {
     payload.drops.iter().for_each(|row| of(row.identity, &mut |points| points.drop(row)));
     payload.syscalls.iter().for_each(|row| of(row.identity, &mut |points| points.syscall(row)));
     payload.block.iter().for_each(|row| of(row.identity, &mut |points| points.block(row)));
-    let mut resources: Vec<ResourceMetrics> = points
+    let resources: Vec<ResourceMetrics> = points
         .into_iter()
         .filter_map(|(identity, points)| {
             of_resource(resource(payload.identities.get(identity as usize)?), points)
         })
         .collect();
+    let rows = counted([
+        ("usage", payload.usage.len()),
+        ("flow", payload.flows.len() + payload.drops.len()),
+        ("syscall", payload.syscalls.len()),
+        ("block", payload.block.len()),
+    ]);
+    request(resources, rows, Vec::new())
+}
+
+fn losses(payload: &v1::Payload, node: &str) -> Option<Request> {
     let mut lost = Points::default();
     payload.losses.iter().for_each(|row| lost.loss(row));
     let host = v1::Identity {
@@ -89,19 +104,33 @@ fn metrics(payload: &v1::Payload, node: &str) -> Option<Request> {
         workload: String::from("wake-agent"),
         ..v1::Identity::default()
     };
-    resources.extend(of_resource(resource(&host), lost));
-    let rows = counted([
-        ("usage", payload.usage.len()),
-        ("flow", payload.flows.len() + payload.drops.len()),
-        ("syscall", payload.syscalls.len()),
-        ("block", payload.block.len()),
-    ]);
-    (!resources.is_empty()).then(|| Request {
+    let resources = of_resource(resource(&host), lost).into_iter().collect();
+    request(resources, BTreeMap::new(), payload.losses.clone())
+}
+
+fn request(
+    resource_metrics: Vec<ResourceMetrics>,
+    rows: BTreeMap<&'static str, u64>,
+    losses: Vec<v1::LossRow>,
+) -> Option<Request> {
+    let metrics = resource_metrics.iter().flat_map(|of| &of.scope_metrics).flat_map(|of| &of.metrics);
+    let points = metrics.map(points_of).sum();
+    (!resource_metrics.is_empty()).then(|| Request {
         path: "/v1/metrics",
-        body: ExportMetricsServiceRequest { resource_metrics: resources }.encode_to_vec(),
+        body: ExportMetricsServiceRequest { resource_metrics }.encode_to_vec(),
         rows,
-        losses: payload.losses.clone(),
+        points,
+        losses,
     })
+}
+
+fn points_of(metric: &Metric) -> u64 {
+    let points = match &metric.data {
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        _ => 0,
+    };
+    points as u64
 }
 
 fn of_resource(

@@ -149,12 +149,14 @@ async fn logs_and_metrics_arrive_once_each_after_refusals_that_pass() {
     assert_eq!(bodies(&fake).len(), 2);
     let received = fake.received.lock().unwrap();
     let metrics: Vec<_> = received.iter().filter(|(path, _)| path == "/v1/metrics").collect();
-    assert_eq!(metrics.len(), 2);
-    let request = ExportMetricsServiceRequest::decode(&*metrics[0].1).unwrap();
+    assert_eq!(metrics.len(), 4);
     let mut found = BTreeMap::new();
-    for resource in &request.resource_metrics {
-        for metric in &resource.scope_metrics[0].metrics {
-            found.insert(metric.name.clone(), format!("{:?}", metric.data));
+    for (_, body) in &metrics[..2] {
+        let request = ExportMetricsServiceRequest::decode(&**body).unwrap();
+        for resource in &request.resource_metrics {
+            for metric in &resource.scope_metrics[0].metrics {
+                found.insert(metric.name.clone(), format!("{:?}", metric.data));
+            }
         }
     }
     let names: Vec<&str> = found.keys().map(String::as_str).collect();
@@ -172,6 +174,20 @@ async fn what_is_refused_for_good_is_booked_and_not_repeated() {
     let lost = deliver(&[payload("a")], &fake).await;
     let lost: Vec<(&str, &str, u64)> =
         lost.iter().map(|row| (row.signal.as_str(), row.reason.as_str(), row.count)).collect();
-    assert_eq!(lost, [("flow", "rejected", 1), ("log", "refused", 1)]);
+    assert_eq!(lost, [("log", "refused", 1), ("metric_point", "rejected", 1)]);
     assert!(bodies(&fake).is_empty());
+}
+
+#[tokio::test]
+async fn points_that_are_rejected_are_no_rows_and_losses_go_back_to_the_ledger() {
+    let partial = |rejected: u8| (200, vec![0x0a, 0x05, 0x08, rejected, 0x12, 0x01, b'x']);
+    let fake = Fake::default();
+    // of the metrics more than there are, of the losses one
+    fake.answers.lock().unwrap().extend([(200, Vec::new()), partial(100), partial(1)]);
+    let lost = deliver(&[payload("a")], &fake).await;
+    let lost: Vec<(&str, &str, &str, u64)> = lost
+        .iter()
+        .map(|row| (row.signal.as_str(), row.stage.as_str(), row.reason.as_str(), row.count))
+        .collect();
+    assert_eq!(lost, [("log", "spool", "x", 3), ("metric_point", "export", "rejected", 2)]);
 }

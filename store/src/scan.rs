@@ -33,6 +33,8 @@ pub struct ScanRequest {
     pub order: Order,
     /// Whose rows; the view's own scope narrows it.
     pub scope: Scope,
+    /// Only rows that came in after this position, for those who read what is new.
+    pub after_lsn: Option<i64>,
 }
 
 /// The order of rows.
@@ -57,6 +59,7 @@ impl Default for ScanRequest {
             limit: None,
             order: Order::Any,
             scope: Scope::All,
+            after_lsn: None,
         }
     }
 }
@@ -68,6 +71,7 @@ pub(crate) struct Plan {
     pub(crate) from_ns: i64,
     pub(crate) to_ns: i64,
     pub(crate) filters: Vec<Filter>,
+    after_lsn: i64,
     limit: usize,
     order: Order,
     /// What is read: what is yielded, and what conditions and order need.
@@ -99,6 +103,7 @@ impl Plan {
             // a table without namespaces is about nodes: a limited view shows none of it
             Err(_) => limit = 0,
         }
+        filters.extend(request.after_lsn.map(|lsn| Filter::after(&schema, lsn)).transpose()?);
         let timed = request.from_ns != i64::MIN || request.to_ns != i64::MAX || request.order != Order::Any;
         let mut read: Vec<usize> = yielded.clone();
         read.extend(filters.iter().map(|filter| filter.column));
@@ -121,6 +126,7 @@ impl Plan {
             from_ns: request.from_ns,
             to_ns: request.to_ns,
             filters,
+            after_lsn: request.after_lsn.unwrap_or(i64::MIN),
             limit,
             order: request.order,
             read,
@@ -212,8 +218,13 @@ enum Source<'a> {
 /// What can have rows, with its times: the best first if there is an order.
 fn sources<'a>(snapshot: &'a Snapshot, plan: &Plan) -> Vec<(Source<'a>, (i64, i64))> {
     let segments = snapshot.segments(plan.table).iter();
+    let segments = segments.filter(|segment| segment.last_lsn() > plan.after_lsn);
     let segments = segments.map(|segment| (Source::Segment(segment), segment.times()));
     let chunks = snapshot.chunks(plan.table).iter();
+    let is_new = |chunk: &Chunk| {
+        plan.after_lsn == i64::MIN || chunk.last_lsn().is_some_and(|lsn| lsn > plan.after_lsn)
+    };
+    let chunks = chunks.filter(|chunk| is_new(chunk));
     let chunks = chunks.filter_map(|chunk| Some((Source::Chunk(chunk), chunk.times()?)));
     let mut sources: Vec<_> = segments.chain(chunks).filter(|(_, times)| plan.overlaps(*times)).collect();
     match plan.order {

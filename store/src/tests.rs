@@ -1,5 +1,6 @@
 //! The store as a whole: what its callers rely on.
 
+mod after;
 mod basics;
 mod blooms;
 mod bounds;

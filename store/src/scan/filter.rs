@@ -28,6 +28,8 @@ pub(crate) enum Test {
     Absent,
     /// One of the namespaces that may be seen.
     In(Scope),
+    /// A whole number above this one.
+    Above(i64),
 }
 
 impl Filter {
@@ -54,6 +56,13 @@ impl Filter {
             _ => return Err(incomparable()),
         };
         Ok(Self { column, name: name.to_owned(), test })
+    }
+
+    /// Rows that came in after this position.
+    pub(crate) fn after(schema: &Schema, lsn: i64) -> Result<Self, ScanError> {
+        let name = "lsn";
+        let column = schema.index_of(name).map_err(|_error| ScanError::UnknownColumn(name.to_owned()))?;
+        Ok(Self { column, name: name.to_owned(), test: Test::Above(lsn) })
     }
 
     /// The condition that a scope is; `None` where everything may be seen.
@@ -89,6 +98,10 @@ impl Filter {
                 texts(array, &|found| std::str::from_utf8(found).is_ok_and(|text| scope.allows(text)))
             }
             Test::Int(value) => equals_int(array, *value),
+            Test::Above(value) => {
+                let array = array.as_primitive::<Int64Type>();
+                BooleanBuffer::collect_bool(rows, |row| array.is_valid(row) && array.value(row) > *value)
+            }
             Test::Float(value) => {
                 let array = array.as_primitive::<Float64Type>();
                 BooleanBuffer::collect_bool(rows, |row| array.is_valid(row) && array.value(row) == *value)

@@ -155,8 +155,7 @@ fn prometheus_text(open_metrics: &str) -> String {
             .into_iter()
             .find_map(|keyword| line.strip_prefix(keyword).map(|rest| (keyword, rest)))
         else {
-            let sample = line.split_once(" # {").map_or(line, |(sample, _exemplar)| sample);
-            text.push_str(sample);
+            text.push_str(without_exemplar(line));
             text.push('\n');
             continue;
         };
@@ -173,13 +172,35 @@ fn prometheus_text(open_metrics: &str) -> String {
     text
 }
 
+/// A sample without its exemplar; what looks like one within a label's value stays.
+fn without_exemplar(line: &str) -> &str {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, letter) in line.char_indices() {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            '#' if !is_quoted && line[at..].starts_with("# {") => return line[..at].trim_end(),
+            _ => {}
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
     use prometheus_client::metrics::gauge::Gauge;
     use prometheus_client::registry::Unit;
 
-    use super::{Registry, reference};
+    use super::{Registry, reference, without_exemplar};
+
+    #[test]
+    fn an_exemplar_is_told_from_a_label() {
+        let sample = r#"a_bucket{name="GET # {x} \" # {",le="1"} 3"#;
+        assert_eq!(without_exemplar(sample), sample);
+        assert_eq!(without_exemplar(&format!("{sample} # {{trace_id=\"0\"}} 0.5 1")), sample);
+    }
 
     #[test]
     fn both_formats_name_a_counter_with_total() {

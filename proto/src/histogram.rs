@@ -18,6 +18,17 @@ pub fn lower_bound_ns(bucket: usize) -> u64 {
     }
 }
 
+/// The count that a duration belongs to.
+pub fn bucket(ns: u64) -> usize {
+    let octave = ns.max(1).ilog2();
+    match octave {
+        0..10 => 0,
+        // the two bits below the highest one are the quarter of the octave
+        10..36 => 1 + (octave as usize - 10) * 4 + ((ns >> (octave - 2)) & 3) as usize,
+        _ => BUCKETS - 1,
+    }
+}
+
 /// The value below which `fraction` of the counts lie, in nanoseconds, interpolated within its bucket.
 /// `None` for an empty histogram.
 pub fn quantile_ns(counts: &[u64], fraction: f64) -> Option<f64> {
@@ -41,7 +52,16 @@ pub fn quantile_ns(counts: &[u64], fraction: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{lower_bound_ns, quantile_ns};
+    use super::{BUCKETS, bucket, lower_bound_ns, quantile_ns};
+
+    #[test]
+    fn a_duration_lies_in_its_bucket() {
+        for at in 1..BUCKETS {
+            let bound = lower_bound_ns(at);
+            assert_eq!((bucket(bound - 1), bucket(bound)), (at - 1, at), "{bound}");
+        }
+        assert_eq!((bucket(0), bucket(u64::MAX)), (0, BUCKETS - 1));
+    }
 
     #[test]
     fn bounds_grow_by_a_quarter_octave() {

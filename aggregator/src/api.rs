@@ -12,6 +12,7 @@ mod follow;
 mod fuzz;
 mod json;
 mod logs;
+mod map;
 mod newest;
 mod openapi;
 mod params;
@@ -269,6 +270,7 @@ pub(crate) fn router(late: Late) -> Router {
         .route("/flows", get(flows::flows))
         .route("/drops", get(tables::drops))
         .route("/block", get(tables::block))
+        .route("/map", get(map::map))
         .route("/usage", get(usage::usage))
         .route("/syscalls", get(syscalls::syscalls))
         .route("/events", get(events::events))

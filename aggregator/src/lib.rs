@@ -21,7 +21,9 @@ pub mod ingest;
 pub mod kube;
 mod metrics;
 pub mod query;
+mod red;
 pub mod reference;
+mod requests;
 mod schedule;
 mod tls;
 
@@ -57,6 +59,7 @@ use crate::ingest::otlp;
 use crate::kube::Kube;
 use crate::metrics::{IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
+use crate::red::Red;
 use crate::tls::Tls;
 
 /// How long the start waits for the API server's first lists.
@@ -179,6 +182,11 @@ impl Aggregator {
             Query::build(Arc::clone(&store), limits, &spill_dir, clock.clone(), query_metrics.clone())?;
         let agents = Arc::new(Agents::new(config.ingest.max_agents as usize));
         metrics::register_store(&registry, Arc::clone(&store), Arc::clone(&agents), query.clone());
+
+        // what was replayed was counted before the restart
+        let (red, after) = (Red::register(&registry, &root), store.snapshot().last_lsn());
+        let token = shutdown.register(Phase::Buffers, "red");
+        tokio::spawn(red::run(red, Arc::clone(&store), clock.clone(), after, token));
 
         let kube = kubernetes(&config, &store, &root, &clock, &shutdown).await?;
         let doctor_client = kube.as_ref().map(|kube| kube.client());

@@ -9,6 +9,7 @@ use crate::audit::AuditMetrics;
 use crate::metrics::{
     IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics, TlsMetrics, described_store,
 };
+use crate::red::Red;
 
 /// Every metric.
 pub fn metrics() -> String {
@@ -22,6 +23,7 @@ pub fn metrics() -> String {
     drop(KubeMetrics::register(&root));
     drop(TlsMetrics::register(&root, &Clock::system()));
     drop(AuditMetrics::register(&root));
+    drop(Red::register(&registry, &root));
     let mut described = registry.describe();
     described.extend(described_store());
     described.sort_by(|left, right| left.name.cmp(&right.name));

@@ -65,6 +65,7 @@ impl Command {
         match self {
             Self::Logs(logs) => logs.terms.push(filter),
             Self::Flows(flows) => flows.filters.push(filter),
+            Self::Map(map) => map.filters.push(filter),
             Self::Top(top) => top.filters.push(filter),
             Self::Patterns(patterns) => patterns.filters.push(filter),
             Self::Syscalls(syscalls) => syscalls.filters.push(filter),
@@ -116,6 +117,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Who talks to whom, how much and how well
     Flows(Flows),
+    /// Who asks whom: requests, errors and latency between workloads, with bytes and connections
+    Map(Map),
     /// CPU, memory, I/O, network and run-queue delay of every workload, live on a terminal
     Top(Top),
     /// Which kinds of lines are written, and which are new, gone or surging
@@ -264,6 +267,33 @@ pub(crate) enum FlowSort {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wake map                                       the busiest edges of the last 15 minutes
+  wake map workload=cart --since 1h              who asks cart, and whom cart asks
+  wake map --draw dot | dot -Tsvg > map.svg      as a picture")]
+pub(crate) struct Map {
+    /// Only edges with an end that is so: namespace=NAME or workload=NAME
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// As the text of a picture instead of a table
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) draw: Option<Draw>,
+    /// At most N edges, those with the most requests and bytes
+    #[arg(short = 'n', long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Draw {
+    /// Graphviz
+    Dot,
+    /// Mermaid, as Markdown renderers draw it
+    Mermaid,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Top {
     /// Only rows where a column has this value, e.g. namespace=shop
     #[arg(value_name = "KEY=VALUE")]
@@ -371,6 +401,7 @@ pub(crate) struct Changes {
 #[command(after_help = "Examples:
   wake traces --service checkout --errors        failed requests, newest first
   wake traces --min 500ms http.route=/cart       slow ones, by an attribute
+  wake traces --protocol postgresql --workload cart
   wake trace 4bf92f3577b34da6a3ce929d0e0e4736    one of them")]
 pub(crate) struct Traces {
     /// Only traces with a span where a column or an attribute has this value, e.g. namespace=shop
@@ -379,9 +410,15 @@ pub(crate) struct Traces {
     /// Of this service
     #[arg(long, value_name = "SERVICE")]
     pub(crate) service: Option<String>,
+    /// Of this workload
+    #[arg(long, value_name = "WORKLOAD")]
+    pub(crate) workload: Option<String>,
     /// With this name
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// That speak this: http, grpc, dns, postgresql, mysql, redis, kafka
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(crate) protocol: Option<String>,
     /// That failed
     #[arg(long)]
     pub(crate) errors: bool,

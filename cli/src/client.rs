@@ -80,7 +80,12 @@ impl Client {
 
     /// The one object that `GET /api/v1/<path>` answers.
     pub(crate) async fn object(&self, path: &str) -> Result<Row> {
-        let response = self.send(self.get(path, &[]).timeout(PATIENCE), &[]).await?;
+        self.object_with(path, &[]).await
+    }
+
+    /// The one object that `GET /api/v1/<path>` answers to these parameters.
+    pub(crate) async fn object_with(&self, path: &str, params: &[(&str, String)]) -> Result<Row> {
+        let response = self.send(self.get(path, params).timeout(PATIENCE), params).await?;
         response.json().await.with_context(|| format!("read the answer of {}", self.server))
     }
 

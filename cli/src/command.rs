@@ -6,6 +6,7 @@ mod events;
 mod flows;
 mod kube_events;
 mod logs;
+mod map;
 mod patterns;
 mod sql;
 mod status;
@@ -30,6 +31,7 @@ pub(crate) async fn run(mut args: Cli, out: &Out) -> Result<()> {
         Command::Doctor(args) => doctor::run(&args, &client, out).await,
         Command::Logs(logs) => logs::run(&logs, &client, out).await,
         Command::Flows(flows) => flows::run(&flows, &client, out).await,
+        Command::Map(map) => map::run(&map, &client, out).await,
         Command::Top(top) => top::run(&top, &client, out).await,
         Command::Patterns(patterns) => patterns::run(&patterns, &client, out).await,
         Command::Syscalls(syscalls) => syscalls::run(&syscalls, &client, out).await,

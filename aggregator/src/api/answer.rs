@@ -62,17 +62,19 @@ pub(crate) struct Answer {
     text: Vec<u8>,
     rows: usize,
     most_rows: usize,
+    /// What is said beside the lists.
+    said: Map<String, Value>,
 }
 
 impl Answer {
     /// Rows as objects, without columns that are absent and without `lsn`.
     pub(crate) fn objects(most_rows: usize) -> Self {
-        Self { shape: Shape::Objects, text: b"{\"rows\":[".to_vec(), rows: 0, most_rows }
+        Self { shape: Shape::Objects, text: b"{\"rows\":[".to_vec(), rows: 0, most_rows, said: Map::new() }
     }
 
     /// Rows as arrays, after the columns' names and types.
     pub(crate) fn arrays(most_rows: usize) -> Self {
-        Self { shape: Shape::Arrays, text: Vec::new(), rows: 0, most_rows }
+        Self { shape: Shape::Arrays, text: Vec::new(), rows: 0, most_rows, said: Map::new() }
     }
 
     /// One more object.
@@ -86,6 +88,11 @@ impl Answer {
         self.rows = 0;
     }
 
+    /// A value beside the lists.
+    pub(crate) fn say(&mut self, name: &str, value: Value) {
+        self.said.insert(name.to_owned(), value);
+    }
+
     /// Whether the list has no row yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows == 0
@@ -94,8 +101,10 @@ impl Answer {
     /// The whole of it.
     pub(crate) fn end(self, reasons: &[Reason]) -> Body {
         let reasons: Vec<ReasonBody> = reasons.iter().map(ReasonBody::from).collect();
-        let tail = json!({ "complete": reasons.is_empty(), "reasons": reasons }).to_string();
-        let Self { mut text, rows, .. } = self;
+        let Self { mut text, rows, mut said, .. } = self;
+        said.insert(String::from("complete"), json!(reasons.is_empty()));
+        said.insert(String::from("reasons"), json!(reasons));
+        let tail = Value::Object(said).to_string();
         text.extend_from_slice(b"],");
         text.extend_from_slice(tail.trim_start_matches('{').as_bytes());
         Body { text, rows: rows as u64 }

@@ -10,10 +10,11 @@ use utoipa::openapi::OpenApi as Document;
 pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
 pub(crate) use self::rows::{
     BlockSum, DropSum, Event, FlowEdge, KubeEvent, LogCount, LogLine, LogPattern, LossSum, ObjectChange,
-    Rows, SyscallSum, Trace, TraceSpans, UsageRate, Workload,
+    Rows, ServiceMap, SyscallSum, Trace, TraceSpans, UsageRate, Workload,
 };
 use crate::api::{
-    doctor, events, flows, follow, logs, patterns, sql, status, syscalls, tables, traces, usage, workloads,
+    doctor, events, flows, follow, logs, map, patterns, sql, status, syscalls, tables, traces, usage,
+    workloads,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +33,7 @@ use crate::api::{
         logs::histogram,
         patterns::patterns,
         flows::flows,
+        map::map,
         tables::drops,
         usage::usage,
         tables::block,

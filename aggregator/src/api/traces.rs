@@ -1,9 +1,10 @@
 //! `GET /traces`: requests by what happened in them; `GET /traces/{trace_id}`: one of them, with its log lines.
 
+mod joined;
+
 use axum::extract::Path;
-use futures::StreamExt as _;
 use proto::error::ErrorCode;
-use store::{LogRequest, Order, ScanRequest, Table};
+use store::{LogRequest, Table};
 
 use crate::api::Api;
 use crate::api::answer::{Answer, Body, Rows as Kept};
@@ -11,19 +12,22 @@ use crate::api::error::{ApiError, ErrorBody};
 use crate::api::logs;
 use crate::api::openapi::{RangeParams, Rows, Trace, TraceSpans, WhereParams};
 use crate::api::params::{Params, Range};
+use crate::api::traces::joined::{Joined, MOST_SPANS};
 use crate::api::wheres::{Values, clause};
-use crate::query::error::QueryError;
 use crate::query::gap;
-use crate::query::reason::{Reason, ReasonCode};
-use crate::query::session::{Session, Sink as _, Take};
+use crate::query::session::Take;
+use crate::requests::span::{NETWORK_PROTOCOL, PROTOCOLS, TELLING};
 
 /// Traces unless the request says otherwise, and the most that it may ask for.
 const TRACES: u64 = 20;
 const MOST_TRACES: u64 = 1_000;
-/// The most spans of one trace in an answer.
-const MOST_SPANS: usize = 20_000;
+/// Joined traces whose log lines are in an answer, too.
+const MOST_LOGGED: usize = 16;
 /// How far beyond the asked range the other spans of a trace are looked for, ns.
 const AROUND_NS: i64 = 3_600_000_000_000;
+
+/// What a span is of: the application's own name for it, else the workload.
+const SERVICE: &str = "coalesce(CAST(service AS VARCHAR), CAST(workload AS VARCHAR))";
 
 /// Traces with a span that is like this, newest first.
 ///
@@ -36,7 +40,10 @@ const AROUND_NS: i64 = 3_600_000_000_000;
         RangeParams,
         WhereParams,
         ("service" = Option<String>, Query, description = "The span's `service.name`, else its workload"),
+        ("workload" = Option<String>, Query, description = "The span's workload"),
         ("name" = Option<String>, Query, description = "The span's name"),
+        ("protocol" = Option<String>, Query, description = "What is spoken: `http`, `grpc`, `dns`, `postgresql`, `mysql`, \
+            `redis`, `kafka`, or what the application calls it"),
         ("status" = Option<String>, Query, description = "`ok`, `error` or `unset`"),
         ("min_duration" = Option<String>, Query, description = "The span took at least so long: `10ms`, `1s`"),
         ("max_duration" = Option<String>, Query, description = "The span took at most so long"),
@@ -81,7 +88,7 @@ pub(crate) async fn search(api: Api, mut params: Params) -> Result<Body, ApiErro
 /// The `WHERE` of the spans that are looked for.
 fn conditions(params: &mut Params, range: Range, values: &mut Values) -> Result<String, ApiError> {
     let mut wheres = params.wheres()?;
-    for name in ["service", "name"] {
+    for name in ["workload", "name"] {
         wheres.extend(params.one(name)?.map(|text| (name.to_owned(), text)));
     }
     if let Some(status) = params.choice("status", &["ok", "error", "unset"])? {
@@ -102,6 +109,12 @@ fn conditions(params: &mut Params, range: Range, values: &mut Values) -> Result<
         let key = key.strip_prefix("attributes.").unwrap_or(&key).replace('\'', "''");
         also(format!("coalesce(attributes['{key}'], '') = {}", values.text(text)));
     }
+    if let Some(text) = params.one("service")? {
+        also(format!("{SERVICE} = {}", values.text(text)));
+    }
+    if let Some(text) = params.one("protocol")? {
+        also(format!("{} = {}", protocol(), values.text(text)));
+    }
     if let Some(ns) = params.duration_ns("min_duration")? {
         also(format!("duration_ns >= {ns}"));
     }
@@ -110,6 +123,18 @@ fn conditions(params: &mut Params, range: Range, values: &mut Values) -> Result<
     }
     also(String::from("trace_id IS NOT NULL"));
     Ok(all)
+}
+
+/// What a span speaks, as `requests::span` reads it.
+fn protocol() -> String {
+    let attribute = |key: &str| format!("nullif(attributes['{key}'], '')");
+    let mut parts: Vec<String> = PROTOCOLS.iter().map(|key| attribute(key)).collect();
+    parts
+        .extend(TELLING.map(|(key, protocol)| {
+            format!("CASE WHEN {} IS NOT NULL THEN '{protocol}' END", attribute(key))
+        }));
+    parts.push(attribute(NETWORK_PROTOCOL));
+    format!("coalesce({}, '')", parts.join(", "))
 }
 
 /// What is said of each of these traces.
@@ -130,19 +155,22 @@ fn summary(
     let query = format!(
         "SELECT trace_id, min(ts) AS ts, \
          max(CAST(ts AS BIGINT) + duration_ns) - CAST(min(ts) AS BIGINT) AS duration_ns, \
-         first_value(CAST(service AS VARCHAR) {first}) AS root_service, \
+         first_value({SERVICE} {first}) AS root_service, \
          first_value(CAST(name AS VARCHAR) {first}) AS root_name, \
          count(*) AS spans, sum(CASE WHEN status = 'error' THEN 1 ELSE 0 END) AS errors, \
-         array_sort(array_agg(DISTINCT CAST(service AS VARCHAR))) AS services \
+         array_sort(array_agg(DISTINCT {SERVICE})) AS services \
          FROM span {within} trace_id IN ({}) GROUP BY trace_id",
         ids.join(", ")
     );
     Ok((query, values.0))
 }
 
-/// One trace: its spans and the log lines that carry its id, both oldest first.
+/// One trace: its spans and the log lines that carry its id, oldest first, and what is joined to it.
 ///
-/// The id is hex; leading zeros may be left out. `not_found` if neither a span nor a line of it is kept.
+/// The id is hex; leading zeros may be left out. `not_found` if neither a span nor a line of it is kept. Where spans were
+/// seen on the wire (`source` is `wake`), the trace goes on at the other ends of their connections: `joins` says which
+/// client's span is which server's span and how sure that is, and the spans of those traces follow the asked one's.
+/// What cannot be told apart is in `joins` without a server.
 #[utoipa::path(
     get, path = "/api/v1/traces/{trace_id}", tag = "traces",
     params(("trace_id" = String, Path, description = "The trace's id, hex"), RangeParams),
@@ -158,53 +186,32 @@ pub(crate) async fn trace(api: Api, Path(id): Path<String>, mut params: Params) 
     let lines = usize::try_from(api.0.limits.max_log_lines).unwrap_or(usize::MAX);
     api.answer("trace", move |session| async move {
         let mut answer = Answer::objects(MOST_SPANS.max(lines));
-        let spans = spans(&session, &id, range, &mut answer).await?;
+        let joined = Joined::write(&session, &id, range, &mut answer).await?;
         answer.section("logs");
-        let request = LogRequest {
-            from_ns: range.from_ns,
-            to_ns: range.to_ns,
-            equals: vec![(String::from("trace_id"), id.clone())],
-            limit: Some(lines),
-            newest_first: false,
-            ..LogRequest::default()
-        };
-        logs::lines(&session, request, &mut answer).await?;
-        if spans == 0 && answer.is_empty() {
+        for trace in joined.traces.iter().take(MOST_LOGGED) {
+            let request = LogRequest {
+                from_ns: range.from_ns,
+                to_ns: range.to_ns,
+                equals: vec![(String::from("trace_id"), trace.clone())],
+                limit: Some(lines),
+                newest_first: false,
+                ..LogRequest::default()
+            };
+            logs::lines(&session, request, &mut answer).await?;
+        }
+        if joined.spans == 0 && answer.is_empty() {
             return Err(ApiError::new(ErrorCode::NotFound, format!("nothing of trace {id} is kept")));
+        }
+        answer.section("joins");
+        for join in joined.joins() {
+            if answer.push(&join) == Take::Enough {
+                break;
+            }
         }
         gap::note(&session, range.ns(), &[Table::Span, Table::Log]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await
-}
-
-/// Writes the spans of a trace; returns how many.
-async fn spans(session: &Session, id: &str, range: Range, answer: &mut Answer) -> Result<usize, ApiError> {
-    let request = ScanRequest {
-        from_ns: range.from_ns,
-        to_ns: range.to_ns,
-        equals: vec![(String::from("trace_id"), id.to_owned())],
-        limit: Some(MOST_SPANS),
-        order: Order::OldestFirst,
-        ..ScanRequest::default()
-    };
-    let mut batches = session.snapshot.scan(Table::Span, request).map_err(QueryError::Scan)?;
-    let mut spans = 0;
-    while let Some(batch) = batches.next().await {
-        match batch {
-            Ok(batch) => {
-                spans += batch.num_rows();
-                if answer.rows(&batch) == Take::Enough || spans >= MOST_SPANS {
-                    let detail = "the trace has more spans than one answer may have";
-                    session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
-                    break;
-                }
-            }
-            Err(error) if error.is_partial() => session.reasons.add_scan(&error),
-            Err(error) => return Err(QueryError::Scan(error).into()),
-        }
-    }
-    Ok(spans)
 }
 
 fn is_hex(text: &str) -> bool {

@@ -10,6 +10,7 @@ mod hostile;
 mod killed;
 mod kubernetes;
 mod limits;
+mod requests;
 mod rest;
 mod server;
 mod text;

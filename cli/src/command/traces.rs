@@ -30,7 +30,9 @@ pub(super) async fn run(args: &Traces, client: &Client, out: &Out) -> Result<()>
     params.extend(filters(&args.filters)?);
     let given = [
         ("service", &args.service),
+        ("workload", &args.workload),
         ("name", &args.name),
+        ("protocol", &args.protocol),
         ("min_duration", &args.min),
         ("max_duration", &args.max),
     ];
@@ -62,6 +64,8 @@ struct Found {
     spans: Vec<Row>,
     logs: Vec<Row>,
     #[serde(default)]
+    joins: Vec<Row>,
+    #[serde(default)]
     reasons: Vec<Row>,
 }
 
@@ -72,7 +76,7 @@ pub(super) async fn one(args: &Trace, client: &Client, out: &Out) -> Result<()> 
     }
     let found: Found = serde_json::from_value(Value::Object(answer)).context("read the trace")?;
     let width = out.size().map_or(120, |(columns, _)| columns);
-    for line in waterfall::lines(&found.spans, &found.logs, width, out) {
+    for line in waterfall::lines(&found.spans, &found.logs, &found.joins, width, out) {
         out.line(&line)?;
     }
     for reason in &found.reasons {

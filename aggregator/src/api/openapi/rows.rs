@@ -31,12 +31,14 @@ macro_rules! row {
 
 mod kubernetes;
 mod logs;
+mod map;
 mod network;
 mod resources;
 mod traces;
 
 pub(crate) use kubernetes::{KubeEvent, ObjectChange};
 pub(crate) use logs::{LogCount, LogLine, LogPattern};
+pub(crate) use map::ServiceMap;
 pub(crate) use network::{DropSum, FlowEdge};
 pub(crate) use resources::{BlockSum, Event, LossSum, SyscallSum, UsageRate, Workload};
 pub(crate) use traces::{Trace, TraceSpans};

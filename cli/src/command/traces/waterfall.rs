@@ -1,4 +1,7 @@
 //! Spans as a tree beside their time, each with the log lines that were written in it.
+//!
+//! A server's span that was joined to a client's by their connection stands below it, with how sure that is: `≈ 97 %`. So
+//! does a client's span that the agent joined to the server's span whose thread made the request.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +23,7 @@ struct Ran {
 }
 
 /// A head, a line for each span and each of its log lines, then the log lines of no span.
-pub(super) fn lines(spans: &[Row], logs: &[Row], width: usize, out: &Out) -> Vec<String> {
+pub(super) fn lines(spans: &[Row], logs: &[Row], joins: &[Row], width: usize, out: &Out) -> Vec<String> {
     let begin = spans.iter().filter_map(start).fold(f64::INFINITY, f64::min);
     let ran: Vec<Ran> = spans
         .iter()
@@ -35,8 +38,10 @@ pub(super) fn lines(spans: &[Row], logs: &[Row], width: usize, out: &Out) -> Vec
     for line in logs {
         left.entry(text(line, "span_id")).or_default().push(line);
     }
-    for (index, depth) in tree(spans, &ran) {
-        lines.push(cut(&span_line(&spans[index], ran[index], whole, depth, out), width, out));
+    let joins = Joins::new(spans, joins);
+    for (index, depth) in tree(spans, &ran, &joins) {
+        let mark = joins.mark(&spans[index]);
+        lines.push(cut(&span_line(&spans[index], ran[index], whole, depth, &mark, out), width, out));
         for line in left.remove(text(&spans[index], "span_id")).unwrap_or_default() {
             lines.push(cut(&log_line(line, depth + 1, out), width, out));
         }
@@ -63,13 +68,80 @@ fn head(spans: &[Row], logs: &[Row], whole: f64, out: &Out) -> String {
     format!("{}  {sums}", out.paint(Tone::Head, id))
 }
 
+/// What was joined, by span.
+#[derive(Debug, Default)]
+struct Joins<'a> {
+    /// The client's span of a server's, and how sure that is.
+    client: HashMap<&'a str, (&'a str, f64)>,
+    /// How many servers' spans could be a client's other end.
+    open: HashMap<&'a str, f64>,
+    /// The trace of a client's other end, where that is not here, and how sure that is.
+    elsewhere: HashMap<&'a str, (&'a str, f64)>,
+}
+
+impl<'a> Joins<'a> {
+    fn new(spans: &[Row], joins: &'a [Row]) -> Self {
+        let known: HashSet<&str> = spans.iter().map(|span| text(span, "span_id")).collect();
+        let mut all = Self::default();
+        for join in joins {
+            let [client, server] = ["client_span_id", "server_span_id"].map(|end| text(join, end));
+            let (confidence, candidates) = (number(join, "confidence"), number(join, "candidates"));
+            match confidence {
+                Some(confidence) if !known.contains(server) => {
+                    all.elsewhere.insert(client, (text(join, "server_trace_id"), confidence));
+                }
+                Some(confidence) if known.contains(client) => {
+                    all.client.insert(server, (client, confidence));
+                }
+                Some(_) => {}
+                None => drop(all.open.insert(client, candidates.unwrap_or_default())),
+            }
+        }
+        all
+    }
+
+    /// What is to be said of a span's other end.
+    fn mark(&self, span: &Row) -> String {
+        let id = text(span, "span_id");
+        match (self.client.get(id), self.open.get(id)) {
+            (Some((_, confidence)), _) => percent(*confidence),
+            (None, Some(candidates)) => format!("  ? {candidates} could be its other end"),
+            (None, None) if self.elsewhere.contains_key(id) => {
+                let (trace, confidence) = self.elsewhere[id];
+                format!("{} goes on in {trace}", percent(confidence))
+            }
+            // the agent joined a client's span to the server's span whose thread made the request
+            (None, None) => {
+                match attribute(span, "wake.join.confidence").and_then(|text| text.parse().ok()) {
+                    Some(confidence) => percent(confidence),
+                    None => String::new(),
+                }
+            }
+        }
+    }
+
+    fn parent<'s>(&'s self, span: &'s Row) -> &'s str {
+        self.client
+            .get(text(span, "span_id"))
+            .map_or_else(|| text(span, "parent_span_id"), |(client, _)| client)
+    }
+}
+
+fn percent(confidence: f64) -> String {
+    format!("  ≈ {:.0} %", confidence * 100.0)
+}
+
+fn attribute<'row>(span: &'row Row, key: &str) -> Option<&'row str> {
+    span.get("attributes")?.get(key)?.as_str()
+}
+
 /// Each span once, its children after it by time; one whose parent is not here is a root.
-fn tree(spans: &[Row], ran: &[Ran]) -> Vec<(usize, usize)> {
+fn tree(spans: &[Row], ran: &[Ran], joins: &Joins<'_>) -> Vec<(usize, usize)> {
     let known: HashSet<&str> = spans.iter().map(|span| text(span, "span_id")).collect();
     let mut children: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut roots = Vec::new();
     for (index, span) in spans.iter().enumerate() {
-        let parent = text(span, "parent_span_id");
+        let parent = joins.parent(span);
         if parent.is_empty() || !known.contains(parent) || parent == text(span, "span_id") {
             roots.push(index);
         } else {
@@ -96,7 +168,7 @@ fn tree(spans: &[Row], ran: &[Ran]) -> Vec<(usize, usize)> {
     }
 }
 
-fn span_line(span: &Row, ran: Ran, whole: f64, depth: usize, out: &Out) -> String {
+fn span_line(span: &Row, ran: Ran, whole: f64, depth: usize, mark: &str, out: &Out) -> String {
     let is_error = text(span, "status") == "error";
     let tone = if is_error { Tone::Bad } else { Tone::Good };
     let service = match text(span, "service") {
@@ -109,6 +181,7 @@ fn span_line(span: &Row, ran: Ran, whole: f64, depth: usize, out: &Out) -> Strin
             said.push_str(&format!("  {part}"));
         }
     }
+    said.push_str(mark);
     let took = format!("{:>9}", units::micros(ran.length / 1e3));
     format!("{} {took}  {}", out.paint(tone, &bar(ran, whole)), paint_if(out, is_error, &clean(&said)))
 }
@@ -181,7 +254,7 @@ mod tests {
             ),
             row(json!({"ts": "2026-11-21T12:00:00.030Z", "span_id": "q", "body": "lost"})),
         ];
-        let shown = lines(&spans, &logs, 200, &Out::new(Output::Json));
+        let shown = lines(&spans, &logs, &[], 200, &Out::new(Output::Json));
         let ends: Vec<&str> = shown.iter().skip(1).map(|line| line.trim_start_matches(['▇', ' '])).collect();
         assert_eq!(
             ends,
@@ -201,7 +274,33 @@ mod tests {
     #[test]
     fn circles_and_twins_are_shown_once() {
         let spans = [span("a", "b", 0, 1), span("b", "a", 0, 1), span("c", "c", 0, 1), span("c", "", 0, 1)];
-        assert_eq!(lines(&spans, &[], 200, &Out::new(Output::Json)).len(), 5);
-        assert_eq!(lines(&[], &[], 80, &Out::new(Output::Json)).len(), 1);
+        assert_eq!(lines(&spans, &[], &[], 200, &Out::new(Output::Json)).len(), 5);
+        assert_eq!(lines(&[], &[], &[], 80, &Out::new(Output::Json)).len(), 1);
+    }
+    #[test]
+    fn joined_spans_stand_below_their_clients_with_their_confidence() {
+        let spans =
+            [span("q", "", 20, 50), span("s", "", 5, 90), span("c", "r", 2, 95), span("r", "", 0, 100)];
+        let join = |client: &str, server: &str, confidence: f64| {
+            row(json!({
+                "client_span_id": client, "server_span_id": server, "confidence": confidence, "candidates": 1,
+            }))
+        };
+        let open = row(json!({"client_span_id": "q", "candidates": 3}));
+        let gone = row(json!({
+            "client_span_id": "r", "server_span_id": "x", "server_trace_id": "cd", "confidence": 0.4,
+        }));
+        let joins = [join("c", "s", 0.97), join("elsewhere", "r", 0.99), open, gone];
+        let shown = lines(&spans, &[], &joins, 200, &Out::new(Output::Json));
+        let ends: Vec<&str> = shown.iter().skip(1).map(|line| line.trim_start_matches(['▇', ' '])).collect();
+        assert_eq!(
+            ends,
+            [
+                "100 ms  s r  ≈ 40 % goes on in cd",
+                "95.0 ms    s c  ≈ 80 %",
+                "90.0 ms      s s  ≈ 97 %",
+                "50.0 ms  s q  ? 3 could be its other end",
+            ]
+        );
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Span {
     status_message: Option<String>,
     scope_name: Option<String>,
     scope_version: Option<String>,
-    /// `otlp`.
+    /// `otlp`: sent by the application; `wake`: seen on the wire.
     source: Option<String>,
     attributes: BTreeMap<String, String>,
     /// A JSON array of `{"ts", "name", "attributes"}`.
@@ -65,13 +65,32 @@ pub(crate) struct Span {
     links: Option<String>,
 }
 
+/// Two spans of different ends of one connection that are, or may be, the same request.
+#[derive(ToSchema)]
+pub(crate) struct SpanJoin {
+    client_trace_id: String,
+    client_span_id: String,
+    /// Absent where several spans fit and nothing tells them apart.
+    server_trace_id: Option<String>,
+    server_span_id: Option<String>,
+    /// From 0 to 1; from 0.9 on it can be relied on.
+    confidence: Option<f64>,
+    /// `connection`: nothing else fits as well; `elimination`: the others have another end already; `order`: by their
+    /// order on the connection; `open`: nothing tells.
+    by: String,
+    /// Spans of the server that could be it.
+    candidates: i64,
+}
+
 /// One trace.
 #[derive(ToSchema)]
 pub(crate) struct TraceSpans {
-    /// Oldest first.
+    /// Those of the asked trace, then of each that is joined to it; oldest first.
     rows: Vec<Span>,
-    /// Log lines that carry the trace's id, oldest first.
+    /// Log lines that carry the id of one of these traces, oldest first of each.
     logs: Vec<LogLine>,
+    /// Spans of two ends of a connection, put together.
+    joins: Vec<SpanJoin>,
     /// Whether nothing is missing.
     complete: bool,
     /// What is missing, and why.

@@ -1,0 +1,58 @@
+//! Spans of the range as requests between two ends.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use store::{ScanRequest, Table};
+
+use crate::api::error::ApiError;
+use crate::api::map::graph::Graph;
+use crate::api::params::Range;
+use crate::query::error::QueryError;
+use crate::query::reason::{Reason, ReasonCode};
+use crate::query::session::Session;
+use crate::requests::pairs::Pairs;
+use crate::requests::span::{COLUMNS, Spans};
+
+/// Spans that one answer counts.
+const MOST_SPANS: usize = 2_000_000;
+/// Spans that may wait for their other end meanwhile.
+const MOST_WAITING: usize = 100_000;
+/// What is left of the time when reading ends, for the rest of the answer.
+const REST: Duration = Duration::from_secs(2);
+
+/// Counts the requests of the range.
+pub(super) async fn read(session: &Session, range: Range, graph: &mut Graph) -> Result<(), ApiError> {
+    let request = ScanRequest {
+        from_ns: range.from_ns,
+        to_ns: range.to_ns,
+        columns: Some(COLUMNS.map(str::to_owned).to_vec()),
+        ..ScanRequest::default()
+    };
+    let mut pairs = Pairs::new(MOST_WAITING);
+    let (mut read, mut at) = (0, 0);
+    let mut batches = session.snapshot.scan(Table::Span, request).map_err(QueryError::Scan)?;
+    while let Some(batch) = batches.next().await {
+        match batch {
+            Ok(batch) => {
+                read += batch.num_rows();
+                for span in Spans::of(&batch).iter().flat_map(Spans::iter) {
+                    at += 1;
+                    graph.note_time(span.start_ns);
+                    pairs.add(&span, at, &mut |request| graph.request(request));
+                }
+                let is_late = session.left() < REST;
+                if read >= MOST_SPANS || is_late {
+                    let why = if is_late { ReasonCode::Timeout } else { ReasonCode::RowLimit };
+                    let detail = format!("requests are at least so many: only {read} spans were counted");
+                    session.reasons.add(Reason::new(why, detail));
+                    break;
+                }
+            }
+            Err(error) if error.is_partial() => session.reasons.add_scan(&error),
+            Err(error) => return Err(QueryError::Scan(error).into()),
+        }
+    }
+    pairs.finish(&mut |request| graph.request(request));
+    Ok(())
+}

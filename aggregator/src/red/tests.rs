@@ -1,0 +1,222 @@
+use arrow::array::RecordBatch;
+use daemon::metrics::Registry;
+use futures::StreamExt as _;
+use proto::v1::{FlowRow, Identity, Payload, SpanRow};
+use store::{Limits, ScanRequest, Store, Table};
+
+use super::Red;
+use crate::requests::span::COLUMNS;
+
+/// 2026-11-21 12:00 UTC.
+const NOW: i64 = 1_795_262_400_000_000_000;
+const MS: u64 = 1_000_000;
+
+/// Rows as the store gives them.
+async fn stored(table: Table, columns: Option<&[&str]>, payload: Payload) -> Vec<RecordBatch> {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { disk_drop_percent: 100, disk_refuse_percent: 100, ..Limits::small() };
+    let (store, _) = Store::open(dir.path(), limits, NOW).unwrap();
+    store.append_payload(payload, NOW).await.unwrap();
+    let columns = columns.map(|columns| columns.iter().map(|&name| name.to_owned()).collect());
+    let mut rows = store.snapshot().scan(table, ScanRequest { columns, ..ScanRequest::default() }).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await {
+        batches.push(batch.unwrap());
+    }
+    batches
+}
+
+fn identities(names: &[&str]) -> Vec<Identity> {
+    let identity = |name: &&str| Identity {
+        namespace: String::from("shop"),
+        workload: (*name).to_owned(),
+        ..Identity::default()
+    };
+    names.iter().map(identity).collect()
+}
+
+fn span(identity: u32, service: &str, kind: &str, id: u64, parent: u64) -> SpanRow {
+    let hex = |id: u64| if id == 0 { String::new() } else { format!("{id:016x}") };
+    SpanRow {
+        identity,
+        ts: NOW.cast_unsigned(),
+        duration_ns: 3 * MS,
+        trace_id: format!("{:032x}", 1),
+        span_id: hex(id),
+        parent_span_id: hex(parent),
+        service: service.to_owned(),
+        name: format!("call {service}"),
+        kind: kind.to_owned(),
+        source: String::from("otlp"),
+        ..SpanRow::default()
+    }
+}
+
+fn wire(span: SpanRow, local: (&str, u16), peer: (&str, u16)) -> SpanRow {
+    let attributes = [
+        ("network.local.address", local.0.to_owned()),
+        ("network.local.port", local.1.to_string()),
+        ("network.peer.address", peer.0.to_owned()),
+        ("network.peer.port", peer.1.to_string()),
+    ];
+    let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    SpanRow { source: String::from("wake"), attributes, parent_span_id: String::new(), ..span }
+}
+
+struct Counting {
+    registry: Registry,
+    red: Red,
+}
+
+impl Counting {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let red = Red::register(&registry, &registry.with_prefix("wake_aggregator"));
+        Self { registry, red }
+    }
+
+    async fn spans(&self, identities: Vec<Identity>, spans: Vec<SpanRow>) {
+        let payload = Payload { identities, spans, ..Payload::default() };
+        for batch in stored(Table::Span, Some(&COLUMNS), payload).await {
+            self.red.count(&mut self.red.lock(), &batch, 0);
+        }
+    }
+
+    async fn flows(&self, identities: Vec<Identity>, flows: Vec<FlowRow>) {
+        let payload = Payload { identities, flows, ..Payload::default() };
+        for batch in stored(Table::Flow, None, payload).await {
+            self.red.lock().name(&batch);
+        }
+    }
+
+    /// Lines of a metric, without those of its buckets.
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = self.registry.prometheus_text();
+        let of = |line: &&str| line.starts_with(name) && !line.contains("_bucket");
+        text.lines().filter(of).map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn spans_are_counted_by_service_name_kind_and_status() {
+    let counting = Counting::new();
+    let mut spans = vec![span(0, "cart", "server", 1, 0), span(0, "cart", "server", 2, 0)];
+    spans.push(SpanRow { status: String::from("error"), ..span(0, "cart", "server", 3, 0) });
+    spans.push(SpanRow { name: String::from("a\"\n # {b"), ..span(0, "cart", "", 4, 0) });
+    counting.spans(identities(&["cart"]), spans).await;
+    let labels = |name: &str, kind: &str, status: &str| {
+        format!(
+            "{{service=\"cart\",service_namespace=\"shop\",span_name=\"{name}\",span_kind=\"SPAN_KIND_{kind}\",\
+             status_code=\"STATUS_CODE_{status}\",source=\"otlp\"}}"
+        )
+    };
+    assert_eq!(
+        counting.lines("traces_spanmetrics_calls_total"),
+        [
+            format!(
+                "traces_spanmetrics_calls_total{} 1",
+                labels("a\\\"\u{fffd} # {b", "UNSPECIFIED", "UNSET")
+            ),
+            format!("traces_spanmetrics_calls_total{} 1", labels("call cart", "SERVER", "ERROR")),
+            format!("traces_spanmetrics_calls_total{} 2", labels("call cart", "SERVER", "UNSET")),
+        ]
+    );
+    let text = counting.registry.prometheus_text();
+    let label = "service=\"cart\",service_namespace=\"shop\",span_name=\"call cart\",span_kind=\"SPAN_KIND_SERVER\",\
+                 status_code=\"STATUS_CODE_UNSET\",source=\"otlp\"";
+    for (bound, count) in [("0.002", 0), ("0.004", 2), ("+Inf", 2)] {
+        let forms = [
+            format!("traces_spanmetrics_latency_bucket{{le=\"{bound}\",{label}}} {count}"),
+            format!("traces_spanmetrics_latency_bucket{{{label},le=\"{bound}\"}} {count}"),
+        ];
+        assert!(forms.iter().any(|line| text.contains(line)), "{bound}\n{text}");
+    }
+    assert!(text.contains(&format!("traces_spanmetrics_latency_sum{{{label}}} 0.006")), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_of_two_ends_is_one_edge() {
+    let counting = Counting::new();
+    let spans = vec![
+        span(0, "web", "client", 1, 9),
+        span(1, "cart", "server", 2, 1),
+        // its own caller's span never comes
+        span(1, "cart", "server", 3, 77),
+        // nobody called it
+        span(0, "web", "server", 9, 0),
+    ];
+    counting.spans(identities(&["web", "cart"]), spans).await;
+    counting.red.expire_before(i64::MAX);
+    let edge = |client: &str, namespace: &str, server: &str, kind: &str| {
+        format!(
+            "{{client=\"{client}\",client_service_namespace=\"{namespace}\",server=\"{server}\",\
+             server_service_namespace=\"shop\",connection_type=\"{kind}\",source=\"otlp\"}} 1"
+        )
+    };
+    let expected = [edge("user", "", "web", "virtual_node"), edge("web", "shop", "cart", "")];
+    let lines = counting.lines("traces_service_graph_request_total");
+    assert_eq!(lines, expected.map(|edge| format!("traces_service_graph_request_total{edge}")));
+    assert_eq!(
+        counting.lines("wake_aggregator_red_unpaired_spans_total"),
+        ["wake_aggregator_red_unpaired_spans_total 1"]
+    );
+    assert_eq!(counting.lines("traces_service_graph_request_client_seconds_count").len(), 1);
+    assert_eq!(counting.lines("traces_service_graph_request_server_seconds_count").len(), 2);
+}
+
+#[tokio::test]
+async fn ends_seen_on_the_wire_meet_by_their_connection() {
+    let counting = Counting::new();
+    let (web, cart, db) = (("10.0.0.1", 40_000), ("10.0.0.2", 80), ("10.0.0.3", 5432));
+    let flow = |role: &str, peer: (&str, u16), name: &str| FlowRow {
+        identity: 0,
+        ts: NOW.cast_unsigned(),
+        window_s: 10,
+        role: role.to_owned(),
+        peer_address: peer.0.to_owned(),
+        server_port: u32::from(peer.1),
+        peer_kind: String::from("pod"),
+        peer_namespace: String::from("data"),
+        peer_workload: name.to_owned(),
+        ..FlowRow::default()
+    };
+    let flows = vec![flow("client", db, "postgres"), flow("server", web, "web")];
+    counting.flows(identities(&["cart"]), flows).await;
+    let query = wire(span(1, "cart", "client", 3, 0), ("10.0.0.2", 50_000), db);
+    let mut failed = wire(span(0, "web", "client", 1, 0), web, cart);
+    failed.status = String::from("error");
+    let outside = wire(span(1, "cart", "server", 5, 0), cart, ("203.0.113.9", 1234));
+    counting
+        .spans(
+            identities(&["web", "cart"]),
+            vec![wire(span(1, "cart", "server", 2, 0), cart, web), failed, query, outside],
+        )
+        .await;
+    counting.red.expire_before(i64::MAX);
+    let total = |client: &str, server: &str| {
+        let lines = counting.lines("traces_service_graph_request_total");
+        let of = |line: &&String| {
+            line.contains(&format!("client=\"{client}\"")) && line.contains(&format!("server=\"{server}\""))
+        };
+        lines.iter().filter(of).count()
+    };
+    assert_eq!((total("web", "cart"), total("cart", "postgres"), total("user", "cart")), (1, 1, 1));
+    assert_eq!(counting.lines("traces_service_graph_request_total").len(), 3);
+    let failed = counting.lines("traces_service_graph_request_failed_total");
+    assert!(failed.iter().any(|line| line.contains("client=\"web\"") && line.ends_with(" 1")), "{failed:?}");
+}
+
+#[tokio::test]
+async fn names_beyond_the_bound_are_other_and_counted() {
+    let counting = Counting::new();
+    let spans =
+        (0..600_u64).map(|at| SpanRow { name: format!("GET /{at}"), ..span(0, "cart", "server", at + 1, 0) });
+    counting.spans(identities(&["cart"]), spans.collect()).await;
+    let lines = counting.lines("traces_spanmetrics_calls_total");
+    assert_eq!(lines.len(), 513);
+    assert!(lines.iter().any(|line| line.contains("span_name=\"other\"") && line.ends_with(" 88")));
+    assert_eq!(
+        counting.lines("wake_aggregator_red_folded_spans_total"),
+        ["wake_aggregator_red_folded_spans_total 88"]
+    );
+}

@@ -261,7 +261,10 @@ async fn the_map_has_flows_and_requests_on_the_same_edges() {
     let found = server.get("/api/v1/traces", &[("protocol", "http"), ("workload", "db")]).await;
     assert_eq!(found["rows"].as_array().unwrap().len(), 20, "{found}");
     let found = server.get("/api/v1/traces", &[("service", "cart"), ("limit", "1")]).await;
-    assert_eq!(found["rows"][0]["root_service"], "cart", "a workload is a service that has no other name: {found}");
+    assert_eq!(
+        found["rows"][0]["root_service"], "cart",
+        "a workload is a service that has no other name: {found}"
+    );
     let none = server.get("/api/v1/traces", &[("protocol", "grpc")]).await;
     assert_eq!(none["rows"], json!([]));
     server.stop().await;

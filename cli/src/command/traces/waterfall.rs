@@ -279,8 +279,9 @@ mod tests {
     }
     #[test]
     fn joined_spans_stand_below_their_clients_with_their_confidence() {
-        let spans =
+        let mut spans =
             [span("q", "", 20, 50), span("s", "", 5, 90), span("c", "r", 2, 95), span("r", "", 0, 100)];
+        spans[2].insert("attributes".to_owned(), json!({"wake.join.confidence": "0.8"}));
         let join = |client: &str, server: &str, confidence: f64| {
             row(json!({
                 "client_span_id": client, "server_span_id": server, "confidence": confidence, "candidates": 1,

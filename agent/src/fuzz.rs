@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` call: bytes of the kernel, of its files, of logs, of our own disk, of a config.
+//! What the fuzz targets in `fuzz/` call: bytes of the kernel, of its files, of logs, of requests, of our own disk, of a config.
 //!
 //! No input may make any of these panic or break what is asserted. The tests replay the corpus through the same table, so
 //! that a finding stays found. Hidden: no program uses this.
@@ -16,12 +16,16 @@ use crate::kernel::batch::record;
 use crate::kernel::btf::Btf;
 pub use crate::kernel::fuzz::object as kernel_object;
 pub use crate::logs::fuzz::{checkpoints, journal, lines, redaction};
+pub use crate::requests::protocol::fuzz::{
+    request_dns, request_http1, request_http2, request_kafka, request_mysql, request_path, request_postgres,
+    request_redis, request_statement,
+};
 
 /// What takes any bytes.
 pub type Decoder = fn(&[u8]);
 
 /// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, Decoder); 12] = [
+pub const TARGETS: [(&str, Decoder); 21] = [
     ("kernel_records", kernel_records),
     ("kernel_btf", kernel_btf),
     ("kernel_object", kernel_object),
@@ -34,6 +38,15 @@ pub const TARGETS: [(&str, Decoder); 12] = [
     ("conntrack", conntrack),
     ("told_names", told_names),
     ("agent_config", config),
+    ("request_http1", request_http1),
+    ("request_http2", request_http2),
+    ("request_dns", request_dns),
+    ("request_postgres", request_postgres),
+    ("request_mysql", request_mysql),
+    ("request_redis", request_redis),
+    ("request_kafka", request_kafka),
+    ("request_statement", request_statement),
+    ("request_path", request_path),
 ];
 
 /// Messages as netlink gives them.

@@ -8,15 +8,20 @@
 //! over by the lengths that the protocol itself gives, and what cannot be found again that way is marked.
 //! Literals, keys, values, query strings and bodies end here: an `Exchange` has none of them (docs/requests.md).
 
+mod bytes;
+mod dns;
 mod frames;
+pub(crate) mod fuzz;
 mod http;
 mod http1;
 mod http2;
 mod infer;
+mod kafka;
 mod mysql;
 mod path;
 mod pending;
 mod postgres;
+mod redis;
 mod sql;
 mod trace;
 
@@ -186,15 +191,11 @@ pub fn decoder(protocol: Protocol) -> Box<dyn Decoder> {
         Protocol::Http2 | Protocol::Grpc => Box::new(http2::Http2::new()),
         Protocol::Postgres => Box::new(postgres::Postgres::new()),
         Protocol::Mysql => Box::new(mysql::Mysql::new()),
-        Protocol::Dns | Protocol::Redis | Protocol::Kafka => Box::new(Nothing),
+        Protocol::Redis => Box::new(redis::Redis::new()),
+        Protocol::Kafka => Box::new(kafka::Kafka::new()),
+        Protocol::Dns => Box::new(dns::Dns::new()),
     }
 }
 
-/// Stands in for decoders that are not there yet.
-struct Nothing;
-
-impl Decoder for Nothing {
-    fn chunk(&mut self, _chunk: &Chunk<'_>, _out: &mut Vec<Exchange>) {}
-
-    fn end(&mut self, _ts_ns: u64, _out: &mut Vec<Exchange>) {}
-}
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,11 @@ impl Frames {
         }
     }
 
+    /// Whether the last frame has bytes to come that nobody wants.
+    pub(super) fn is_open(&self) -> bool {
+        self.skip > 0
+    }
+
     /// Everything of this direction ends here.
     pub(super) fn lose(&mut self) {
         self.kept.clear();

@@ -44,8 +44,8 @@ enum Then {
 impl Http1 {
     pub(super) fn new() -> Self {
         Self {
-            request: Side::default(),
-            response: Side::default(),
+            request: Side::new(begins_request),
+            response: Side::new(begins_response),
             pending: Pending::new(MAX_PENDING),
             lost: false,
             then: Then::Http1,
@@ -54,8 +54,9 @@ impl Http1 {
 
     fn requests(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         let (mut bytes, mut behind) = unseen(chunk);
-        self.request.begin(chunk, begins_request);
+        self.request.begin(chunk);
         while let Some(found) = self.request.next(&mut bytes, &mut behind) {
+            self.lost |= matches!(found, Found::Broken);
             let Found::Head { cut } = found else { continue };
             if self.request.head.starts_with(b"PRI * HTTP/2.0\r\n") {
                 let mut http2 = Box::new(Http2::new());
@@ -85,9 +86,8 @@ impl Http1 {
 
     fn responses(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         let (mut bytes, mut behind) = unseen(chunk);
-        let begins = |bytes: &[u8]| bytes.starts_with(b"HTTP/1.");
         let was_open = self.response.is_open();
-        self.response.begin(chunk, begins);
+        self.response.begin(chunk);
         if was_open && !self.response.is_open() {
             self.finish_answered(out);
         }
@@ -98,6 +98,7 @@ impl Http1 {
         while let Some(found) = self.response.next(&mut bytes, &mut behind) {
             match found {
                 Found::End => self.finish(chunk.ts_ns, out),
+                Found::Broken => self.lost = true,
                 Found::Head { .. } => {
                     let kept = std::mem::take(&mut self.response.head);
                     let left = self.answer(&kept, chunk.ts_ns, out);
@@ -242,6 +243,11 @@ fn unseen<'a>(chunk: &Chunk<'a>) -> (&'a [u8], u64) {
 fn begins_request(bytes: &[u8]) -> bool {
     let letters = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     letters > 0 && letters <= 16 && matches!(bytes.get(letters), None | Some(b' '))
+}
+
+fn begins_response(bytes: &[u8]) -> bool {
+    let first = b"HTTP/1.";
+    bytes.starts_with(first) || first.starts_with(bytes)
 }
 
 fn read_request(kept: &[u8], ts_ns: u64, cut: bool) -> Option<(Open, Body)> {

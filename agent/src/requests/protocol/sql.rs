@@ -82,6 +82,8 @@ struct Text {
     in_list: bool,
     /// Literals in it.
     literals: usize,
+    /// A comma in it that is written only if something else than a literal follows.
+    comma: bool,
     /// Where such a list ended, if only a comma came since.
     after: Option<usize>,
 }
@@ -101,11 +103,11 @@ impl Text {
                 }
                 self.put("?", blank);
             }
-            Token::Sign(',') if self.in_list && self.literals > 0 => {}
+            Token::Sign(',') if self.in_list && self.literals > 0 => self.comma = true,
             Token::Sign(',') => self.put(",", false),
             Token::Sign('(') => {
                 self.put("(", blank);
-                (self.in_list, self.literals) = (true, 0);
+                (self.in_list, self.literals, self.comma) = (true, 0, false);
             }
             Token::Sign(')') => {
                 self.put(")", false);
@@ -122,7 +124,10 @@ impl Text {
     }
 
     fn other(&mut self, text: &str, blank: bool) {
-        (self.in_list, self.after) = (false, None);
+        if self.in_list && self.comma {
+            self.put(",", false);
+        }
+        (self.in_list, self.after, self.comma) = (false, None, false);
         self.put(text, blank);
     }
 

@@ -39,6 +39,8 @@ pub(super) enum Found {
     Head { cut: bool },
     /// The body's end.
     End,
+    /// What follows is no message.
+    Broken,
 }
 
 pub(super) struct Side {
@@ -50,15 +52,15 @@ pub(super) struct Side {
     /// When the head under way began, and when the last call was.
     pub(super) since: u64,
     now: u64,
-}
-
-impl Default for Side {
-    fn default() -> Self {
-        Self { head: Vec::new(), body: Body::Unknown, cut: false, since: 0, now: 0 }
-    }
+    /// Whether bytes look like a message's first, or like a part of them.
+    begins: fn(&[u8]) -> bool,
 }
 
 impl Side {
+    pub(super) fn new(begins: fn(&[u8]) -> bool) -> Self {
+        Self { head: Vec::new(), body: Body::Unknown, cut: false, since: 0, now: 0, begins }
+    }
+
     /// Nothing is known of what comes.
     pub(super) fn lose(&mut self) {
         self.head.clear();
@@ -76,14 +78,14 @@ impl Side {
         self.body = if self.cut && body != Body::UntilClose { Body::Unknown } else { body };
     }
 
-    /// To be called at each new call, before `next`; `begins` tells whether bytes look like a message's first.
-    pub(super) fn begin(&mut self, chunk: &Chunk<'_>, begins: impl Fn(&[u8]) -> bool) {
+    /// To be called at each new call, before `next`.
+    pub(super) fn begin(&mut self, chunk: &Chunk<'_>) {
         if chunk.gap {
             self.lose();
         }
         self.cut = false;
         self.now = chunk.ts_ns;
-        if self.body == Body::Unknown && begins(chunk.bytes) {
+        if self.body == Body::Unknown && (self.begins)(chunk.bytes) {
             self.body = Body::None;
         }
     }
@@ -138,6 +140,11 @@ impl Side {
             *bytes = &bytes[end.saturating_sub(before)..];
             self.head.truncate(end);
             return Some(Found::Head { cut: false });
+        }
+        if !self.head.is_empty() && !(self.begins)(&self.head) {
+            self.lose();
+            (*bytes, *behind) = (&[], 0);
+            return Some(Found::Broken);
         }
         let full = self.head.len() >= MAX_HEAD;
         if !full && *behind == 0 {

@@ -1,1 +1,173 @@
+use super::super::tests::{Calls, Request, Response, check, exchanges, tell, told};
+use super::super::{Chunk, Protocol, decoder};
 
+const HTTP: Protocol = Protocol::Http1;
+
+#[track_caller]
+fn is(calls: &Calls<'_>, expect: &[&str]) {
+    check(HTTP, calls, expect);
+}
+
+#[test]
+fn a_request_and_its_answer() {
+    is(
+        &[
+            (Request, b"GET /users/42?q=secret HTTP/1.1\r\nHost: Shop.example:8080\r\nUser-Agent: x\r\nCookie: secret\r\nX-Request-Id: r-1\r\n\r\n"),
+            (Response, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        ],
+        &["GET /users/{id} http.request.method=GET url.path=/users/{id} http.route=/users/{id} server.address=shop.example \
+           server.port=8080 http.request.header.x-request-id=r-1 http.response.status_code=200"],
+    );
+}
+
+#[test]
+fn keep_alive_pipelines_and_bodies() {
+    is(
+        &[
+            (Request, b"POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nGET GET /b HTTP/1.1\r\n\r\nHEAD /c HTTP/1.1\r\n\r\n"),
+            (Request, b"PUT /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nHTTP/\r\n0\r\nT: v\r\n\r\nDELETE /e HTTP/1.1\r\n\r\n"),
+            (Response, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nHTTP/1.1 "),
+            (Response, b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"),
+            (Response, b"HTTP/1.1 500 No\r\nTransfer-Encoding: gzip, chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\nHTTP/1.1 304 Not\r\n\r\n"),
+        ],
+        &[
+            "POST /a http.request.method=POST url.path=/a http.route=/a http.response.status_code=201",
+            "GET /b http.request.method=GET url.path=/b http.route=/b http.response.status_code=204",
+            "HEAD /c http.request.method=HEAD url.path=/c http.route=/c http.response.status_code=200",
+            "PUT /d http.request.method=PUT url.path=/d http.route=/d http.response.status_code=500 !500",
+            "DELETE /e http.request.method=DELETE url.path=/e http.route=/e http.response.status_code=304",
+        ],
+    );
+}
+
+#[test]
+fn a_body_without_a_length_ends_with_the_connection() {
+    let calls: &Calls<'_> = &[
+        (Request, b"GET / HTTP/1.0\r\n\r\n"),
+        (Response, b"HTTP/1.0 200 OK\r\n\r\nHTTP/1.1 500 in a body"),
+        (Response, b"HTTP/1.1 500 as well"),
+    ];
+    let found = exchanges(HTTP, calls, usize::MAX);
+    assert_eq!((found.len(), found[0].first_byte_ns, found[0].end_ns), (1, Some(1), 2));
+    assert_eq!(found[0].attribute("network.protocol.version"), Some("1.0"));
+}
+
+#[test]
+fn times_are_of_first_and_last_bytes() {
+    let calls: &Calls<'_> = &[
+        (Request, b"GET / HT"),
+        (Request, b"TP/1.1\r\n\r\n"),
+        (Response, b"HTTP/1.1 200 OK\r\nContent-Le"),
+        (Response, b"ngth: 3\r\n\r\na"),
+        (Response, b"bc"),
+        (Request, b"GET / HTTP/1.1\r\n\r\n"),
+    ];
+    let found = exchanges(HTTP, calls, usize::MAX);
+    assert_eq!((found[0].start_ns, found[0].first_byte_ns, found[0].end_ns), (0, Some(2), 4));
+    assert_eq!((found[1].start_ns, found[1].first_byte_ns, found[1].end_ns), (5, None, 1_000));
+    assert_eq!((found[1].failed, found[1].error_type.as_deref()), (true, Some("no_response")));
+}
+
+#[test]
+fn heads_that_were_cut() {
+    let long = format!("GET /shop/items/12345678 HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "x".repeat(500));
+    let answer = format!("HTTP/1.1 404 Not Found\r\nX: {}\r\nContent-Length: 3\r\n\r\nabc", "y".repeat(500));
+    let calls: &Calls<'_> = &[
+        (Request, long.as_bytes()),
+        (Response, answer.as_bytes()),
+        (Request, long.as_bytes()),
+        (Response, answer.as_bytes()),
+    ];
+    let one = "GET /shop/items/{id} http.request.method=GET url.path=/shop/items/{id} http.route=/shop/items/{id} \
+               server.address=a http.response.status_code=404 ?";
+    assert_eq!(told(HTTP, calls, 128), [one, one]);
+    let short = "GET /shop/items/ http.request.method=GET url.path=/shop/items/ http.route=/shop/items/ \
+                 http.response.status_code=404 ?";
+    assert_eq!(told(HTTP, calls, 20), [short, short], "half an id is none");
+}
+
+#[test]
+fn a_cut_body_is_passed_over_by_its_length() {
+    let post = [b"POST /a HTTP/1.1\r\nContent-Length: 9000\r\n\r\n".as_slice(), &[b'x'; 9000]].concat();
+    let answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n".as_slice(), &[b'x'; 30_000]].concat();
+    let rest = [[b'x'; 40_000].as_slice(), b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"].concat();
+    let calls: &Calls<'_> =
+        &[(Request, &post), (Response, &answer), (Request, b"GET /b HTTP/1.1\r\n\r\n"), (Response, &rest)];
+    let found = exchanges(HTTP, calls, 256);
+    assert_eq!(found.iter().map(|one| one.end_ns).collect::<Vec<_>>(), [3, 1_000]);
+    let found = exchanges(HTTP, calls, 50_000);
+    assert_eq!(found.iter().map(|one| one.end_ns).collect::<Vec<_>>(), [3, 3]);
+    assert_eq!(found[1].error_type.as_deref(), Some("503"));
+}
+
+#[test]
+fn the_trace_of_the_application() {
+    let head =
+        b"GET / HTTP/1.1\r\nTraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
+    let found = exchanges(HTTP, &[(Request, head)], usize::MAX);
+    assert_eq!(found[0].trace.map(|trace| (trace.trace_id[15], trace.sampled)), Some((0x36, true)));
+}
+
+#[test]
+fn websockets_and_tunnels_are_left_alone() {
+    is(
+        &[
+            (Request, b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+            (Response, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"),
+            (Request, b"GET /no HTTP/1.1\r\n\r\n"),
+        ],
+        &["GET /ws http.request.method=GET url.path=/ws http.route=/ws http.response.status_code=101"],
+    );
+    is(
+        &[
+            (Request, b"CONNECT secret.example:443 HTTP/1.1\r\n\r\n"),
+            (Response, b"HTTP/1.1 200 OK\r\n\r\n"),
+            (Request, b"\x16\x03\x01"),
+        ],
+        &["CONNECT http.request.method=CONNECT http.response.status_code=200"],
+    );
+}
+
+#[test]
+fn what_is_no_http_is_passed_over() {
+    is(&[(Request, b"\x00\x01\x02 nothing\r\n\r\n"), (Response, b"nothing\r\n\r\n")], &[]);
+    let calls: &Calls<'_> = &[
+        (Request, b"GET \x01/ HTTP/1.1\r\n\r\n"),
+        (Response, b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"),
+        (Request, b"GET /a HTTP/1.1\r\n\r\n"),
+        (Response, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ];
+    assert_eq!(
+        told(HTTP, calls, usize::MAX),
+        ["GET /a http.request.method=GET url.path=/a http.route=/a http.response.status_code=200 +"]
+    );
+}
+
+#[test]
+fn a_gap_ends_what_was_open_and_marks_the_next() {
+    let mut decoder = decoder(HTTP);
+    let mut out = Vec::new();
+    let mut chunk = |direction, bytes: &[u8], gap| {
+        decoder.chunk(&Chunk { direction, ts_ns: 7, bytes, total: bytes.len() as u64, gap }, &mut out);
+    };
+    chunk(Request, b"GET /a HTTP/1.1\r\n\r\n", false);
+    chunk(Request, b"GET /b HTTP/1.1\r\n\r\n", true);
+    chunk(Response, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false);
+    let told: Vec<_> = out.iter().map(tell).collect();
+    assert_eq!(
+        told,
+        ["GET /b http.request.method=GET url.path=/b http.route=/b http.response.status_code=200 +"]
+    );
+}
+
+#[test]
+fn a_connection_met_in_its_middle() {
+    is(
+        &[
+            (Response, b" of a body\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+            (Request, b"GET /a HTTP/1.1\r\n\r\n"),
+            (Response, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ],
+        &["GET /a http.request.method=GET url.path=/a http.route=/a http.response.status_code=200"],
+    );
+}

@@ -25,6 +25,7 @@ fn literals_are_taken_out() {
     );
     check("SELECT 0xdeadbeef, x'ff', N'a', .5, 1_000", "SELECT ?, ?, ?, ?, ?", "SELECT");
     check("INSERT INTO t (a, b) VALUES (1, 'x'), (2, 'y')", "INSERT INTO t (a, b) VALUES (?)", "INSERT t");
+    check("INSERT INTO t VALUES (1, 2, now(), 3, 4)", "INSERT INTO t VALUES (?, now(), ?, ?)", "INSERT t");
     check("SELECT a FROM t WHERE id IN (1, 2, 3)", "SELECT a FROM t WHERE id IN (?)", "SELECT t");
     check("SELECT count(*) FROM t LIMIT 10", "SELECT count(*) FROM t LIMIT ?", "SELECT t");
     check("SELECT'secret'", "SELECT?", "SELECT");

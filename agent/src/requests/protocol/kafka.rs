@@ -1,0 +1,301 @@
+//! Kafka: requests by their key, Produce and Fetch by topic.
+//!
+//! In: calls of both directions, whole or cut. Out: an exchange per request, paired by correlation id.
+//! Of a request its key, its client's id and topics are read; records, keys and group members are passed over. Topics
+//! that are behind a cut, or that newer versions name by an id alone, are not told.
+
+mod apis;
+mod topics;
+
+use std::collections::BTreeMap;
+
+use super::bytes::Cursor;
+use super::frames::{Event, Frames, Head};
+use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use topics::Topics;
+
+/// Requests without an answer on one connection; beyond it the oldest is given up.
+const MAX_PENDING: usize = 256;
+/// Bytes of a message that are read.
+const WANT: usize = 2_048;
+/// The highest version that is taken for one.
+const MAX_VERSION: i16 = 25;
+/// The largest message that a broker takes by default is 1 MiB; this allows for a hundred.
+const MAX_LEN: i32 = 100 << 20;
+/// Bytes of a client's id.
+const MAX_CLIENT: usize = 64;
+
+pub(super) struct Kafka {
+    request: Frames,
+    response: Frames,
+    pending: BTreeMap<i32, Open>,
+    /// In the order in which they were asked; correlation ids may begin anew.
+    asked: u64,
+    /// What the last Fetch with topics named, which later ones of its session take for granted.
+    session: Option<String>,
+    /// An answer whose last bytes are still to come.
+    ending: Option<Exchange>,
+    lost: bool,
+}
+
+struct Open {
+    exchange: Exchange,
+    order: u64,
+    key: i16,
+    version: i16,
+}
+
+/// The head of a request.
+struct Request<'a> {
+    key: i16,
+    version: i16,
+    correlation: i32,
+    client: Option<&'a [u8]>,
+    body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// Reads what is behind the length; none if it does not look like a request.
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let (key, version, correlation) = (cursor.i16()?, cursor.i16()?, cursor.i32()?);
+        apis::name(key)?;
+        if !(0..=MAX_VERSION).contains(&version) {
+            return None;
+        }
+        let client = match cursor.i16()? {
+            -1 => None,
+            len @ 0..=512 => Some(cursor.take(usize::try_from(len).ok()?)?),
+            _ => return None,
+        };
+        if version >= apis::flexible_from(key) {
+            tags(&mut cursor)?;
+        }
+        Some(Self { key, version, correlation, client, body: cursor.rest })
+    }
+}
+
+impl Kafka {
+    pub(super) fn new() -> Self {
+        Self {
+            request: Frames::default(),
+            response: Frames::default(),
+            pending: BTreeMap::new(),
+            asked: 0,
+            session: None,
+            ending: None,
+            lost: false,
+        }
+    }
+
+    fn asked(&mut self, bytes: &[u8], cut: bool, began: u64, out: &mut Vec<Exchange>) {
+        let Some(request) = Request::read(bytes) else {
+            self.lost = true;
+            return;
+        };
+        let Request { key, version, correlation, client, body } = request;
+        let Some(name) = apis::name(key) else { return };
+        let mut exchange = Exchange::new(Protocol::Kafka, began);
+        exchange.name = name.to_owned();
+        exchange.attributes.push(("messaging.system", "kafka".to_owned()));
+        exchange.attributes.push(("messaging.operation.name", name.to_owned()));
+        if let Some(client) = client.and_then(client_id) {
+            exchange.attributes.push(("messaging.client.id", client));
+        }
+        let topics = match key {
+            apis::PRODUCE => topics::produce(body, version),
+            apis::FETCH => topics::fetch(body, version),
+            _ => Some(Topics::default()),
+        };
+        exchange.truncated = cut && topics.is_none();
+        let topics = topics.unwrap_or_default();
+        self.name_topics(&mut exchange, key, &topics);
+        if topics.silent {
+            exchange.end_ns = began;
+            self.give(exchange, out);
+            return;
+        }
+        if self.pending.len() >= MAX_PENDING {
+            let oldest = self.pending.iter().min_by_key(|(_, open)| open.order).map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                self.pending.remove(&oldest);
+            }
+            self.lost = true;
+        }
+        self.asked += 1;
+        self.pending.insert(correlation, Open { exchange, order: self.asked, key, version });
+    }
+
+    fn name_topics(&mut self, exchange: &mut Exchange, key: i16, topics: &Topics) {
+        let kind = match key {
+            apis::PRODUCE => "send",
+            apis::FETCH => "receive",
+            _ => return,
+        };
+        exchange.attributes.push(("messaging.operation.type", kind.to_owned()));
+        if key == apis::FETCH && !topics.names.is_empty() {
+            self.session = topics.names.first().filter(|_| topics.count == 1).cloned();
+        }
+        let session = self.session.as_ref().filter(|_| key == apis::FETCH && topics.count == 0);
+        let Some(first) = topics.names.first().or(session) else { return };
+        // Of several topics none is the destination.
+        if topics.count > 1 {
+            exchange.attributes.push(("messaging.kafka.topics", topics.names.join(",")));
+            return;
+        }
+        exchange.name = format!("{} {first}", exchange.name);
+        exchange.attributes.push(("messaging.destination.name", first.clone()));
+    }
+
+    fn answered(&mut self, bytes: &[u8], began: u64, ts_ns: u64) {
+        let mut cursor = Cursor::new(bytes);
+        let Some(mut open) = cursor.i32().and_then(|correlation| self.pending.remove(&correlation)) else {
+            return;
+        };
+        let Open { exchange, order: _, key, version } = &mut open;
+        exchange.first_byte_ns = Some(began);
+        exchange.end_ns = ts_ns.max(exchange.start_ns);
+        // ApiVersions is asked by clients that do not know yet what the server can read.
+        if *version >= apis::flexible_from(*key) && *key != 18 {
+            tags(&mut cursor);
+        }
+        let body = cursor.rest;
+        let at = apis::error_at(*key, *version);
+        let error = at.and_then(|at| Cursor::new(body.get(at..)?).i16()).filter(|error| *error != 0);
+        let error = error.or_else(|| match *key {
+            apis::PRODUCE => topics::produce_error(body, *version),
+            apis::FETCH => topics::fetch_error(body, *version),
+            _ => None,
+        });
+        if let Some(error) = error {
+            exchange.failed = true;
+            exchange.error_type = Some(apis::error_name(error));
+            http::set(exchange, "messaging.kafka.error_code", error.to_string());
+        }
+        self.ending = Some(open.exchange);
+    }
+
+    fn ended(&mut self, ts_ns: Option<u64>, out: &mut Vec<Exchange>) {
+        if let Some(mut exchange) = self.ending.take() {
+            exchange.end_ns = exchange.end_ns.max(ts_ns.unwrap_or(0));
+            self.give(exchange, out);
+        }
+    }
+
+    fn give(&mut self, mut exchange: Exchange, out: &mut Vec<Exchange>) {
+        exchange.at_least |= std::mem::take(&mut self.lost);
+        out.push(exchange);
+    }
+}
+
+impl Decoder for Kafka {
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        if chunk.gap {
+            self.lost = true;
+        }
+        let is_request = chunk.direction == Direction::Request;
+        let mut frames = std::mem::take(if is_request { &mut self.request } else { &mut self.response });
+        frames.push(chunk);
+        if !is_request && !frames.is_open() {
+            self.ended(Some(chunk.ts_ns).filter(|_| !chunk.gap), out);
+        }
+        loop {
+            let event = frames.next(|bytes, unsure| {
+                let known = |correlation: i32| self.pending.contains_key(&correlation);
+                head(bytes, is_request, unsure, known)
+            });
+            match event {
+                None => break,
+                Some(Event::Lost) => self.lost = true,
+                Some(Event::Frame { bytes, cut, began }) => {
+                    if !is_request {
+                        self.ended(None, out);
+                    }
+                    let bytes = bytes.get(4..).unwrap_or_default();
+                    if is_request {
+                        self.asked(bytes, cut, began, out);
+                    } else {
+                        self.answered(bytes, began, chunk.ts_ns);
+                    }
+                }
+            }
+        }
+        if !is_request && !frames.is_open() {
+            self.ended(Some(chunk.ts_ns), out);
+        }
+        *(if is_request { &mut self.request } else { &mut self.response }) = frames;
+    }
+
+    fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        self.ended(Some(ts_ns), out);
+        let mut open: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
+        open.sort_by_key(|open| open.order);
+        for mut open in open {
+            open.exchange.unanswered(ts_ns);
+            self.give(open.exchange, out);
+        }
+        self.request.lose();
+        self.response.lose();
+    }
+}
+
+/// Whether the first bytes of a connection are a request's; strict, since its head has little to go by.
+pub(super) fn is_request(bytes: &[u8]) -> bool {
+    let mut cursor = Cursor::new(bytes);
+    let Some(len) = cursor.i32() else { return false };
+    let seen = cursor.rest.len();
+    let Some(request) = Request::read(cursor.rest) else { return false };
+    let whole = usize::try_from(len).is_ok_and(|len| len >= seen && len <= MAX_LEN as usize);
+    let named = request.client.and_then(client_id).is_some();
+    whole && named && request.version <= 20 && request.correlation >= 0
+}
+
+/// A length, and what has to be behind it where that is a guess.
+fn head(bytes: &[u8], is_request: bool, unsure: bool, known: impl Fn(i32) -> bool) -> Head {
+    let mut cursor = Cursor::new(bytes);
+    let Some(len) = cursor.i32() else { return Head::Short };
+    let least = if is_request { 8 } else { 4 };
+    if !(least..=MAX_LEN).contains(&len) {
+        return Head::Wrong;
+    }
+    if unsure {
+        let fits = if is_request {
+            // The next eight bytes: key, version, correlation id.
+            if cursor.rest.len() < 8 {
+                return Head::Short;
+            }
+            let (key, version) = (cursor.i16(), cursor.i16());
+            key.and_then(apis::name).is_some()
+                && version.is_some_and(|version| (0..=MAX_VERSION).contains(&version))
+        } else {
+            let Some(correlation) = cursor.i32() else { return Head::Short };
+            known(correlation)
+        };
+        if !fits {
+            return Head::Wrong;
+        }
+    }
+    let len = u64::from(len.unsigned_abs()) + 4;
+    Head::Frame { len, want: WANT }
+}
+
+/// Passes over the tagged fields of a head.
+fn tags(cursor: &mut Cursor<'_>) -> Option<()> {
+    for _ in 0..cursor.varint()?.min(64) {
+        cursor.varint()?;
+        let len = cursor.varint()?;
+        cursor.take(len as usize)?;
+    }
+    Some(())
+}
+
+fn client_id(bytes: &[u8]) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    if bytes.is_empty() || bytes.len() > MAX_CLIENT || !bytes.iter().all(plain) {
+        return None;
+    }
+    String::from_utf8(bytes.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests;

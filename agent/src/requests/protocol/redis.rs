@@ -1,0 +1,137 @@
+//! Redis and what speaks as it does: RESP2, RESP3, inline commands, pipelines.
+//!
+//! In: calls of both directions, whole or cut. Out: an exchange per command, in order.
+//! Of a command its name is kept, and the second word of those that have subcommands; keys, values, scripts and the
+//! messages of errors are passed over. Pushed messages (pub/sub, tracking) are no answers.
+
+mod commands;
+mod reply;
+
+use super::pending::Pending;
+use super::{Chunk, Decoder, Direction, Exchange, Protocol};
+use commands::Replies;
+use reply::{Event, Value, Values};
+
+/// Commands without an answer on one connection; what a longer pipeline holds is counted, not told.
+const MAX_PENDING: usize = 1_024;
+
+pub(super) struct Redis {
+    request: Values,
+    response: Values,
+    pending: Pending<Exchange>,
+    /// `CLIENT REPLY OFF`, and `SKIP` for the next command.
+    mute: bool,
+    skip: bool,
+    lost: bool,
+}
+
+impl Redis {
+    pub(super) fn new() -> Self {
+        Self {
+            request: Values::new(),
+            response: Values::new(),
+            pending: Pending::new(MAX_PENDING),
+            mute: false,
+            skip: false,
+            lost: false,
+        }
+    }
+
+    fn asked(&mut self, value: &Value) {
+        let Some(command) = commands::name(value) else {
+            self.lost = true;
+            return;
+        };
+        let skipped = std::mem::take(&mut self.skip);
+        match commands::replies(value) {
+            Some(Replies::Off) => self.mute = true,
+            Some(Replies::Skip) => self.skip = true,
+            Some(Replies::On) => self.mute = false,
+            None => {}
+        }
+        if self.mute || self.skip || skipped {
+            return;
+        }
+        let mut exchange = Exchange::new(Protocol::Redis, value.began);
+        exchange.attributes.push(("db.system.name", "redis".to_owned()));
+        exchange.attributes.push(("db.operation.name", command.clone()));
+        exchange.name = command;
+        if !self.pending.push(exchange) {
+            self.lost = true;
+        }
+    }
+
+    fn answered(&mut self, value: &Value, ts_ns: u64, out: &mut Vec<Exchange>) {
+        if value.kind == Some(b'>') {
+            return;
+        }
+        let Some(mut exchange) = self.pending.pop() else { return };
+        exchange.first_byte_ns = Some(value.began);
+        exchange.end_ns = ts_ns.max(exchange.start_ns);
+        if matches!(value.kind, Some(b'-' | b'!')) {
+            let code = value.words.first().map(|word| error_code(word));
+            let code = code.unwrap_or_else(|| "_OTHER".to_owned());
+            exchange.failed = true;
+            exchange.attributes.push(("db.response.status_code", code.clone()));
+            exchange.error_type = Some(code);
+        }
+        self.give(exchange, out);
+    }
+
+    fn give(&mut self, mut exchange: Exchange, out: &mut Vec<Exchange>) {
+        exchange.at_least |= std::mem::take(&mut self.lost);
+        out.push(exchange);
+    }
+}
+
+impl Decoder for Redis {
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        if chunk.gap {
+            // Which answer belongs to which command is not known any more.
+            self.lost = true;
+            self.pending.drain().for_each(drop);
+            self.request.lose();
+            self.response.lose();
+        }
+        let is_request = chunk.direction == Direction::Request;
+        let (mut bytes, mut behind) = (chunk.bytes, chunk.total.saturating_sub(chunk.bytes.len() as u64));
+        let values = if is_request { &mut self.request } else { &mut self.response };
+        values.begin(chunk);
+        loop {
+            let values = if is_request { &mut self.request } else { &mut self.response };
+            match values.next(&mut bytes, &mut behind, is_request) {
+                None => return,
+                Some(Event::Lost) => self.lost = true,
+                Some(Event::Value(value)) if is_request => self.asked(&value),
+                Some(Event::Value(value)) => self.answered(&value, chunk.ts_ns, out),
+            }
+        }
+    }
+
+    fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        let begun = self.response.began();
+        let open: Vec<_> = self.pending.drain().collect();
+        for (count, mut exchange) in open.into_iter().enumerate() {
+            match begun.filter(|_| count == 0) {
+                Some(began) => {
+                    exchange.first_byte_ns = Some(began);
+                    exchange.end_ns = ts_ns.max(exchange.start_ns);
+                }
+                None => exchange.unanswered(ts_ns),
+            }
+            self.give(exchange, out);
+        }
+        self.request.lose();
+        self.response.lose();
+    }
+}
+
+/// The word in capitals that an error begins with.
+fn error_code(message: &[u8]) -> String {
+    let word = message.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let plain = !word.is_empty() && word.len() <= 32 && word.iter().all(|byte| byte.is_ascii_uppercase());
+    if plain { String::from_utf8_lossy(word).into_owned() } else { "_OTHER".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

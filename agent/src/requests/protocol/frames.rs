@@ -58,6 +58,9 @@ impl Frames {
         }
         self.kept.drain(..self.at);
         self.at = 0;
+        if self.kept.is_empty() && self.kept.capacity() > MAX_WANT {
+            self.kept = Vec::new();
+        }
         if self.kept.is_empty() {
             self.since = chunk.ts_ns;
         }

@@ -82,7 +82,7 @@ impl Http2 {
 
     fn asked(&mut self, headers: &Headers) {
         // What is there already has its trailers; servers do not open streams by HEADERS.
-        if headers.stream % 2 == 0 || self.streams.contains_key(&headers.stream) {
+        if headers.stream.is_multiple_of(2) || self.streams.contains_key(&headers.stream) {
             return;
         }
         // Trailers of a request whose beginning was missed name no method.

@@ -42,7 +42,7 @@ fn http2(bytes: &[u8]) -> Option<(Protocol, Direction)> {
     let len = u32::from_be_bytes([0, cursor.u8()?, cursor.u8()?, cursor.u8()?]);
     let (kind, flags, stream) = (cursor.u8()?, cursor.u8()?, cursor.i32()?);
     match kind {
-        4 if flags == 0 && stream == 0 && len % 6 == 0 && len <= 120 => {
+        4 if flags == 0 && stream == 0 && len.is_multiple_of(6) && len <= 120 => {
             // Settings have small numbers; an empty frame is a server's as well.
             let settings = cursor.rest.chunks_exact(6).take(len as usize / 6);
             let known = settings.into_iter().all(|setting| setting[0] == 0 && (1..=16).contains(&setting[1]));
@@ -164,7 +164,7 @@ fn mysql(bytes: &[u8]) -> Option<(Protocol, Direction)> {
             let sql = rest.strip_prefix(&[0, 1]).unwrap_or(rest);
             let word = sql.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
             let ends = sql.get(word).is_none_or(|byte| b" \t\r\n(;*".contains(byte));
-            (word >= 2 && word <= 12 && ends).then_some((Protocol::Mysql, Request))
+            ((2..=12).contains(&word) && ends).then_some((Protocol::Mysql, Request))
         }
         (0x0e, []) if len == 1 => Some((Protocol::Mysql, Request)),
         _ => None,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::frames::{Event, Frames};
 use super::pending::Pending;
 use super::sql::statements::Statements;
-use super::sql::{Dialect, Statement};
+use super::sql::{self, Dialect, Statement};
 use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
 use packet::HEAD;
 
@@ -31,7 +31,7 @@ pub(super) struct Mysql {
     database: Option<String>,
     /// Whether statements have attributes before them, if that was seen.
     attributes: Option<bool>,
-    /// The server greeted, and has not said yet whether it lets the client in.
+    /// The connection begins, and the server has not said yet whether it lets the client in.
     greeted: bool,
     opaque: bool,
     /// Answers were missed: what is open ends with the next command.
@@ -78,7 +78,7 @@ impl Mysql {
             last: None,
             database: None,
             attributes: None,
-            greeted: false,
+            greeted: true,
             opaque: false,
             blind: false,
             lost: false,
@@ -137,9 +137,10 @@ impl Mysql {
                 return;
             }
         };
-        let fetches = *code == 0x1c;
+        let (fetches, trace) = (*code == 0x1c, sql::trace(body).filter(|_| *code == 0x03));
         self.open(began, word, statement.as_deref(), command);
         if let Some(open) = self.pending.back() {
+            open.exchange.trace = trace;
             if fetches {
                 open.at = At::Rows;
             }
@@ -192,7 +193,7 @@ impl Mysql {
         let payload = bytes.get(HEAD..).unwrap_or_default();
         let (sequence, first) = (bytes[3], payload.first().copied().unwrap_or(0));
         if sequence == 0 && self.pending.is_empty() {
-            self.greeted = matches!(first, 9 | 10);
+            self.greeted |= matches!(first, 9 | 10);
             return;
         }
         let len = whole - HEAD as u64;
@@ -299,6 +300,7 @@ impl Mysql {
 
     fn gap(&mut self, out: &mut Vec<Exchange>) {
         self.lost = true;
+        self.greeted = false;
         let open: Vec<_> = self.pending.drain().filter(|open| open.answered).collect();
         for mut open in open {
             open.exchange.truncated = true;

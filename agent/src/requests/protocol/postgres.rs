@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::frames::{Event, Frames, Head};
 use super::pending::Pending;
 use super::sql::statements::Statements;
-use super::sql::{Dialect, Statement};
+use super::sql::{self, Dialect, Statement};
 use super::{Chunk, Decoder, Direction, Exchange, Protocol};
 use message::{HEAD, Startup, text};
 
@@ -98,6 +98,9 @@ impl Postgres {
             Some(b'Q') => {
                 let statement = Statement::read(payload, Dialect::Postgres, !payload.contains(&0));
                 self.open(began, "QUERY", Some(&statement), Until::Ready { silent: false });
+                if let Some(open) = self.pending.back() {
+                    open.exchange.trace = sql::trace(payload);
+                }
             }
             Some(b'F') => self.open(began, "CALL", None, Until::Ready { silent: false }),
             Some(b'P') => self.parse(payload, began),
@@ -163,7 +166,7 @@ impl Postgres {
 
     /// Something of the extended protocol; the first word that says what a batch is for stays.
     fn in_batch(&mut self, began: u64, word: &'static str, statement: Option<Arc<Statement>>) {
-        let batch = self.batch.get_or_insert_with(|| Batch { began, word, statement: None });
+        let batch = self.batch.get_or_insert(Batch { began, word, statement: None });
         if statement.is_some() {
             (batch.word, batch.statement) = (word, statement);
         }
@@ -223,10 +226,8 @@ impl Postgres {
         }
         match kind {
             b'E' => self.failed(message::sqlstate(bytes), ts_ns, out),
-            b'C' | b'I' | b's' => {
-                if self.pending.front().is_some_and(|open| open.until == Until::Complete) {
-                    self.finish(ts_ns, out);
-                }
+            b'C' | b'I' | b's' if self.pending.front().is_some_and(|open| open.until == Until::Complete) => {
+                self.finish(ts_ns, out);
             }
             b'Z' => {
                 self.blind = false;

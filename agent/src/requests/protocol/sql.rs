@@ -8,7 +8,7 @@ mod lexer;
 pub(super) mod statements;
 mod summary;
 
-use super::Exchange;
+use super::{Exchange, TraceContext, trace as context};
 use lexer::{Lexer, Token};
 use summary::Summary;
 
@@ -22,6 +22,14 @@ pub(super) const MAX_SQL: usize = 8 * 1_024;
 pub(super) enum Dialect {
     Postgres,
     Mysql,
+}
+
+/// The trace that a statement's comment names, as sqlcommenter writes it: `traceparent='…'`.
+pub(super) fn trace(sql: &[u8]) -> Option<TraceContext> {
+    let key = b"traceparent='";
+    let sql = &sql[..sql.len().min(MAX_SQL)];
+    let at = memchr::memmem::find(sql, key)? + key.len();
+    context::parent(sql.get(at..at + 55)?)
 }
 
 /// What of a statement may be kept.

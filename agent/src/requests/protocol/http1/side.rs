@@ -74,7 +74,7 @@ impl Side {
 
     /// What follows the head that was just found.
     pub(super) fn expect(&mut self, body: Body) {
-        self.head.clear();
+        self.head = Vec::new();
         self.body = if self.cut && body != Body::UntilClose { Body::Unknown } else { body };
     }
 
@@ -98,8 +98,10 @@ impl Side {
             }
             match self.body {
                 Body::None if bytes.is_empty() && self.head.is_empty() => {
+                    // Whole messages passed that nobody saw.
                     self.lose();
                     *behind = 0;
+                    return Some(Found::Broken);
                 }
                 Body::None => return self.read_head(bytes, behind),
                 Body::Length(left) => {

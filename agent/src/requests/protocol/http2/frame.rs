@@ -96,7 +96,7 @@ pub(super) fn head(bytes: &[u8], is_request: bool, unsure: bool) -> Head {
         }
         PRIORITY => !is_connection && len == 5,
         RST_STREAM => !is_connection && len == 4,
-        SETTINGS => is_connection && len % 6 == 0 && (!unsure || flags & !1 == 0),
+        SETTINGS => is_connection && len.is_multiple_of(6) && (!unsure || flags & !1 == 0),
         PUSH_PROMISE => !is_connection && !is_request && len >= 4,
         PING => is_connection && len == 8,
         GOAWAY => is_connection && len >= 8,

@@ -175,10 +175,13 @@ fn what_is_no_http2_is_passed_over() {
     check(HTTP2, &[(Request, &[0xff; 100]), (Response, b"HTTP/1.1 400 Bad Request\r\n\r\n")], &[]);
 }
 
+/// What was said, in order.
+type Spoken = Vec<(Direction, Vec<u8>)>;
+
 /// Bytes of a stream as the `h2` crate's client and server write them.
 struct Recorded {
     stream: DuplexStream,
-    calls: Arc<Mutex<Vec<(Direction, Vec<u8>)>>>,
+    calls: Arc<Mutex<Spoken>>,
 }
 
 impl AsyncRead for Recorded {
@@ -218,7 +221,7 @@ impl AsyncWrite for Recorded {
 const REQUESTS: usize = 300;
 
 /// What a real client and server say to each other, with tables that fill up and Huffman's code.
-async fn conversation() -> Vec<(Direction, Vec<u8>)> {
+async fn conversation() -> Spoken {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let calls = Arc::new(Mutex::new(Vec::new()));
     let stream = Recorded { stream: server, calls: Arc::clone(&calls) };
@@ -248,14 +251,14 @@ async fn conversation() -> Vec<(Direction, Vec<u8>)> {
     let mut answers = Vec::new();
     for number in 0..REQUESTS {
         sender = sender.ready().await.unwrap();
-        let path = if number % 3 == 0 {
+        let path = if number.is_multiple_of(3) {
             format!("/pkg.Svc/Call{}", number % 5)
         } else {
             format!("/items/{number}/x?q=s")
         };
         let mut request = http::Request::builder().method("POST").uri(format!("http://a.example{path}"));
         request = request.header("x-number", number).header("authorization", format!("secret {number}"));
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             request = request.header("content-type", "application/grpc");
         }
         let (answer, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
@@ -282,7 +285,7 @@ async fn conversation() -> Vec<(Direction, Vec<u8>)> {
 }
 
 fn is_right(number: usize, found: &Exchange) -> bool {
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let code = (number % 17).to_string();
         let name = format!("pkg.Svc/Call{}", number % 5);
         return found.name == name && found.attribute("rpc.grpc.status_code") == Some(&code);

@@ -115,6 +115,11 @@ fn a_login_gives_the_database_and_no_exchange() {
     );
     check(
         MYSQL,
+        &[(Request, &login(1 << 3)), (Response, &ok(2)), (Request, &command(14, b"")), (Response, &ok(1))],
+        &["PING db.namespace=shop"],
+    );
+    check(
+        MYSQL,
         &[
             (Response, &greeting()),
             (Request, &login(1 << 3)),

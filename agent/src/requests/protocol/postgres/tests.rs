@@ -75,6 +75,15 @@ fn simple_queries() {
 }
 
 #[test]
+fn the_trace_in_a_comment() {
+    let ask =
+        query("SELECT 1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',x='y'*/");
+    let found = exchanges(PG, &[(Request, &ask)], usize::MAX);
+    assert_eq!(found[0].trace.map(|trace| trace.span_id[7]), Some(0xb7));
+    assert_eq!(found[0].attribute("db.query.text"), Some("SELECT ?"));
+}
+
+#[test]
 fn a_login_gives_the_database_and_no_exchange() {
     let login =
         [message(b'R', &[0, 0, 0, 0]), message(b'S', b"a\0b\0"), message(b'K', &[0; 8]), ready()].concat();

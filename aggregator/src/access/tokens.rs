@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use daemon::clock::Clock;
 use daemon::config::{Config, ConfigError, ConfigErrors};
+use daemon::log::Repeated;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Scope;
@@ -16,6 +17,8 @@ use crate::access::{Caller, Denied, Token};
 
 /// How often the file is looked at, at most.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often it is logged that it cannot be read.
+const LINE: Duration = Duration::from_secs(60);
 /// The fewest letters of a token: fewer can be guessed.
 const LEAST: usize = 16;
 /// The most tokens of a file.
@@ -118,11 +121,13 @@ struct Shared {
     path: PathBuf,
     clock: Clock,
     known: Mutex<Known>,
+    lines: Repeated,
 }
 
 #[derive(Debug)]
 struct Known {
     callers: HashMap<String, Caller>,
+    /// Of the file that was read last.
     version: Option<Version>,
     look_at: Duration,
 }
@@ -139,7 +144,8 @@ impl TokenFile {
         let version = version(path);
         let callers = read(path)?;
         let known = Known { callers, version, look_at: clock.monotonic() + LOOK };
-        Ok(Self(Arc::new(Shared { path: path.to_owned(), clock, known: Mutex::new(known) })))
+        let lines = Repeated::new(clock.clone(), LINE);
+        Ok(Self(Arc::new(Shared { path: path.to_owned(), clock, known: Mutex::new(known), lines })))
     }
 
     /// Whose token this is. Compared by its hash, so that the time it takes says nothing of how much of it was right.
@@ -151,7 +157,7 @@ impl TokenFile {
         caller.ok_or_else(|| Denied::Invalid(String::from("the token file does not have it")))
     }
 
-    /// A file that cannot be read leaves what was read before.
+    /// A file that cannot be read leaves what was read before, and is tried again.
     fn refresh(&self, known: &mut Known) {
         let now = self.0.clock.monotonic();
         if now < known.look_at {
@@ -166,12 +172,14 @@ impl TokenFile {
             Ok(callers) => {
                 tracing::info!(file = %self.0.path.display(), tokens = callers.len(), "token file read again");
                 known.callers = callers;
+                known.version = found;
             }
             Err(error) => {
-                tracing::error!(%error, "token file not read, the tokens of before hold");
+                if let Some(held_back) = self.0.lines.permit() {
+                    tracing::error!(%error, held_back, "token file not read, the tokens of before hold");
+                }
             }
         }
-        known.version = found;
     }
 }
 

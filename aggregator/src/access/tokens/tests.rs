@@ -46,6 +46,25 @@ fn a_change_is_seen_and_a_mistake_leaves_what_was() {
 }
 
 #[test]
+fn a_file_that_could_not_be_read_once_is_tried_again() {
+    let clock = Clock::manual(0);
+    let text = |name: &str, token: &str| {
+        format!("version: 1\ntokens:\n- {{name: {name}, token: {token}, operator: true}}\n")
+    };
+    let written = file(&text("dev", DEV));
+    let tokens = TokenFile::open(written.path(), clock.clone()).unwrap();
+    // one content that cannot be read and one that can, of the same length, time and file
+    let (good, at) = (text("ops", OPS), std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+    for content in ["x".repeat(good.len()), good] {
+        std::fs::write(written.path(), content).unwrap();
+        std::fs::File::options().write(true).open(written.path()).unwrap().set_modified(at).unwrap();
+        clock.advance(LOOK);
+        drop(tokens.caller(&Token::new(DEV)));
+    }
+    assert!(tokens.caller(&Token::new(OPS)).is_ok() && tokens.caller(&Token::new(DEV)).is_err());
+}
+
+#[test]
 fn mistakes_are_named_without_the_token() {
     let written = file(&format!(
         "version: 1\ntokens:\n- {{name: a, token: short, namespaces: [x]}}\n- {{token: {DEV}, namespaces: [x]}}\n\

@@ -1,10 +1,12 @@
 //! Kubernetes says who a token belongs to (TokenReview) and in which namespaces they may `get pods/log`
 //! (SubjectAccessReview). Who may do so in the whole cluster is an operator.
 //!
-//! Answers are used again for a short time, by the token's hash; both caches are bounded. Without the API server nobody
-//! new is let in.
+//! Answers are used again for a short time, by the token's hash; every cache is bounded. Without the API server nobody
+//! new is let in. Tokens that nobody has cost others little: refusals have a small cache of their own, tokens that were
+//! never seen few questions at the same time, and who asks with the same token at the same time waits for one answer.
 
 mod cache;
+mod once;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +21,20 @@ use store::Scope;
 use tokio::sync::Semaphore;
 
 use self::cache::Cache;
+use self::once::Once;
 use crate::access::digest::{self, Digest};
-use crate::access::{Caller, Denied, Token};
+use crate::access::{Caller, Denied, MOST_TOKEN_BYTES, Token};
 
 /// How long the API server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Questions to the API server at the same time, of all callers together.
 const AT_ONCE: usize = 16;
+/// Of these, questions about tokens that were never seen.
+const NEW_AT_ONCE: usize = 4;
 /// The most tokens whose answers are kept.
 const MOST_TOKENS: usize = 4_096;
+/// The most tokens that are nobody's of which that is remembered.
+const MOST_REFUSALS: usize = 256;
 /// The most namespaces that a caller's rights are asked for.
 const MOST_NAMESPACES: usize = 5_000;
 
@@ -43,9 +50,37 @@ struct Shared {
     audiences: Vec<String>,
     life: Duration,
     clock: Clock,
-    answers: Cache<Digest, Answer>,
+    answers: Answers,
+    asking: Once<Digest, Answer>,
     namespaces: Cache<(), Arc<Vec<String>>>,
     room: Semaphore,
+    room_for_new: Semaphore,
+}
+
+/// What was answered before.
+struct Answers {
+    /// Of tokens that are somebody's.
+    known: Cache<Digest, Answer>,
+    refused: Cache<Digest, Answer>,
+}
+
+impl Answers {
+    fn new() -> Self {
+        Self { known: Cache::new(MOST_TOKENS), refused: Cache::new(MOST_REFUSALS) }
+    }
+
+    fn get(&self, token: &Digest, now: Duration) -> Option<Answer> {
+        self.known.get(token, now).or_else(|| self.refused.get(token, now))
+    }
+
+    fn put(&self, token: Digest, answer: &Answer, until: Duration) {
+        match answer {
+            // what could not be asked is asked again by the next request
+            Err(Denied::Unavailable(_)) => {}
+            Err(Denied::Invalid(_)) => self.refused.put(token, answer.clone(), until),
+            _ => self.known.put(token, answer.clone(), until),
+        }
+    }
 }
 
 impl std::fmt::Debug for Reviews {
@@ -57,9 +92,11 @@ impl std::fmt::Debug for Reviews {
 impl Reviews {
     /// `life` is how long an answer is used again.
     pub(crate) fn new(client: kube::Client, audiences: Vec<String>, life: Duration, clock: Clock) -> Self {
-        let (answers, namespaces) = (Cache::new(MOST_TOKENS), Cache::new(1));
-        let room = Semaphore::new(AT_ONCE);
-        Self(Arc::new(Shared { client, audiences, life, clock, answers, namespaces, room }))
+        let (answers, asking, namespaces) = (Answers::new(), Once::new(), Cache::new(1));
+        let (room, room_for_new) = (Semaphore::new(AT_ONCE), Semaphore::new(NEW_AT_ONCE));
+        let shared =
+            Shared { client, audiences, life, clock, answers, asking, namespaces, room, room_for_new };
+        Self(Arc::new(shared))
     }
 
     /// Who has this token, and what they may see.
@@ -69,16 +106,17 @@ impl Reviews {
         if let Some(known) = shared.answers.get(&digest, shared.clock.monotonic()) {
             return known;
         }
-        let answer = self.ask(token).await;
-        // what could not be asked is asked again by the next request
-        if !matches!(answer, Err(Denied::Unavailable(_))) {
-            shared.answers.put(digest, answer.clone(), shared.clock.monotonic() + shared.life);
-        }
-        answer
+        let question = async {
+            let room = if shared.answers.known.had(&digest) { &shared.room } else { &shared.room_for_new };
+            let answer = self.ask(token, room).await;
+            shared.answers.put(digest, &answer, shared.clock.monotonic() + shared.life);
+            answer
+        };
+        shared.asking.ask(digest, question).await
     }
 
-    async fn ask(&self, token: &Token) -> Answer {
-        let user = self.review(token, &self.0.audiences).await?;
+    async fn ask(&self, token: &Token, room: &Semaphore) -> Answer {
+        let user = self.review_in(room, token, &self.0.audiences).await?;
         let scope = self.scope(&user).await?;
         let name = user.username.unwrap_or_default();
         Ok(Caller::new(name, user.groups.unwrap_or_default(), scope))
@@ -86,13 +124,27 @@ impl Reviews {
 
     /// Whose token this is, if it is meant for one of the audiences (the API server's own without any).
     pub(crate) async fn review(&self, token: &Token, audiences: &[String]) -> Result<UserInfo, Denied> {
+        self.review_in(&self.0.room, token, audiences).await
+    }
+
+    async fn review_in(
+        &self,
+        room: &Semaphore,
+        token: &Token,
+        audiences: &[String],
+    ) -> Result<UserInfo, Denied> {
+        if !may_be_token(token) {
+            return Err(Denied::Invalid(String::from("it has letters that no token has, or too many")));
+        }
         let spec = TokenReviewSpec {
             token: Some(token.secret().to_owned()),
             audiences: (!audiences.is_empty()).then(|| audiences.to_vec()),
         };
         let review = TokenReview { spec, ..TokenReview::default() };
         let reviews: Api<TokenReview> = Api::all(self.0.client.clone());
-        let answered = self.within("TokenReview", reviews.create(&PostParams::default(), &review)).await?;
+        let params = PostParams::default();
+        let asked = reviews.create(&params, &review);
+        let answered = within(room, "TokenReview", asked).await?;
         let status = answered.status.unwrap_or_default();
         if status.authenticated != Some(true) {
             let why = status.error.unwrap_or_else(|| String::from("the API server does not know it"));
@@ -142,7 +194,7 @@ impl Reviews {
         }
         let namespaces: Api<Namespace> = Api::all(shared.client.clone());
         let params = ListParams::default().limit(u32::try_from(MOST_NAMESPACES + 1).unwrap_or(u32::MAX));
-        let listed = self.within("list namespaces", namespaces.list_metadata(&params)).await?;
+        let listed = within(&shared.room, "list namespaces", namespaces.list_metadata(&params)).await?;
         if listed.items.len() > MOST_NAMESPACES {
             let message =
                 format!("there are more than {MOST_NAMESPACES} namespaces; only operators are served");
@@ -173,27 +225,37 @@ impl Reviews {
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews: Api<SubjectAccessReview> = Api::all(self.0.client.clone());
-        let answered =
-            self.within("SubjectAccessReview", reviews.create(&PostParams::default(), &review)).await?;
+        let params = PostParams::default();
+        let asked = reviews.create(&params, &review);
+        let answered = within(&self.0.room, "SubjectAccessReview", asked).await?;
         Ok(answered.status.is_some_and(|status| status.allowed))
     }
+}
 
-    /// One question, with its place and time.
-    async fn within<T>(
-        &self,
-        what: &str,
-        question: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T, Denied> {
-        let asked = tokio::time::timeout(PATIENCE, async {
-            let place = self.0.room.acquire().await;
-            let answered = question.await;
-            drop(place);
-            answered
-        });
-        match asked.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Denied::Unavailable(format!("{what}: {}", crate::chain(&error)))),
-            Err(_elapsed) => Err(Denied::Unavailable(format!("{what}: no answer within {PATIENCE:?}"))),
-        }
+/// Whether the API server may know it: tokens of webhooks need not be JWTs, but each goes into a header.
+fn may_be_token(token: &Token) -> bool {
+    let text = token.secret();
+    text.len() <= MOST_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// One question, with its place and time.
+async fn within<T>(
+    room: &Semaphore,
+    what: &str,
+    question: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Denied> {
+    let asked = tokio::time::timeout(PATIENCE, async {
+        let place = room.acquire().await;
+        let answered = question.await;
+        drop(place);
+        answered
+    });
+    match asked.await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Denied::Unavailable(format!("{what}: {}", crate::chain(&error)))),
+        Err(_elapsed) => Err(Denied::Unavailable(format!("{what}: no answer within {PATIENCE:?}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

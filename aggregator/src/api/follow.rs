@@ -1,4 +1,7 @@
 //! `GET /logs/follow`: lines as they arrive, one JSON object per line.
+//!
+//! Each piece is sent to who may see it as of the last minute, and a reader that takes nothing for a minute is left, so
+//! that what is read for it is not kept for ever.
 
 mod past;
 
@@ -12,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use proto::error::ErrorCode;
 use serde_json::json;
-use store::{LogRequest, ScanError};
+use store::{LogRequest, ScanError, Snapshot};
 use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -30,6 +33,8 @@ const QUEUE: usize = 8;
 const MOST_TOLD: usize = 1024;
 /// How often it is asked anew whether the caller may see what they follow.
 const AGAIN: Duration = Duration::from_secs(60);
+/// How long a reader may leave a piece, and then the line that says so.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Log lines as they arrive, one JSON object per line.
 ///
@@ -64,63 +69,146 @@ pub(crate) async fn follow(api: Api, mut params: Params) -> Result<Response, Api
     let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE);
     measure(&api);
     tokio::spawn(async move {
-        let mut told = Told::default();
-        let is_read = match past {
-            Some(snapshot) => past::write(&api, snapshot, request.clone(), &mut told, &sender).await,
-            None => Ok(()),
-        };
-        if is_read.is_ok() {
-            run(&api, request, after_lsn, told, &sender).await;
+        let mut reader = Reader { asked_at: api.0.clock.monotonic(), api, sender, patience: PATIENCE };
+        let ended = reader.read(past, request, after_lsn).await;
+        // no view is held any more
+        if let End::Error(code, message) = ended {
+            reader.tell(code, &message).await;
         }
         drop(permit);
-        measure(&api);
+        measure(&reader.api);
     });
     let body = Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, std::convert::Infallible>));
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
 
-/// What arrives, as it arrives.
-async fn run(api: &Api, request: LogRequest, mut after_lsn: i64, mut told: Told, sender: &Sender<Bytes>) {
-    let mut changes = api.0.query.watch_rows();
-    let mut api = api.clone();
-    let mut asked_at = api.0.clock.monotonic();
-    loop {
-        if api.0.clock.monotonic().saturating_sub(asked_at) >= AGAIN {
-            api = match api.again().await {
-                Ok(api) => api,
-                Err(error) => {
-                    let (code, message) = error.parts();
-                    drop(end(code, message, sender).await);
-                    break;
-                }
-            };
-            asked_at = api.0.clock.monotonic();
+/// Why a stream ends.
+#[derive(Debug)]
+enum End {
+    /// Nobody reads any more, or the server stops.
+    Gone,
+    /// The reader is told.
+    Error(ErrorCode, String),
+}
+
+/// Who follows: as whom, asked when, and where the lines go.
+struct Reader {
+    api: Api,
+    asked_at: Duration,
+    sender: Sender<Bytes>,
+    patience: Duration,
+}
+
+impl Reader {
+    /// What is there already, if it is wanted, then what arrives.
+    async fn read(&mut self, past: Option<Snapshot>, request: LogRequest, after_lsn: i64) -> End {
+        let mut told = Told::default();
+        if let Some(snapshot) = past
+            && let Err(end) = past::write(self, snapshot, request.clone(), &mut told).await
+        {
+            return end;
         }
-        changes.mark_unchanged();
-        let snapshot = api.0.query.view(api.scope());
-        if snapshot.last_lsn() > after_lsn {
-            let after = Some(after_lsn);
-            let request =
-                LogRequest { after_lsn: after, limit: None, newest_first: false, ..request.clone() };
-            after_lsn = snapshot.last_lsn();
-            if write(&snapshot, request, &mut told, sender).await.is_err() {
-                break;
+        match self.live(request, after_lsn, told).await {
+            Ok(()) => End::Gone,
+            Err(end) => end,
+        }
+    }
+
+    /// What arrives, as it arrives.
+    async fn live(&mut self, request: LogRequest, mut after_lsn: i64, mut told: Told) -> Result<(), End> {
+        let mut changes = self.api.0.query.watch_rows();
+        loop {
+            self.renew().await?;
+            changes.mark_unchanged();
+            let snapshot = self.api.0.query.view(self.api.scope());
+            if snapshot.last_lsn() > after_lsn {
+                let after = Some(after_lsn);
+                let request =
+                    LogRequest { after_lsn: after, limit: None, newest_first: false, ..request.clone() };
+                after_lsn = snapshot.last_lsn();
+                self.write(&snapshot, request, &mut told).await?;
+            }
+            // a view keeps files and memory: none is held while nothing arrives
+            drop(snapshot);
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(AGAIN) => {}
+                () = self.sender.closed() => return Ok(()),
+                () = self.api.0.stopping.cancelled() => return Ok(()),
             }
         }
-        // a view keeps files and memory: none is held while nothing arrives
-        drop(snapshot);
+    }
+
+    async fn write(&mut self, snapshot: &Snapshot, request: LogRequest, told: &mut Told) -> Result<(), End> {
+        let mut rows = snapshot.logs(request).map_err(|error| broken(&error))?;
+        while let Some(item) = rows.next().await {
+            match item {
+                Ok(batch) => {
+                    let text = text(&batch);
+                    if !text.is_empty() {
+                        self.send(text.into()).await?;
+                    }
+                }
+                Err(error) if error.is_partial() => {
+                    if let Some(line) = told.incomplete(&error) {
+                        self.send(line).await?;
+                    }
+                }
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks anew who the caller is, when a minute has passed.
+    async fn renew(&mut self) -> Result<(), End> {
+        if self.api.0.clock.monotonic().saturating_sub(self.asked_at) < AGAIN {
+            return Ok(());
+        }
+        self.api = self.api.again().await.map_err(|error| {
+            let (code, message) = error.parts();
+            End::Error(code, message.to_owned())
+        })?;
+        self.asked_at = self.api.0.clock.monotonic();
+        Ok(())
+    }
+
+    /// Sends what was read as the caller was until now. Ends when they may not see all of that any more.
+    async fn send(&mut self, piece: Bytes) -> Result<(), End> {
+        let before = self.api.scope().clone();
+        self.renew().await?;
+        if before.and(self.api.scope()) != before {
+            let message = "what may be seen has become less; follow again to see the rest";
+            return Err(End::Error(ErrorCode::Forbidden, message.to_owned()));
+        }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(AGAIN) => {}
-            () = sender.closed() => break,
-            () = api.0.stopping.cancelled() => break,
+            sent = tokio::time::timeout(self.patience, self.sender.send(piece)) => match sent {
+                Ok(sent) => sent.map_err(|_closed| End::Gone),
+                Err(_elapsed) => {
+                    let message = format!("lines waited for {:?} and nobody took them", self.patience);
+                    Err(End::Error(ErrorCode::Timeout, message))
+                }
+            },
+            () = self.api.0.stopping.cancelled() => Err(End::Gone),
+        }
+    }
+
+    /// The last line. Whether it was read or not, the stream ends here.
+    async fn tell(&self, code: ErrorCode, message: &str) {
+        let line = json!({ "error": { "code": code.as_str(), "message": message } });
+        tokio::select! {
+            sent = tokio::time::timeout(self.patience, self.sender.send(Bytes::from(format!("{line}\n")))) => {
+                drop(sent);
+            }
+            () = self.api.0.stopping.cancelled() => {}
         }
     }
 }
 
-/// Nobody reads any more.
-struct Gone;
+fn broken(error: &dyn std::fmt::Display) -> End {
+    End::Error(ErrorCode::Internal, error.to_string())
+}
 
 /// What a follower was told that it misses.
 #[derive(Debug, Default)]
@@ -143,35 +231,6 @@ impl Told {
     }
 }
 
-async fn write(
-    snapshot: &store::Snapshot,
-    request: LogRequest,
-    told: &mut Told,
-    sender: &Sender<Bytes>,
-) -> Result<(), Gone> {
-    let mut rows = match snapshot.logs(request) {
-        Ok(rows) => rows,
-        Err(error) => return end(ErrorCode::Internal, &error.to_string(), sender).await,
-    };
-    while let Some(item) = rows.next().await {
-        match item {
-            Ok(batch) => {
-                let text = text(&batch);
-                if !text.is_empty() {
-                    sender.send(text.into()).await.map_err(|_closed| Gone)?;
-                }
-            }
-            Err(error) if error.is_partial() => {
-                if let Some(line) = told.incomplete(&error) {
-                    sender.send(line).await.map_err(|_closed| Gone)?;
-                }
-            }
-            Err(error) => return end(ErrorCode::Internal, &error.to_string(), sender).await,
-        }
-    }
-    Ok(())
-}
-
 /// Lines, as they are sent.
 fn text(batch: &RecordBatch) -> Vec<u8> {
     let mut text = Vec::new();
@@ -183,41 +242,10 @@ fn text(batch: &RecordBatch) -> Vec<u8> {
     text
 }
 
-async fn end(code: ErrorCode, message: &str, sender: &Sender<Bytes>) -> Result<(), Gone> {
-    let line = json!({ "error": { "code": code.as_str(), "message": message } });
-    // Whether it was read or not, the stream ends here.
-    drop(sender.send(Bytes::from(format!("{line}\n"))).await);
-    Err(Gone)
-}
-
 fn measure(api: &Api) {
     let followers = api.0.limits.followers.saturating_sub(api.0.followers.available_permits());
     api.0.metrics.followers(followers);
 }
 
 #[cfg(test)]
-mod tests {
-    use store::ScanError;
-
-    use super::Told;
-
-    #[test]
-    fn what_cannot_be_read_is_told_once_with_its_range() {
-        let mut told = Told::default();
-        let error = ScanError::SegmentUnreadable {
-            segment: "log/7".to_owned(),
-            from_ns: 0,
-            to_ns: 1_000_000_000,
-            detail: "bad checksum".to_owned(),
-        };
-        let line = String::from_utf8(told.incomplete(&error).unwrap().to_vec()).unwrap();
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let reason = &value["incomplete"];
-        assert!(line.ends_with('\n') && reason["code"] == "segment_unreadable", "{line}");
-        assert_eq!(
-            (&reason["from"], &reason["to"]),
-            (&"1970-01-01T00:00:00.000000000Z".into(), &"1970-01-01T00:00:01.000000000Z".into())
-        );
-        assert!(told.incomplete(&error).is_none(), "it is known");
-    }
-}
+mod tests;

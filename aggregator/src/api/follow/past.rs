@@ -8,10 +8,8 @@ use axum::body::Bytes;
 use futures::StreamExt as _;
 use proto::error::ErrorCode;
 use store::{LogRequest, ScanError, Snapshot};
-use tokio::sync::mpsc::Sender;
 
-use super::{Gone, Told, end, text};
-use crate::api::Api;
+use super::{End, Reader, Told, text};
 use crate::api::error::ApiError;
 use crate::api::logs::refused;
 use crate::query::error::QueryError;
@@ -25,20 +23,21 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Lines of the view, oldest first.
 pub(super) async fn write(
-    api: &Api,
+    reader: &mut Reader,
     snapshot: Snapshot,
     mut request: LogRequest,
     told: &mut Told,
-    sender: &Sender<Bytes>,
-) -> Result<(), Gone> {
+) -> Result<(), End> {
     request.newest_first = false;
     request.limit = Some(PAGE_ROWS);
     loop {
-        let (snapshot, asked) = (snapshot.clone(), request.clone());
+        reader.renew().await?;
+        let api = &reader.api;
+        let (snapshot, asked) = (snapshot.clone().within(api.scope()), request.clone());
         let answered = tokio::select! {
             page = api.answer("logs_follow", move |session| page(session, snapshot, asked)) => page,
-            () = sender.closed() => return Err(Gone),
-            () = api.0.stopping.cancelled() => return Err(Gone),
+            () = reader.sender.closed() => return Err(End::Gone),
+            () = api.0.stopping.cancelled() => return Err(End::Gone),
         };
         let page = match answered {
             Ok(page) => page,
@@ -47,16 +46,16 @@ pub(super) async fn write(
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                (code, message) => return end(code, message, sender).await,
+                (code, message) => return Err(End::Error(code, message.to_owned())),
             },
         };
         for error in &page.unreadable {
             if let Some(line) = told.incomplete(error) {
-                sender.send(line).await.map_err(|_closed| Gone)?;
+                reader.send(line).await?;
             }
         }
         for piece in page.pieces {
-            sender.send(piece).await.map_err(|_closed| Gone)?;
+            reader.send(piece).await?;
         }
         let Some((ts, lsn)) = page.goes_on_after else { return Ok(()) };
         request.from_ns = request.from_ns.max(ts);

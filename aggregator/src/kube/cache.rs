@@ -86,7 +86,7 @@ impl Cache {
         }
         self.objects.insert(key, Arc::clone(&new));
         let mut applied = self.touched(old.as_deref(), &new);
-        self.link(&new, now_ns);
+        self.link(&new, old.as_deref(), now_ns);
         applied.nodes.extend(self.owner_seen(&new));
         applied.old = old;
         applied.new = Some(new);
@@ -272,10 +272,10 @@ impl Cache {
         applied
     }
 
-    fn link(&mut self, object: &Arc<Object>, now_ns: u64) {
+    fn link(&mut self, object: &Arc<Object>, old: Option<&Object>, now_ns: u64) {
         match &object.detail {
             Detail::Pod(pod) => {
-                self.leases.hold(object, now_ns);
+                self.leases.hold(object, old, now_ns);
                 if !pod.node.is_empty() {
                     self.pods_of_node.entry(pod.node.clone()).or_default().insert(object.uid.clone());
                 }

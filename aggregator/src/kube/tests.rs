@@ -3,14 +3,38 @@
 use proto::v1::{FlowRow, Identity, Payload, Peer};
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+
+use daemon::clock::Clock;
+use daemon::metrics::Registry;
+
 use super::cache::Cache;
 use super::object::{Kind, snake_case};
 use super::trim::{Trim, Trimmed, Unfit};
-use super::{resolve, wire};
+use super::{Kube, resolve, wire};
+use crate::config::Kubernetes;
+use crate::metrics::KubeMetrics;
 
 /// 2026-11-21 12:00:00 UTC.
-const NOW: u64 = 1_795_262_400_000_000_000;
-const S: u64 = 1_000_000_000;
+pub(super) const NOW: u64 = 1_795_262_400_000_000_000;
+pub(super) const S: u64 = 1_000_000_000;
+
+/// A cluster whose API server nobody reaches: it has what is applied to it.
+pub(super) fn unwatched() -> Arc<Kube> {
+    daemon::tls::install();
+    let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    let metrics = KubeMetrics::register(&Registry::new());
+    let client = kube::Client::try_from(config).unwrap();
+    Kube::new(Kubernetes::default(), client, metrics, Clock::manual(NOW))
+}
+
+impl Kube {
+    /// Takes in an object as the API server would write it.
+    pub(super) fn told<K: Trimmed + serde::de::DeserializeOwned>(&self, object: Value, is_listed: bool) {
+        let mut trim = Trim { labels: &[], cut: 0 };
+        self.apply(serde_json::from_value::<K>(object).unwrap().trim(&mut trim).unwrap(), is_listed);
+    }
+}
 
 fn keep<K: Trimmed + serde::de::DeserializeOwned>(
     cache: &mut Cache,
@@ -24,7 +48,7 @@ fn keep<K: Trimmed + serde::de::DeserializeOwned>(
     Ok(trim.cut)
 }
 
-fn pod(name: &str, ip: &str, node: &str, owner: Option<(&str, &str)>) -> Value {
+pub(super) fn pod(name: &str, ip: &str, node: &str, owner: Option<(&str, &str)>) -> Value {
     let owners = owner.map(|(kind, name)| {
         json!([{"apiVersion": "x/v1", "kind": kind, "name": name, "uid": format!("uid-{name}"), "controller": true}])
     });
@@ -72,7 +96,7 @@ fn service(name: &str, namespace: &str, address: &str, node_port: Option<u16>) -
     })
 }
 
-fn slice(service: &str, namespace: &str, addresses: &[&str], port: u16) -> Value {
+pub(super) fn slice(service: &str, namespace: &str, addresses: &[&str], port: u16) -> Value {
     let endpoints: Vec<Value> = addresses
         .iter()
         .map(|address| json!({"addresses": [address], "conditions": {"ready": true}}))
@@ -250,6 +274,39 @@ fn an_address_names_a_pod_only_while_the_pod_had_it() {
     assert!(cache.pod("node2", "uid-cart-7d9-b").is_some());
     cache.expire(gone + super::cache::ENDED_NS);
     assert!(cache.pod("node2", "uid-cart-7d9-b").is_none());
+}
+
+#[test]
+fn a_pod_that_moves_gives_its_address_up() {
+    let mut cache = cluster();
+    let moves = |cache: &mut Cache, ip: &str, seconds: u64| {
+        keep::<wire::Pod>(cache, pod("cart-7d9-b", ip, "node2", None), NOW + seconds * S).unwrap();
+    };
+    moves(&mut cache, "10.244.1.8", 100);
+    let mut next = pod("other", "10.244.1.7", "node2", None);
+    next["status"]["startTime"] = json!("2026-11-21T12:01:45Z");
+    keep::<wire::Pod>(&mut cache, next, NOW + 105 * S).unwrap();
+    let at = |cache: &Cache, ip: &str, seconds: u64| {
+        peer_of(cache, FlowRow { ts: NOW + seconds * S, ..flow(ip, 8_080) }).pod
+    };
+    let found = [
+        ("10.244.1.7", 90),
+        ("10.244.1.7", 110),
+        ("10.244.1.7", 500),
+        ("10.244.1.8", 500),
+        ("10.244.1.8", 10),
+    ];
+    let found = found.map(|(ip, seconds)| at(&cache, ip, seconds));
+    assert_eq!(found, ["cart-7d9-b", "other", "other", "cart-7d9-b", ""]);
+    // and takes it back
+    cache.remove(Kind::Pod, "uid-other", NOW + 600 * S);
+    moves(&mut cache, "10.244.1.7", 610);
+    let found = [("10.244.1.7", 700), ("10.244.1.7", 500), ("10.244.1.8", 700)];
+    assert_eq!(found.map(|(ip, seconds)| at(&cache, ip, seconds)), ["cart-7d9-b", "other", ""]);
+    // of a pod that has gone nothing stays
+    cache.remove(Kind::Pod, "uid-cart-7d9-b", NOW + 800 * S);
+    cache.expire(NOW + 800 * S + super::cache::ENDED_NS);
+    assert!(!format!("{:?}", cache.leases).contains("uid-cart-7d9-b"));
 }
 
 #[test]

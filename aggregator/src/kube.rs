@@ -23,7 +23,7 @@ mod watching;
 mod wire;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use daemon::clock::Clock;
 use proto::v1;
@@ -74,6 +74,8 @@ pub(crate) struct Kube {
     client: kube::Client,
     cache: RwLock<Cache>,
     changes: broadcast::Sender<Change>,
+    /// What was recorded before this process began; unset where nothing is recorded.
+    known: OnceLock<Arc<record::Known>>,
     /// Agents that wait for changes of their node.
     waiting: Mutex<HashMap<Box<str>, signal::Sender<u64>>>,
     states: Mutex<[WatchState; Kind::ALL.len()]>,
@@ -143,6 +145,7 @@ impl Kube {
             client,
             cache: RwLock::default(),
             changes: broadcast::Sender::new(CHANGES),
+            known: OnceLock::new(),
             waiting: Mutex::default(),
             states: Mutex::default(),
             synced: signal::Sender::new(false),
@@ -164,7 +167,7 @@ impl Kube {
         }
     }
 
-    /// Every change from now on.
+    /// Every change from now on that may be news.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
     }
@@ -237,8 +240,11 @@ impl Kube {
 
     fn tell(&self, applied: Applied, at_ns: u64, is_listed: bool) {
         let Applied { old, new, nodes, is_for_all } = applied;
-        // nobody may be listening
-        drop(self.changes.send(Change { old, new, at_ns, is_listed }));
+        let change = Change { old, new, at_ns, is_listed };
+        if self.known.get().is_some_and(|known| changes::may_be_news(&change, known)) {
+            // nobody may be listening any more
+            drop(self.changes.send(change));
+        }
         if is_for_all {
             self.tell_all();
             return;

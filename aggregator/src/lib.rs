@@ -275,7 +275,7 @@ async fn kubernetes(
     let known = Arc::clone(&kube);
     store.resolve_with(move |payload| known.resolve(payload));
     // before the watch, which tells it
-    kube::record(&kube, Arc::clone(store), shutdown.register(Phase::Intake, "kube record"));
+    kube::record(&kube, Arc::clone(store), shutdown.register(Phase::Intake, "kube record")).await;
     let token = shutdown.register(Phase::Buffers, "kube");
     tokio::spawn(kube::watch(Arc::clone(&kube), token));
     // what comes in before is named as far as is known, and never again

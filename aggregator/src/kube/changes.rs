@@ -1,8 +1,8 @@
 //! Changes of objects: created, updated (and what changed), deleted.
 //!
 //! In: what the watch heard, each object before and after. Out: rows. An update without a difference in what is looked
-//! at (`fields`) is none: heartbeats, counts of a rollout on its way, a list that says the same again. Endpoint slices
-//! are left out: they repeat what their pods say.
+//! at (`fields`) is none: heartbeats, counts of a rollout on its way. What a list says again is not even told, nor are
+//! endpoint slices: they repeat what their pods say.
 
 mod fields;
 
@@ -22,15 +22,10 @@ use fields::fields;
 const MOST_DIFF_BYTES: usize = 4_096;
 
 /// Makes rows of changes until nobody takes them.
-pub(super) async fn run(
-    kube: &Kube,
-    mut changes: broadcast::Receiver<Change>,
-    known: &Known,
-    rows: Sender<Row>,
-) {
+pub(super) async fn run(kube: &Kube, mut changes: broadcast::Receiver<Change>, rows: Sender<Row>) {
     loop {
         let row = match changes.recv().await {
-            Ok(change) => row(&change, known).map(|(object, row)| Row::Change(identity(kube, object), row)),
+            Ok(change) => row(&change).map(|(object, row)| Row::Change(identity(kube, object), row)),
             Err(RecvError::Lagged(count)) => Some(Row::Lost(count)),
             Err(RecvError::Closed) => return,
         };
@@ -42,19 +37,27 @@ pub(super) async fn run(
     }
 }
 
+/// Whether a change may be news: a list of everything that there is must not push out what is.
+pub(super) fn may_be_news(change: &Change, known: &Known) -> bool {
+    let Change { old, new, at_ns: _, is_listed } = change;
+    let object = new.as_deref().or(old.as_deref());
+    if object.is_none_or(|object| object.kind == Kind::EndpointSlice) {
+        return false;
+    }
+    match (old, new) {
+        (None, Some(new)) => !is_listed || known.came_meanwhile(&new.uid, new.created_ns),
+        (Some(old), Some(new)) => !is_listed || old.resource_version != new.resource_version,
+        (_, None) => true,
+    }
+}
+
 /// The object and its row, if there is something to say.
-fn row<'a>(change: &'a Change, known: &Known) -> Option<(&'a Object, v1::ObjectChangeRow)> {
+fn row(change: &Change) -> Option<(&Object, v1::ObjectChangeRow)> {
     let Change { old, new, at_ns, is_listed } = change;
     let object: &Object = new.as_deref().or(old.as_deref())?;
-    if object.kind == Kind::EndpointSlice {
-        return None;
-    }
     let (what, ts, diff) = match (old, new) {
         (None, None) => return None,
         (None, Some(new)) => {
-            if *is_listed && !known.came_meanwhile(&new.uid, new.created_ns) {
-                return None;
-            }
             let ts = if new.created_ns == 0 { *at_ns } else { new.created_ns.min(*at_ns) };
             ("created", ts, diff(&BTreeMap::new(), &fields(new)))
         }

@@ -2,9 +2,10 @@
 //!
 //! In: rows of `events` and `changes`. Out: batches of a source of its own, which the store acknowledges like any
 //! other; one that may or may not have been stored is sent again under the same (epoch, seq). What was recorded before
-//! a restart is read back from the store (`known`), so that a new list of the same objects adds nothing.
-//! Bounded: rows wait in a queue, and its end holds the watch back; changes that are missed meanwhile are counted in
-//! the loss ledger.
+//! a restart is read back from the store (`known`) before the watch begins, so that a new list of the same objects adds
+//! nothing and is not even told.
+//! Bounded: rows wait in a queue, and its end holds the watch of Events back; changes that are missed meanwhile are
+//! counted in the loss ledger.
 
 mod known;
 
@@ -40,12 +41,14 @@ pub(super) enum Row {
     Lost(u64),
 }
 
-/// Records until the token's phase begins. To be called before the watch begins, so that nothing of it is missed.
-pub(crate) fn spawn(kube: &Arc<Kube>, store: Arc<Store>, token: Token) {
-    let changes = kube.subscribe();
+/// Records until the token's phase begins. The watch must begin after this has returned, so that what it tells is taken
+/// from the first moment.
+pub(crate) async fn spawn(kube: &Arc<Kube>, store: Arc<Store>, token: Token) {
     let (kube, clock) = (Arc::clone(kube), kube.clock.clone());
+    let known = Known::read(&store, clock.now_unix_ns()).await;
+    let known = Arc::clone(kube.known.get_or_init(|| Arc::new(known)));
+    let changes = kube.subscribe();
     tokio::spawn(async move {
-        let known = Known::read(&store, clock.now_unix_ns()).await;
         let (sender, rows) = mpsc::channel(QUEUE);
         // the queue ends when nobody watches any more, and what is in it is written
         let watched = async {
@@ -54,7 +57,7 @@ pub(crate) fn spawn(kube: &Arc<Kube>, store: Arc<Store>, token: Token) {
                 () = token.stopped() => {}
                 ((), ()) = async {
                     tokio::join!(
-                        changes::run(kube, changes, known, sender.clone()),
+                        changes::run(kube, changes, sender.clone()),
                         events::run(kube, known, sender.clone()),
                     )
                 } => {}

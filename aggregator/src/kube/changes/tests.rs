@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Known, diff, row};
+use super::{Known, diff, may_be_news, row};
 use crate::kube::Change;
 use crate::kube::object::{Detail, Kind, Object, Scale};
 
@@ -29,7 +29,7 @@ fn change(old: Option<Object>, new: Option<Object>, is_listed: bool) -> Change {
 
 #[track_caller]
 fn check(change: Change, expected: Option<(&str, u64, &str)>) {
-    let found = row(&change, &Known::default());
+    let found = may_be_news(&change, &Known::default()).then(|| row(&change)).flatten();
     let found = found.as_ref().map(|(_, row)| (row.change.as_str(), row.ts, row.diff.as_str()));
     assert_eq!(found, expected);
 }

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::shutdown::{Phase, Shutdown};
 use proto::v1;
 use store::{Limits, ScanRequest, Store, Table};
 
@@ -5,6 +9,8 @@ use daemon::clock::Clock;
 use futures::StreamExt as _;
 
 use super::{Known, Row, Writer, payload};
+use crate::kube::tests::{pod, slice, unwatched};
+use crate::kube::{CHANGES, wire};
 
 const NOW: u64 = 1_795_267_499_000_000_000;
 
@@ -58,11 +64,47 @@ async fn what_was_stored_is_known_after_a_restart() {
     assert!(known.has_event("a", "1") && known.has_event("a", "2") && !known.has_event("a", "3"));
     assert!(!known.came_meanwhile("c", NOW), "it is recorded");
     assert!(known.came_meanwhile("d", NOW) && !known.came_meanwhile("d", NOW - 60_000_000_000));
-    let mut rows = store.snapshot().scan(Table::KubeEvent, ScanRequest::default()).unwrap();
+    assert_eq!(rows(&store, Table::KubeEvent).await, 2);
+    store.close().await;
+}
+
+async fn rows(store: &Store, table: Table) -> usize {
+    let mut rows = store.snapshot().scan(table, ScanRequest::default()).unwrap();
     let mut count = 0;
     while let Some(batch) = rows.next().await {
         count += batch.unwrap().num_rows();
     }
-    assert_eq!(count, 2);
-    store.close().await;
+    count
+}
+
+#[tokio::test]
+async fn a_restart_in_a_large_cluster_loses_nothing_and_records_what_came_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kube, now) = (unwatched(), crate::kube::tests::NOW);
+    let (store, _) = Store::open(dir.path(), Limits::small(), now.cast_signed()).unwrap();
+    let clock = Clock::manual(now);
+    let mut writer = Writer { store: &store, epoch: now - 1, seq: 0, clock: &clock, token: None };
+    writer.write(vec![created("before", now - 5_000_000_000)]).await;
+    let shutdown = Shutdown::new(Duration::from_secs(5));
+    super::spawn(&kube, Arc::clone(&store), shutdown.register(Phase::Intake, "record")).await;
+    // the list of the watch, told at once: one object of it is new
+    let object = |index: usize, at: &str| {
+        let mut pod = pod(&format!("p{index}"), "10.0.0.1", "node1", None);
+        pod["metadata"]["creationTimestamp"] = at.into();
+        pod
+    };
+    kube.told::<wire::Pod>(object(0, "2026-11-21T12:00:00Z"), true);
+    for index in 1..=CHANGES {
+        kube.told::<wire::Pod>(object(index, "2026-11-21T11:00:00Z"), true);
+        kube.told::<wire::EndpointSlice>(slice(&format!("s{index}"), "shop", &["10.0.0.1"], 80), false);
+        // and listed again after an interruption
+        kube.told::<wire::Pod>(object(index, "2026-11-21T11:00:00Z"), true);
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while rows(&store, Table::ObjectChange).await < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "what came meanwhile is not recorded");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(shutdown.run().await.is_empty());
+    assert_eq!((rows(&store, Table::ObjectChange).await, rows(&store, Table::Loss).await), (2, 0));
 }

@@ -10,7 +10,7 @@ use daemon::log::Repeated;
 use futures::StreamExt as _;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{Event as Watched, watcher};
 use proto::v1;
 use tokio::sync::mpsc::Sender;
 
@@ -19,8 +19,7 @@ use super::changes::identity;
 use super::object::{Kind, snake_case};
 use super::record::{Known, Row};
 
-/// Events of one page of a list.
-const PAGE: u32 = 500;
+use super::watching::lists;
 /// The first and the longest pause after an error.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// A note is at most 1 KiB by the API's own rules.
@@ -30,14 +29,14 @@ const MOST_WORD_BYTES: usize = 253;
 /// Watches for ever, until nobody takes the rows.
 pub(super) async fn run(kube: &Kube, known: &Known, rows: Sender<Row>) {
     let api: Api<Event> = Api::all(kube.client());
-    let mut events = pin!(watcher(api, watcher::Config::default().any_semantic().page_size(PAGE)));
+    let mut events = pin!(watcher(api, lists()));
     let lines = Repeated::new(kube.clock.clone(), Duration::from_secs(30));
     let mut pause = PAUSES.0;
     // the newest version of what was listed before, so that a new list after an interruption adds only what is new
     let mut seen = Seen::default();
     while let Some(event) = events.next().await {
         match event {
-            Ok(watcher::Event::Apply(event) | watcher::Event::InitApply(event)) => {
+            Ok(Watched::Apply(event) | Watched::InitApply(event)) => {
                 pause = PAUSES.0;
                 let uid = event.metadata.uid.as_deref().unwrap_or_default();
                 let version = event.metadata.resource_version.as_deref().unwrap_or_default();
@@ -49,10 +48,8 @@ pub(super) async fn run(kube: &Kube, known: &Known, rows: Sender<Row>) {
                     return;
                 }
             }
-            Ok(watcher::Event::Delete(event)) => {
-                seen.forget(event.metadata.uid.as_deref().unwrap_or_default())
-            }
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => pause = PAUSES.0,
+            Ok(Watched::Delete(event)) => seen.forget(event.metadata.uid.as_deref().unwrap_or_default()),
+            Ok(Watched::Init | Watched::InitDone) => pause = PAUSES.0,
             Err(error) => {
                 let error = daemon::log::chain(&error);
                 if let Some(held_back) = lines.permit() {

@@ -17,7 +17,8 @@ use super::object::Kind;
 use super::trim::{Trim, Trimmed, Unfit};
 use super::{Kube, WatchState, wire};
 
-/// Objects of one page of a list: a page is in memory as a whole.
+/// Objects of one page of a list: a page is in memory as a whole. It holds because lists are of what etcd has now; one
+/// out of an API server's watch cache comes whole, and may be of before what was told already.
 const PAGE: u32 = 500;
 /// The first and the longest pause after an error.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -48,6 +49,11 @@ pub(crate) async fn run(kube: Arc<Kube>, token: Token) {
     }
 }
 
+/// How everything is listed and watched.
+pub(super) fn lists() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 async fn expire(kube: &Kube) {
     loop {
         tokio::time::sleep(EXPIRE).await;
@@ -63,8 +69,7 @@ where
     K: Trimmed + Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let api: Api<K> = Api::all(kube.client());
-    let config = watcher::Config::default().any_semantic().page_size(PAGE);
-    let mut events = pin!(watcher(api, config));
+    let mut events = pin!(watcher(api, lists()));
     let lines = Repeated::new(kube.clock.clone(), Duration::from_secs(30));
     let mut pause = PAUSES.0;
     // uids of a list that is being read
@@ -173,5 +178,19 @@ impl Kube {
             state.error = note.to_owned();
         });
         self.metrics.objects(kind, self.read().count(kind));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::ListSemantic;
+
+    use super::{PAGE, lists};
+
+    #[test]
+    fn a_list_is_of_now_and_comes_in_pages() {
+        let lists = lists();
+        // from an older one, what is newer would be taken for deleted
+        assert_eq!((lists.list_semantic, lists.page_size), (ListSemantic::MostRecent, Some(PAGE)));
     }
 }

@@ -4,6 +4,7 @@
 //! recorded again. Does not: keep Events, their annotations or who manages their fields.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::log::Repeated;
@@ -16,10 +17,10 @@ use tokio::sync::mpsc::Sender;
 
 use super::Kube;
 use super::changes::identity;
-use super::object::{Kind, snake_case};
+use super::object::{Kind, Object, snake_case};
 use super::record::{Known, Row};
-
 use super::watching::lists;
+
 /// The first and the longest pause after an error.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// A note is at most 1 KiB by the API's own rules.
@@ -131,17 +132,21 @@ struct Regarding {
     container: String,
 }
 
-/// The identity of the object that an Event regards: as the watch knows it, else as the Event names it.
+/// The identity of the object that an Event regards: as the watch knows it, if that is the object that the Event names,
+/// else as the Event names it. Its namespace is always the Event's, which the API server holds to that in which the
+/// Event was made: who may make Events there must not speak of objects elsewhere by their uid.
 fn identity_of(kube: &Kube, row: &v1::KubeEventRow, regarding: Regarding) -> v1::Identity {
     let kind = snake_case(&row.regarding_kind);
     let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
     let object = known.and_then(|known| kube.read().find(known, &row.regarding_uid));
+    let is_named = |object: &Arc<Object>| {
+        *object.namespace == *regarding.namespace && *object.name == *row.regarding_name
+    };
+    let object = object.filter(is_named);
     let mut identity = object.map(|object| identity(kube, &object)).unwrap_or_default();
     identity.cluster = kube.cluster();
+    identity.namespace = regarding.namespace;
     let is_pod = known == Some(Kind::Pod);
-    if identity.namespace.is_empty() {
-        identity.namespace = regarding.namespace;
-    }
     if is_pod && identity.pod.is_empty() {
         identity.pod.clone_from(&row.regarding_name);
         identity.pod_uid.clone_from(&row.regarding_uid);

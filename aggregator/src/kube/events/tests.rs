@@ -1,7 +1,9 @@
 use k8s_openapi::api::events::v1::Event;
 use serde_json::json;
 
-use super::{Regarding, Seen, row};
+use super::{Regarding, Seen, identity_of, row};
+use crate::kube::tests::{pod, unwatched};
+use crate::kube::wire;
 
 const NOW: u64 = 1_795_267_499_000_000_000;
 
@@ -43,4 +45,29 @@ fn a_version_of_an_event_is_new_once() {
     assert!(seen.is_new("e", "1") && !seen.is_new("e", "1") && seen.is_new("e", "2"));
     seen.forget("e");
     assert!(seen.is_new("e", "2"));
+}
+
+#[tokio::test]
+async fn an_event_speaks_of_the_object_that_it_names_only() {
+    let kube = unwatched();
+    kube.told::<wire::Pod>(pod("cart-1", "10.0.0.1", "node1", Some(("StatefulSet", "cart"))), true);
+    let identity = |namespace: &str, name: &str| {
+        let event = json!({
+            "metadata": {"uid": "e1", "namespace": namespace},
+            "regarding": {"kind": "Pod", "namespace": namespace, "name": name, "uid": "uid-cart-1"},
+        });
+        let (row, regarding) = row(serde_json::from_value(event).unwrap(), NOW);
+        identity_of(&kube, &row, regarding)
+    };
+    let real = identity("shop", "cart-1");
+    assert_eq!(
+        (real.namespace.as_str(), real.workload.as_str(), real.node.as_str()),
+        ("shop", "cart", "node1")
+    );
+    // who may make Events in `dev` names the uid of a pod in `shop`
+    for (namespace, name) in [("dev", "cart-1"), ("dev", "x"), ("shop", "x"), ("", "cart-1")] {
+        let forged = identity(namespace, name);
+        assert_eq!((forged.namespace.as_str(), forged.pod.as_str()), (namespace, name));
+        assert_eq!((forged.workload.as_str(), forged.node.as_str()), ("", ""));
+    }
 }

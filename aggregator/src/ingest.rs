@@ -9,6 +9,7 @@ pub mod agents;
 pub(crate) mod enrol;
 pub(crate) mod otlp;
 pub(crate) mod peer;
+pub(crate) mod places;
 mod stream;
 
 use std::pin::Pin;
@@ -34,6 +35,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::ingest::agents::Agents;
 use crate::ingest::enrol::Enroller;
+use crate::ingest::places::Places;
 use crate::kube::NodesService;
 use crate::metrics::IngestMetrics;
 use crate::tls::Tls;
@@ -57,6 +59,8 @@ pub(crate) struct Context {
     /// Appends go on when their stream ends: what was received whole is stored, and a repeat is recognised.
     pub(crate) tasks: TaskTracker,
     pub(crate) token: Arc<Token>,
+    /// Streams of each node that is known by a certificate.
+    pub(crate) places: Places,
     /// Names for the agents.
     pub(crate) nodes: NodesService,
     /// What is spoken; plain text without.
@@ -113,10 +117,11 @@ impl Ingest for Service {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let context = self.0.clone();
+        // a message may have 4 MiB: none is read from who may not send any
+        let opened = stream::open(&context, peer::of(request.extensions()).as_deref())?;
         let (answers, receiver) = tokio::sync::mpsc::channel(context.in_flight * 2);
         let tasks = context.tasks.clone();
-        let peer = peer::of(request.extensions());
-        tasks.spawn(stream::run(context, peer, request.into_inner(), answers));
+        tasks.spawn(stream::run(context, opened, request.into_inner(), answers));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

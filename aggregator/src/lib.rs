@@ -56,6 +56,7 @@ use crate::config::{Config, Enabled, Kubernetes, Otlp};
 use crate::ingest::agents::Agents;
 use crate::ingest::enrol::{self, Enroller};
 use crate::ingest::otlp;
+use crate::ingest::places::Places;
 use crate::kube::Kube;
 use crate::metrics::{IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
@@ -190,20 +191,23 @@ impl Aggregator {
 
         let kube = kubernetes(&config, &store, &root, &clock, &shutdown).await?;
         let doctor_client = kube.as_ref().map(|kube| kube.client());
+        let ingest_metrics = IngestMetrics::register(&root, &clock);
+        let most_agents = config.ingest.max_agents as usize;
         let context = ingest::Context {
             store: Arc::clone(&store),
             agents: Arc::clone(&agents),
             clock: clock.clone(),
-            metrics: IngestMetrics::register(&root, &clock),
+            metrics: ingest_metrics.clone(),
             in_flight: config.ingest.in_flight_per_agent as usize,
             bytes: Arc::new(Semaphore::new(config.ingest_kib())),
             tasks: TaskTracker::new(),
             token: Arc::new(shutdown.register(Phase::Intake, "ingest")),
-            nodes: kube::NodesService::new(kube.clone(), config.ingest.max_agents as usize),
+            places: Places::default(),
+            nodes: kube::NodesService::new(kube.clone(), most_agents, ingest_metrics, clock.clone()),
             enroller: enroller(&config, tls.as_ref(), kubernetes_client, &clock),
             tls,
             // an agent has one for batches and names, and another while it connects anew
-            connections: config.ingest.max_agents as usize * 2 + 16,
+            connections: most_agents * 2 + 16,
         };
         tokio::spawn(or_stop("ingest", ingest::serve(ingest, context), shutdown.clone()));
         let otlp = otlp::Context {

@@ -3,7 +3,9 @@
 //! In plain text, which the config allows on loopback only, nobody is asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use daemon::clock::Clock;
 use daemon::tls::accept::{Connection, Peer};
 use daemon::tls::certificate::Described;
 use proto::error::ErrorCode;
@@ -11,6 +13,7 @@ use tonic::transport::server::Connected;
 use tonic::{Extensions, Status};
 
 use crate::ingest::status;
+use crate::tls::unix_s;
 
 /// A connection, as tonic serves it.
 pub(crate) struct Incoming(pub(crate) Connection);
@@ -24,6 +27,14 @@ impl Connected for Incoming {
 
     fn connect_info(&self) -> PeerInfo {
         PeerInfo(Arc::clone(self.0.peer()))
+    }
+}
+
+#[cfg(test)]
+impl PeerInfo {
+    /// Of a connection in plain text.
+    pub(crate) fn plain() -> Self {
+        Self(Arc::new(Peer { address: None, is_tls: false, certificate: None }))
     }
 }
 
@@ -65,23 +76,54 @@ pub(crate) fn of(extensions: &Extensions) -> Option<Arc<Peer>> {
     extensions.get::<PeerInfo>().map(|info| Arc::clone(&info.0))
 }
 
-/// Whether the peer may speak for this node, and until when (Unix seconds; `None`: for ever).
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Certified {
+    /// The one node that its holder may speak for.
+    pub(crate) node: String,
+    /// Until when, Unix seconds.
+    pub(crate) until_s: i64,
+}
+
+/// Who the peer is, before it has said anything; `None` in plain text, where nobody is asked.
 ///
 /// # Errors
-/// Why not.
-pub(crate) fn check(peer: Option<&Peer>, node: &str) -> Result<Option<i64>, Stranger> {
+/// Why it is nobody.
+pub(crate) fn certified(peer: Option<&Peer>) -> Result<Option<Certified>, Stranger> {
     let Some(peer) = peer else { return Err(Stranger::NoCertificate) };
     if !peer.is_tls {
         return Ok(None);
     }
     let certificate = peer.certificate.as_ref().ok_or(Stranger::NoCertificate)?;
     let described = Described::of(certificate).map_err(|error| Stranger::Unreadable(crate::chain(&error)))?;
-    let Described { node: certified, subject, not_after_s, .. } = described;
-    let certified = certified.ok_or(Stranger::NoNode(subject))?;
-    if certified != node {
-        return Err(Stranger::OtherNode { certificate: certified, claimed: node.to_owned() });
+    let Described { node, subject, not_after_s, .. } = described;
+    let node = node.ok_or(Stranger::NoNode(subject))?;
+    Ok(Some(Certified { node, until_s: not_after_s }))
+}
+
+/// Whether who is certified may speak for this node, and until when (Unix seconds; `None`: for ever).
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check(certified: Option<&Certified>, node: &str) -> Result<Option<i64>, Stranger> {
+    match certified {
+        None => Ok(None),
+        Some(certified) if certified.node == node => Ok(Some(certified.until_s)),
+        Some(Certified { node: certified, .. }) => {
+            Err(Stranger::OtherNode { certificate: certified.clone(), claimed: node.to_owned() })
+        }
     }
-    Ok(Some(not_after_s))
+}
+
+/// Returns when a certificate has expired; never without one.
+pub(crate) async fn expired(clock: &Clock, until_s: Option<i64>) {
+    let Some(until_s) = until_s else { return std::future::pending().await };
+    loop {
+        let left_s = until_s.saturating_sub(unix_s(clock));
+        let Ok(left_s @ 1..) = u64::try_from(left_s) else { return };
+        // in pieces, since the machine's clock may be set
+        tokio::time::sleep(Duration::from_secs(left_s.min(60))).await;
+    }
 }
 
 /// Bytes in and out are the connection's own.

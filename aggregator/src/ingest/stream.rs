@@ -11,8 +11,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
-use crate::ingest::{Context, peer, status};
-use crate::tls::unix_s;
+use crate::ingest::peer::{self, Certified};
+use crate::ingest::places::Place;
+use crate::ingest::{Context, status};
 
 type Answers = Sender<Result<AggregatorMessage, Status>>;
 
@@ -20,21 +21,51 @@ type Answers = Sender<Result<AggregatorMessage, Status>>;
 const MOST_NAME_BYTES: usize = 253;
 /// How long a new stream may stay silent.
 const HELLO: Duration = Duration::from_secs(10);
-/// The most probes that an agent may name.
-const MOST_PROBES: usize = 64;
+/// How long an agent may take to read why its stream ends.
+const LAST_WORD: Duration = Duration::from_secs(10);
+
+/// Who opened a stream, as far as is known before its first message.
+#[derive(Debug)]
+pub(super) struct Opened {
+    certified: Option<Certified>,
+    /// Held while the stream lasts; plain text has none.
+    _place: Option<Place>,
+}
+
+/// Whether a stream may be opened: decided before anything of it is read.
+///
+/// # Errors
+/// When the peer has no certificate that names a node, or that node has too many streams.
+pub(super) fn open(context: &Context, peer: Option<&Peer>) -> Result<Opened, Status> {
+    let opened = peer::certified(peer).map_err(|stranger| {
+        context.metrics.stranger(stranger.reason());
+        stranger.status()
+    });
+    let opened = opened.and_then(|certified| {
+        let place = certified.as_ref().map(|certified| context.places.take(&certified.node)).transpose()?;
+        Ok(Opened { certified, _place: place })
+    });
+    opened.inspect_err(|status| refused(context, status))
+}
+
+fn refused(context: &Context, status: &Status) {
+    context.metrics.stream_refused();
+    if let Some(held_back) = context.metrics.refusal_line() {
+        tracing::warn!(status = %status.message(), held_back, "agent refused");
+    }
+}
 
 /// Reads the stream to its end, its first mistake or the shutdown; then waits for what is in flight.
 pub(super) async fn run(
     context: Context,
-    peer: Option<Arc<Peer>>,
+    opened: Opened,
     mut messages: Streaming<AgentMessage>,
     answers: Answers,
 ) {
-    let (hello, until_s) = match greet(&context, peer.as_deref(), &mut messages).await {
+    let (hello, until_s) = match greet(&context, opened.certified.as_ref(), &mut messages).await {
         Ok(greeted) => greeted,
         Err(status) => {
-            context.metrics.stream_refused();
-            tracing::warn!(status = %status.message(), "agent refused");
+            refused(&context, &status);
             // The agent may have gone already.
             drop(answers.send(Err(status)).await);
             return;
@@ -43,7 +74,8 @@ pub(super) async fn run(
     tracing::info!(node = %hello.node, version = %hello.agent_version, "agent connected");
     let ended = tokio::select! {
         ended = read(&context, &hello, &mut messages, &answers) => ended,
-        () = expired(&context, until_s) => {
+        // what is in flight then is still stored and acknowledged
+        () = peer::expired(&context.clock, until_s) => {
             context.metrics.stranger("expired");
             Err(status(ErrorCode::Unauthenticated, "the certificate of this connection has expired"))
         }
@@ -51,25 +83,14 @@ pub(super) async fn run(
     context.agents.disconnected(&hello);
     tracing::info!(node = %hello.node, "agent disconnected");
     if let Err(status) = ended {
-        drop(answers.send(Err(status)).await);
-    }
-}
-
-/// Ends when the certificate of the connection has expired; what is in flight then is still stored and acknowledged.
-async fn expired(context: &Context, until_s: Option<i64>) {
-    let Some(until_s) = until_s else { return std::future::pending().await };
-    loop {
-        let left_s = until_s.saturating_sub(unix_s(&context.clock));
-        let Ok(left_s @ 1..) = u64::try_from(left_s) else { return };
-        // in pieces, since the machine's clock may be set
-        tokio::time::sleep(Duration::from_secs(left_s.min(60))).await;
+        drop(tokio::time::timeout(LAST_WORD, answers.send(Err(status))).await);
     }
 }
 
 /// The hello, and until when its peer may speak (Unix seconds).
 async fn greet(
     context: &Context,
-    peer: Option<&Peer>,
+    certified: Option<&Certified>,
     messages: &mut Streaming<AgentMessage>,
 ) -> Result<(Hello, Option<i64>), Status> {
     let first = tokio::select! {
@@ -96,7 +117,7 @@ async fn greet(
             return Err(status(ErrorCode::Invalid, format!("hello: {name} is no name")));
         }
     }
-    let until_s = peer::check(peer, node).map_err(|stranger| {
+    let until_s = peer::check(certified, node).map_err(|stranger| {
         context.metrics.stranger(stranger.reason());
         stranger.status()
     })?;
@@ -140,9 +161,7 @@ async fn read(
                     drop(answers.send(Ok(answer)).await);
                 });
             }
-            Some(Kind::Status(mut status)) => {
-                status.probes.truncate(MOST_PROBES);
-                status.checks.truncate(MOST_PROBES);
+            Some(Kind::Status(status)) => {
                 context.agents.status(hello, status, context.clock.now_unix_ns());
             }
             Some(Kind::Hello(_)) => return Err(status(ErrorCode::Invalid, "a second hello")),

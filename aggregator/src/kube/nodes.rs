@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::clock::Clock;
 use futures::Stream;
 use proto::error::ErrorCode;
 use proto::kube::{
@@ -25,11 +26,15 @@ use super::cache::Cache;
 use super::object::Object;
 use super::{Kube, Pairs};
 use crate::ingest::peer;
+use crate::ingest::places::Places;
+use crate::metrics::IngestMetrics;
 
 /// Changes of the same moment go together.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// Updates that may wait for a slow agent.
 const QUEUE: usize = 2;
+/// How long an agent may take to read why its stream ends.
+const LAST_WORD: Duration = Duration::from_secs(10);
 /// The range of node ports that Kubernetes has by default.
 const NODE_PORTS: (u32, u32) = (30_000, 32_767);
 
@@ -41,12 +46,16 @@ pub(crate) struct Service {
     /// `None` where no Kubernetes is watched.
     kube: Option<Arc<Kube>>,
     places: Arc<Semaphore>,
+    /// Streams of each node.
+    of_node: Places,
+    metrics: IngestMetrics,
+    clock: Clock,
 }
 
 impl Service {
     /// At most `most` agents.
-    pub(crate) fn new(kube: Option<Arc<Kube>>, most: usize) -> Self {
-        Self { kube, places: Arc::new(Semaphore::new(most)) }
+    pub(crate) fn new(kube: Option<Arc<Kube>>, most: usize, metrics: IngestMetrics, clock: Clock) -> Self {
+        Self { kube, places: Arc::new(Semaphore::new(most)), of_node: Places::default(), metrics, clock }
     }
 }
 
@@ -69,30 +78,61 @@ impl Nodes for Service {
         if !is_name(&node) {
             return Err(status(ErrorCode::Invalid, "watch: node is no name"));
         }
-        peer::check(peer.as_deref(), &node).map_err(|stranger| stranger.status())?;
+        let known_until =
+            peer::certified(peer.as_deref()).and_then(|certified| peer::check(certified.as_ref(), &node));
+        let until_s = known_until.map_err(|stranger| {
+            self.metrics.stranger(stranger.reason());
+            stranger.status()
+        })?;
         let Some(kube) = self.kube.clone() else {
             return Err(status(ErrorCode::NotFound, "this aggregator watches no Kubernetes"));
         };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(status(ErrorCode::Busy, "as many agents are connected as may be"));
         };
+        let place = (place, self.of_node.take(&node)?);
         let (updates, receiver) = mpsc::channel(QUEUE);
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         tokio::spawn(async move {
-            tokio::select! {
-                () = updates.closed() => {}
-                // the agent has gone
-                _ = follow(&kube, &node, known, &updates) => {}
-            }
-            kube.left(&node);
+            tell(&kube, &node, known, &updates, (&clock, until_s), &metrics).await;
             drop(place);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
+/// Tells one agent its names until it has gone or its certificate has expired.
+async fn tell(
+    kube: &Kube,
+    node: &str,
+    known: String,
+    updates: &Updates,
+    (clock, until_s): (&Clock, Option<i64>),
+    metrics: &IngestMetrics,
+) {
+    let changed = kube.join(node);
+    let is_expired = tokio::select! {
+        () = updates.closed() => false,
+        // the agent has gone
+        _ = follow(kube, node, changed, known, updates) => false,
+        () = peer::expired(clock, until_s) => true,
+    };
+    kube.left(node);
+    if is_expired {
+        metrics.stranger("expired");
+        let ended = status(ErrorCode::Unauthenticated, "the certificate of this connection has expired");
+        drop(tokio::time::timeout(LAST_WORD, updates.send(Err(ended))).await);
+    }
+}
+
 /// Tells one agent everything, then what changes. Ends when the agent has gone.
-async fn follow(kube: &Kube, node: &str, known: String, updates: &Updates) -> Option<()> {
-    let mut changed = kube.join(node);
+async fn follow(
+    kube: &Kube,
+    node: &str,
+    mut changed: signal::Receiver<u64>,
+    known: String,
+    updates: &Updates,
+) -> Option<()> {
     kube.synced.subscribe().wait_for(|synced| *synced).await.ok()?;
     changed.mark_unchanged();
     let mut state = kube.state_of(node);
@@ -312,3 +352,6 @@ fn message(object: &Object) -> KubePod {
         created_ns: object.created_ns,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use aggregator::config::security::TlsMode;
+use proto::v1::WatchRequest;
+use proto::v1::ingest_client::IngestClient;
+use proto::v1::nodes_client::NodesClient;
+use tonic::Code;
 
 use crate::agent::logs;
-use crate::certificates::{Authority, connect, put};
+use crate::certificates::{Authority, connect, endpoint, put};
 use crate::server::{Server, now_ns};
 
 async fn server(ca: &Authority) -> Server {
@@ -71,6 +75,22 @@ async fn an_agent_speaks_for_its_own_node_only() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+    // who may not send is told so before they have said anything
+    let channel = endpoint(server.ingest, &ca.pem, None).connect().await.unwrap();
+    let silent = IngestClient::new(channel).stream(tokio_stream::pending()).await.unwrap_err();
+    assert!(silent.message().contains("no certificate"), "{silent:?}");
+    // names are asked for by the same rule, and counted by it
+    let line = "wake_aggregator_ingest_strangers_total{reason=\"other_node\"}";
+    let before = metric(&server, line).await;
+    let channel = endpoint(server.ingest, &ca.pem, Some(&ca.node("node-2"))).connect().await.unwrap();
+    let request = WatchRequest {
+        node: "node-1".to_owned(),
+        wire_version: proto::WIRE_VERSION,
+        ..WatchRequest::default()
+    };
+    assert_eq!(NodesClient::new(channel).watch(request).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(metric(&server, line).await, before + 1);
+
     // in plain text
     let plain = tokio::net::TcpStream::connect(server.ingest).await.unwrap();
     let mut plain = tokio::io::BufStream::new(plain);
@@ -95,6 +115,28 @@ async fn an_agent_speaks_for_its_own_node_only() {
         server.sql("SELECT body FROM log ORDER BY ts").await,
         serde_json::json!([["first"], ["second"]])
     );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_certificate_takes_few_streams_and_one_place() {
+    let ca = Authority::new("ca");
+    let server = server(&ca).await;
+    let own = ca.node("node-1");
+    let mut open = Vec::new();
+    let refused = loop {
+        match connect(server.ingest, &ca.pem, Some(&own), "node-1").await {
+            Ok(agent) => open.push(agent),
+            Err(refused) => break refused,
+        }
+        assert!(open.len() < 50, "one node has as many streams as it likes");
+    };
+    assert!(refused.contains("node-1") && open.len() >= 2, "{refused}");
+    let mut other = connect(server.ingest, &ca.pem, Some(&ca.node("node-2")), "node-2").await.unwrap();
+    other.log(1, &[(now_ns(), "goes on")]).await;
+    open[0].log(1, &[(now_ns(), "goes on too")]).await;
+    let status = server.get("/api/v1/status", &[]).await;
+    assert_eq!(status["agents"].as_array().unwrap().len(), 2, "{status}");
     server.stop().await;
 }
 

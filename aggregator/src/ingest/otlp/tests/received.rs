@@ -5,10 +5,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
+use daemon::shutdown::{Phase, Shutdown};
 use futures::StreamExt as _;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use proto::error::ErrorCode;
 use store::{Limits, ScanRequest, Store, Table};
 use tokio::sync::Semaphore;
+use tonic::codec::CompressionEncoding;
 
 use super::*;
 use crate::ingest::otlp::Context;
@@ -77,6 +80,49 @@ async fn a_request_that_finds_no_room_leaves_nothing_behind() {
     assert_eq!(refused.code, ErrorCode::HeadFull);
     assert_eq!(stored(&context).await, 36, "a part would be there twice after the repetition");
     receive(&context, records(1)).await.unwrap();
+    context.store.close().await;
+}
+
+#[tokio::test]
+async fn exports_over_grpc_arrive_plain_and_packed() {
+    let dir = tempfile::tempdir().unwrap();
+    let context = context(&dir, Limits::small(), 32 << 10);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let shutdown = Shutdown::new(std::time::Duration::from_secs(5));
+    let token = shutdown.register(Phase::Intake, "otlp");
+    let served = tokio::spawn(crate::ingest::otlp::serve_grpc(listener, context.clone(), token));
+    let large = |at: usize| LogRecord {
+        body: Some(text(&format!("{at} {}", "x".repeat(700 * KIB)))),
+        ..LogRecord::default()
+    };
+    let request = |records| ExportLogsServiceRequest::decode(&*logs_of(None, records)).unwrap();
+    let client = LogsServiceClient::connect(address).await.unwrap();
+    let mut packed = client.clone().send_compressed(CompressionEncoding::Gzip);
+    for mut client in [client.clone(), packed.clone()] {
+        // larger than the windows of a stream
+        let answer = client.export(request((0..3).map(large).collect())).await.unwrap().into_inner();
+        assert!(answer.partial_success.is_none());
+        assert!(
+            client
+                .export(ExportLogsServiceRequest::default())
+                .await
+                .unwrap()
+                .into_inner()
+                .partial_success
+                .is_none()
+        );
+    }
+    assert_eq!(stored(&context).await, 6);
+    let refused = packed.export(request((0..30).map(large).collect())).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused:?}");
+    let mut plain = client;
+    let refused = plain.export(request((0..30).map(large).collect())).await.unwrap_err();
+    assert!(refused.message().contains("max_request_mib"), "{refused:?}");
+    drop((plain, packed));
+    assert_eq!((stored(&context).await, context.room.available_permits()), (6, 32 << 10));
+    assert!(shutdown.run().await.is_empty());
+    served.await.unwrap().unwrap();
     context.store.close().await;
 }
 

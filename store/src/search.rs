@@ -16,7 +16,7 @@ mod token;
 use arrow::datatypes::SchemaRef;
 
 pub use count::{Histogram, HistogramBucket, HistogramBy, HistogramRequest};
-pub(crate) use count::{HistogramPlan, histogram};
+pub(crate) use count::{HistogramPlan, MAX_BUCKETS, histogram};
 pub use field::{FieldFormat, field};
 pub(crate) use field::{Place as FieldPlace, is_inert, place, value as field_value};
 pub use fields::FieldRequest;
@@ -110,6 +110,9 @@ pub enum RequestError {
     /// A histogram needs a positive step, and at most 100,000 of them.
     #[error("step: {0}")]
     Step(String),
+    /// More buckets, of all keys together, than an answer may have.
+    #[error("step: more than {0} buckets of all keys")]
+    Buckets(usize),
     /// The counting task ended early.
     #[error("counting ended early: {0}")]
     Task(String),

@@ -93,10 +93,22 @@ impl Snapshot {
     /// How many log lines match, by time and by level or workload.
     ///
     /// # Errors
-    /// If a regex, a condition or the step cannot be understood.
-    pub async fn log_histogram(&self, mut request: HistogramRequest) -> Result<Histogram, RequestError> {
+    /// If a regex, a condition or the step cannot be understood, or there are more than a million buckets.
+    pub async fn log_histogram(&self, request: HistogramRequest) -> Result<Histogram, RequestError> {
+        self.log_histogram_within(request, search::MAX_BUCKETS).await
+    }
+
+    /// The same, of so many buckets at most.
+    ///
+    /// # Errors
+    /// As [`Self::log_histogram`]; [`RequestError::Buckets`] where there are more.
+    pub async fn log_histogram_within(
+        &self,
+        mut request: HistogramRequest,
+        most: usize,
+    ) -> Result<Histogram, RequestError> {
         request.logs.scope = self.scope.and(&request.logs.scope);
-        let plan = search::HistogramPlan::new(request)?;
+        let plan = search::HistogramPlan::new(request, most)?;
         let snapshot = self.clone();
         let _stops = StopOnDrop(plan.logs.stop.clone());
         let task = tokio::task::spawn_blocking(move || search::histogram(&snapshot, &plan));

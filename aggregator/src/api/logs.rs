@@ -72,7 +72,9 @@ pub(crate) fn refused(error: &RequestError) -> ApiError {
             ApiError::parameter("regex", position.unwrap_or_default(), &error.to_string())
         }
         RequestError::Condition(_) => ApiError::parameter("where", 0, &error.to_string()),
-        RequestError::Step(_) => ApiError::parameter("step", 0, &error.to_string()),
+        RequestError::Step(_) | RequestError::Buckets(_) => {
+            ApiError::parameter("step", 0, &error.to_string())
+        }
         RequestError::Task(_) => QueryError::Internal(error.to_string()).into(),
     }
 }

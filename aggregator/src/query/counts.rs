@@ -12,19 +12,23 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use futures::StreamExt as _;
-use store::{Histogram, HistogramBy, HistogramRequest, Table};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use futures::{StreamExt as _, TryStreamExt as _};
+use store::{Histogram, HistogramBy, HistogramRequest, RequestError, Table};
 
 use crate::query::plan::{Answers, Batches, Leaf, Rule};
 use crate::query::scan::{Counted, leaf};
 
 const MINUTE_NS: i64 = 60_000_000_000;
-/// The most buckets that the store is asked for; beyond, rows are counted.
-const MOST_BUCKETS: i64 = 50_000;
+/// The most steps that the store is asked for; beyond, rows are counted.
+const MOST_STEPS: i64 = 50_000;
+/// The same of buckets, of all keys together: they are in memory at once, which the query's own memory does not know.
+const MOST_BUCKETS: usize = 500_000;
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule { name: "CountsFromSketches", replace: counts };
@@ -77,11 +81,12 @@ fn counts(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     let logs = counted.request.clone();
     let (oldest, newest) = counted.snapshot.log_times().unwrap_or_default();
     let span = logs.to_ns.min(newest).saturating_sub(logs.from_ns.max(oldest));
-    if step_ns.is_some_and(|step| span / step > MOST_BUCKETS) {
+    if step_ns.is_some_and(|step| span / step > MOST_STEPS) {
         return None;
     }
     let request = HistogramRequest { logs, step_ns, by };
-    Some(Arc::new(Leaf::new(LogCounts { counted, request, groups }, aggregate.schema(), 1)))
+    let (most, rows) = (MOST_BUCKETS, Arc::clone(plan));
+    Some(Arc::new(Leaf::new(LogCounts { counted, request, groups, most, rows }, aggregate.schema(), 1)))
 }
 
 enum Grouping {
@@ -123,11 +128,14 @@ fn grouping(group: &Arc<dyn PhysicalExpr>) -> Option<Grouping> {
 }
 
 /// Counts of log lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LogCounts {
     counted: Counted,
     request: HistogramRequest,
     groups: Vec<Group>,
+    most: usize,
+    /// What this stands for: it counts rows, and spills, where there are too many buckets.
+    rows: Arc<dyn ExecutionPlan>,
 }
 
 impl Answers for LogCounts {
@@ -141,17 +149,24 @@ impl Answers for LogCounts {
         }
     }
 
-    fn open(&self, _part: usize, schema: &SchemaRef) -> Result<Batches> {
+    fn open(&self, _part: usize, schema: &SchemaRef, context: &Arc<TaskContext>) -> Result<Batches> {
         let Counted { snapshot, reasons, .. } = self.counted.clone();
         let (request, groups, schema) = (self.request.clone(), self.groups.clone(), Arc::clone(schema));
         reasons.add_scanned(Table::Log, (request.logs.from_ns, request.logs.to_ns));
+        let (most, rows, context) = (self.most, Arc::clone(&self.rows), Arc::clone(context));
         let counted = async move {
-            let counts = snapshot.log_histogram(request).await;
-            let counts = counts.map_err(|error| DataFusionError::Plan(error.to_string()))?;
+            let counts = match snapshot.log_histogram_within(request, most).await {
+                Ok(counts) => counts,
+                Err(RequestError::Buckets(_)) => {
+                    return Ok(CoalescePartitionsExec::new(rows).execute(0, context)?.boxed());
+                }
+                Err(error) => return Err(DataFusionError::Plan(error.to_string())),
+            };
             counts.errors.iter().for_each(|error| reasons.add_scan(error));
-            batch(&counts, &groups, &schema)
+            let batch = batch(&counts, &groups, &schema);
+            Ok(futures::stream::once(std::future::ready(batch)).boxed())
         };
-        Ok(futures::stream::once(counted).boxed())
+        Ok(futures::stream::once(counted).try_flatten().boxed())
     }
 }
 
@@ -182,3 +197,6 @@ fn batch(counts: &Histogram, groups: &[Group], schema: &SchemaRef) -> Result<Rec
     columns.push(Arc::new(Int64Array::from(counted)));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
+
+#[cfg(test)]
+mod tests;

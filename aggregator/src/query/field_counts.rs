@@ -10,6 +10,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
@@ -70,7 +71,7 @@ impl Answers for FieldCounts {
         write!(formatter, "{:?} field {:?}", self.request.format, self.request.name)
     }
 
-    fn open(&self, _part: usize, schema: &SchemaRef) -> Result<Batches> {
+    fn open(&self, _part: usize, schema: &SchemaRef, _context: &Arc<TaskContext>) -> Result<Batches> {
         let Counted { snapshot, reasons, .. } = &self.counted;
         reasons.add_scanned(Table::Log, (self.request.logs.from_ns, self.request.logs.to_ns));
         let rows = snapshot.log_fields(self.request.clone());

@@ -37,7 +37,7 @@ pub(crate) trait Answers: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// If the store refuses the question.
-    fn open(&self, part: usize, schema: &SchemaRef) -> Result<Batches>;
+    fn open(&self, part: usize, schema: &SchemaRef, context: &Arc<TaskContext>) -> Result<Batches>;
 }
 
 /// A leaf of a plan.
@@ -97,8 +97,8 @@ impl<A: Answers> ExecutionPlan for Leaf<A> {
         if children.is_empty() { Ok(self) } else { internal_err!("{} has no children", A::NAME) }
     }
 
-    fn execute(&self, part: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.answers.open(part, &self.schema)?;
+    fn execute(&self, part: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batches = self.answers.open(part, &self.schema, &context)?;
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 }

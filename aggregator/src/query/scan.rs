@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use store::{LogRequest, Order, RowStream, ScanRequest, Snapshot, Table};
 
@@ -199,7 +200,7 @@ impl Answers for StoreScan {
         Ok(())
     }
 
-    fn open(&self, part: usize, schema: &SchemaRef) -> Result<Batches> {
+    fn open(&self, part: usize, schema: &SchemaRef, _context: &Arc<TaskContext>) -> Result<Batches> {
         Ok(batches(self.rows(part)?, schema, &self.reasons, conform))
     }
 }

@@ -15,8 +15,8 @@ use crate::snapshot::Snapshot;
 const MINUTE_NS: i64 = 60_000_000_000;
 /// The most steps that an answer may have.
 const MAX_STEPS: i64 = 100_000;
-/// The most buckets, of all keys together.
-const MAX_BUCKETS: usize = 1_000_000;
+/// The most buckets, of all keys together, where nobody asks for fewer.
+pub(crate) const MAX_BUCKETS: usize = 1_000_000;
 
 /// What to count by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub(crate) struct HistogramPlan {
     pub(crate) logs: Plan,
     step_ns: Option<i64>,
     by: HistogramBy,
+    most: usize,
     /// Whether sketches know all that the conditions ask about.
     sketchable: bool,
 }
@@ -88,7 +89,7 @@ impl HistogramBy {
 }
 
 impl HistogramPlan {
-    pub(crate) fn new(request: HistogramRequest) -> Result<Self, RequestError> {
+    pub(crate) fn new(request: HistogramRequest, most: usize) -> Result<Self, RequestError> {
         let HistogramRequest { logs, step_ns, by } = request;
         if step_ns.is_some_and(|step| step <= 0) {
             return Err(RequestError::Step("must be positive".to_owned()));
@@ -108,7 +109,7 @@ impl HistogramPlan {
         let sketchable = matcher.is_empty() && minutes && known && !timed;
         let mut logs = Plan::with_columns(logs, matcher, &more)?;
         logs.after_lsn = i64::MIN;
-        Ok(Self { logs, step_ns, by, sketchable })
+        Ok(Self { logs, step_ns, by, most, sketchable })
     }
 
     /// Refuses more steps than an answer may have, between the first and the last row that there is.
@@ -128,8 +129,9 @@ impl HistogramPlan {
 }
 
 /// Counts as they come together; a key costs its string only once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counts {
+    most: usize,
     by_key: BTreeMap<String, BTreeMap<i64, u64>>,
     buckets: usize,
 }
@@ -146,7 +148,7 @@ impl Counts {
     }
 
     fn is_full(&self) -> bool {
-        self.buckets > MAX_BUCKETS
+        self.buckets > self.most
     }
 }
 
@@ -156,7 +158,7 @@ impl Counts {
 /// If there are more buckets than an answer may have.
 pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Result<Histogram, RequestError> {
     plan.check_steps(snapshot.log_times())?;
-    let mut counts = Counts::default();
+    let mut counts = Counts { most: plan.most, by_key: BTreeMap::new(), buckets: 0 };
     let mut errors = Vec::new();
     for segment in snapshot.segments(TABLE) {
         if plan.logs.stop.is_set() || counts.is_full() {
@@ -190,8 +192,7 @@ pub(crate) fn histogram(snapshot: &Snapshot, plan: &HistogramPlan) -> Result<His
         }
     }
     if counts.is_full() {
-        let detail = format!("more than {MAX_BUCKETS} buckets of all keys");
-        return Err(RequestError::Step(detail));
+        return Err(RequestError::Buckets(plan.most));
     }
     let buckets = counts.by_key.into_iter().flat_map(|(key, buckets)| {
         buckets.into_iter().map(move |(start_ns, count)| HistogramBucket {

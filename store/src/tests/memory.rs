@@ -75,7 +75,7 @@ async fn a_reader_whose_caller_has_gone_reads_nothing_more() {
     drop(StopOnDrop(plan.stop.clone()));
     search::run(&snapshot, &plan, &mut |_| panic!("an answer for nobody"));
     let request = HistogramRequest { logs: request, step_ns: None, by: HistogramBy::Time };
-    let plan = HistogramPlan::new(request.clone()).unwrap();
+    let plan = HistogramPlan::new(request.clone(), usize::MAX).unwrap();
     drop(StopOnDrop(plan.logs.stop.clone()));
     assert!(search::histogram(&snapshot, &plan).unwrap().buckets.is_empty());
     assert_eq!(snapshot.log_histogram(request).await.unwrap().buckets[0].count, 2);

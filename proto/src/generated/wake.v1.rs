@@ -1656,7 +1656,7 @@ pub struct LossRow {
     /// flow | log | usage | syscall | process | block | identity
     #[prost(string, tag = "3")]
     pub signal: ::prost::alloc::string::String,
-    /// kernel | decode | window | spool | export | ingest
+    /// kernel | decode | identity | window | read | ingest | spool | export | store
     #[prost(string, tag = "4")]
     pub stage: ::prost::alloc::string::String,
     /// map_full | ring_full | slot_collision | spool_full | rate_limit | ...

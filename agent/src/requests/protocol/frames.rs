@@ -83,15 +83,7 @@ impl Frames {
         let seen = self.kept.len() - begin;
         match head(&self.kept[begin..], self.unsure) {
             Head::Short if self.behind == 0 && seen < MAX_HEAD => None,
-            Head::Short => {
-                self.lose();
-                Some(Event::Lost)
-            }
-            Head::Wrong => {
-                let known = self.unsure;
-                self.lose();
-                if known { None } else { Some(Event::Lost) }
-            }
+            Head::Short | Head::Wrong => self.told_lost(),
             Head::Frame { len, want } => {
                 let want = len.min(want.min(MAX_WANT) as u64) as usize;
                 if seen < want && self.behind == 0 {
@@ -122,11 +114,14 @@ impl Frames {
         let passed = self.skip.min(self.behind);
         self.skip -= passed;
         let unknown = std::mem::take(&mut self.behind) > passed;
-        if !unknown {
-            return None;
-        }
+        if unknown { self.told_lost() } else { None }
+    }
+
+    /// Said once, until a frame is found again.
+    fn told_lost(&mut self) -> Option<Event<'_>> {
+        let known = self.unsure;
         self.lose();
-        Some(Event::Lost)
+        if known { None } else { Some(Event::Lost) }
     }
 }
 

@@ -247,7 +247,7 @@ fn begins_request(bytes: &[u8]) -> bool {
 
 fn begins_response(bytes: &[u8]) -> bool {
     let first = b"HTTP/1.";
-    bytes.starts_with(first) || first.starts_with(bytes)
+    bytes.starts_with(first) || !bytes.is_empty() && first.starts_with(bytes)
 }
 
 fn read_request(kept: &[u8], ts_ns: u64, cut: bool) -> Option<(Open, Body)> {

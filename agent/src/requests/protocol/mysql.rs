@@ -341,6 +341,10 @@ impl Decoder for Mysql {
             }
         }
         *(if is_request { &mut self.request } else { &mut self.response }) = frames;
+        // An answer lasts as long as bytes come, seen or not.
+        if !is_request && let Some(open) = self.pending.front().filter(|open| open.answered) {
+            open.exchange.end_ns = open.exchange.end_ns.max(chunk.ts_ns);
+        }
     }
 
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {

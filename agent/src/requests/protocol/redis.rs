@@ -19,6 +19,8 @@ pub(super) struct Redis {
     request: Values,
     response: Values,
     pending: Pending<Exchange>,
+    /// An answer that was cut: it ends with the last bytes before something else begins.
+    ending: Option<Exchange>,
     /// `CLIENT REPLY OFF`, and `SKIP` for the next command.
     mute: bool,
     skip: bool,
@@ -31,6 +33,7 @@ impl Redis {
             request: Values::new(),
             response: Values::new(),
             pending: Pending::new(MAX_PENDING),
+            ending: None,
             mute: false,
             skip: false,
             lost: false,
@@ -61,7 +64,8 @@ impl Redis {
         }
     }
 
-    fn answered(&mut self, value: &Value, ts_ns: u64, out: &mut Vec<Exchange>) {
+    fn answered(&mut self, value: &Value, is_cut: bool, ts_ns: u64, out: &mut Vec<Exchange>) {
+        self.ended(out);
         if value.kind == Some(b'>') {
             return;
         }
@@ -75,7 +79,16 @@ impl Redis {
             exchange.attributes.push(("db.response.status_code", code.clone()));
             exchange.error_type = Some(code);
         }
-        self.give(exchange, out);
+        self.ending = Some(exchange);
+        if !is_cut {
+            self.ended(out);
+        }
+    }
+
+    fn ended(&mut self, out: &mut Vec<Exchange>) {
+        if let Some(exchange) = self.ending.take() {
+            self.give(exchange, out);
+        }
     }
 
     fn give(&mut self, mut exchange: Exchange, out: &mut Vec<Exchange>) {
@@ -86,6 +99,12 @@ impl Redis {
 
 impl Decoder for Redis {
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        let is_request = chunk.direction == Direction::Request;
+        if is_request || chunk.gap {
+            self.ended(out);
+        } else if let Some(ending) = &mut self.ending {
+            ending.end_ns = ending.end_ns.max(chunk.ts_ns);
+        }
         if chunk.gap {
             // Which answer belongs to which command is not known any more.
             self.lost = true;
@@ -93,7 +112,6 @@ impl Decoder for Redis {
             self.request.lose();
             self.response.lose();
         }
-        let is_request = chunk.direction == Direction::Request;
         let (mut bytes, mut behind) = (chunk.bytes, chunk.total.saturating_sub(chunk.bytes.len() as u64));
         let values = if is_request { &mut self.request } else { &mut self.response };
         values.begin(chunk);
@@ -102,13 +120,15 @@ impl Decoder for Redis {
             match values.next(&mut bytes, &mut behind, is_request) {
                 None => return,
                 Some(Event::Lost) => self.lost = true,
-                Some(Event::Value(value)) if is_request => self.asked(&value),
-                Some(Event::Value(value)) => self.answered(&value, chunk.ts_ns, out),
+                Some(Event::Value(value) | Event::Cut(value)) if is_request => self.asked(&value),
+                Some(Event::Value(value)) => self.answered(&value, false, chunk.ts_ns, out),
+                Some(Event::Cut(value)) => self.answered(&value, true, chunk.ts_ns, out),
             }
         }
     }
 
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        self.ended(out);
         let begun = self.response.began();
         let open: Vec<_> = self.pending.drain().collect();
         for (count, mut exchange) in open.into_iter().enumerate() {

@@ -26,6 +26,8 @@ pub(super) struct Value {
 
 pub(super) enum Event {
     Value(Value),
+    /// One that was cut: it goes on as long as bytes come that begin no other.
+    Cut(Value),
     /// Values may have passed unseen.
     Lost,
 }
@@ -87,7 +89,7 @@ impl Values {
                 }
                 continue;
             }
-            if bytes.is_empty() {
+            if bytes.is_empty() && !self.unsure {
                 return Some(self.cut(behind, is_request));
             }
             if self.unsure && !begins(bytes, is_request) {
@@ -120,7 +122,7 @@ impl Values {
         let value = self.value.take();
         self.lose();
         match value.filter(|value| !is_request || !value.words.is_empty()) {
-            Some(value) => Event::Value(value),
+            Some(value) => Event::Cut(value),
             None => Event::Lost,
         }
     }

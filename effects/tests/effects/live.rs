@@ -196,6 +196,31 @@ fn a_route_that_is_new_besides_is_no_harm_for_being_slow_or_called_seldom() {
 }
 
 #[test]
+fn routes_that_come_and_go_by_themselves_are_rarely_harm_or_help() {
+    // rates like 1/k: of the rare ones some were not seen in the hour before, and some are not after it; each has its
+    // own latency and failures
+    let names: Vec<String> = (1..=60).map(|k| format!("/{k}")).collect();
+    let routes: Vec<(&str, Traffic)> = names
+        .iter()
+        .zip(1..)
+        .map(|(name, k)| {
+            let rate = if k < 30 { 2.0 / f64::from(k) } else { 0.01 / f64::from(k) };
+            let median_s = 0.01 * f64::from(1 + k * 7 % 20);
+            (
+                name.as_str(),
+                Traffic { rate, median_s, failing: 0.002 * f64::from(k % 10), ..Traffic::usual(1.0) },
+            )
+        })
+        .collect();
+    let mut called = 0;
+    for seed in 0..40 {
+        called += usize::from(routed(&routes, &routes, seed) != Verdict::None);
+    }
+    // nominal one in a hundred each
+    assert!(called <= 2, "{called} of 40 were called something");
+}
+
+#[test]
 fn windows_that_cannot_be_are_refused() {
     let mut watch = Watch::new(facts(true).check().unwrap()).with_edges(&[0.1]);
     let window = |time, failures, bins: &[f64]| Window {

@@ -62,8 +62,12 @@ impl Client {
         let server = server.trim_end_matches('/');
         let server = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
         let token = access.token_for(&server)?;
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5));
-        let http = access.trust(http)?.build()?;
+        let http = || reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5));
+        let http = match access.trust(http())?.build() {
+            // a container has no certificates of a system, and plain HTTP needs none
+            Err(_) if server.starts_with("http://") => http().tls_certs_only([]).build()?,
+            built => built.context("prepare TLS; --ca or WAKE_CA names whom to trust")?,
+        };
         Ok(Self { server, http, token })
     }
 

@@ -116,6 +116,9 @@ impl Http {
             let certificates =
                 Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
             builder = builder.tls_certs_only(certificates);
+        } else if endpoint.starts_with("http://") {
+            // a container has no certificates of a system, and plain HTTP needs none
+            builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(HttpError::Client)?;
         Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), client })

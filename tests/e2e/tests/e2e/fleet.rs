@@ -187,6 +187,8 @@ impl Fleet {
     pub(crate) fn wake(&self, args: &[&str]) -> Output {
         Command::new(program("wake"))
             .env("WAKE_SERVER", format!("http://127.0.0.1:{}", self.api))
+            // as in a container, which has no certificates of a system
+            .envs([("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")])
             .args(args)
             .stdin(Stdio::null())
             .output()

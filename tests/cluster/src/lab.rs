@@ -101,11 +101,18 @@ impl Lab {
 
     /// Applies a manifest in which `IMAGE` is the image of the tests.
     pub(crate) fn apply(&self, namespace: &str, manifest: &str) {
-        let mut command = self.command();
-        command.args(["apply", "-n", namespace, "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(manifest.replace("IMAGE", &self.image).as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success(), "kubectl apply");
+        let manifest = manifest.replace("IMAGE", &self.image);
+        // on a busy machine etcd is late now and then
+        wait("kubectl apply", 60, || {
+            let mut command = self.command();
+            command.args(["apply", "-n", namespace, "-f", "-"]).stdin(Stdio::piped());
+            let mut child =
+                command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+            let written = child.stdin.take().unwrap().write_all(manifest.as_bytes());
+            let output = child.wait_with_output().map_err(|error| error.to_string())?;
+            written.map_err(|error| error.to_string())?;
+            ensure(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())
+        });
     }
 
     /// Stops, kills or starts a daemon of the cluster that is ours.

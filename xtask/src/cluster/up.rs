@@ -52,7 +52,7 @@ pub(super) fn main(args: &Args) -> Result<()> {
     out::note(&format!("export PATH=$PATH:{}:{}", parent(&kubectl), parent(&programs.helm())));
     if !args.bare {
         out::note("kubectl -n wake get pods -o wide");
-        out::note("kubectl -n wake exec wake-aggregator-0 -- wake top");
+        out::note("helm -n wake get notes wake  # says how to ask");
     }
     out::note(&format!("logs of the daemons: {}", state.root().join("nodes/*/log").display()));
     Ok(())

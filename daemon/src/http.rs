@@ -130,7 +130,7 @@ impl Served {
         let _counted = Counted::one(metrics.open());
         let (slow_body, slow_reader) = (metrics.counter(Ended::Body), metrics.counter(Ended::Answer));
         let service = service_fn(move |request: Request<Incoming>| {
-            let body = patience::Timed::new(request, patience.body, slow_body.clone());
+            let body = patience::Timed::wrap(request, patience.body, slow_body.clone());
             answer(app.clone(), body)
         });
         let io = patience::Reading::new(connection, patience.answer, slow_reader);

@@ -44,7 +44,7 @@ pub(super) struct Timed {
 
 impl Timed {
     /// The same request, with a body that must arrive within `limit`.
-    pub(super) fn new(request: Request<Incoming>, limit: Duration, late: Counter) -> Request<Body> {
+    pub(super) fn wrap(request: Request<Incoming>, limit: Duration, late: Counter) -> Request<Body> {
         request.map(|body| Body::new(Self { body, limit, deadline: None, late }))
     }
 }

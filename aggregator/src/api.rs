@@ -237,21 +237,37 @@ impl FromRequestParts<Late> for Params {
     }
 }
 
-/// `/metrics`: for operators, or for everybody.
-pub(crate) fn metrics_router(late: Late, registry: Registry, is_open: bool) -> Router {
-    let router = daemon::admin::metrics_router(registry);
-    if is_open { router } else { router.layer(from_fn_with_state(late, only_operators)) }
+/// `/metrics`: figures about the aggregator itself for operators, or for everybody; those about workloads' requests, which
+/// name them, for operators alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Scraped {
+    pub(crate) late: Late,
+    pub(crate) own: Registry,
+    pub(crate) requests: Registry,
+    /// Its own figures are for everybody.
+    pub(crate) is_open: bool,
 }
 
-async fn only_operators(State(late): State<Late>, request: Request, next: Next) -> Response {
-    let shared = match late.get() {
-        Ok(shared) => shared,
-        Err(error) => return error.into_response(),
-    };
-    match shared.access.caller(request.headers()).await {
-        Ok(caller) if caller.is_operator() => next.run(request).await,
-        Ok(_) => ApiError::new(ErrorCode::Forbidden, "/metrics is for operators").into_response(),
-        Err(denied) => ApiError::from(denied).into_response(),
+impl Scraped {
+    pub(crate) fn router(self) -> Router {
+        Router::new().route("/metrics", get(scrape)).with_state(self)
+    }
+
+    async fn operator(&self, headers: &http::HeaderMap) -> Result<(), ApiError> {
+        let caller = self.late.get()?.access.caller(headers).await?;
+        match caller.is_operator() {
+            true => Ok(()),
+            false => Err(ApiError::new(ErrorCode::Forbidden, "/metrics is for operators")),
+        }
+    }
+}
+
+async fn scrape(State(scraped): State<Scraped>, headers: http::HeaderMap) -> Response {
+    let Scraped { own, requests, is_open, .. } = &scraped;
+    match scraped.operator(&headers).await {
+        Ok(()) => daemon::admin::metrics_answer(&[own, requests], &headers),
+        Err(_) if *is_open => daemon::admin::metrics_answer(&[own], &headers),
+        Err(error) => error.into_response(),
     }
 }
 

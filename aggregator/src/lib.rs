@@ -160,10 +160,13 @@ impl Aggregator {
         let (speaks, on_failure) =
             (tls.as_ref().map(|tls| tls.api.clone()), tls.as_ref().map(|tls| tls.on_failure("api")));
         let open_metrics = config.auth.open_metrics || config.auth.mode == AuthMode::None;
+        let requests = Registry::new();
+        let (own, is_open) = (registry.clone(), open_metrics);
+        let scraped = api::Scraped { late: late.clone(), own, requests: requests.clone(), is_open };
         let door = Door { tls: speaks, on_failure, ..Door::plain(api, http.of("api")) };
         let router = api::router(late.clone())
             .merge(daemon::admin::health_router(health.clone()))
-            .merge(api::metrics_router(late.clone(), registry.clone(), open_metrics));
+            .merge(scraped.router());
         let served = daemon::admin::serve_app(door, router, health.clone(), server);
         tokio::spawn(or_stop("api", served, shutdown.clone()));
 
@@ -185,7 +188,7 @@ impl Aggregator {
         metrics::register_store(&registry, Arc::clone(&store), Arc::clone(&agents), query.clone());
 
         // what was replayed was counted before the restart
-        let (red, after) = (Red::register(&registry, &root), store.snapshot().last_lsn());
+        let (red, after) = (Red::register(&requests, &root), store.snapshot().last_lsn());
         let token = shutdown.register(Phase::Buffers, "red");
         tokio::spawn(red::run(red, Arc::clone(&store), clock.clone(), after, token));
 

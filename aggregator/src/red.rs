@@ -50,12 +50,12 @@ struct State {
 }
 
 impl Red {
-    /// Series without any value, registered to be scraped.
-    pub(crate) fn register(registry: &Registry, root: &Registry) -> Self {
+    /// Series without any value; those of workloads are registered in `requests`, apart from what counting counts of itself.
+    pub(crate) fn register(requests: &Registry, root: &Registry) -> Self {
         let state =
             State { calls: Calls::default(), pairs: Pairs::new(MOST_WAITING), graph: Graph::default() };
         let red = Self { state: Arc::new(Mutex::new(state)), metrics: RedMetrics::register(root) };
-        registry.register_collector(Box::new(expose::RedCollector(red.clone())), described());
+        requests.register_collector(Box::new(expose::RedCollector(red.clone())), described());
         red
     }
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use crate::http::{self, Door};
-use crate::metrics::Registry;
+use crate::metrics::{Registry, open_metrics_of, prometheus_text_of};
 use crate::shutdown::Token;
 
 #[cfg(test)]
@@ -111,13 +111,18 @@ pub async fn serve_app(door: Door, app: Router, health: Health, token: Token) ->
 }
 
 async fn metrics(State(registry): State<Registry>, headers: HeaderMap) -> Response {
+    metrics_answer(&[&registry], &headers)
+}
+
+/// What `/metrics` answers with these registries, in the format that is asked for.
+pub fn metrics_answer(registries: &[&Registry], headers: &HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("application/openmetrics-text") {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(CONTENT_TYPE, kind)], registry.open_metrics()).into_response()
+        ([(CONTENT_TYPE, kind)], open_metrics_of(registries)).into_response()
     } else {
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], registry.prometheus_text())
-            .into_response()
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        ([(CONTENT_TYPE, kind)], prometheus_text_of(registries)).into_response()
     }
 }
 

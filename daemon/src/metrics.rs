@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::{Metric, Unit};
 
 /// Where metrics are registered; clones and prefixed views share one set.
@@ -89,14 +90,7 @@ impl Registry {
 
     /// OpenMetrics 1.0 text.
     pub fn open_metrics(&self) -> String {
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.lock().registry) {
-            Ok(()) => text,
-            Err(error) => {
-                tracing::error!(%error, "metrics not encoded");
-                String::from("# EOF\n")
-            }
-        }
+        open_metrics_of(&[self])
     }
 
     /// Prometheus text format 0.0.4.
@@ -107,6 +101,25 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// OpenMetrics 1.0 text of several registries, which share no name.
+pub fn open_metrics_of(registries: &[&Registry]) -> String {
+    let mut text = String::new();
+    let encoded =
+        registries.iter().try_for_each(|registry| encode_registry(&mut text, &registry.lock().registry));
+    match encoded.and_then(|()| encode_eof(&mut text)) {
+        Ok(()) => text,
+        Err(error) => {
+            tracing::error!(%error, "metrics not encoded");
+            String::from("# EOF\n")
+        }
+    }
+}
+
+/// Prometheus text format 0.0.4 of several registries, which share no name.
+pub fn prometheus_text_of(registries: &[&Registry]) -> String {
+    prometheus_text(&open_metrics_of(registries))
 }
 
 fn described(name: &str, help: &str, unit: Option<&Unit>, metric: &impl EncodeMetric) -> Described {

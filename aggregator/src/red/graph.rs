@@ -16,7 +16,7 @@ use crate::requests::pairs::{Channel, Party, Request, Side};
 /// Edges that may have series of their own.
 const MOST_EDGES: usize = 1_500;
 /// Addresses whose workloads are known.
-const MOST_ADDRESSES: usize = 65_536;
+const MOST_ADDRESSES: usize = 16_384;
 /// Who is not known, as Grafana's service graph calls them.
 const USER: &str = "user";
 const EXTERNAL: &str = "external";

@@ -143,6 +143,8 @@ struct Connection<'a> {
     errors: Vec<Vec<Option<i64>>>,
     /// The server's span of each client's.
     found: Vec<Option<(usize, By)>>,
+    /// Whether a server's span has its client's.
+    taken: Vec<bool>,
 }
 
 impl<'a> Connection<'a> {
@@ -167,7 +169,8 @@ impl<'a> Connection<'a> {
             }
         }
         let found = vec![None; clients.len()];
-        Self { ends, clients, servers, errors, found }
+        let taken = vec![false; servers.len()];
+        Self { ends, clients, servers, errors, found, taken }
     }
 
     fn joins(mut self) -> Vec<Join> {
@@ -214,38 +217,54 @@ impl<'a> Connection<'a> {
     }
 
     fn is_taken(&self, server: usize) -> bool {
-        self.found.iter().flatten().any(|(taken, _)| *taken == server)
+        self.taken[server]
+    }
+
+    fn put(&mut self, client: usize, server: usize, by: By) {
+        self.found[client] = Some((server, by));
+        self.taken[server] = true;
+    }
+
+    /// The clients' spans of each server's.
+    fn claims(&self, near: &[Vec<usize>]) -> Vec<Vec<usize>> {
+        let mut claims = vec![Vec::new(); self.servers.len()];
+        for (client, servers) in near.iter().enumerate() {
+            servers.iter().for_each(|server| claims[*server].push(client));
+        }
+        claims
     }
 
     /// Pairs of which one side has nobody else; each one may leave another with nobody else.
     fn take_single(&mut self, near: &[Vec<usize>]) {
+        let claims = self.claims(near);
         let mut by = By::Connection;
         loop {
+            // what each client's span has left, if it is one
+            let singles: Vec<Option<usize>> = near
+                .iter()
+                .enumerate()
+                .map(|(client, servers)| {
+                    let mut left = servers.iter().filter(|server| !self.is_taken(**server));
+                    let single = left.next().filter(|_| left.next().is_none());
+                    single.copied().filter(|_| self.found[client].is_none())
+                })
+                .collect();
             let mut new = Vec::new();
-            for (client, servers) in near.iter().enumerate().filter(|(at, _)| self.found[*at].is_none()) {
-                let mut left = servers.iter().filter(|server| !self.is_taken(**server));
-                let (Some(server), None) = (left.next(), left.next()) else { continue };
-                let claims = |(at, servers): &(usize, &Vec<usize>)| {
-                    self.found[*at].is_none() && servers.contains(server)
-                };
+            for (client, server) in
+                singles.iter().enumerate().filter_map(|(at, single)| Some((at, (*single)?)))
+            {
                 // of two that have nobody but this one, neither has it
-                let rivals = near.iter().enumerate().filter(claims).filter(|(_, servers)| {
-                    servers.iter().filter(|server| !self.is_taken(**server)).count() == 1
-                });
-                if rivals.count() == 1 {
-                    let is_only = near.iter().filter(|servers| servers.contains(server)).count() == 1;
-                    new.push((
-                        client,
-                        *server,
-                        if is_only && servers.len() == 1 { by } else { By::Elimination },
-                    ));
+                let rivals = claims[server].iter().filter(|rival| singles[**rival] == Some(server)).count();
+                if rivals == 1 {
+                    let is_only = claims[server].len() == 1 && near[client].len() == 1;
+                    new.push((client, server, if is_only { by } else { By::Elimination }));
                 }
             }
             if new.is_empty() {
                 return;
             }
             for (client, server, by) in new {
-                self.found[client] = Some((server, by));
+                self.put(client, server, by);
             }
             by = By::Elimination;
         }
@@ -253,7 +272,8 @@ impl<'a> Connection<'a> {
 
     /// What is left and cannot be told apart: if each end has as many, in the order of the connection.
     fn take_in_order(&mut self, near: &[Vec<usize>]) {
-        let mut seen = vec![false; self.clients.len()];
+        let claims = self.claims(near);
+        let (mut seen, mut reached) = (vec![false; self.clients.len()], vec![false; self.servers.len()]);
         for first in 0..self.clients.len() {
             if seen[first] || self.found[first].is_some() {
                 continue;
@@ -264,14 +284,13 @@ impl<'a> Connection<'a> {
             let mut at = 0;
             while at < clients.len() {
                 for server in &near[clients[at]] {
-                    if self.is_taken(*server) || servers.contains(server) {
+                    if self.is_taken(*server) || std::mem::replace(&mut reached[*server], true) {
                         continue;
                     }
                     servers.push(*server);
-                    for (other, its) in near.iter().enumerate() {
-                        if !seen[other] && self.found[other].is_none() && its.contains(server) {
-                            seen[other] = true;
-                            clients.push(other);
+                    for other in &claims[*server] {
+                        if self.found[*other].is_none() && !std::mem::replace(&mut seen[*other], true) {
+                            clients.push(*other);
                         }
                     }
                 }
@@ -290,7 +309,7 @@ impl<'a> Connection<'a> {
                 && is_ordered(starts(&servers, &self.servers))
             {
                 for (client, server) in clients.into_iter().zip(servers) {
-                    self.found[client] = Some((server, By::Order));
+                    self.put(client, server, By::Order);
                 }
             }
         }

@@ -20,7 +20,7 @@ const MOST_OF_ONE: usize = 256;
 /// How far the clocks of two nodes may differ, ns.
 const CLOCKS_NS: i64 = 50_000_000;
 /// Names of one kind that are kept.
-const MOST_NAMES: usize = 65_536;
+const MOST_NAMES: usize = 16_384;
 /// The longest name, characters.
 const MOST_LETTERS: usize = 128;
 

@@ -188,6 +188,7 @@ async fn joins_and_map_end_where_the_caller_may_not_look() {
         std::fs::write(&file, TOKENS).unwrap();
         config.auth.mode = aggregator::config::security::AuthMode::Tokens;
         config.auth.token_file = file;
+        config.auth.open_metrics = true;
     })
     .await;
     let ask = async |path: &str, token: &str| -> Value {
@@ -207,6 +208,22 @@ async fn joins_and_map_end_where_the_caller_may_not_look() {
     let (theirs, all) = (ask("map", dev).await, ask("map", operator).await);
     // their own flow names whom they ask, their own span what they asked; not what db saw
     assert_eq!((spans(&theirs), spans(&all)), (3, 3), "{theirs}");
+    // metrics of requests name whoever asks or is asked: open are those of the aggregator only
+    let scrape = async |token: Option<&str>| -> String {
+        let request = server.http.get(format!("http://{}/metrics", server.api));
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let clock = Clock::system();
+    let deadline = clock.monotonic() + Duration::from_secs(20);
+    while !scrape(Some(operator)).await.contains("traces_spanmetrics_calls_total{") {
+        assert!(clock.monotonic() < deadline, "an operator sees what is counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for token in [None, Some(dev)] {
+        let text = scrape(token).await;
+        assert!(text.contains("wake_aggregator_red_series") && !text.contains("shop"), "{text}");
+    }
     server.stop().await;
 }
 

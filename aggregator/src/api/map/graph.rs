@@ -15,9 +15,11 @@ use crate::requests::pairs::{Channel, Party, Request, Side};
 mod tests;
 
 /// Edges that are kept while the map is made.
-const MOST_EDGES: usize = 50_000;
+const MOST_EDGES: usize = 10_000;
 /// Groups of requests with one end that are kept.
-const MOST_LONE: usize = 50_000;
+const MOST_LONE: usize = 10_000;
+/// Protocols of one edge.
+const MOST_PROTOCOLS: usize = 16;
 
 /// Which edges are asked for: those with an end that is so.
 #[derive(Clone, Debug, Default)]
@@ -185,6 +187,14 @@ struct Edge {
 }
 
 impl Edge {
+    /// Requests of this protocol; of all that are too many together.
+    fn of(&mut self, protocol: Arc<str>) -> &mut Requests {
+        let is_new = !self.requests.contains_key(&protocol);
+        let protocol =
+            if is_new && self.requests.len() >= MOST_PROTOCOLS { Arc::from("other") } else { protocol };
+        self.requests.entry(protocol).or_default()
+    }
+
     fn count(&self) -> u64 {
         self.requests.values().map(|requests| requests.count).sum()
     }
@@ -221,6 +231,7 @@ pub(super) struct Graph {
     /// Whose own requests were seen on the wire.
     callers: BTreeSet<Who>,
     oldest_ns: Option<i64>,
+    left_out: u64,
 }
 
 /// The map as it is shown.
@@ -254,15 +265,14 @@ impl Graph {
 
     /// Packets between two, as one of them saw them.
     pub(super) fn flow(&mut self, client: Node, server: Node, is_servers: bool, traffic: Traffic) {
-        if let Some(edge) = self.edge(client, server) {
-            edge.flows[usize::from(is_servers)].get_or_insert_default().add(traffic);
-        }
+        let edge = self.edge(client, server);
+        edge.flows[usize::from(is_servers)].get_or_insert_default().add(traffic);
     }
 
     /// A request, as far as its ends were seen.
     pub(super) fn request(&mut self, request: Request<'_>) {
         if let Some(client) = request.client {
-            if client.is_wake {
+            if client.is_wake && self.callers.len() < MOST_EDGES {
                 self.callers.insert(Node::of(&client.party).who);
             }
             if let (Some(peer), Some(name)) = (client.peer, &client.peer_name)
@@ -274,9 +284,7 @@ impl Graph {
         match (request.client, request.server) {
             (Some(client), Some(server)) => {
                 let (client, server) = (Node::of(&client.party), Node::of(&server.party));
-                if let Some(edge) = self.edge(client, server) {
-                    edge.requests.entry(request.protocol()).or_default().add(request);
-                }
+                self.edge(client, server).of(request.protocol()).add(request);
             }
             (Some(side), None) => self.alone(side, false, request),
             (None, Some(side)) => self.alone(side, true, request),
@@ -296,28 +304,33 @@ impl Graph {
             is_wake: side.is_wake,
             has_parent: side.has_parent,
         };
-        if self.lone.len() >= MOST_LONE && !self.lone.contains_key(&lone) {
-            // still counted, of somebody
-            let lone = Lone { peer: None, peer_name: None, ..lone };
+        let is_known = self.lone.contains_key(&lone);
+        if is_known || self.lone.len() < MOST_LONE {
             self.lone.entry(lone).or_default().add(request);
         } else {
-            self.lone.entry(lone).or_default().add(request);
+            self.left_out += 1;
         }
     }
 
-    fn edge(&mut self, client: Node, server: Node) -> Option<&mut Edge> {
-        for Node { who, kind } in [&client, &server] {
+    /// Requests beyond what is kept.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn edge(&mut self, client: Node, server: Node) -> &mut Edge {
+        let mut ends = [client, server];
+        let is_full = self.edges.len() >= MOST_EDGES;
+        if is_full && !self.edges.contains_key(&(ends[0].who.clone(), ends[1].who.clone())) {
+            ends = [0, 1].map(|_| Node::other(String::from("(other)"), "other"));
+        }
+        for Node { who, kind } in &ends {
             let known = self.kinds.entry(who.clone()).or_default();
             if known.is_empty() {
                 known.clone_from(kind);
             }
         }
-        let key = (client.who, server.who);
-        if self.edges.len() >= MOST_EDGES && !self.edges.contains_key(&key) {
-            let other = Who::Other(String::from("(other)"));
-            return Some(self.edges.entry((other.clone(), other)).or_default());
-        }
-        Some(self.edges.entry(key).or_default())
+        let [client, server] = ends.map(|node| node.who);
+        self.edges.entry((client, server)).or_default()
     }
 
     /// Says who the other end of requests with one end is, now that all was read.
@@ -329,10 +342,8 @@ impl Graph {
             } else {
                 Some((own, self.server_of(&lone)))
             };
-            if let Some((client, server)) = ends
-                && let Some(edge) = self.edge(client, server)
-            {
-                edge.requests.entry(lone.protocol).or_default().merge(&requests);
+            if let Some((client, server)) = ends {
+                self.edge(client, server).of(lone.protocol).merge(&requests);
             }
         }
     }
@@ -392,7 +403,7 @@ impl Graph {
                 }
             }
             for (protocol, requests) in &edge.requests {
-                into.requests.entry(Arc::clone(protocol)).or_default().merge(requests);
+                into.of(Arc::clone(protocol)).merge(requests);
             }
         }
         let kinds: BTreeMap<Who, &str> =

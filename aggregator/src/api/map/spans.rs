@@ -17,7 +17,7 @@ use crate::requests::span::{COLUMNS, Spans};
 /// Spans that one answer counts.
 const MOST_SPANS: usize = 2_000_000;
 /// Spans that may wait for their other end meanwhile.
-const MOST_WAITING: usize = 100_000;
+const MOST_WAITING: usize = 50_000;
 /// What is left of the time when reading ends, for the rest of the answer.
 const REST: Duration = Duration::from_secs(2);
 
@@ -54,5 +54,9 @@ pub(super) async fn read(session: &Session, range: Range, graph: &mut Graph) -> 
         }
     }
     pairs.finish(&mut |request| graph.request(request));
+    if graph.left_out() > 0 {
+        let detail = format!("{} requests have no edge: there are more than a map holds", graph.left_out());
+        session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
+    }
     Ok(())
 }

@@ -149,7 +149,17 @@ impl Joined {
 
     /// Reads the spans of the wire beside these: of the same connections, at about the same time.
     async fn neighbours(&mut self, session: &Session, new: &[End]) -> Result<(), ApiError> {
-        let connections: BTreeSet<_> = new.iter().map(End::connection).collect();
+        let mut connections: BTreeMap<_, Vec<(i64, i64)>> = BTreeMap::new();
+        for end in new {
+            let around = (end.start_ns.saturating_sub(AROUND_NS), end.end_ns.saturating_add(AROUND_NS));
+            connections.entry(end.connection()).or_default().push(around);
+        }
+        let is_near = |end: &End| {
+            let times = connections.get(&end.connection());
+            times.is_some_and(|times| {
+                times.iter().any(|(from, to)| end.start_ns <= *to && end.end_ns >= *from)
+            })
+        };
         let from_ns = new.iter().map(|end| end.start_ns).min().unwrap_or_default().saturating_sub(AROUND_NS);
         let to_ns = new.iter().map(|end| end.end_ns).max().unwrap_or_default().saturating_add(AROUND_NS);
         if to_ns.saturating_sub(from_ns) > MOST_NS {
@@ -169,7 +179,7 @@ impl Joined {
                     self.read += batch.num_rows();
                     let ends = Spans::of(&batch);
                     let ends = ends.iter().flat_map(Spans::iter).filter_map(|span| End::of(&span));
-                    for end in ends.filter(|end| connections.contains(&end.connection())) {
+                    for end in ends.filter(is_near) {
                         let key = (end.trace_id.clone(), end.span_id.clone());
                         if self.ends.len() < MOST_ENDS {
                             self.ends.entry(key).or_insert(end);

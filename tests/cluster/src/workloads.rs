@@ -34,7 +34,7 @@ pub(crate) fn remove(lab: &Lab) {
     for namespace in [SHOP, OTHER] {
         lab.try_kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]).ok();
     }
-    wait("end of the tests' namespaces", 120, || {
+    wait("end of the tests' namespaces", 240, || {
         let left = lab.items(&["namespaces"]);
         let left = left.iter().filter_map(|namespace| namespace["metadata"]["name"].as_str());
         let left: Vec<&str> = left.filter(|name| [SHOP, OTHER].contains(name)).collect();

@@ -139,6 +139,7 @@ impl Http1 {
             return true;
         }
         open.exchange.first_byte_ns.get_or_insert(ts_ns);
+        open.exchange.end_ns = ts_ns;
         http::status(&mut open.exchange, head.status);
         open.answered = true;
         if open.is_connect && head.status < 300 {

@@ -2,7 +2,7 @@
 //!
 //! In: calls of both directions, whole or cut. Out: an exchange per request, paired by correlation id.
 //! Of a request its key, its client's id and topics are read; records, keys and group members are passed over. Topics
-//! that are behind a cut, or that newer versions name by an id alone, are not told.
+//! that are behind a cut are not told, nor those that newer versions name by an id that this connection did not explain.
 
 mod apis;
 mod topics;
@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use super::bytes::Cursor;
 use super::frames::{Event, Frames, Head};
 use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
-use topics::Topics;
+use topics::{Ids, Topics};
 
 /// Requests without an answer on one connection; beyond it the oldest is given up.
 const MAX_PENDING: usize = 256;
 /// Bytes of a message that are read.
-const WANT: usize = 2_048;
+const WANT: usize = 8_192;
 /// The highest version that is taken for one.
 const MAX_VERSION: i16 = 25;
 /// The largest message that a broker takes by default is 1 MiB; this allows for a hundred.
@@ -33,6 +33,7 @@ pub(super) struct Kafka {
     asked: u64,
     /// What the last Fetch with topics named, which later ones of its session take for granted.
     session: Option<String>,
+    ids: Ids,
     /// An answer whose last bytes are still to come.
     ending: Option<Exchange>,
     lost: bool,
@@ -83,6 +84,7 @@ impl Kafka {
             pending: BTreeMap::new(),
             asked: 0,
             session: None,
+            ids: Ids::default(),
             ending: None,
             lost: false,
         }
@@ -103,8 +105,8 @@ impl Kafka {
             exchange.attributes.push(("messaging.client.id", client));
         }
         let topics = match key {
-            apis::PRODUCE => topics::produce(body, version),
-            apis::FETCH => topics::fetch(body, version),
+            apis::PRODUCE => topics::produce(body, version, &mut self.ids),
+            apis::FETCH => topics::fetch(body, version, &mut self.ids),
             _ => Some(Topics::default()),
         };
         exchange.truncated = cut && topics.is_none();
@@ -160,6 +162,9 @@ impl Kafka {
             tags(&mut cursor);
         }
         let body = cursor.rest;
+        if *key == apis::METADATA {
+            self.ids.take(body, *version);
+        }
         let at = apis::error_at(*key, *version);
         let error = at.and_then(|at| Cursor::new(body.get(at..)?).i16()).filter(|error| *error != 0);
         let error = error.or_else(|| match *key {

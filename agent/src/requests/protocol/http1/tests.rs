@@ -171,3 +171,13 @@ fn a_connection_met_in_its_middle() {
         &["GET /a http.request.method=GET url.path=/a http.route=/a http.response.status_code=200"],
     );
 }
+
+#[test]
+fn an_answer_that_begins_behind_another_ends_no_earlier() {
+    let calls: &Calls<'_> = &[
+        (Request, b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n"),
+        (Response, b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"),
+    ];
+    let found = exchanges(HTTP, calls, usize::MAX);
+    assert_eq!((found[1].first_byte_ns, found[1].end_ns), (Some(1), 1));
+}

@@ -99,6 +99,7 @@ const NAMES: [&str; 93] = [
 
 pub(super) const PRODUCE: i16 = 0;
 pub(super) const FETCH: i16 = 1;
+pub(super) const METADATA: i16 = 3;
 
 /// The name of a key.
 pub(super) fn name(key: i16) -> Option<&'static str> {

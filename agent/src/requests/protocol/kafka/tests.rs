@@ -1,6 +1,6 @@
 use super::super::Protocol;
 use super::super::tests::{Calls, Request, Response, check, exchanges, told};
-use super::topics;
+use super::topics::{self, Ids};
 
 const KAFKA: Protocol = Protocol::Kafka;
 
@@ -85,13 +85,16 @@ fn produce_and_fetch_by_topic_in_every_version() {
         let name = |topics: Option<topics::Topics>| topics.map(|topics| (topics.names, topics.count));
         let expect = Some((vec!["orders".to_owned(), "paid".to_owned()], 2));
         assert_eq!(
-            name(topics::produce(&produce(version, 1, &["orders", "paid"]), version)),
+            name(topics::produce(&produce(version, 1, &["orders", "paid"]), version, &mut Ids::default())),
             expect,
             "{version}"
         );
-        assert_eq!(name(topics::fetch(&fetch(version, &["orders", "paid"]), version)), expect, "{version}");
+        assert_eq!(
+            name(topics::fetch(&fetch(version, &["orders", "paid"]), version, &mut Ids::default())),
+            expect,
+            "{version}"
+        );
     }
-    assert_eq!(topics::fetch(&[0; 40], 13), Some(topics::Topics::default()), "topics are ids from here on");
 }
 
 #[test]
@@ -177,4 +180,59 @@ fn what_is_no_kafka_is_passed_over() {
         &[(Request, &[0xff; 64]), (Response, &[0xfe; 64]), (Request, b"GET / HTTP/1.1\r\n\r\n")],
         &[],
     );
+}
+
+#[test]
+fn ids_of_topics_are_known_once_metadata_has_told_them() {
+    let broker = [&int(1)[..], &compact("kafka.example"), &int(9_092), &[0, 0]].concat();
+    let partition = [&[0, 0][..], &int(0), &int(1), &int(0), &[2], &int(1), &[2], &int(1), &[1, 0]].concat();
+    let topic = |name: &str, id: u8| {
+        [&[0, 0][..], &compact(name), &[id; 16], &[0, 2], &partition, &int(-1), &[0]].concat()
+    };
+    let metadata = [
+        &[0][..],
+        &int(0),
+        &[2],
+        &broker,
+        &compact("cluster"),
+        &int(1),
+        &[3],
+        &topic("orders", 7),
+        &topic("paid", 8),
+        &[0],
+    ]
+    .concat();
+    let by_id = |id: u8| {
+        let partition = [&int(0)[..], &int(0), &[0; 8], &int(0), &[0; 8], &int(1 << 20), &[0]].concat();
+        [
+            &int(-1)[..],
+            &int(500),
+            &int(1),
+            &int(1 << 20),
+            &[0],
+            &int(0),
+            &int(-1),
+            &[2],
+            &[id; 16],
+            &[2],
+            &partition,
+            &[0, 1, 1, 0],
+        ]
+        .concat()
+    };
+    let ask = [
+        request(1, 13, 1, &by_id(8)),
+        request(3, 12, 2, &[0, 1, 0, 0]),
+        request(1, 13, 3, &by_id(8)),
+        request(1, 13, 4, &by_id(9)),
+    ];
+    // The head of the answer has its tags before the body; what `metadata` begins with are those.
+    let answers = [answer(1, &[0; 30]), answer(2, &metadata), answer(3, &[0; 30]), answer(4, &[0; 30])];
+    let mut calls = Vec::new();
+    for (ask, answer) in ask.iter().zip(&answers) {
+        calls.extend([(Request, ask.as_slice()), (Response, answer.as_slice())]);
+    }
+    let names: Vec<_> =
+        exchanges(KAFKA, &calls, usize::MAX).into_iter().map(|exchange| exchange.name).collect();
+    assert_eq!(names, ["Fetch", "Metadata", "Fetch paid", "Fetch"]);
 }

@@ -1,6 +1,8 @@
 //! Bodies of Produce and Fetch as far as their topics and first errors, in all versions up to those of 4.1.
 //!
-//! Newer versions name topics by an id alone (Fetch from 13, Produce from 13 on): there they have no name here.
+//! Newer versions name topics by an id alone (Fetch and Produce from 13 on); names to ids come with Metadata.
+
+use std::collections::VecDeque;
 
 use super::super::bytes::Cursor;
 
@@ -8,6 +10,10 @@ use super::super::bytes::Cursor;
 const MAX_TOPICS: usize = 8;
 /// Partitions of one topic that are walked.
 const MAX_PARTITIONS: u32 = 10_000;
+/// Ids of topics whose names are remembered on one connection.
+const MAX_IDS: usize = 256;
+/// From this version on Fetch and Produce have ids.
+const IDS_FROM: i16 = 13;
 /// Bytes of a topic's name.
 const MAX_NAME: usize = 249;
 
@@ -21,21 +27,47 @@ pub(super) struct Topics {
     pub(super) silent: bool,
 }
 
+/// What a topic's id is.
+type Id = [u8; 16];
+
+/// Names of topics by their ids, as Metadata told them; the oldest go.
+#[derive(Default)]
+pub(super) struct Ids(VecDeque<(Id, String)>);
+
+impl Ids {
+    /// Takes an answer to Metadata, as far as it was seen.
+    pub(super) fn take(&mut self, body: &[u8], version: i16) {
+        if (10..=IDS_FROM).contains(&version) {
+            let mut read = Reader { cursor: Cursor::new(body), flexible: true, ids: self };
+            read.metadata();
+        }
+    }
+
+    fn insert(&mut self, id: Id, name: String) {
+        self.0.retain(|(other, _)| *other != id);
+        if self.0.len() >= MAX_IDS {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, name));
+    }
+
+    fn name(&self, id: &[u8]) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == id).map(|(_, name)| name.as_str())
+    }
+}
+
 /// Reads Produce behind its head.
-pub(super) fn produce(body: &[u8], version: i16) -> Option<Topics> {
-    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 9 };
+pub(super) fn produce(body: &[u8], version: i16, ids: &mut Ids) -> Option<Topics> {
+    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 9, ids };
     if version >= 3 {
         read.text()?;
     }
     let acks = read.cursor.i16()?;
     read.cursor.i32()?;
     let silent = acks == 0;
-    if version >= 13 {
-        return Some(Topics { silent, ..Topics::default() });
-    }
     let count = read.count()?;
     let mut topics = Topics { names: Vec::new(), count, silent };
-    read.each(count, &mut topics.names, |read| {
+    read.each(count, version >= IDS_FROM, &mut topics.names, |read| {
         read.cursor.i32()?;
         let len = if read.flexible { read.cursor.varint()?.saturating_sub(1) } else { read.positive()? };
         read.cursor.take(len as usize)?;
@@ -45,17 +77,14 @@ pub(super) fn produce(body: &[u8], version: i16) -> Option<Topics> {
 }
 
 /// Reads Fetch behind its head.
-pub(super) fn fetch(body: &[u8], version: i16) -> Option<Topics> {
-    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 12 };
+pub(super) fn fetch(body: &[u8], version: i16, ids: &mut Ids) -> Option<Topics> {
+    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 12, ids };
     // replica (up to 14), wait, bytes at least, bytes at most (3), isolation (4), session and epoch (7)
     let widths = [(0, 14, 4), (0, i16::MAX, 8), (3, i16::MAX, 4), (4, i16::MAX, 1), (7, i16::MAX, 8)];
     for (from, to, width) in widths {
         if (from..=to).contains(&version) {
             read.cursor.take(width)?;
         }
-    }
-    if version >= 13 {
-        return Some(Topics::default());
     }
     let count = read.count()?;
     let mut topics = Topics { names: Vec::new(), count, silent: false };
@@ -68,7 +97,7 @@ pub(super) fn fetch(body: &[u8], version: i16) -> Option<Topics> {
             .filter(|(from, _)| version >= *from)
             .map(|(_, width)| width)
             .sum::<usize>();
-    read.each(count, &mut topics.names, |read| {
+    read.each(count, version >= IDS_FROM, &mut topics.names, |read| {
         read.cursor.take(width)?;
         read.tags()
     });
@@ -77,9 +106,10 @@ pub(super) fn fetch(body: &[u8], version: i16) -> Option<Topics> {
 
 /// The first error of the partitions in an answer to Produce; none where there is none.
 pub(super) fn produce_error(body: &[u8], version: i16) -> Option<i16> {
-    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 9 };
+    let mut ids = Ids::default();
+    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 9, ids: &mut ids };
     for _ in 0..read.count()?.min(MAX_TOPICS as u32) {
-        if version >= 13 {
+        if version >= IDS_FROM {
             read.cursor.take(16)?;
         } else {
             read.text()?;
@@ -115,13 +145,14 @@ pub(super) fn produce_error(body: &[u8], version: i16) -> Option<i16> {
 
 /// The error of the first partition in an answer to Fetch.
 pub(super) fn fetch_error(body: &[u8], version: i16) -> Option<i16> {
-    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 12 };
+    let mut ids = Ids::default();
+    let mut read = Reader { cursor: Cursor::new(body), flexible: version >= 12, ids: &mut ids };
     // time to wait (1), error and session (7)
     read.cursor.take(if version >= 1 { 4 } else { 0 } + if version >= 7 { 6 } else { 0 })?;
     if read.count()? == 0 {
         return None;
     }
-    if version >= 13 {
+    if version >= IDS_FROM {
         read.cursor.take(16)?;
     } else {
         read.text()?;
@@ -133,12 +164,13 @@ pub(super) fn fetch_error(body: &[u8], version: i16) -> Option<i16> {
     read.cursor.i16().filter(|error| *error != 0)
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'i> {
     cursor: Cursor<'a>,
     flexible: bool,
+    ids: &'i mut Ids,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// A text that may be absent.
     fn text(&mut self) -> Option<&'a [u8]> {
         let len = if self.flexible {
@@ -171,16 +203,21 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    /// Names of topics with their partitions, as far as the bytes go.
+    /// Names of topics with their partitions, as far as the bytes go; of an id that is not known there is none.
     fn each(
         &mut self,
         count: u32,
+        by_id: bool,
         names: &mut Vec<String>,
         mut partition: impl FnMut(&mut Self) -> Option<()>,
     ) {
         let mut topic = || {
-            let name = topic_name(self.text()?)?;
-            names.push(name);
+            if by_id {
+                let id = self.cursor.take(16)?;
+                names.extend(self.ids.name(id).map(str::to_owned));
+            } else {
+                names.push(topic_name(self.text()?)?);
+            }
             let partitions = self.count()?;
             for _ in 0..partitions.min(MAX_PARTITIONS) {
                 partition(self)?;
@@ -192,6 +229,41 @@ impl<'a> Reader<'a> {
                 return;
             }
         }
+    }
+
+    /// Brokers, then topics with name and id.
+    fn metadata(&mut self) -> Option<()> {
+        self.cursor.i32()?;
+        for _ in 0..self.count()? {
+            self.cursor.i32()?;
+            self.text()?;
+            self.cursor.i32()?;
+            self.text()?;
+            self.tags()?;
+        }
+        self.text()?;
+        self.cursor.i32()?;
+        for _ in 0..self.count()? {
+            self.cursor.i16()?;
+            let name = topic_name(self.text()?);
+            let id = Id::try_from(self.cursor.take(16)?).ok()?;
+            if let Some(name) = name.filter(|_| id != [0; 16]) {
+                self.ids.insert(id, name);
+            }
+            self.cursor.u8()?;
+            for _ in 0..self.count()? {
+                self.cursor.take(14)?;
+                // replicas, those in sync, those offline
+                for _ in 0..3 {
+                    let count = self.count()? as usize;
+                    self.cursor.take(count.checked_mul(4)?)?;
+                }
+                self.tags()?;
+            }
+            self.cursor.i32()?;
+            self.tags()?;
+        }
+        Some(())
     }
 }
 

@@ -57,12 +57,9 @@ pub(super) fn handshake(payload: &[u8]) -> Option<Handshake<'_>> {
 
 /// The statement of a query, behind its attributes where it has any; none if these have values.
 pub(super) fn query(payload: &[u8], attributes: Option<bool>) -> Option<&[u8]> {
-    let none = payload.strip_prefix(&[0, 1]);
-    match attributes {
-        Some(false) => Some(payload),
-        Some(true) => none,
-        None => Some(none.unwrap_or(payload)),
-    }
+    // Their number, and one set of them; no statement has that at its second place.
+    let has_attributes = attributes.unwrap_or(payload.get(1) == Some(&1));
+    if has_attributes { payload.strip_prefix(&[0, 1]) } else { Some(payload) }
 }
 
 /// Code and SQLSTATE of an error.

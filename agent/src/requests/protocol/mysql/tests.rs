@@ -179,6 +179,13 @@ fn encrypted_or_compressed_connections_are_left_alone() {
         Some(Handshake { database: Some("shop"), opaque: false, attributes: false })
     );
     assert_eq!(query(b"\x02\x01", Some(true)), None, "attributes with values are not read");
+    assert_eq!(
+        query(b"\x01\x01\0\x01\x03\0\x04namesecretSELECT 1", None),
+        None,
+        "nor where nothing was said of them"
+    );
+    assert_eq!(query(b"\0\x01SELECT 1", None), Some(b"SELECT 1".as_slice()));
+    assert_eq!(query(b"SELECT 1", None), Some(b"SELECT 1".as_slice()));
 }
 
 #[test]

@@ -133,8 +133,11 @@ impl Agent {
         let is_exporting = config.export.kind != ExportKind::None;
         let export_metrics = is_exporting.then(|| ExportMetrics::register(&own));
         let is_tls = config.tls.mode != TlsMode::None;
-        let doctor = Doctor::new(proc.clone(), states.clone(), export_metrics.clone(), is_tls, clock.clone());
+        let mut doctor =
+            Doctor::new(proc.clone(), states.clone(), export_metrics.clone(), is_tls, clock.clone());
         let (export, logs) = if let Some(export_metrics) = export_metrics {
+            let log_metrics = LogMetrics::register(&own);
+            doctor.log_reader = config.logs.enabled.then(|| log_metrics.clone());
             let exporting = Exporting {
                 config: &config,
                 node: &node,
@@ -145,7 +148,7 @@ impl Agent {
                 states: &states,
                 workloads: &workloads,
                 health: &health,
-                log_metrics: LogMetrics::register(&own),
+                log_metrics,
                 rules: &rules,
                 mounts: &mounts,
                 files,

@@ -12,6 +12,7 @@ use proto::v1::ProbeState;
 use crate::driver::states::States;
 use crate::kernel::mounts::mounts;
 use crate::metrics::export::ExportMetrics;
+use crate::metrics::logs::LogMetrics;
 
 /// A capability's bit, its name, and what does not work without it.
 const CAPABILITIES: [(u32, &str, &str); 5] = [
@@ -37,6 +38,8 @@ pub(crate) struct Doctor {
     pub(crate) states: States,
     /// Without one nothing is exported.
     pub(crate) export: Option<ExportMetrics>,
+    /// Where logs are read.
+    pub(crate) log_reader: Option<LogMetrics>,
     pub(crate) is_tls: bool,
     pub(crate) clock: daemon::clock::Clock,
 }
@@ -50,7 +53,8 @@ impl Doctor {
         is_tls: bool,
         clock: daemon::clock::Clock,
     ) -> Self {
-        Self { proc, sys: PathBuf::from("/sys"), logs: PathBuf::from(LOGS), states, export, is_tls, clock }
+        let (sys, logs) = (PathBuf::from("/sys"), PathBuf::from(LOGS));
+        Self { proc, sys, logs, states, export, log_reader: None, is_tls, clock }
     }
 
     /// Everything that there is to say now.
@@ -64,6 +68,7 @@ impl Doctor {
             logs(&self.logs),
             files(&self.text("self/limits")),
         ];
+        checks.extend(self.log_reader.as_ref().map(annotations));
         checks.extend(self.states.now().iter().map(probe));
         if let Some(export) = &self.export {
             checks.push(match export.connected.get() {
@@ -170,6 +175,22 @@ fn logs(path: &Path) -> Check {
             let found = format!("{}: {error}", path.display());
             Check::fail("logs", found, "the agent needs DAC_READ_SEARCH, or must run as root")
         }
+    }
+}
+
+/// What pods want of their logs.
+fn annotations(metrics: &LogMetrics) -> Check {
+    let (left_out, waiting) = (metrics.left_out_logs.get(), metrics.waiting_logs.get());
+    let lines = metrics.passed_over.get();
+    let area = "annotations";
+    let found = format!("{left_out} logs left out, {lines} lines of them passed over, {waiting} logs wait");
+    match waiting {
+        0 => Check::ok(area, found),
+        _ => Check::warn(
+            area,
+            found,
+            "the aggregator has not told of their pods yet; after logs.unknown_pods.wait_s they are read or dropped",
+        ),
     }
 }
 

@@ -15,6 +15,7 @@ pub use crate::files::fuzz::files as kernel_files;
 use crate::kernel::batch::record;
 use crate::kernel::btf::Btf;
 pub use crate::kernel::fuzz::object as kernel_object;
+use crate::logs::fuzz::wishes;
 pub use crate::logs::fuzz::{checkpoints, journal, lines, redaction};
 pub use crate::requests::protocol::fuzz::{
     request_dns, request_http1, request_http2, request_kafka, request_mysql, request_path, request_postgres,
@@ -72,6 +73,7 @@ pub fn told_names(data: &[u8]) {
     let snapshot = pods.snapshot();
     assert!(snapshot.pods.len() <= proto::kube::MAX_PODS, "a node has a bound of pods");
     assert!(snapshot.pods.iter().all(|pod| proto::kube::check_pod(pod).is_ok()), "a pod was checked");
+    snapshot.pods.iter().for_each(wishes);
 }
 
 /// Every struct that the kernel's maps and rings hold; the first byte chooses.

@@ -7,6 +7,7 @@
 pub mod kube;
 pub mod name;
 mod naming;
+pub mod pod_of;
 mod pods;
 pub mod saved;
 pub mod walk;
@@ -59,6 +60,8 @@ pub struct Identities {
     named: HashMap<(&'static str, String), Arc<v1::Identity>>,
     pods: Pods,
     kube: KubePods,
+    /// Nobody tells of pods.
+    is_untold: bool,
     /// Monotonic, as far as was told.
     now: Duration,
 }
@@ -85,6 +88,7 @@ impl Identities {
             named: HashMap::new(),
             pods: Pods::default(),
             kube: KubePods::default(),
+            is_untold: false,
             now: Duration::ZERO,
         }
     }

@@ -3,6 +3,7 @@
 //! Flow: `watch` (inotify, poll) → `follow` (globs, rotation, truncation) → `tail` (bytes to lines) → `container`
 //! (framing, joining of parts) → `multiline` (lines to records) → `line` (time, level, trace) → `owner` → `redact` →
 //! `Chunk` → window, spool, export.
+//! `annotations` says before each look at a log whether its pod wants it to be read; until that is known the log waits.
 //! `journal` feeds the same chunks from `journalctl`.
 //!
 //! # How to use it
@@ -10,7 +11,8 @@
 //! let rules = Rules::build(&config.logs.redact)?;                 // also for process arguments
 //! let checkpoints = Checkpoints::open(&state_dir.join("checkpoints"))?;
 //! for record in spool.records() { checkpoints.commit(&record.marks); }   // before the reader starts
-//! let mut reader = Logs::build(config.logs, Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id, view }).spawn()?;
+//! let mut reader = Logs::build(config.logs, Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id, view,
+//!     identities }).spawn()?;
 //! while let Some(chunk) = reader.next().await { .. }              // or `reader.try_next()`
 //! ```
 //!
@@ -39,6 +41,7 @@
 //! simply read again after the next start. Dropping the reader stops it too; a thread that does not end at once (a file
 //! system that hangs) is left behind.
 
+mod annotations;
 pub mod checkpoint;
 pub mod config;
 mod container;
@@ -59,6 +62,7 @@ pub mod status;
 mod stop;
 mod tail;
 mod watch;
+mod wishes;
 
 #[cfg(test)]
 pub(crate) mod random;

@@ -87,6 +87,7 @@ impl Exporting<'_> {
             clock: Clock::clone(clock),
         };
         if config.export.kind == ExportKind::Otlp {
+            identities.lock().unwrap_or_else(PoisonError::into_inner).nobody_tells();
             let (otlp, endpoint) = (&config.export.otlp, &config.export.endpoint);
             let ca_file = (!otlp.ca_file.as_os_str().is_empty()).then_some(otlp.ca_file.as_path());
             let sender = Sender {
@@ -152,6 +153,7 @@ impl Exporting<'_> {
             cgroup2: self.mounts.cgroup2.clone(),
             root_cgroup_id: self.root_id,
             view: NodeView::of(self.mounts),
+            identities: Some(Arc::clone(self.identities)),
         };
         let mut config = self.config.logs.clone();
         if self.files.logs < config.max_files {

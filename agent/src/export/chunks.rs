@@ -35,6 +35,9 @@ impl Chunks {
             open_files,
             unfollowed_files,
             lag_bytes,
+            passed_over,
+            left_out_logs,
+            waiting_logs,
         } = &self.metrics;
         for (counter, now) in [
             (lines, &status.lines),
@@ -43,6 +46,7 @@ impl Chunks {
             (malformed, &status.malformed),
             (replaced, &status.replaced),
             (rotated, &status.rotated),
+            (passed_over, &status.passed_over),
         ] {
             counter.inc_by(now.get().saturating_sub(counter.get()));
         }
@@ -50,6 +54,8 @@ impl Chunks {
             (open_files, &status.open_files),
             (unfollowed_files, &status.unfollowed_files),
             (lag_bytes, &status.lag_bytes),
+            (left_out_logs, &status.left_out_logs),
+            (waiting_logs, &status.waiting_logs),
         ] {
             gauge.set(i64::try_from(now.get()).unwrap_or(i64::MAX));
         }

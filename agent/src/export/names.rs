@@ -64,6 +64,9 @@ impl Names {
                 Err(status) => status,
             };
             let is_not_here = matches!(status.code(), tonic::Code::NotFound | tonic::Code::Unimplemented);
+            if is_not_here {
+                self.lock().nobody_tells();
+            }
             let wait = if is_not_here { NOT_HERE } else { pause };
             tracing::debug!(code = ?status.code(), message = status.message(), "no names of pods for now");
             tokio::time::sleep(wait).await;

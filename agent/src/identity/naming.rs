@@ -24,6 +24,7 @@ impl Identities {
     /// Takes in what the aggregator tells of this node's pods; names that it changes change at once.
     pub fn told(&mut self, update: v1::NodeUpdate, now: Duration) {
         self.tick(now);
+        self.is_untold = false;
         let taken = self.kube.take(update, now);
         if taken.node {
             self.hosts.clear();

@@ -25,6 +25,11 @@ pub struct LogsConfig {
     pub journal: JournalConfig,
     /// Whether lines that belong together (traces, indented lines) become one record.
     pub multiline: MultilineConfig,
+    /// Whether annotations of pods (`wake.dev/logs` and others) say which of their logs are read, and how. Where not,
+    /// they change nothing and no log waits for them.
+    pub annotations: bool,
+    /// Logs of pods of which nothing was told yet, so that what their annotations say is not known.
+    pub unknown_pods: UnknownPods,
     /// Rules for secrets besides the built-in ones (tokens, passwords, private keys, card numbers).
     pub redact: Vec<RedactRule>,
     /// Most files that are followed at once; each costs one file descriptor. More are left unread, counted and named
@@ -54,6 +59,29 @@ pub enum From {
     End,
     /// All that is in it.
     Beginning,
+}
+
+/// Logs of pods of which nothing was told yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnknownPods {
+    /// Seconds that the log of such a pod waits in its file, so that no line of a pod that wants none to be read leaves
+    /// the node. Where the aggregator watches no Kubernetes, or there is none (`export.kind: otlp`), no log waits.
+    #[schemars(range(max = 3600))]
+    pub wait_s: u32,
+    /// What happens then.
+    pub then: Then,
+}
+
+/// What happens with a log whose pod is still not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It is read, until something is told.
+    #[default]
+    Read,
+    /// Its lines are passed over and counted as lost (`unknown_pod`).
+    Drop,
 }
 
 /// The systemd journal.
@@ -102,6 +130,8 @@ impl Default for LogsConfig {
             from: From::End,
             journal: JournalConfig::default(),
             multiline: MultilineConfig::default(),
+            annotations: true,
+            unknown_pods: UnknownPods::default(),
             redact: Vec::new(),
             max_files: 1024,
             max_lines_per_second: 0,
@@ -112,6 +142,12 @@ impl Default for LogsConfig {
 impl Default for MultilineConfig {
     fn default() -> Self {
         Self { containers: true, files: false, files_first_line: String::new() }
+    }
+}
+
+impl Default for UnknownPods {
+    fn default() -> Self {
+        Self { wait_s: 60, then: Then::Read }
     }
 }
 

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use daemon::clock::Clock;
 
+use crate::logs::annotations::Annotations;
 use crate::logs::checkpoint::Checkpoints;
 use crate::logs::config::{From, LogsConfig, MultilineConfig};
 use crate::logs::container;
@@ -38,7 +39,7 @@ use crate::logs::status::LogStatus;
 use crate::logs::tail::READ_BYTES;
 use finished::Finished;
 use framing::{Framing, Kind};
-use log::{Log, Looked, Progress};
+use log::{Asked, Log, Looked, Progress};
 use waiting::Waiting;
 
 /// Rounds of one log before the next has its turn.
@@ -60,6 +61,7 @@ pub(crate) struct Follower {
     checkpoints: Checkpoints,
     clock: Clock,
     owners: Owners,
+    annotations: Annotations,
     out: Outbox,
     logs: BTreeMap<PathBuf, Log>,
     directories: BTreeSet<PathBuf>,
@@ -105,12 +107,13 @@ pub(crate) struct FollowerDeps {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) clock: Clock,
     pub(crate) owners: Owners,
+    pub(crate) annotations: Annotations,
     pub(crate) status: Arc<LogStatus>,
 }
 
 impl Follower {
     pub(crate) fn new(config: &LogsConfig, deps: FollowerDeps) -> Self {
-        let FollowerDeps { rules, checkpoints, clock, owners, status } = deps;
+        let FollowerDeps { rules, checkpoints, clock, owners, annotations, status } = deps;
         let pattern =
             |text: &String, class: Class| Pattern { text: text.clone(), glob: Glob::new(text), class };
         // the first pattern that finds a file decides: containers' files and named workloads before the rest
@@ -129,6 +132,7 @@ impl Follower {
             out: Outbox::new(rules, clock.clone(), status),
             clock,
             owners,
+            annotations,
             logs: BTreeMap::new(),
             directories: BTreeSet::new(),
             buffer: vec![0; READ_BYTES],
@@ -212,6 +216,7 @@ impl Follower {
             }
             is_live
         });
+        self.note_waiting(now);
         self.out.status.open_files.set(open);
         self.out.status.lag_bytes.set(lag);
     }
@@ -247,7 +252,8 @@ impl Follower {
         for _ in 0..TURN {
             let now = self.clock.monotonic();
             let Some(log) = self.logs.get_mut(path) else { return true };
-            match log.round(&mut self.out, &mut self.owners, now, &mut self.buffer, looked) {
+            let asked = Asked { owners: &mut self.owners, annotations: &mut self.annotations };
+            match log.round(&mut self.out, asked, now, &mut self.buffer, looked) {
                 Ok(Progress::Read) => self.out.status.works(READ, path),
                 Ok(Progress::Unsure) if looked == Looked::No => {
                     looked = Looked::Yes;

@@ -11,7 +11,7 @@ use crate::logs::line::{Lines, Source, Text};
 use crate::logs::multiline::{Group, Multiline, Part};
 use crate::logs::record::{Origin, SourceKey};
 use crate::logs::redact::{RawText, Rules, redact, redact_arguments};
-use crate::logs::{checkpoint, redact::redact_key_line};
+use crate::logs::{checkpoint, redact::redact_key_line, wishes as annotations};
 
 /// 2026-11-21, so that times in a corpus are near it.
 const NOW_NS: u64 = 1_795_262_400_000_000_000;
@@ -34,6 +34,7 @@ pub fn lines(data: &[u8]) {
                 stream,
                 ts: joined.ts,
                 level: None,
+                is_plain: false,
                 is_cut: joined.is_cut,
                 is_bad,
                 lines: 1,
@@ -46,6 +47,7 @@ pub fn lines(data: &[u8]) {
             stream: Stream::None,
             ts: None,
             level: None,
+            is_plain: false,
             is_cut: false,
             is_bad: false,
             lines: 1,
@@ -55,6 +57,20 @@ pub fn lines(data: &[u8]) {
     }
     join.finish();
     records(data);
+}
+
+/// What a pod's annotations say of its logs.
+pub(crate) fn wishes(pod: &proto::v1::KubePod) {
+    for container in pod.containers.iter().map(|container| container.name.as_str()).chain([""]) {
+        let (wishes, wrong) = annotations::of(pod, container);
+        let is_understood = |key: &str| match pod.settings.get(key).map(|value| value.trim()) {
+            Some(value) => ["on", "true", "yes"].contains(&value.to_ascii_lowercase().as_str()),
+            None => true,
+        };
+        let is_read = is_understood("logs") || is_understood(&format!("{container}.logs"));
+        assert!(wishes.is_off || is_read, "what is not understood means off");
+        assert!(wrong.len() <= pod.settings.len(), "each is told once");
+    }
 }
 
 /// Lines to records: whatever they are, they come out as they went in.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use daemon::clock::Clock;
 
+use crate::logs::annotations::{Annotations, Reading};
 use crate::logs::checkpoint::{Checkpoints, Mark, Position};
 use crate::logs::config::{From, LogsConfig};
 use crate::logs::container::Stream;
@@ -50,6 +51,7 @@ pub(crate) struct Deps {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) clock: Clock,
     pub(crate) owners: Owners,
+    pub(crate) annotations: Annotations,
     pub(crate) status: Arc<LogStatus>,
 }
 
@@ -74,6 +76,7 @@ pub(crate) struct Journal {
     checkpoints: Checkpoints,
     clock: Clock,
     owners: Owners,
+    annotations: Annotations,
     out: Outbox,
     status: Arc<LogStatus>,
     per_second: u32,
@@ -85,7 +88,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(config: &LogsConfig, deps: Deps) -> Self {
-        let Deps { rules, checkpoints, clock, owners, status } = deps;
+        let Deps { rules, checkpoints, clock, owners, annotations, status } = deps;
         let (cursor, begin) = match checkpoints.resume().positions.remove(&SourceKey::Journal) {
             Some(Position::Journal(cursor)) if cursor.is_empty() => (None, Begin::First),
             Some(Position::Journal(cursor)) => (Some(cursor), Begin::First),
@@ -98,6 +101,7 @@ impl Journal {
             cursor,
             checkpoints,
             owners,
+            annotations,
             out: Outbox::new(rules, clock.clone(), Arc::clone(&status)),
             clock,
             status,
@@ -258,6 +262,10 @@ impl Journal {
             .find(|name| !name.is_empty());
         let unit = name.cloned().unwrap_or_default();
         let owner = self.owner(&entry);
+        if self.annotations.is_off(&owner) {
+            self.out.pass_over(Reading::Off, 1);
+            return;
+        }
         let mut attributes = Vec::new();
         if !entry.identifier.is_empty() {
             attributes.push(("log.syslog.appname", entry.identifier));
@@ -270,6 +278,7 @@ impl Journal {
             stream: Stream::None,
             ts: entry.realtime_us.and_then(|us| us.checked_mul(1000)),
             level: entry.priority.and_then(Level::of_syslog),
+            is_plain: false,
             is_cut: entry.is_cut,
             is_bad: false,
             lines: 1,

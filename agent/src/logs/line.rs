@@ -32,6 +32,8 @@ pub(crate) struct Text<'a> {
     pub(crate) ts: Option<u64>,
     /// The level that the journal gives it.
     pub(crate) level: Option<Level>,
+    /// Neither level nor trace is looked for in it.
+    pub(crate) is_plain: bool,
     /// Bytes were left out.
     pub(crate) is_cut: bool,
     /// It should have had a container's framing and had not.
@@ -60,14 +62,14 @@ impl Lines {
         now_ns: u64,
         in_key: &mut bool,
     ) -> v1::LogRow {
-        let Text { bytes, stream, ts, level, is_cut, is_bad, lines } = text;
+        let Text { bytes, stream, ts, level, is_plain, is_cut, is_bad, lines } = text;
         let line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let ts = match ts {
             Some(ts) => Some(*ts).filter(|ts| ts.abs_diff(now_ns) <= DAY_NS),
             None => time::leading(line, &mut self.zone, now_ns),
         };
-        let level = level.or_else(|| level::of_line(line));
-        let trace = trace::of_line(line);
+        let level = level.or_else(|| if *is_plain { None } else { level::of_line(line) });
+        let trace = if *is_plain { Default::default() } else { trace::of_line(line) };
         let mut body = if *lines > 1 { self.redact_each(line, in_key) } else { self.redact(line, in_key) };
         let truncated = *is_cut || body.as_bytes().len() > proto::MAX_LOG_BODY_BYTES;
         body.truncate(proto::MAX_LOG_BODY_BYTES);

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daemon::clock::Clock;
 use proto::v1;
 
+use crate::logs::annotations::Reading;
 use crate::logs::checkpoint::{Mark, Position};
 use crate::logs::line::{Lines, Source, Text, size_of};
 use crate::logs::record::{CHUNK_BYTES, Chunk, LogRecord, Origin, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
 use crate::window::sample::Owner;
+
+/// How long marks of lines that were passed over wait for rows.
+const PASSED_MARKS: Duration = Duration::from_secs(5);
 
 /// Collects what one thread reads.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(crate) struct Outbox {
     records: Vec<LogRecord>,
     bytes: usize,
     marks: BTreeMap<SourceKey, Option<Position>>,
+    /// Since when lines are passed over whose marks have not gone out.
+    passed_since: Option<Duration>,
 }
 
 /// Lines per second of one source; what is beyond is lost and counted.
@@ -62,6 +69,7 @@ impl Outbox {
             records: Vec::new(),
             bytes: 0,
             marks: BTreeMap::new(),
+            passed_since: None,
         }
     }
 
@@ -100,11 +108,24 @@ impl Outbox {
         self.bytes >= CHUNK_BYTES
     }
 
-    /// The rows so far. Marks without rows wait for the next ones.
+    /// So many lines are read and not handed on.
+    pub(crate) fn pass_over(&mut self, why: Reading, lines: u64) {
+        match why {
+            Reading::Unknown => self.status.lose("unknown_pod", lines),
+            Reading::On | Reading::Waits | Reading::Off => self.status.passed_over.add(lines),
+        }
+        self.passed_since.get_or_insert(self.clock.monotonic());
+    }
+
+    /// The rows so far. Marks without rows wait for the next ones, those of lines that are passed over not for long:
+    /// they shall not be read again when the pod's annotation has changed.
     pub(crate) fn take(&mut self) -> Option<Chunk> {
-        if self.records.is_empty() {
+        let now = self.clock.monotonic();
+        let is_due = self.passed_since.is_some_and(|since| now.saturating_sub(since) >= PASSED_MARKS);
+        if self.records.is_empty() && !(is_due && !self.marks.is_empty()) {
             return None;
         }
+        self.passed_since = None;
         self.bytes = 0;
         let marks = std::mem::take(&mut self.marks).into_iter();
         let marks = marks.map(|(source, position)| Mark { source, position }).collect();

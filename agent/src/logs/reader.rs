@@ -7,7 +7,9 @@ use std::time::Duration;
 use daemon::clock::Clock;
 use tokio::sync::mpsc;
 
+use crate::identity::Identities;
 use crate::kernel::view::NodeView;
+use crate::logs::annotations::Annotations;
 use crate::logs::checkpoint::Checkpoints;
 use crate::logs::config::LogsConfig;
 use crate::logs::follow::{Follower, FollowerDeps};
@@ -47,6 +49,8 @@ pub struct Deps {
     pub root_cgroup_id: u64,
     /// Which processes are the node's.
     pub view: NodeView,
+    /// Where pods are told of; without them annotations do not count.
+    pub identities: Option<Arc<Mutex<Identities>>>,
 }
 
 /// Reading cannot begin.
@@ -94,7 +98,9 @@ impl Logs {
     /// When the kernel gives no thread or eventfd.
     pub fn spawn(self) -> Result<LogReader, SpawnLogsError> {
         let Self { config, deps, status, parts } = self;
-        let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id, view } = deps;
+        let Deps { rules, checkpoints, clock, cgroup2, root_cgroup_id, view, identities } = deps;
+        let identities = identities.filter(|_| config.annotations);
+        let annotations = || Annotations::new(identities.clone(), config.unknown_pods.clone());
         let stop = Stop::new().map_err(|error| SpawnLogsError::Stop { source: error.into() })?;
         let (sender, chunks) = mpsc::channel(CHANNEL_CHUNKS);
         let (alive, ended) = blocking::channel();
@@ -105,6 +111,7 @@ impl Logs {
                 checkpoints: checkpoints.clone(),
                 clock: clock.clone(),
                 owners: owners(),
+                annotations: annotations(),
                 status: Arc::clone(&status),
             };
             let follower = Follower::new(&config, deps);
@@ -119,6 +126,7 @@ impl Logs {
                 checkpoints,
                 clock: clock.clone(),
                 owners: owners(),
+                annotations: annotations(),
                 status: Arc::clone(&status),
             };
             let follower = journal::Journal::new(&config, deps);

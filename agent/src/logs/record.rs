@@ -13,7 +13,7 @@ pub const CHANNEL_CHUNKS: usize = 16;
 /// Records that become durable together, and where their sources go on after that.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    /// In the order of each source; never empty.
+    /// In the order of each source; empty where lines were only passed over.
     pub records: Vec<LogRecord>,
     /// One per source touched since the chunk before.
     pub marks: Vec<Mark>,

@@ -36,6 +36,12 @@ pub struct LogStatus {
     pub unfollowed_files: Counter,
     /// Bytes in followed files that were not yet read (a gauge).
     pub lag_bytes: Counter,
+    /// Lines that were passed over since an annotation of their pod says so.
+    pub passed_over: Counter,
+    /// Logs that an annotation leaves out (a gauge).
+    pub left_out_logs: Counter,
+    /// Logs that wait in their files until something is told of their pod (a gauge).
+    pub waiting_logs: Counter,
     losses: Mutex<BTreeMap<&'static str, u64>>,
     missing: Mutex<BTreeMap<Missing, String>>,
 }
@@ -60,8 +66,8 @@ impl Counter {
 }
 
 impl LogStatus {
-    /// What was lost since the last call: `rate_limit` (records), `deleted_unread` (lines), `rotated_away` (files whose rest
-    /// could not be found after a restart, and rotated files that were compressed before they were seen).
+    /// What was lost since the last call: `rate_limit` (records), `deleted_unread`, `unknown_pod` (lines), `rotated_away`
+    /// (files whose rest could not be found after a restart, and rotated files that were compressed before they were seen).
     pub fn take_losses(&self) -> Vec<Loss> {
         let losses = std::mem::take(&mut *lock(&self.losses));
         let row = |(reason, count)| Loss { signal: "log", stage: "read", reason, count };

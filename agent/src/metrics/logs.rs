@@ -26,6 +26,12 @@ pub struct LogMetrics {
     pub unfollowed_files: Gauge,
     /// Bytes not yet read.
     pub lag_bytes: Gauge,
+    /// Lines that their pods want not to be read.
+    pub passed_over: Counter,
+    /// Logs that their pods want not to be read.
+    pub left_out_logs: Gauge,
+    /// Logs of pods that are not known yet.
+    pub waiting_logs: Gauge,
 }
 
 impl LogMetrics {
@@ -58,6 +64,15 @@ impl LogMetrics {
                 "Bytes of followed files that are not yet read",
                 Unit::Bytes,
                 Gauge::default(),
+            ),
+            passed_over: counter(
+                "logs_passed_over_lines",
+                "Lines that were not handed on since an annotation of their pod says so",
+            ),
+            left_out_logs: gauge("logs_left_out", "Logs that an annotation of their pod leaves out"),
+            waiting_logs: gauge(
+                "logs_waiting",
+                "Logs that wait in their files until the aggregator has told of their pod",
             ),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::logs::annotations::{Annotations, Reading, Told};
 use crate::logs::container::{self, Container, Entry, Join, Stream};
 use crate::logs::follow::followed::HandedOn;
 use crate::logs::follow::pending::{Ended, Pending};
@@ -11,6 +12,7 @@ use crate::logs::multiline::{Group, Head, Multiline, Part};
 use crate::logs::outbox::{Outbox, RateLimit};
 use crate::logs::owner::Owners;
 use crate::logs::record::{Origin, SourceKey};
+use crate::logs::status::LogStatus;
 use crate::logs::tail::Line;
 use crate::window::sample::Owner;
 
@@ -29,7 +31,9 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Framing {
     kind: Kind,
+    /// As the config says; the pod may have another wish.
     multiline: Multiline,
+    told: Told,
     joins: [Join; 3],
     groups: [Group; 3],
     /// Since when what is read now is there, nearly.
@@ -45,13 +49,15 @@ struct Rows {
     source: Source,
     owner: Owner,
     limit: RateLimit,
+    is_plain: bool,
     in_key: [bool; 3],
 }
 
 impl Rows {
     fn push(&mut self, stream: Stream, bytes: &[u8], head: Head, out: &mut Outbox) {
         let Head { ts, is_cut, is_bad, origin, lines } = head;
-        let text = Text { bytes: bytes.into(), stream, ts, level: None, is_cut, is_bad, lines };
+        let is_plain = self.is_plain;
+        let text = Text { bytes: bytes.into(), stream, ts, level: None, is_plain, is_cut, is_bad, lines };
         let in_key = &mut self.in_key[stream.index()];
         out.push(&self.source, &self.owner, &mut self.limit, &text, origin, in_key);
     }
@@ -65,9 +71,10 @@ impl Framing {
         };
         let source = Source { name: path.display().to_string(), attributes };
         let owner = Owner::File(source.name.clone());
-        let rows = Rows { source, owner, limit, in_key: [false; 3] };
+        let rows = Rows { source, owner, limit, is_plain: false, in_key: [false; 3] };
         let (joins, groups, ended) = (Default::default(), Default::default(), Default::default());
-        Self { kind, multiline, joins, groups, now: Duration::ZERO, ended, rows }
+        let told = Told::default();
+        Self { kind, multiline, told, joins, groups, now: Duration::ZERO, ended, rows }
     }
 
     pub(crate) fn find_owner(&mut self, path: &Path, real: &Path, owners: &mut Owners) {
@@ -83,6 +90,37 @@ impl Framing {
                 by_pod.or_else(by_id).unwrap_or_else(|| Owner::File(path.display().to_string()))
             }
         };
+    }
+
+    /// Asks whether the log is to be read, and how. What was read of one that is no longer to be read is let go.
+    pub(crate) fn ask(
+        &mut self,
+        path: &Path,
+        annotations: &mut Annotations,
+        status: &LogStatus,
+        now: Duration,
+    ) -> Reading {
+        annotations.ask(&self.rows.owner, &mut self.told, path, status, now);
+        self.rows.is_plain = self.told.is_plain;
+        let reading = self.told.reading;
+        if matches!(reading, Reading::Off | Reading::Unknown) {
+            self.let_go();
+        }
+        reading
+    }
+
+    /// What was told of the log's pod.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    fn let_go(&mut self) {
+        for index in 0..Stream::ALL.len() {
+            self.joins[index] = Join::default();
+            if self.groups[index].finish(|_, _| {}) {
+                self.ended[index].all();
+            }
+        }
     }
 
     /// Streams inside a private key of several lines.
@@ -120,12 +158,19 @@ impl Framing {
         if seen.covers(start, stream) {
             return;
         }
+        if matches!(self.told.reading, Reading::Off | Reading::Unknown) {
+            out.pass_over(self.told.reading, 1);
+            *pending = Default::default();
+            self.ended.iter_mut().for_each(Ended::all);
+            return;
+        }
         let index = stream.index();
         pending[index].part(start);
         let Some(joined) = self.joins[index].push(entry) else { return };
         let is_cut = joined.is_cut || cut;
         let part = Part { bytes: &joined.text, ts: joined.ts, is_cut, is_bad, origin };
-        let Self { multiline, groups, ended, rows, now, .. } = self;
+        let Self { multiline, told, groups, ended, rows, now, .. } = self;
+        let multiline = told.multiline.as_ref().unwrap_or(multiline);
         if let Multiline::Off = multiline {
             groups[index].finish(|text, head| rows.push(stream, text, head, out));
             rows.push(stream, part.bytes, Head { ts: part.ts, is_cut, is_bad, origin, lines: 1 }, out);
@@ -167,7 +212,8 @@ impl Framing {
 
     /// The log has ended: parts and records that wait for more will not get it.
     pub(crate) fn finish_joins(&mut self, origin: Origin, out: &mut Outbox) {
-        let Self { multiline, joins, groups, rows, now, .. } = self;
+        let Self { multiline, told, joins, groups, rows, now, .. } = self;
+        let multiline = told.multiline.as_ref().unwrap_or(multiline);
         for stream in Stream::ALL {
             let (index, mut done) = (stream.index(), |text: &[u8], head| rows.push(stream, text, head, out));
             if let Some(joined) = joins[index].finish() {

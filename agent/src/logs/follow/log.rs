@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::logs::annotations::{Annotations, Reading};
 use crate::logs::follow::followed::Followed;
 use crate::logs::follow::framing::Framing;
 use crate::logs::follow::pending::{Ended, Pending};
@@ -42,6 +43,13 @@ pub(crate) struct Log {
     /// There may be something to read.
     pub(crate) is_hot: bool,
     lines: Framing,
+}
+
+/// Who is asked about a log: whose it is, and whether it is to be read.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) owners: &'a mut Owners,
+    pub(crate) annotations: &'a mut Annotations,
 }
 
 /// What a look at a log came to.
@@ -87,14 +95,24 @@ impl Log {
         self.lines.resume_keys(streams);
     }
 
-    /// Reads each lingering file and the oldest other one once.
+    /// Whether it is read, at the last look.
+    pub(crate) fn reading(&self) -> Reading {
+        self.lines.told().reading
+    }
+
+    /// Since when it waits for what is told of its pod, if it does.
+    pub(crate) fn waits_since(&self) -> Option<Duration> {
+        self.lines.told().waits_since()
+    }
+
+    /// Reads each lingering file and the oldest other one once, unless the log has to wait.
     ///
     /// # Errors
     /// When a file cannot be read; the others may have been.
     pub(crate) fn round(
         &mut self,
         out: &mut Outbox,
-        owners: &mut Owners,
+        asked: Asked<'_>,
         now: Duration,
         buffer: &mut [u8],
         looked: Looked,
@@ -102,7 +120,11 @@ impl Log {
         let mut progress = Progress::Idle;
         self.lines.begin_round(now);
         if self.all().any(|file| file.unread() > 0) {
+            let Asked { owners, annotations } = asked;
             self.lines.find_owner(&self.path, &self.real.path, owners);
+            if self.lines.ask(&self.path, annotations, &out.status, now) == Reading::Waits {
+                return Ok(Progress::Idle);
+            }
         }
         for index in 0..self.lingering.len() {
             if self.read_one(Which::Lingering(index), out, now, buffer)? == Round::Read {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use daemon::clock::Clock;
 
 use super::{Follower, FollowerDeps};
+use crate::identity::Identities;
+use crate::logs::annotations::Annotations;
 use crate::logs::checkpoint::{Checkpoints, Mark, merge_marks};
 use crate::logs::config::{From, LogsConfig};
 use crate::logs::owner::Owners;
@@ -19,6 +21,7 @@ use crate::logs::redact::{RawText, Rules, redact};
 use crate::logs::status::LogStatus;
 use crate::window::sample::Owner;
 
+mod annotations;
 mod hostile;
 mod kubelet;
 mod model;
@@ -34,6 +37,8 @@ struct Bench {
     clock: Clock,
     rules: Arc<Rules>,
     status: Arc<LogStatus>,
+    /// Where pods are told of.
+    identities: Option<Arc<Mutex<Identities>>>,
     checkpoints: Checkpoints,
     follower: Option<Follower>,
     /// Read, and not yet durable.
@@ -58,6 +63,7 @@ impl Bench {
             clock: Clock::manual(NOW),
             rules: Arc::new(Rules::build(&[]).unwrap()),
             status: Arc::default(),
+            identities: None,
             checkpoints,
             follower: None,
             in_flight: Vec::new(),
@@ -85,6 +91,7 @@ impl Bench {
             checkpoints: self.checkpoints.clone(),
             clock: self.clock.clone(),
             owners: Owners::new(None, 0, Default::default(), self.clock.clone()),
+            annotations: Annotations::new(self.identities.clone(), self.config.unknown_pods.clone()),
             status: Arc::clone(&self.status),
         };
         let mut follower = Follower::new(&self.config, deps);

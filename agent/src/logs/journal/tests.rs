@@ -7,6 +7,7 @@ use std::sync::Arc;
 use daemon::clock::Clock;
 
 use super::{Deps, Journal};
+use crate::logs::annotations::Annotations;
 use crate::logs::checkpoint::{Checkpoints, merge_marks};
 use crate::logs::config::{From, JournalConfig, LogsConfig};
 use crate::logs::owner::Owners;
@@ -46,6 +47,7 @@ fn build(program: &str, state: &Path, from: From, clock: &Clock) -> (Journal, Ch
         checkpoints: checkpoints.clone(),
         clock: clock.clone(),
         owners: Owners::new(None, 0, Default::default(), clock.clone()),
+        annotations: Annotations::new(None, Default::default()),
         status: Arc::clone(&status),
     };
     (Journal::new(&config, deps), checkpoints, status)

@@ -18,6 +18,7 @@ fn text(bytes: &[u8]) -> Text<'_> {
         stream: Stream::None,
         ts: None,
         level: None,
+        is_plain: false,
         is_cut: false,
         is_bad: false,
         lines: 1,

@@ -27,6 +27,7 @@ fn spawn(root: &std::path::Path, checkpoints: &Checkpoints) -> LogReader {
         cgroup2: None,
         root_cgroup_id: 0,
         view: Default::default(),
+        identities: None,
     };
     Logs::build(config, deps).spawn().unwrap()
 }

@@ -24,6 +24,7 @@ mod maintain;
 #[doc(hidden)]
 pub mod measure;
 mod open;
+mod readers;
 mod registry;
 mod rows;
 mod scan;

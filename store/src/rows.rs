@@ -62,6 +62,15 @@ impl Chunk {
         }
     }
 
+    /// The lowest and the highest lsn, or `None` without rows.
+    pub(crate) fn lsn_range(&self) -> Option<(i64, i64)> {
+        let lsns = match self {
+            Self::Log(rows) => &rows.lsn[..],
+            Self::Rows(batch) => lsns(batch),
+        };
+        Some((*lsns.iter().min()?, *lsns.iter().max()?))
+    }
+
     /// Both chunks as one. `None` if they are of different tables or their columns do not fit.
     pub(crate) fn concat(&self, next: &Self) -> Option<Self> {
         match (self, next) {

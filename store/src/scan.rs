@@ -35,6 +35,8 @@ pub struct ScanRequest {
     pub scope: Scope,
     /// Only rows that came in after this position, for those who read what is new.
     pub after_lsn: Option<i64>,
+    /// Rows with an `lsn` up to and with this one.
+    pub upto_lsn: Option<i64>,
 }
 
 /// The order of rows.
@@ -60,6 +62,7 @@ impl Default for ScanRequest {
             order: Order::Any,
             scope: Scope::All,
             after_lsn: None,
+            upto_lsn: None,
         }
     }
 }
@@ -70,8 +73,8 @@ pub(crate) struct Plan {
     pub(crate) table: Table,
     pub(crate) from_ns: i64,
     pub(crate) to_ns: i64,
+    lsns: Option<(i64, i64)>,
     pub(crate) filters: Vec<Filter>,
-    after_lsn: i64,
     limit: usize,
     order: Order,
     /// What is read: what is yielded, and what conditions and order need.
@@ -103,7 +106,11 @@ impl Plan {
             // a table without namespaces is about nodes: a limited view shows none of it
             Err(_) => limit = 0,
         }
-        filters.extend(request.after_lsn.map(|lsn| Filter::after(&schema, lsn)).transpose()?);
+        let lsns = match (request.after_lsn, request.upto_lsn) {
+            (None, None) => None,
+            (after, upto) => Some((after.unwrap_or(i64::MIN), upto.unwrap_or(i64::MAX))),
+        };
+        filters.extend(lsns.map(|range| Filter::of_lsns(&schema, range)).transpose()?);
         let timed = request.from_ns != i64::MIN || request.to_ns != i64::MAX || request.order != Order::Any;
         let mut read: Vec<usize> = yielded.clone();
         read.extend(filters.iter().map(|filter| filter.column));
@@ -125,8 +132,8 @@ impl Plan {
             table,
             from_ns: request.from_ns,
             to_ns: request.to_ns,
+            lsns,
             filters,
-            after_lsn: request.after_lsn.unwrap_or(i64::MIN),
             limit,
             order: request.order,
             read,
@@ -138,6 +145,11 @@ impl Plan {
     /// Whether rows between these times can match.
     pub(crate) fn overlaps(&self, (oldest, newest): (i64, i64)) -> bool {
         newest >= self.from_ns && oldest < self.to_ns
+    }
+
+    /// Whether rows between these positions can match.
+    fn reaches(&self, first: i64, last: i64) -> bool {
+        self.lsns.is_none_or(|(after, upto)| last > after && first <= upto)
     }
 
     fn keep(&self, batch: &RecordBatch) -> Result<RecordBatch, ScanError> {
@@ -218,13 +230,11 @@ enum Source<'a> {
 /// What can have rows, with its times: the best first if there is an order.
 fn sources<'a>(snapshot: &'a Snapshot, plan: &Plan) -> Vec<(Source<'a>, (i64, i64))> {
     let segments = snapshot.segments(plan.table).iter();
-    let segments = segments.filter(|segment| segment.last_lsn() > plan.after_lsn);
+    let segments = segments.filter(|segment| plan.reaches(segment.entry.min_lsn, segment.entry.max_lsn));
     let segments = segments.map(|segment| (Source::Segment(segment), segment.times()));
     let chunks = snapshot.chunks(plan.table).iter();
-    let is_new = |chunk: &Chunk| {
-        plan.after_lsn == i64::MIN || chunk.last_lsn().is_some_and(|lsn| lsn > plan.after_lsn)
-    };
-    let chunks = chunks.filter(|chunk| is_new(chunk));
+    let reached = |chunk: &Chunk| chunk.lsn_range().is_some_and(|(first, last)| plan.reaches(first, last));
+    let chunks = chunks.filter(|chunk| plan.lsns.is_none() || reached(chunk));
     let chunks = chunks.filter_map(|chunk| Some((Source::Chunk(chunk), chunk.times()?)));
     let mut sources: Vec<_> = segments.chain(chunks).filter(|(_, times)| plan.overlaps(*times)).collect();
     match plan.order {
@@ -252,14 +262,16 @@ fn each_batch(snapshot: &Snapshot, plan: &Plan, source: Source<'_>, take: Emit<'
             }
             going
         }
-        Source::Chunk(chunk) => take(chunk_columns(chunk, &plan.read).and_then(|batch| plan.keep(&batch))),
+        Source::Chunk(chunk) => take(chunk_columns(chunk, plan).and_then(|batch| plan.keep(&batch))),
     }
 }
 
-fn chunk_columns(chunk: &Chunk, read: &SchemaRef) -> Result<RecordBatch, ScanError> {
-    match chunk {
-        Chunk::Log(rows) => Ok(rows.columns(read, None)?),
-        Chunk::Rows(batch) => project_by_name(batch, read),
+fn chunk_columns(chunk: &Chunk, plan: &Plan) -> Result<RecordBatch, ScanError> {
+    match (chunk, plan.lsns) {
+        (Chunk::Log(rows), None) => Ok(rows.columns(&plan.read, None)?),
+        // of many lines that were read before few are wanted: their bodies are not copied
+        (Chunk::Log(rows), Some(range)) => Ok(rows.columns(&plan.read, Some(&rows.within(range)))?),
+        (Chunk::Rows(batch), _) => project_by_name(batch, &plan.read),
     }
 }
 

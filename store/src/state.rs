@@ -18,6 +18,7 @@ use crate::compact::Unreadable;
 use crate::dedupe::{BatchKey, Dedupe};
 use crate::disk::Disk;
 use crate::head::Head;
+use crate::readers::Readers;
 use crate::registry::SharedRegistry;
 use crate::rows::{CHUNK_ROWS, Chunk, TableRows};
 use crate::segment::{Reader, Segment};
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) reader: Arc<Reader>,
     pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) counts: Counts,
+    /// How far tables are read through.
+    pub(crate) readers: Readers,
     pub(crate) sync_times: SyncCounts,
     /// The caller's clock, for measuring.
     pub(crate) stopwatch: OnceLock<Stopwatch>,
@@ -133,6 +136,7 @@ impl Shared {
             reader,
             registry: Arc::default(),
             counts: Counts::default(),
+            readers: Readers::default(),
             sync_times: SyncCounts::default(),
             stopwatch: OnceLock::new(),
             resolver: OnceLock::new(),

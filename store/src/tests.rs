@@ -12,6 +12,7 @@ mod fields;
 pub(crate) mod fixture;
 mod full;
 mod kept;
+mod lsns;
 mod memory;
 mod model;
 mod patterns;

@@ -174,6 +174,12 @@ impl LogRows {
         some
     }
 
+    /// The rows stored behind the first position, up to and with the second.
+    pub(crate) fn within(&self, (after, upto): (i64, i64)) -> Vec<u32> {
+        let found = self.lsn.iter().enumerate().filter(|(_, lsn)| **lsn > after && **lsn <= upto);
+        found.map(|(row, _)| u32::try_from(row).unwrap_or(u32::MAX)).collect()
+    }
+
     /// The columns named by their position in `schema`, of all rows or of those at `rows`.
     ///
     /// # Errors

@@ -28,8 +28,8 @@ pub(crate) enum Test {
     Absent,
     /// One of the namespaces that may be seen.
     In(Scope),
-    /// A whole number above this one.
-    Above(i64),
+    /// A number above the first, and not above the second.
+    Within(i64, i64),
 }
 
 impl Filter {
@@ -58,13 +58,6 @@ impl Filter {
         Ok(Self { column, name: name.to_owned(), test })
     }
 
-    /// Rows that came in after this position.
-    pub(crate) fn after(schema: &Schema, lsn: i64) -> Result<Self, ScanError> {
-        let name = "lsn";
-        let column = schema.index_of(name).map_err(|_error| ScanError::UnknownColumn(name.to_owned()))?;
-        Ok(Self { column, name: name.to_owned(), test: Test::Above(lsn) })
-    }
-
     /// The condition that a scope is; `None` where everything may be seen.
     pub(crate) fn of_scope(schema: &Schema, scope: &Scope) -> Result<Option<Self>, ScanError> {
         if scope.is_all() {
@@ -73,6 +66,13 @@ impl Filter {
         let name = "namespace";
         let column = schema.index_of(name).map_err(|_error| ScanError::UnknownColumn(name.to_owned()))?;
         Ok(Some(Self { column, name: name.to_owned(), test: Test::In(scope.clone()) }))
+    }
+
+    /// The condition that a range of positions is.
+    pub(crate) fn of_lsns(schema: &Schema, (after, upto): (i64, i64)) -> Result<Self, ScanError> {
+        let name = "lsn";
+        let column = schema.index_of(name).map_err(|_error| ScanError::UnknownColumn(name.to_owned()))?;
+        Ok(Self { column, name: name.to_owned(), test: Test::Within(after, upto) })
     }
 
     /// Whether a row whose column has this text may pass.
@@ -98,9 +98,11 @@ impl Filter {
                 texts(array, &|found| std::str::from_utf8(found).is_ok_and(|text| scope.allows(text)))
             }
             Test::Int(value) => equals_int(array, *value),
-            Test::Above(value) => {
+            Test::Within(after, upto) => {
                 let array = array.as_primitive::<Int64Type>();
-                BooleanBuffer::collect_bool(rows, |row| array.is_valid(row) && array.value(row) > *value)
+                BooleanBuffer::collect_bool(rows, |row| {
+                    (*after < array.value(row)) & (array.value(row) <= *upto)
+                })
             }
             Test::Float(value) => {
                 let array = array.as_primitive::<Float64Type>();

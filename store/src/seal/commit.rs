@@ -100,6 +100,7 @@ pub(crate) fn remove_segments(
     }
     state.drop_segments(segments, now_ns);
     state.version += 1;
+    shared.readers.dropped(segments);
     Counts::add(&shared.counts.dropped_segments, segments.len() as u64);
     Counts::add(&shared.counts.dropped_rows, segments.iter().map(|segment| segment.rows()).sum());
     Ok(())

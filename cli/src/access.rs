@@ -1,7 +1,7 @@
 //! How `wake` proves who asks, and checks whom it asks.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -19,6 +19,9 @@ pub(crate) struct Access {
     /// CA certificates (PEM) that an https aggregator's certificate must come from; else the system's
     #[arg(long, env = "WAKE_CA", global = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// The same, as the cluster says it.
+    #[arg(skip)]
+    pub(crate) ca_pem: Option<String>,
 }
 
 impl Access {
@@ -44,18 +47,22 @@ impl Access {
     pub(crate) fn trust(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
         // there is one provider; a second call changes nothing
         drop(rustls::crypto::ring::default_provider().install_default());
-        let Some(path) = &self.ca else { return Ok(builder) };
-        let certificates = bundle(path)?;
+        let (pem, place) = match (&self.ca, &self.ca_pem) {
+            (Some(path), _) => {
+                let pem = std::fs::read(path);
+                let pem = pem.with_context(|| format!("read the CA in {}", path.display()))?;
+                (pem, path.display().to_string())
+            }
+            (None, Some(pem)) => (pem.clone().into_bytes(), String::from("the cluster's ConfigMap")),
+            (None, None) => return Ok(builder),
+        };
+        let certificates =
+            Certificate::from_pem_bundle(&pem).with_context(|| format!("read the CA in {place}"))?;
         if certificates.is_empty() {
-            bail!("{} holds no certificate in PEM", path.display());
+            bail!("{place} holds no certificate in PEM");
         }
         Ok(builder.tls_certs_only(certificates))
     }
-}
-
-fn bundle(path: &Path) -> Result<Vec<Certificate>> {
-    let pem = std::fs::read(path).with_context(|| format!("read the CA in {}", path.display()))?;
-    Certificate::from_pem_bundle(&pem).with_context(|| format!("read the CA in {}", path.display()))
 }
 
 /// Whether nobody on the way can read along.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use kube::api::{ListParams, PostParams};
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -24,6 +24,8 @@ const LABELS: &str = "app.kubernetes.io/name=wake,app.kubernetes.io/component=ag
 /// Its container port's name and number.
 const PORT_NAME: &str = "api";
 const PORT: u16 = 9401;
+/// The ConfigMap with the CA of the aggregator's certificate, as the chart calls it, and its key.
+const CA: (&str, &str) = ("wake-ca", "ca.crt");
 /// How long a token for a service account is valid; ten minutes is the least.
 const TOKEN_S: i64 = 600;
 
@@ -64,6 +66,8 @@ pub(crate) struct Reached {
     pub(crate) namespace: String,
     /// `None`: the kubeconfig's user has none.
     pub(crate) token: Option<String>,
+    /// What the aggregator's certificate comes from, PEM; `None` where it speaks plain text or `--ca` says it.
+    pub(crate) ca: Option<String>,
 }
 
 /// Goes to the cluster if that is wanted: then the server is there, and the answer is the token to ask with. Narrows
@@ -72,9 +76,10 @@ pub(crate) async fn enter(args: &mut Cli) -> Result<Option<String>> {
     let mut namespace = args.cluster.namespace.clone();
     let mut token = None;
     if args.cluster.kube {
-        let reached = args.cluster.reach(true).await?;
+        let reached = args.cluster.reach(true, args.access.ca.is_some()).await?;
         namespace = namespace.or(Some(reached.namespace));
         (args.server, token) = (reached.server, reached.token);
+        args.access.ca_pem = reached.ca;
     }
     if let Some(namespace) = namespace.filter(|_| !args.cluster.all_namespaces) {
         args.command.narrow(&namespace);
@@ -83,8 +88,8 @@ pub(crate) async fn enter(args: &mut Cli) -> Result<Option<String>> {
 }
 
 impl Cluster {
-    /// Finds the aggregator and forwards to it. `wants_token`: none was given otherwise.
-    pub(crate) async fn reach(&self, wants_token: bool) -> Result<Reached> {
+    /// Finds the aggregator and forwards to it. `wants_token`: none was given otherwise; `has_ca`: one was.
+    pub(crate) async fn reach(&self, wants_token: bool, has_ca: bool) -> Result<Reached> {
         // there is one provider; a second call changes nothing
         drop(rustls::crypto::ring::default_provider().install_default());
         let config = self.config().await?;
@@ -102,12 +107,27 @@ impl Cluster {
                  create serviceaccounts/token, or give a token with --token-file"
             );
         }
-        let pods: Api<Pod> = Api::namespaced(client, &self.wake_namespace);
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &self.wake_namespace);
         let (pod, port) = self.find(&pods).await?;
+        let ca = if has_ca { None } else { self.ca(client).await? };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listen on loopback")?;
-        let server = format!("http://{}", listener.local_addr()?);
+        // loopback is among the names of every certificate that an aggregator gives itself
+        let scheme = if has_ca || ca.is_some() { "https" } else { "http" };
+        let server = format!("{scheme}://{}", listener.local_addr()?);
         tokio::spawn(forward(listener, pods, pod, port));
-        Ok(Reached { server, namespace, token })
+        Ok(Reached { server, namespace, token, ca })
+    }
+
+    /// The CA that the aggregator has published; `None` where there is none: then it speaks plain text, or has
+    /// certificates that were given to it.
+    async fn ca(&self, client: Client) -> Result<Option<String>> {
+        let (name, key) = CA;
+        let maps: Api<ConfigMap> = Api::namespaced(client, &self.wake_namespace);
+        let found = maps.get_opt(name).await.with_context(|| {
+            format!("read the ConfigMap {name} in {}; or name the CA with --ca", self.wake_namespace)
+        })?;
+        let data = found.and_then(|map| map.data).unwrap_or_default();
+        Ok(data.get(key).filter(|pem| !pem.is_empty()).cloned())
     }
 
     async fn config(&self) -> Result<Config> {

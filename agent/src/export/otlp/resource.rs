@@ -7,12 +7,12 @@ use proto::v1::Identity;
 
 /// Kinds of workload that Kubernetes has, and the attribute of each.
 const OWNERS: [(&str, &str); 6] = [
-    ("Deployment", "k8s.deployment.name"),
-    ("StatefulSet", "k8s.statefulset.name"),
-    ("DaemonSet", "k8s.daemonset.name"),
-    ("CronJob", "k8s.cronjob.name"),
-    ("Job", "k8s.job.name"),
-    ("ReplicaSet", "k8s.replicaset.name"),
+    ("deployment", "k8s.deployment.name"),
+    ("stateful_set", "k8s.statefulset.name"),
+    ("daemon_set", "k8s.daemonset.name"),
+    ("cron_job", "k8s.cronjob.name"),
+    ("job", "k8s.job.name"),
+    ("replica_set", "k8s.replicaset.name"),
 ];
 
 pub(super) fn text(key: &str, text: &str) -> KeyValue {
@@ -31,6 +31,11 @@ pub(super) fn pair(key: &str, value: Value) -> KeyValue {
 pub(super) fn resource(identity: &Identity) -> Resource {
     let is_pod = !identity.pod.is_empty() || !identity.pod_uid.is_empty();
     let owner = OWNERS.iter().find(|(kind, _)| *kind == identity.workload_kind).map(|(_, key)| *key);
+    // outside a pod a container is called by its id
+    let (container, container_id) = match is_pod {
+        true => (&identity.container, &identity.container_id),
+        false => (&identity.container_id, &identity.container),
+    };
     let pairs = [
         ("service.name", &identity.workload),
         ("k8s.cluster.name", &identity.cluster),
@@ -42,7 +47,8 @@ pub(super) fn resource(identity: &Identity) -> Resource {
         ("wake.workload.kind", &identity.workload_kind),
         ("k8s.pod.name", &identity.pod),
         ("k8s.pod.uid", &identity.pod_uid),
-        ("container.id", &identity.container),
+        ("k8s.container.name", container),
+        ("container.id", container_id),
     ];
     let attributes = pairs
         .into_iter()

@@ -52,7 +52,7 @@ fn payload(line: &str) -> v1::Payload {
         node: "n".to_owned(),
         namespace: "shop".to_owned(),
         workload: "cart".to_owned(),
-        workload_kind: "Deployment".to_owned(),
+        workload_kind: "deployment".to_owned(),
         ..v1::Identity::default()
     };
     let log = v1::LogRow {

@@ -8,14 +8,14 @@ use crate::ingest::otlp::wire::{Fields, WireError};
 /// The longest text of an identity, bytes.
 const MAX_NAME_BYTES: usize = 1 << 10;
 
-/// Owners of pods, the outermost first, and what Kubernetes calls them.
+/// Owners of pods, the outermost first, and the kind of workload that each is.
 const OWNERS: [(&str, &str); 6] = [
-    ("k8s.deployment.name", "Deployment"),
-    ("k8s.statefulset.name", "StatefulSet"),
-    ("k8s.daemonset.name", "DaemonSet"),
-    ("k8s.cronjob.name", "CronJob"),
-    ("k8s.job.name", "Job"),
-    ("k8s.replicaset.name", "ReplicaSet"),
+    ("k8s.deployment.name", "deployment"),
+    ("k8s.statefulset.name", "stateful_set"),
+    ("k8s.daemonset.name", "daemon_set"),
+    ("k8s.cronjob.name", "cron_job"),
+    ("k8s.job.name", "job"),
+    ("k8s.replicaset.name", "replica_set"),
 ];
 
 /// Who sent the records of one resource.
@@ -75,10 +75,9 @@ pub(crate) fn read(message: &[u8]) -> Result<Origin, WireError> {
         attributes.insert("host.name", &host);
     }
     if identity.container.is_empty() {
-        identity.container = container_id;
-    } else if !container_id.is_empty() {
-        attributes.insert("container.id", &container_id);
+        identity.container.clone_from(&container_id);
     }
+    identity.container_id = container_id;
     (identity.workload, identity.workload_kind) = match owner {
         Some((rank, name)) => (name, OWNERS[rank].1.to_owned()),
         None if service.is_empty() => (String::new(), String::new()),

@@ -4,6 +4,7 @@
 //! a refusal that says what to do. `tokens` knows a file of static tokens, `kubernetes` asks the API server.
 //! Does not: filter rows (the store's views do) nor decide what an endpoint answers.
 
+pub(crate) mod cache;
 pub(crate) mod digest;
 pub(crate) mod kubernetes;
 pub(crate) mod tokens;
@@ -135,7 +136,8 @@ impl Access {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Token, Denied> {
+/// The one bearer token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Token, Denied> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (given.next(), given.next()) else {
         return Err(if headers.contains_key(AUTHORIZATION) { Denied::Malformed } else { Denied::Missing });

@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use store::{Limits, Retention, Table};
 
 pub use self::kubernetes::{Enabled, Kubernetes};
+pub use self::otlp::Otlp;
 
 mod defaults;
+pub mod export;
 mod kubernetes;
+pub mod otlp;
 pub mod security;
 #[cfg(test)]
 mod tests;
@@ -53,6 +56,8 @@ pub struct Config {
     pub query: QueryConfig,
     /// What is watched of Kubernetes, for names of pods and peers.
     pub kubernetes: Kubernetes,
+    /// What is sent on to others.
+    pub export: export::Export,
 }
 
 /// What agents send.
@@ -67,27 +72,6 @@ pub struct Ingest {
     /// Agents that may be connected at the same time; further ones are refused as `busy`.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_agents: u32,
-}
-
-/// What applications send over OTLP: logs and traces. Nobody is asked who they are, so both addresses are loopback
-/// unless something else keeps strangers out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Otlp {
-    /// Address of OTLP/gRPC, host:port, or `off`. The default address is done without if another program has it.
-    pub grpc_listen: String,
-    /// Address of OTLP/HTTP, host:port, or `off`. The default address is done without if another program has it.
-    pub http_listen: String,
-    /// The largest request, unpacked, MiB; a larger one is refused (`too_large`).
-    #[schemars(range(min = 1, max = 64))]
-    pub max_request_mib: u32,
-    /// Whether to listen beyond loopback: OTLP comes in plain text, and nobody is asked who sends or for whom.
-    pub accept_from_anyone: bool,
-}
-
-impl Otlp {
-    /// What an address says when nothing shall listen.
-    pub const OFF: &str = "off";
 }
 
 /// What people and tools ask.
@@ -207,26 +191,12 @@ impl daemon::config::Config for Config {
         }
         let listens = (self.ingest.listen.as_str(), self.api.listen.as_str());
         problems.extend(security::problems(listens, &self.tls, &self.auth, &self.admin));
-        let otlp =
-            [("otlp.grpc_listen", &self.otlp.grpc_listen), ("otlp.http_listen", &self.otlp.http_listen)];
-        for (path, text) in otlp.into_iter().filter(|(_, text)| *text != Otlp::OFF) {
-            match text.parse::<SocketAddr>() {
-                Ok(at) if at.ip().is_loopback() || self.otlp.accept_from_anyone => {}
-                Ok(_) => {
-                    let detail =
-                        "is not on loopback, where everybody could send: see otlp.accept_from_anyone";
-                    problems.push(ConfigError::new(path, detail));
-                }
-                Err(error) => {
-                    let detail = format!("{text:?} is neither `off` nor an address and port: {error}");
-                    problems.push(ConfigError::new(path, detail));
-                }
-            }
-        }
+        problems.extend(self.otlp.problems(self.tls.mode));
         if self.data_dir.as_os_str().is_empty() {
             problems.push(ConfigError::new("data_dir", "is empty"));
         }
         problems.extend(self.kubernetes.problems());
+        problems.extend(self.export.problems());
         let StoreConfig { disk_drop_percent, disk_refuse_percent, retention_mib, .. } = &self.store;
         if disk_drop_percent > disk_refuse_percent {
             problems.push(ConfigError::new("store.disk_drop_percent", "is above store.disk_refuse_percent"));

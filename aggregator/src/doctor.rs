@@ -15,6 +15,9 @@ use crate::config::security::{AuthMode, TlsMode, split};
 /// How long the API server may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Seconds behind the end from which an export is told of.
+const FAR_BEHIND_S: i64 = 60;
+
 /// A right: group, resource, subresource, verb, namespace (all when empty), what it is for.
 type Right = (&'static str, &'static str, &'static str, &'static str, String, &'static str);
 
@@ -73,6 +76,30 @@ pub(crate) fn security(config: &Config, not_after_s: Option<i64>, now_s: i64) ->
         AuthMode::Kubernetes => Check::ok("auth", "by Kubernetes: get pods/log in each namespace"),
     };
     vec![tls, auth]
+}
+
+/// How the export over OTLP stands: each signal, the seconds that it has been behind, and the records that are lost.
+pub(crate) fn export(state: &[(&str, i64, u64)]) -> Vec<Check> {
+    let check = |(signal, behind_s, lost): &(&str, i64, u64)| {
+        let area = format!("export of {signal}");
+        let found = match behind_s {
+            0..FAR_BEHIND_S => String::from("sends what comes in"),
+            _ => format!("has been behind for {behind_s} s"),
+        };
+        match (behind_s, lost) {
+            (FAR_BEHIND_S.., _) => {
+                let found = format!("{found}, {lost} records lost");
+                Check::warn(&area, found, "the aggregator's /readyz says what the endpoint answers")
+            }
+            (_, 0) => Check::ok(&area, found),
+            (_, lost) => {
+                let found = format!("{found}; {lost} records lost since the start");
+                let advice = "wake_aggregator_otlp_export_lost_records says why, the aggregator's log more";
+                Check::warn(&area, found, advice)
+            }
+        }
+    };
+    state.iter().map(check).collect()
 }
 
 /// Everything about the API server; `client` is there when Kubernetes is used.

@@ -14,6 +14,7 @@ mod audit;
 mod base64;
 pub mod config;
 mod doctor;
+mod export;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod ingest;
@@ -56,9 +57,10 @@ use crate::config::{Config, Enabled, Kubernetes, Otlp};
 use crate::ingest::agents::Agents;
 use crate::ingest::enrol::{self, Enroller};
 use crate::ingest::otlp;
+use crate::ingest::otlp::senders::Senders;
 use crate::ingest::places::Places;
 use crate::kube::Kube;
-use crate::metrics::{IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
+use crate::metrics::{ExportMetrics, IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
 use crate::red::Red;
 use crate::tls::Tls;
@@ -156,6 +158,7 @@ impl Aggregator {
         health.not_ready("tls", "certificates are being read or made");
         let tls = Tls::start(&config.tls, kubernetes_client.clone(), &clock, &root, &shutdown).await?;
         health.ready("tls");
+        let otlp_tls = tls.clone();
         let tls_metrics = tls.as_ref().map(|tls| tls.metrics.clone());
         let (speaks, on_failure) =
             (tls.as_ref().map(|tls| tls.api.clone()), tls.as_ref().map(|tls| tls.on_failure("api")));
@@ -219,17 +222,35 @@ impl Aggregator {
             metrics: OtlpMetrics::register(&root, &clock),
             max_request_bytes: (config.otlp.max_request_mib as usize) << 20,
             room: Arc::new(Semaphore::new(config.otlp_kib())),
+            senders: senders(&config, &clock).await?,
         };
+        let otlp_tls = otlp_tls.filter(|_| config.otlp.tls);
         if let Some(listener) = otlp_http {
-            let (door, app) = (Door::plain(listener, http.of("otlp_http")), otlp::router(otlp.clone()));
+            let (tls, on_failure) = match &otlp_tls {
+                Some(tls) => (Some(tls.api.clone()), Some(tls.on_failure("otlp http"))),
+                None => (None, None),
+            };
+            let door = Door { tls, on_failure, ..Door::plain(listener, http.of("otlp_http")) };
             let token = shutdown.register(Phase::Intake, "otlp http");
-            let served = daemon::http::serve(door, app, token, || {});
+            let served = daemon::http::serve(door, otlp::router(otlp.clone()), token, || {});
             tokio::spawn(or_stop("otlp http", served, shutdown.clone()));
         }
         if let Some(listener) = otlp_grpc {
             let token = shutdown.register(Phase::Intake, "otlp grpc");
-            tokio::spawn(or_stop("otlp grpc", otlp::serve_grpc(listener, otlp, token), shutdown.clone()));
+            let served = otlp::serve_grpc(listener, otlp_tls, otlp, token);
+            tokio::spawn(or_stop("otlp grpc", served, shutdown.clone()));
         }
+        let export_metrics = ExportMetrics::register(&root);
+        let export = export::Parts {
+            config: &config.export.otlp,
+            data_dir: &config.data_dir,
+            store: &store,
+            metrics: export_metrics.clone(),
+            health: &health,
+            clock: &clock,
+            shutdown: &shutdown,
+        };
+        export::start(export).await.context("start the export over OTLP")?;
         let token = shutdown.register(Phase::Buffers, "schedule");
         let schedule_metrics = ScheduleMetrics::register(&root);
         let scheduled =
@@ -248,7 +269,12 @@ impl Aggregator {
             }
             None => None,
         };
-        let doctor = api::Doctor { config: config.clone(), client: doctor_client, tls: tls_metrics };
+        let doctor = api::Doctor {
+            config: config.clone(),
+            client: doctor_client,
+            tls: tls_metrics,
+            export: export_metrics,
+        };
         let parts = api::Parts {
             query,
             agents,
@@ -339,6 +365,25 @@ async fn access(config: &Config, clock: &Clock) -> anyhow::Result<Access> {
             let client = client(config).await?;
             let life = Duration::from_secs(u64::from(auth.cache_s));
             Access::Kubernetes(Reviews::new(client, auth.audiences.clone(), life, clock.clone()))
+        }
+    })
+}
+
+/// Who may send over OTLP.
+async fn senders(config: &Config, clock: &Clock) -> anyhow::Result<Senders> {
+    let auth = &config.otlp.auth;
+    Ok(match auth.mode {
+        AuthMode::None => Senders::Open,
+        AuthMode::Tokens => {
+            let opened = TokenFile::open(&auth.token_file, clock.clone());
+            let file = auth.token_file.display();
+            Senders::Tokens(opened.with_context(|| format!("read otlp.auth.token_file {file}"))?)
+        }
+        AuthMode::Kubernetes => {
+            // answers are kept by `Senders`, for senders alone
+            let reviews = Reviews::new(client(config).await?, Vec::new(), Duration::ZERO, clock.clone());
+            let life = Duration::from_secs(u64::from(auth.cache_s));
+            Senders::accounts(reviews, auth.audiences.clone(), auth.collectors.clone(), life, clock.clone())
         }
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! The store's own numbers are read at each scrape (`metrics/store.rs`).
 
+mod export;
 mod kube;
 mod otlp;
 mod store;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use proto::error::ErrorCode;
 
+pub(crate) use self::export::ExportMetrics;
 pub(crate) use self::kube::KubeMetrics;
 pub(crate) use self::otlp::OtlpMetrics;
 pub(crate) use self::store::{described as described_store, register as register_store};

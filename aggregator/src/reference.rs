@@ -7,7 +7,8 @@ use store::Table;
 
 use crate::audit::AuditMetrics;
 use crate::metrics::{
-    IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics, TlsMetrics, described_store,
+    ExportMetrics, IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics, TlsMetrics,
+    described_store,
 };
 use crate::red::Red;
 
@@ -18,6 +19,7 @@ pub fn metrics() -> String {
     drop(HttpMetrics::register(&root));
     drop(IngestMetrics::register(&root, &Clock::system()));
     drop(OtlpMetrics::register(&root, &Clock::system()));
+    drop(ExportMetrics::register(&root));
     drop(QueryMetrics::register(&root));
     drop(ScheduleMetrics::register(&root));
     drop(KubeMetrics::register(&root));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Values by key, each until its time; times are on the clock's monotonic scale.
 #[derive(Debug)]
-pub(super) struct Cache<K, V> {
+pub(crate) struct Cache<K, V> {
     most: usize,
     held: Mutex<Held<K, V>>,
 }
@@ -23,23 +23,23 @@ struct Held<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let held = Held { values: HashMap::new(), by_end: BTreeMap::new(), next: 0 };
         Self { most: most.max(1), held: Mutex::new(held) }
     }
 
     /// What holds now.
-    pub(super) fn get(&self, key: &K, now: Duration) -> Option<V> {
+    pub(crate) fn get(&self, key: &K, now: Duration) -> Option<V> {
         let held = self.lock();
         held.values.get(key).filter(|((until, _), _)| *until > now).map(|(_, value)| value.clone())
     }
 
     /// Whether there is a value, also one that has ended.
-    pub(super) fn had(&self, key: &K) -> bool {
+    pub(crate) fn had(&self, key: &K) -> bool {
         self.lock().values.contains_key(key)
     }
 
-    pub(super) fn put(&self, key: K, value: V, until: Duration) {
+    pub(crate) fn put(&self, key: K, value: V, until: Duration) {
         let mut held = self.lock();
         let end = (until, held.next);
         held.next += 1;

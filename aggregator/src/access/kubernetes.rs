@@ -5,7 +5,6 @@
 //! new is let in. Tokens that nobody has cost others little: refusals have a small cache of their own, tokens that were
 //! never seen few questions at the same time, and who asks with the same token at the same time waits for one answer.
 
-mod cache;
 mod once;
 
 use std::sync::Arc;
@@ -20,8 +19,8 @@ use kube::api::{Api, ListParams, PostParams};
 use store::Scope;
 use tokio::sync::Semaphore;
 
-use self::cache::Cache;
 use self::once::Once;
+use crate::access::cache::Cache;
 use crate::access::digest::{self, Digest};
 use crate::access::{Caller, Denied, MOST_TOKEN_BYTES, Token};
 

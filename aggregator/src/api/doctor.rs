@@ -11,7 +11,7 @@ use crate::api::{Api, json};
 use crate::config::Config;
 use crate::doctor;
 use crate::ingest::agents::Agent;
-use crate::metrics::TlsMetrics;
+use crate::metrics::{ExportMetrics, TlsMetrics};
 use crate::tls::unix_s;
 
 /// A clock that differs by more is said, ns; by much more, rows are refused.
@@ -25,6 +25,7 @@ pub(crate) struct Doctor {
     pub(crate) client: Option<kube::Client>,
     /// `None` in plain text.
     pub(crate) tls: Option<TlsMetrics>,
+    pub(crate) export: ExportMetrics,
 }
 
 impl std::fmt::Debug for Doctor {
@@ -70,10 +71,11 @@ fn finding(who: &str, check: Check) -> Finding {
 pub(crate) async fn doctor(api: Api, params: Params) -> Result<Json<Diagnosis>, ApiError> {
     params.end()?;
     api.operator("ask how every node stands")?;
-    let Doctor { config, client, tls } = &api.0.doctor;
+    let Doctor { config, client, tls, export } = &api.0.doctor;
     let not_after_s = tls.as_ref().map(TlsMetrics::not_after_s);
     let mut checks = doctor::store(&api.0.query.stats());
     checks.extend(doctor::security(config, not_after_s, unix_s(&api.0.clock)));
+    checks.extend(doctor::export(&export.state()));
     checks.extend(doctor::kubernetes(config, client.clone()).await);
     let agents = api.0.agents.list();
     if agents.is_empty() {

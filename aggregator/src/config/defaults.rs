@@ -24,6 +24,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             query: QueryConfig::default(),
             kubernetes: super::Kubernetes::default(),
+            export: super::export::Export::default(),
         }
     }
 }
@@ -31,17 +32,6 @@ impl Default for Config {
 impl Default for Ingest {
     fn default() -> Self {
         Self { listen: String::from("127.0.0.1:9400"), in_flight_per_agent: 16, max_agents: 10_000 }
-    }
-}
-
-impl Default for Otlp {
-    fn default() -> Self {
-        Self {
-            grpc_listen: String::from("127.0.0.1:4317"),
-            http_listen: String::from("127.0.0.1:4318"),
-            max_request_mib: 16,
-            accept_from_anyone: false,
-        }
     }
 }
 

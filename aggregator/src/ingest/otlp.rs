@@ -8,7 +8,7 @@
 //! answer is lost is sent again and stored twice (at least once). Records that cannot be taken are counted, and named in
 //! the answer's partial success; what the store has no room for is refused with a time to wait.
 //!
-//! Does not: keep metrics (they are refused by a partial success), authenticate (so it listens on loopback by default).
+//! Does not: keep metrics (they are refused by a partial success).
 
 mod answer;
 mod arrive;
@@ -22,6 +22,7 @@ mod receive;
 mod resource;
 mod rows;
 mod scope;
+pub(crate) mod senders;
 mod spans;
 mod value;
 mod wire;
@@ -33,6 +34,7 @@ use daemon::clock::Clock;
 use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::senders::Senders;
 use crate::metrics::OtlpMetrics;
 
 pub(crate) use fuzz::{json as fuzz_json, protobuf as fuzz_protobuf};
@@ -71,6 +73,8 @@ pub(crate) struct Context {
     pub(crate) max_request_bytes: usize,
     /// KiB of requests that may be in memory.
     pub(crate) room: Arc<Semaphore>,
+    /// Who may send.
+    pub(crate) senders: Senders,
 }
 
 impl Context {

@@ -1,6 +1,7 @@
 //! One request → rows: first everything that holds records is checked, then they are read one by one.
 
 use bytes::Bytes;
+use store::Scope;
 
 use crate::ingest::otlp::resource;
 use crate::ingest::otlp::rows::{Emit, Rejected, Rows};
@@ -60,7 +61,8 @@ fn points(metric: &[u8]) -> Result<u64, WireError> {
     Ok(points)
 }
 
-/// Hands over the rows of a request of logs or traces; says what was rejected. `most_bytes` is the largest request.
+/// Hands over the rows of a request of logs or traces; says what was rejected. `most_bytes` is the largest request;
+/// records of resources whose namespace is not in `allowed` are rejected.
 ///
 /// # Errors
 /// If it is no OTLP request: nothing was handed over.
@@ -69,6 +71,7 @@ pub(crate) fn convert(
     request: &Bytes,
     now_ns: u64,
     most_bytes: usize,
+    allowed: &Scope,
     emit: Emit<'_>,
 ) -> Result<Rejected, WireError> {
     count(signal, request)?;
@@ -87,6 +90,10 @@ pub(crate) fn convert(
             rows.rejected.add("malformed_resource", records);
             continue;
         };
+        if !allowed.allows(&origin.identity.namespace) {
+            rows.rejected.add("forbidden_namespace", records);
+            continue;
+        }
         rows.next_origin();
         let attributes = std::mem::take(&mut origin.attributes);
         for message in scope::each(message, 2) {

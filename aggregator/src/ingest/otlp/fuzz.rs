@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use proto::v1;
+use store::Scope;
 
 use crate::ingest::otlp::{Signal, convert, json};
 
@@ -38,7 +39,9 @@ fn check(signal: Signal, bytes: &[u8]) {
         rows += (payload.logs.len() + payload.spans.len()) as u64;
         true
     };
-    let Ok(rejected) = convert::convert(signal, &request, 1_795_262_400_000_000_000, MOST, &mut emit) else {
+    let Ok(rejected) =
+        convert::convert(signal, &request, 1_795_262_400_000_000_000, MOST, &Scope::All, &mut emit)
+    else {
         return;
     };
     let records = convert::count(signal, &request).unwrap_or_default();

@@ -7,8 +7,8 @@ use std::task::{Context as Poller, Poll};
 use axum::body::Body;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use daemon::shutdown::Token;
-use daemon::tls::accept::{Room, WhenFull, accept};
-use store::Refused;
+use daemon::tls::accept::{OnFailure, Room, WhenFull, accept};
+use store::{Refused, Scope};
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +22,7 @@ use crate::ingest::otlp::arrive::{Arrived, arrive};
 use crate::ingest::otlp::receive::{Format, Packing, Request, receive};
 use crate::ingest::otlp::{Context, Signal, answer};
 use crate::ingest::peer;
+use crate::tls::Tls;
 
 /// Connections that may be open; further ones wait.
 const CONNECTIONS: usize = 512;
@@ -39,14 +40,19 @@ const REQUEST: std::time::Duration = std::time::Duration::from_secs(60);
 /// When the listener fails.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     context: Context,
     token: Token,
 ) -> Result<(), tonic::transport::Error> {
     let logs = Export::<0> { context: context.clone() };
     let traces = Export::<1> { context: context.clone() };
     let metrics = Export::<2> { context };
+    let on_failure: OnFailure = match &tls {
+        Some(tls) => tls.on_failure("otlp grpc"),
+        None => Arc::new(|_, _| {}),
+    };
     let room = Room { most: CONNECTIONS, when_full: WhenFull::Wait };
-    let connections = accept(listener, None, room, Arc::new(|_, _| {}));
+    let connections = accept(listener, tls.map(|tls| tls.ingest.clone()), room, on_failure);
     let connections =
         ReceiverStream::new(connections).map(|connection| Ok::<_, Infallible>(peer::Incoming(connection)));
     Server::builder()
@@ -109,6 +115,13 @@ impl<const SERVICE: usize> Service<http::Request<tonic::body::Body>> for Export<
         let context = self.context.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
+            let scope = match context.senders.scope(&head.headers).await {
+                Ok(scope) => scope,
+                Err(refused) => {
+                    context.metrics.refused(refused.code);
+                    return Ok(answer::grpc_status(&refused).into_http());
+                }
+            };
             let arrived = match arrive_whole(&context, body).await {
                 Ok(arrived) => arrived,
                 Err(refused) => {
@@ -122,7 +135,7 @@ impl<const SERVICE: usize> Service<http::Request<tonic::body::Body>> for Export<
             let mut grpc = Grpc::new(Raw)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .apply_max_message_size_config(Some(most), None);
-            let response = grpc.unary(Method { context, signal }, request).await;
+            let response = grpc.unary(Method { context, signal, scope }, request).await;
             drop(room);
             Ok(response)
         })
@@ -143,6 +156,7 @@ async fn arrive_whole(context: &Context, body: tonic::body::Body) -> Result<Arri
 struct Method {
     context: Context,
     signal: Signal,
+    scope: Scope,
 }
 
 impl UnaryService<Bytes> for Method {
@@ -150,9 +164,9 @@ impl UnaryService<Bytes> for Method {
     type Future = BoxFuture<tonic::Response<Bytes>, Status>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let (context, signal) = (self.context.clone(), self.signal);
+        let (context, signal, scope) = (self.context.clone(), self.signal, self.scope.clone());
         let (format, packing) = (Format::Protobuf, Packing::Plain);
-        let request = Request { signal, format, packing, bytes: request.into_inner() };
+        let request = Request { signal, format, packing, bytes: request.into_inner(), scope };
         Box::pin(async move {
             match receive(&context, request).await {
                 Ok(rejected) => Ok(tonic::Response::new(answer::success(&rejected))),

@@ -79,6 +79,10 @@ async fn read_and_receive(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Rejected, Refused> {
+    let scope = match context.senders.scope(headers).await {
+        Ok(scope) => scope,
+        Err(refused) => return refuse(context, refused),
+    };
     let most = context.max_request_bytes;
     let announced = header(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
     if announced.is_some_and(|bytes: usize| bytes > most) {
@@ -96,7 +100,7 @@ async fn read_and_receive(
         Ok(arrived) => arrived.into_parts(),
         Err(refused) => return refuse(context, refused),
     };
-    let outcome = receive(context, Request { signal, format, packing, bytes }).await;
+    let outcome = receive(context, Request { signal, format, packing, bytes, scope }).await;
     drop(room);
     outcome
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::error::ErrorCode;
 use proto::v1;
-use store::Refused;
+use store::{Refused, Scope};
 use tokio::sync::mpsc;
 
 use crate::ingest::otlp::rows::Rejected;
@@ -37,6 +37,8 @@ pub(super) struct Request {
     pub(super) format: Format,
     pub(super) packing: Packing,
     pub(super) bytes: Bytes,
+    /// The namespaces that its sender may send for.
+    pub(super) scope: Scope,
 }
 
 /// Stores what can be taken of a request; returns what was not.
@@ -68,7 +70,7 @@ async fn take(context: &Context, request: Request) -> Result<(Rejected, u64), Re
     let (payloads, mut converted) = mpsc::channel::<v1::Payload>(1);
     let store = Arc::clone(&context.store);
     let work = tokio::task::spawn_blocking(move || {
-        let signal = request.signal;
+        let (signal, scope) = (request.signal, request.scope.clone());
         let bytes = unpack(request, most)?;
         if signal == Signal::Metrics {
             let mut rejected = Rejected::default();
@@ -79,7 +81,7 @@ async fn take(context: &Context, request: Request) -> Result<(Rejected, u64), Re
         store.has_room(bytes.len())?;
         // a send fails when the store refused what came before: then nobody asks for the outcome
         let mut emit = |payload| payloads.blocking_send(payload).is_ok();
-        convert::convert(signal, &bytes, now, most, &mut emit).map_err(unreadable)
+        convert::convert(signal, &bytes, now, most, &scope, &mut emit).map_err(unreadable)
     });
     let (mut judged, mut rows) = (Rejected::default(), 0);
     while let Some(payload) = converted.recv().await {
@@ -104,7 +106,7 @@ fn unreadable(error: impl std::error::Error) -> Refused {
 
 /// The request as protobuf.
 fn unpack(request: Request, most: usize) -> Result<Bytes, Refused> {
-    let Request { signal, format, packing, bytes } = request;
+    let Request { signal, format, packing, bytes, scope: _ } = request;
     let plain = match packing {
         Packing::Plain => bytes,
         Packing::Gzip => read(flate2::read::MultiGzDecoder::new(&*bytes), bytes.len(), most)?,

@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use prost::Message as _;
 use proto::v1;
+use store::Scope;
 
 use super::rows::Rejected;
 use super::{Signal, convert, json};
@@ -58,7 +59,8 @@ fn rows(signal: Signal, request: Vec<u8>) -> (Vec<v1::Payload>, Rejected) {
         payloads.push(payload);
         true
     };
-    let rejected = convert::convert(signal, &Bytes::from(request), NOW_NS, MOST, &mut emit).unwrap();
+    let rejected =
+        convert::convert(signal, &Bytes::from(request), NOW_NS, MOST, &Scope::All, &mut emit).unwrap();
     (payloads, rejected)
 }
 
@@ -111,7 +113,7 @@ fn a_record_becomes_a_row_with_its_identity() {
     let v1::Payload { identities, logs, .. } = &payloads[0];
     let v1::Identity { namespace, workload, workload_kind, pod, node, .. } = &identities[0];
     let names = [namespace, workload, workload_kind, pod, node].map(String::as_str);
-    assert_eq!(names, ["shop", "cart-v2", "Deployment", "cart-1", "node-a"]);
+    assert_eq!(names, ["shop", "cart-v2", "deployment", "cart-1", "node-a"]);
     let row = &logs[0];
     assert_eq!((row.ts, row.observed_ts), (NOW_NS - 1, NOW_NS));
     assert_eq!(
@@ -304,6 +306,31 @@ fn garbage_is_refused_whole() {
     for garbage in [&b"\xff\xff\xff"[..], b"hello there", &[0x0a, 0x7f, 1]] {
         let mut emit = |_| panic!("nothing may be handed over");
         let request = Bytes::copy_from_slice(garbage);
-        assert!(convert::convert(Signal::Logs, &request, NOW_NS, MOST, &mut emit).is_err(), "{garbage:?}");
+        assert!(
+            convert::convert(Signal::Logs, &request, NOW_NS, MOST, &Scope::All, &mut emit).is_err(),
+            "{garbage:?}"
+        );
     }
+}
+
+#[test]
+fn records_of_namespaces_that_the_sender_has_not_are_rejected_alone() {
+    let of = |namespace: &str| {
+        let resource = resource(&[("service.name", "cart"), ("k8s.namespace.name", namespace)]);
+        logs_of(resource, vec![LogRecord::default(), LogRecord::default()])
+    };
+    // several requests in one are a request with several resources
+    let nameless = logs_of(resource(&[("service.name", "cart")]), vec![LogRecord::default()]);
+    let request = Bytes::from([of("shop"), of("bank"), nameless].concat());
+    let mut payloads: Vec<v1::Payload> = Vec::new();
+    let mut emit = |payload| {
+        payloads.push(payload);
+        true
+    };
+    let allowed = Scope::namespaces(["shop"]);
+    let rejected = convert::convert(Signal::Logs, &request, NOW_NS, MOST, &allowed, &mut emit).unwrap();
+    assert_eq!(rejected.describe(), "3 forbidden_namespace");
+    let namespaces = payloads.iter().flat_map(|payload| &payload.identities);
+    assert_eq!(namespaces.map(|identity| identity.namespace.as_str()).collect::<Vec<_>>(), ["shop"]);
+    assert_eq!(payloads.iter().map(|payload| payload.logs.len()).sum::<usize>(), 2);
 }

@@ -1,0 +1,223 @@
+//! Against an endpoint that answers as it is told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use daemon::admin::Health;
+use daemon::clock::Clock;
+use daemon::metrics::Registry;
+use daemon::shutdown::Shutdown;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message as _;
+use proto::v1;
+use store::{Limits, Store};
+use tokio::net::TcpListener;
+
+use super::{ExportMetrics, Parts, start};
+use crate::config::export::{ExportFrom, ExportSignal, OtlpExport};
+
+/// An endpoint: what it answers next (200 when nothing is said), and what it took.
+#[derive(Clone, Debug, Default)]
+struct Fake {
+    answers: Arc<Mutex<VecDeque<(u16, Vec<u8>)>>>,
+    taken: Arc<Mutex<Vec<String>>>,
+    resources: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
+    asked: Arc<Mutex<u32>>,
+}
+
+async fn take(State(fake): State<Fake>, body: Bytes) -> Response {
+    *fake.asked.lock().unwrap() += 1;
+    let (status, answer) = fake.answers.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
+    if status == 200 {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+        let request = ExportLogsServiceRequest::decode(&*plain).unwrap();
+        for resource in request.resource_logs {
+            let attributes = resource.resource.unwrap_or_default().attributes;
+            let text = |value: Option<Value>| match value {
+                Some(Value::StringValue(text)) => text,
+                other => format!("{other:?}"),
+            };
+            let pairs = attributes.into_iter().map(|pair| (pair.key, text(pair.value.unwrap().value)));
+            fake.resources.lock().unwrap().push(pairs.collect());
+            let records = resource.scope_logs.into_iter().flat_map(|scope| scope.log_records);
+            let mut bodies = records.map(|record| text(record.body.and_then(|body| body.value)));
+            fake.taken.lock().unwrap().extend(bodies.by_ref().map(|body| body[..10].to_owned()));
+        }
+    }
+    (StatusCode::from_u16(status).unwrap(), answer).into_response()
+}
+
+fn payload(numbers: std::ops::Range<u32>, length: usize, boot_id: &str) -> v1::Payload {
+    let now_ns = Clock::system().now_unix_ns();
+    let identity = v1::Identity {
+        node: "n".to_owned(),
+        namespace: "shop".to_owned(),
+        workload: "cart".to_owned(),
+        workload_kind: "deployment".to_owned(),
+        pod: "cart-1".to_owned(),
+        container: "app".to_owned(),
+        container_id: "0123".to_owned(),
+        boot_id: boot_id.to_owned(),
+        ..v1::Identity::default()
+    };
+    let row = |number: u32| v1::LogRow {
+        ts: now_ns,
+        observed_ts: now_ns,
+        body: format!("line {number:05}{}", "x".repeat(length)).into(),
+        level: "warn".to_owned(),
+        ..v1::LogRow::default()
+    };
+    v1::Payload { identities: vec![identity], logs: numbers.map(row).collect(), ..v1::Payload::default() }
+}
+
+fn lines(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| format!("line {number:05}")).collect()
+}
+
+struct Bench {
+    fake: Fake,
+    store: Arc<Store>,
+    dir: tempfile::TempDir,
+    config: OtlpExport,
+    registry: Registry,
+    shutdown: Shutdown,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let fake = Fake::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let app = axum::Router::new().fallback(take).with_state(fake.clone());
+        let app = app.layer(axum::extract::DefaultBodyLimit::max(64 << 20));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let dir = tempfile::tempdir().unwrap();
+        let now_ns = i64::try_from(Clock::system().now_unix_ns()).unwrap();
+        let (store, _) = Store::open(&dir.path().join("data"), Limits::small(), now_ns).unwrap();
+        let config = OtlpExport {
+            endpoint,
+            signals: vec![ExportSignal::Logs],
+            from: ExportFrom::Beginning,
+            ..OtlpExport::default()
+        };
+        Self {
+            fake,
+            store,
+            dir,
+            config,
+            registry: Registry::new(),
+            shutdown: Shutdown::new(Duration::from_secs(5)),
+        }
+    }
+
+    async fn append(&self, payload: v1::Payload) {
+        let now_ns = i64::try_from(Clock::system().now_unix_ns()).unwrap();
+        self.store.append_payload(payload, now_ns).await.unwrap();
+    }
+
+    async fn start(&self) {
+        let parts = Parts {
+            config: &self.config,
+            data_dir: &self.dir.path().join("data"),
+            store: &self.store,
+            metrics: ExportMetrics::register(&self.registry.with_prefix("w")),
+            health: &Health::new(),
+            clock: &Clock::system(),
+            shutdown: &self.shutdown,
+        };
+        start(parts).await.unwrap();
+    }
+
+    /// Waits for so many records at the endpoint; they are in order of their positions.
+    async fn taken(&self, count: usize) -> Vec<String> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut taken = self.fake.taken.lock().unwrap().clone();
+            if taken.len() >= count {
+                taken.sort_unstable();
+                return taken;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{} of {count} records", taken.len());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a metric has this value: the answer comes after the records.
+    #[track_caller]
+    fn metric(&self, line: &str, value: &str) -> impl Future<Output = ()> {
+        let wanted = format!("w_otlp_export_{line} {value}");
+        let registry = self.registry.clone();
+        async move {
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+            while !registry.prometheus_text().lines().any(|line| line == wanted) {
+                assert!(
+                    tokio::time::Instant::now() < deadline,
+                    "not {wanted}\n{}",
+                    registry.prometheus_text()
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_repeated_sends_nothing_that_was_taken() {
+    let bench = Bench::new().await;
+    // four requests; the second and the third are not taken at once
+    bench.append(payload(0..12, 180_000, "b")).await;
+    let answers = [(200, vec![]), (503, vec![]), (200, vec![]), (429, vec![]), (502, vec![])];
+    bench.fake.answers.lock().unwrap().extend(answers);
+    bench.start().await;
+    assert_eq!(bench.taken(12).await, lines(0..12), "each once");
+    assert!(*bench.fake.asked.lock().unwrap() >= 6);
+    bench.metric("failed_requests_total{signal=\"logs\"}", "3").await;
+    bench.metric("sent_records_total{signal=\"logs\"}", "12").await;
+    let resource = bench.fake.resources.lock().unwrap()[0].clone();
+    for (key, value) in [
+        ("service.name", "cart"),
+        ("k8s.deployment.name", "cart"),
+        ("k8s.pod.name", "cart-1"),
+        ("k8s.container.name", "app"),
+        ("container.id", "0123"),
+        ("k8s.node.name", "n"),
+    ] {
+        assert_eq!(resource.get(key).map(String::as_str), Some(value), "{key} of {resource:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_is_counted_and_the_rest_goes_on() {
+    let bench = Bench::new().await;
+    bench.append(payload(0..6, 180_000, "b")).await;
+    // a partial success of which one record is rejected: `{1: {1: 1}}`
+    let partial = vec![0x0a, 2, 0x08, 1];
+    bench.fake.answers.lock().unwrap().extend([(400, vec![]), (200, partial)]);
+    bench.start().await;
+    assert_eq!(bench.taken(3).await, lines(3..6));
+    bench.append(payload(6..8, 0, "b")).await;
+    assert_eq!(bench.taken(5).await, lines(3..8));
+    bench.metric("lost_records_total{signal=\"logs\",reason=\"refused\"}", "3").await;
+    bench.metric("lost_records_total{signal=\"logs\",reason=\"rejected\"}", "1").await;
+}
+
+#[tokio::test]
+async fn what_came_in_over_otlp_is_sent_only_where_that_is_wanted() {
+    for include_received in [false, true] {
+        let mut bench = Bench::new().await;
+        bench.config.include_received = include_received;
+        bench.append(payload(0..2, 0, "")).await;
+        bench.append(payload(2..4, 0, "b")).await;
+        bench.start().await;
+        let first = if include_received { 0 } else { 2 };
+        assert_eq!(bench.taken(4 - first as usize).await, lines(first..4));
+    }
+}

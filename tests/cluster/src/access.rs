@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::lab::{Lab, OTHER, SHOP, text};
+use crate::lab::{Lab, OTHER, SHOP, ensure, text, wait};
 
 const OPENAPI: &str = include_str!("../../../docs/reference/openapi.json");
 
@@ -87,4 +87,22 @@ pub(crate) fn a_developer_reads_only_their_namespace(lab: &Lab) {
             assert!(!told.iter().any(|told| body.contains(told.as_str())), "{path}{query}: {body}");
         }
     }
+}
+
+pub(crate) fn kubectl_wake_asks_over_tls(lab: &Lab) {
+    // the operator's service account is made by it
+    drop(lab.api());
+    let account = ["--as-service-account", "default/wake-test-operator"];
+    let asked = |words: &[&str]| lab.kubectl_wake(&[words, &account].concat());
+    wait("lines by kubectl wake", 60, || {
+        let told = asked(&["logs", "-n", SHOP, "edge asks", "--limit", "5"])?;
+        ensure(told.lines().count() >= 5 && told.contains("edge asks"), || told)
+    });
+    let told = asked(&["events", "--kubernetes", "-n", SHOP]).unwrap();
+    assert!(told.contains("BackOff"), "{told}");
+    lab.apply(SHOP, DEVELOPER);
+    let developer = format!("{SHOP}/developer");
+    let other = ["logs", "-n", OTHER, "whispers", "--as-service-account", developer.as_str(), "--limit", "5"];
+    let told = lab.kubectl_wake(&other).unwrap_or_else(|error| error);
+    assert!(!told.contains("secretive whispers"), "{told}");
 }

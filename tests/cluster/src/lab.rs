@@ -24,6 +24,7 @@ pub(crate) type Row = Value;
 #[derive(Debug)]
 pub(crate) struct Lab {
     kubectl: PathBuf,
+    kubectl_wake: PathBuf,
     pub(crate) helm: PathBuf,
     pub(crate) chart: PathBuf,
     pub(crate) values: PathBuf,
@@ -55,6 +56,7 @@ impl Lab {
         let context = env::var("WAKE_TEST_CONTEXT").map(|name| vec![format!("--context={name}")]);
         Self {
             kubectl: path("WAKE_TEST_KUBECTL"),
+            kubectl_wake: path("WAKE_TEST_KUBECTL_WAKE"),
             helm: path("WAKE_TEST_HELM"),
             chart: path("WAKE_TEST_CHART"),
             values: path("WAKE_TEST_VALUES"),
@@ -78,6 +80,12 @@ impl Lab {
         let mut command = Command::new(&self.kubectl);
         command.args(&self.context).stdin(Stdio::null());
         command
+    }
+
+    /// `kubectl wake`, as a person calls it.
+    pub(crate) fn kubectl_wake(&self, args: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(&self.kubectl_wake);
+        read(command.args(&self.context).args(args))
     }
 
     /// `helm`, in Wake's namespace.

@@ -63,8 +63,15 @@ pub(super) fn check(programs: &Programs) -> Result<()> {
             "deploy/manifests/wake.yaml is not what the chart renders; mend with: cargo xtask cluster manifests"
         );
     }
-    let optional =
-        ["serviceMonitor.enabled=true", "aggregator.persistence.enabled=false", "priorityClass.create=false"];
+    let optional = [
+        "serviceMonitor.enabled=true",
+        "aggregator.persistence.enabled=false",
+        "priorityClass.create=false",
+        "otlp.enabled=true",
+        "otlp.collectors={observability/collector}",
+        "rbac.lookUpAgents=true",
+        "networkPolicy.moreEgress[0].ports[0].port=4318",
+    ];
     for (name, text) in [("plain", plain), ("optional", render(programs, &optional)?)] {
         conform(programs, name, &text)?;
     }

@@ -1,6 +1,8 @@
 //! Ends the cluster, or, for the tests, one daemon of it.
 
-use anyhow::{Result, bail};
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 
 use super::settings::{Node, State};
@@ -15,11 +17,22 @@ pub(super) fn main() -> Result<()> {
     Ok(())
 }
 
-/// Everything but the logs: processes, cgroups, namespaces, bridge. Mounts go with their namespace.
+/// Everything but the logs: processes, cgroups, namespaces, bridge, and what the nodes have written, images above all.
+/// Mounts go with their namespace.
 pub(super) fn all() -> Result<()> {
     cgroups::remove()?;
     State::find()?.forget_pids()?;
     network::remove();
+    let Ok(nodes) = fs::read_dir(State::find()?.root().join("nodes")) else { return Ok(()) };
+    for node in nodes {
+        let root = node?.path().join("root");
+        match fs::remove_dir_all(&root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", root.display()));
+            }
+            _ => {}
+        }
+    }
     Ok(())
 }
 

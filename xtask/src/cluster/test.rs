@@ -70,11 +70,19 @@ fn elsewhere(args: &Args, context: &str) -> Result<()> {
 fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -> Result<()> {
     out::step("building tests/cluster");
     let mut cargo = run::clean("cargo");
-    run::check(cargo.current_dir(tree::root()).args(["build", "--locked", "-p", "cluster-tests"]))?;
+    run::check(cargo.current_dir(tree::root()).args([
+        "build",
+        "--locked",
+        "-p",
+        "cluster-tests",
+        "-p",
+        "cli",
+    ]))?;
     out::step("tests/cluster");
     let mut command = Command::new(tree::target().join("debug/cluster-tests"));
     command.args(&args.tests).env("RUST_BACKTRACE", "0").env("WAKE_TEST_KUBECTL", programs.kube("kubectl"));
     command.env("WAKE_TEST_HELM", programs.helm()).env("WAKE_TEST_CHART", chart::dir());
+    command.env("WAKE_TEST_KUBECTL_WAKE", tree::target().join("debug/kubectl-wake"));
     command.env("WAKE_TEST_VALUES", values).env("WAKE_TEST_IMAGE", &args.image);
     if let Some(state) = own {
         let xtask = std::env::current_exe().context("find xtask")?;

@@ -49,5 +49,13 @@ wake-aggregator.{{ .Release.Namespace }}.svc
     "enrol_service_accounts" (list (printf "%s/wake-agent" .Release.Namespace)))
   "kubernetes" (dict "enabled" "on" "cluster" .Values.cluster)
 -}}
+{{- if .Values.otlp.enabled }}
+{{- $_ := set $computed "otlp" (dict
+  "grpc_listen" "0.0.0.0:4317"
+  "http_listen" "0.0.0.0:4318"
+  "tls" true
+  "auth" (dict "mode" "kubernetes" "collectors" .Values.otlp.collectors))
+-}}
+{{- end }}
 {{- toYaml (mergeOverwrite $computed (deepCopy .Values.aggregator.config)) }}
 {{- end }}

@@ -31,7 +31,14 @@ pub(crate) struct Fleet {
     aggregator: Option<Child>,
     agent: Option<Child>,
     lines: u64,
+    /// What is asked of whoever comes, where anything is.
+    is_secured: bool,
 }
+
+/// An operator's token in a fleet that is secured.
+pub(crate) const TOKEN: &str = "an-operators-token-of-e2e";
+/// One that may read and send for the namespace `shop` alone.
+pub(crate) const SHOP_TOKEN: &str = "a-token-of-the-shop-alone";
 
 impl Fleet {
     /// Writes both configs and starts nothing. `probes` is the agent's section of that name, in YAML flow style.
@@ -40,7 +47,8 @@ impl Fleet {
         fs::create_dir(dir.path().join("logs")).unwrap();
         let [ingest, api, admin, grpc, http] = free_ports();
         let otlp = [grpc, http];
-        let fleet = Self { dir, api, admin, otlp, aggregator: None, agent: None, lines: 0 };
+        let (aggregator, agent) = (None, None);
+        let fleet = Self { dir, api, admin, otlp, aggregator, agent, lines: 0, is_secured: false };
         let at = |name: &str| fleet.path(name).display().to_string();
         fs::write(
             fleet.path("aggregator.yaml"),
@@ -74,6 +82,35 @@ impl Fleet {
         Self::new(&format!(
             "{{flows: {off}, syscalls: {off}, sched: {off}, block: {off}, process: {off}, cgroups: {off}, usage: {off}}}"
         ))
+    }
+
+    /// Adds sections to the aggregator's config.
+    pub(crate) fn configure(&self, sections: &str) {
+        let mut file = OpenOptions::new().append(true).open(self.path("aggregator.yaml")).unwrap();
+        file.write_all(sections.as_bytes()).unwrap();
+    }
+
+    /// The aggregator asks for a token whoever sends over OTLP.
+    pub(crate) fn asks_senders(&self, more: &str) {
+        let tokens = self.path("tokens.yaml").display().to_string();
+        let text = format!(
+            "version: 1\ntokens:\n- {{name: op, token: {TOKEN}, operator: true}}\n\
+             - {{name: shop, token: {SHOP_TOKEN}, namespaces: [shop]}}\n"
+        );
+        fs::write(&tokens, text).unwrap();
+        let config = fs::read_to_string(self.path("aggregator.yaml")).unwrap();
+        let auth = format!("auth: {{mode: tokens, token_file: {tokens}}}");
+        let with = format!("max_request_mib: 1, {auth}{more}");
+        fs::write(self.path("aggregator.yaml"), config.replace("max_request_mib: 1", &with)).unwrap();
+    }
+
+    /// Every listener speaks TLS with certificates of the aggregator's own CA, and asks for a token.
+    pub(crate) fn secure(&mut self) {
+        self.asks_senders(", tls: true");
+        let at = |name: &str| self.path(name).display().to_string();
+        let auth = format!("auth: {{mode: tokens, token_file: {}}}", at("tokens.yaml"));
+        self.configure(&format!("tls: {{mode: issued, ca_dir: {}}}\n{auth}\n", at("ca")));
+        self.is_secured = true;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -130,6 +167,10 @@ impl Fleet {
 
     /// Waits until `/readyz` says so.
     pub(crate) fn ready(&self, part: Part) {
+        if self.is_secured && part == Part::Aggregator {
+            self.poll("the aggregator to be ready", || self.rows(&["sql", "SELECT 1 AS n"]));
+            return;
+        }
         let port = if part == Part::Aggregator { self.api } else { self.admin };
         self.poll(&format!("{part:?} to be ready"), || {
             get(port, "/readyz")
@@ -155,6 +196,15 @@ impl Fleet {
                 .find(|line| line.contains("store_segments{") && line.contains("table=\"log\""))?;
             line.rsplit(' ').next()?.parse().ok()
         })
+    }
+
+    /// A metric of the aggregator, by its name without the prefix and its labels; nothing while it is not there.
+    pub(crate) fn metric(&self, name: &str) -> Option<u64> {
+        let answer = get(self.api, "/metrics")?;
+        let line = answer
+            .lines()
+            .find(|line| line.strip_prefix("wake_aggregator_").is_some_and(|line| line.starts_with(name)))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// The body that the agent's own endpoint answers, once it listens.
@@ -185,14 +235,15 @@ impl Fleet {
 
     /// `wake` with these arguments, against this fleet.
     pub(crate) fn wake(&self, args: &[&str]) -> Output {
-        Command::new(program("wake"))
-            .env("WAKE_SERVER", format!("http://127.0.0.1:{}", self.api))
-            // as in a container, which has no certificates of a system
-            .envs([("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")])
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        let mut wake = Command::new(program("wake"));
+        let scheme = if self.is_secured { "https" } else { "http" };
+        wake.env("WAKE_SERVER", format!("{scheme}://127.0.0.1:{}", self.api));
+        // as in a container, which has no certificates of a system
+        wake.envs([("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")]);
+        if self.is_secured {
+            wake.env("WAKE_CA", self.path("ca/ca.crt")).env("WAKE_TOKEN", TOKEN);
+        }
+        wake.args(args).stdin(Stdio::null()).output().unwrap()
     }
 
     /// The rows that `wake -o json` prints; none if it fails, as while the aggregator is away.

@@ -3,10 +3,12 @@
 //! Each test has its own directory and ports. eBPF programs go only to a cgroup that the test made.
 
 mod config;
+mod export;
 mod fleet;
 mod kills;
 mod logs;
 mod otlp;
 mod reference;
+mod senders;
 mod shutdown;
 mod spool;

@@ -25,14 +25,14 @@ use prost::Message as _;
 
 use crate::fleet::{Fleet, Part, Random, rounds};
 
-const TRACE: &str = "0102030405060708090a0b0c0d0e0f10";
+pub(crate) const TRACE: &str = "0102030405060708090a0b0c0d0e0f10";
 
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(now.as_nanos()).unwrap()
 }
 
-fn pair(key: &str, value: &str) -> KeyValue {
+pub(crate) fn pair(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
@@ -42,7 +42,7 @@ fn resource() -> Option<Resource> {
     Some(Resource { attributes, ..Resource::default() })
 }
 
-fn record(body: &str) -> LogRecord {
+pub(crate) fn record(body: &str) -> LogRecord {
     LogRecord {
         time_unix_nano: now_ns(),
         severity_number: 17,
@@ -53,7 +53,7 @@ fn record(body: &str) -> LogRecord {
     }
 }
 
-fn logs(bodies: impl Iterator<Item = String>) -> ExportLogsServiceRequest {
+pub(crate) fn logs(bodies: impl Iterator<Item = String>) -> ExportLogsServiceRequest {
     let log_records = bodies.map(|body| record(&body)).collect();
     let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
     let resource = resource();
@@ -78,7 +78,7 @@ fn span(id: u8, parent: Option<u8>, name: &str) -> Span {
     }
 }
 
-fn spans() -> ExportTraceServiceRequest {
+pub(crate) fn spans() -> ExportTraceServiceRequest {
     let spans = vec![span(1, None, "GET /cart"), span(2, Some(1), "SELECT"), Span::default()];
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource = resource();
@@ -103,7 +103,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Status, headers and body of an answer; nothing if the connection broke.
-fn post(port: u16, path: &str, headers: &str, body: &[u8]) -> Option<(u16, String, Vec<u8>)> {
+pub(crate) fn post(port: u16, path: &str, headers: &str, body: &[u8]) -> Option<(u16, String, Vec<u8>)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
     let length = body.len();
@@ -118,11 +118,11 @@ fn post(port: u16, path: &str, headers: &str, body: &[u8]) -> Option<(u16, Strin
     Some((status, head, answer[end + 4..].to_vec()))
 }
 
-const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
+pub(crate) const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
 const GZIPPED: &str = "Content-Type: application/x-protobuf\r\nContent-Encoding: gzip\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";
 
-fn count(fleet: &Fleet, query: &str) -> u64 {
+pub(crate) fn count(fleet: &Fleet, query: &str) -> u64 {
     fleet.poll("an answer", || fleet.rows(&["sql", query])?.first()?.get("n")?.as_u64())
 }
 

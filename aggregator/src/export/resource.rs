@@ -67,17 +67,10 @@ impl Who<'_> {
         Resource { attributes, ..Resource::default() }
     }
 
-    /// What made it: Wake itself where nothing else is known.
+    /// What made it, where that is known.
     pub(super) fn scope(&self) -> InstrumentationScope {
-        let (name, version) = match self.scope_name {
-            "" => ("wake", env!("CARGO_PKG_VERSION")),
-            name => (name, self.scope_version),
-        };
-        InstrumentationScope {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            ..InstrumentationScope::default()
-        }
+        let (name, version) = (self.scope_name.to_owned(), self.scope_version.to_owned());
+        InstrumentationScope { name, version, ..InstrumentationScope::default() }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn read(message: &[u8]) -> Result<Origin, WireError> {
     let mut identity = Identity::default();
     let mut attributes = Attributes::default();
     let (mut service, mut host, mut container_id) = (String::new(), String::new(), String::new());
+    let (mut workload, mut workload_kind) = (String::new(), String::new());
     let mut owner: Option<(usize, String)> = None;
     for field in Fields::new(message) {
         let (number, field) = field?;
@@ -60,6 +61,9 @@ pub(crate) fn read(message: &[u8]) -> Result<Origin, WireError> {
             "k8s.pod.uid" => identity.pod_uid = name,
             "k8s.container.name" => identity.container = name,
             "container.id" => container_id = name,
+            // another Wake sends
+            "wake.workload.name" => workload = name,
+            "wake.workload.kind" => workload_kind = name,
             key => match OWNERS.iter().position(|(owner, _)| *owner == key) {
                 Some(rank) if owner.as_ref().is_none_or(|(before, _)| rank < *before) => {
                     owner = Some((rank, name));
@@ -83,6 +87,12 @@ pub(crate) fn read(message: &[u8]) -> Result<Origin, WireError> {
         None if service.is_empty() => (String::new(), String::new()),
         None => (service.clone(), String::from("service")),
     };
+    if !workload.is_empty() {
+        identity.workload = workload;
+    }
+    if !workload_kind.is_empty() {
+        identity.workload_kind = workload_kind;
+    }
     if service.is_empty() {
         service.clone_from(&identity.workload);
     } else if service != identity.workload {

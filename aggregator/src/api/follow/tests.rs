@@ -95,7 +95,12 @@ impl Fixture {
             agents: Arc::new(Agents::new(1)),
             access,
             audit: None,
-            doctor: Doctor { config: config.clone(), client: None, tls: None },
+            doctor: Doctor {
+                config: config.clone(),
+                client: None,
+                tls: None,
+                export: crate::metrics::ExportMetrics::register(&Registry::new()),
+            },
             clock: clock.clone(),
             metrics,
             token: shutdown.register(Phase::Intake, "api streams"),

@@ -17,6 +17,7 @@ use super::*;
 use crate::ingest::otlp::Context;
 use crate::ingest::otlp::arrive::arrive;
 use crate::ingest::otlp::receive::{Format, Packing, Request, receive};
+use crate::ingest::otlp::senders::Senders;
 use crate::metrics::OtlpMetrics;
 
 const KIB: usize = 1 << 10;
@@ -27,12 +28,12 @@ fn context(dir: &tempfile::TempDir, limits: Limits, room_kib: usize) -> Context 
     let clock = Clock::manual(NOW_NS);
     let metrics = OtlpMetrics::register(&Registry::new(), &clock);
     let room = Arc::new(Semaphore::new(room_kib));
-    Context { store, clock, metrics, max_request_bytes: MOST, room }
+    Context { store, clock, metrics, max_request_bytes: MOST, room, senders: Senders::Open }
 }
 
 fn request(bytes: Vec<u8>) -> Request {
     let (format, packing) = (Format::Protobuf, Packing::Plain);
-    Request { signal: Signal::Logs, format, packing, bytes: Bytes::from(bytes) }
+    Request { signal: Signal::Logs, format, packing, bytes: Bytes::from(bytes), scope: Scope::All }
 }
 
 async fn stored(context: &Context) -> usize {

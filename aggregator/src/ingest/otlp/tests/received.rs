@@ -92,7 +92,7 @@ async fn exports_over_grpc_arrive_plain_and_packed() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let shutdown = Shutdown::new(std::time::Duration::from_secs(5));
     let token = shutdown.register(Phase::Intake, "otlp");
-    let served = tokio::spawn(crate::ingest::otlp::serve_grpc(listener, context.clone(), token));
+    let served = tokio::spawn(crate::ingest::otlp::serve_grpc(listener, None, context.clone(), token));
     let large = |at: usize| LogRecord {
         body: Some(text(&format!("{at} {}", "x".repeat(700 * KIB)))),
         ..LogRecord::default()

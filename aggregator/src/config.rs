@@ -161,7 +161,8 @@ pub struct QueryConfig {
     #[schemars(range(min = 1, max = 300))]
     pub timeout_s: u32,
     /// MiB that an SQL query's operators may hold before they spill to disk, and past that it ends with `memory`; the
-    /// profile's own when 0. Reading logs is bounded apart from it, to pieces of 32 MiB.
+    /// profile's own when 0. What its expressions make may take half as much beside it. Reading logs is bounded apart from
+    /// it, to pieces of 32 MiB.
     pub memory_mib: u64,
     /// MiB of spill files of all queries together.
     pub spill_mib: u64,

@@ -2,12 +2,13 @@
 //!
 //! `text` reads a person's SQL; `engine` is DataFusion as it is set up; `table`, `pushdown`, `scan`, `top` and `counts`
 //! make the store's tables DataFusion's (`plan` and `function` say once what it asks of each); `histogram` adds the
-//! functions over latency, `bounded` bounds those that grow;
+//! functions over latency; `bounded`, `made`, `watches` and `batch` hold a query to its memory where the engine does not count;
 //! `session` is one request's view; `gap` says what its answer lacks; `gate` bounds how many run. Queries have threads of
 //! their own, so that none of them holds up ingest.
 //!
 //! Does not: know HTTP or JSON (`api`), nor write anything.
 
+mod batch;
 mod bounded;
 mod counts;
 mod engine;
@@ -19,6 +20,7 @@ mod fuzz;
 pub(crate) mod gap;
 mod gate;
 mod histogram;
+mod made;
 mod plan;
 mod pushdown;
 pub mod reason;
@@ -27,6 +29,7 @@ pub(crate) mod session;
 mod table;
 mod text;
 mod top;
+mod watches;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,59 +1,155 @@
-//! Functions that make much out of little (`repeat('x', 2000000000)`), with a bound on what one call may make.
+//! Functions that make texts and lists, held to what a query's expressions may hold ([`super::made`]).
 //!
-//! The engine counts the memory of sorts, joins and groups, but not that of values in between; a call is refused before
-//! it allocates. A wrapper looks at the arguments and then lets the engine's own function do the work.
+//! A wrapper says from the arguments how much a call can make (`estimate`), asks for room before anything is allocated,
+//! and then lets the engine's own function do the work; a batch for which there is no room is done in halves, down to a
+//! row. `a || b` is no function to the engine: here it becomes one, and so does what the engine's planner puts in for
+//! operators on lists.
+
+mod concat;
+mod estimate;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array as _, AsArray as _};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef, Int64Type, TimeUnit};
-use datafusion::common::{Result, ScalarValue, resources_err};
+use arrow::array::ArrayRef;
+use arrow::compute::concat as joined;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, resources_err};
+use datafusion::functions::{regex, string, unicode};
+use datafusion::functions_nested::all_default_nested_functions;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    BinaryExpr, ColumnarValue, Documentation, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature,
 };
 
-/// The most bytes that one call may make of a batch of rows.
-const MOST_BYTES: u128 = 64 << 20;
+use crate::query::made::Made;
+pub(super) use estimate::length;
+use estimate::{Makes, estimate};
 
-/// How much a function makes, of its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Makes {
-    /// The first argument so many times as the second says.
-    Times,
-    /// So many letters or items as the second says.
-    Length,
-    /// Every number from the first to the second.
-    Span,
-    /// At most the first, each byte replaced by the third.
-    Replaced,
+/// The most that one call makes of a batch of rows, bytes: half of it, and half again, if it could be more.
+const MOST_OF_A_CALL: u128 = 64 << 20;
+/// The most that a constant takes, bytes.
+const MOST_OF_A_CONSTANT: u128 = 16 << 20;
+
+/// Bounded versions of every function that makes texts or lists, and of `||`.
+#[derive(Clone, Debug)]
+pub(super) struct Functions(Arc<HashMap<String, Arc<ScalarUDF>>>);
+
+impl Functions {
+    /// Of those that the engine knows.
+    pub(super) fn new(find: impl Fn(&str) -> Option<Arc<ScalarUDF>>) -> Self {
+        let families =
+            [string::functions(), unicode::functions(), regex::functions(), all_default_nested_functions()];
+        let names: Vec<String> =
+            families.iter().flatten().map(|function| function.name().to_owned()).collect();
+        let known = names.iter().map(String::as_str).chain(["to_char", "json_field", "logfmt_field"]);
+        let known: BTreeMap<&str, Arc<ScalarUDF>> =
+            known.filter_map(|name| Some((name, find(name)?))).collect();
+        let concat = Arc::new(ScalarUDF::new_from_impl(concat::Concat::default()));
+        let all = known.into_values().chain([concat]);
+        let bounded = all.map(|inner| {
+            let name = inner.name().to_owned();
+            let makes = Makes::of(&name);
+            (name, Arc::new(ScalarUDF::new_from_impl(Bounded { inner, makes })))
+        });
+        Self(Arc::new(bounded.collect()))
+    }
+
+    /// Each of them, but for `||`, which has no name that could be called.
+    pub(super) fn named(&self) -> impl Iterator<Item = ScalarUDF> {
+        let named = self.0.values().filter(|function| function.name() != concat::NAME);
+        named.map(|function| ScalarUDF::clone(function))
+    }
 }
 
-/// The functions, by name. What else grows does so by the length of the query, which is bounded.
-const GROWING: [(&str, Makes); 10] = [
-    ("repeat", Makes::Times),
-    ("array_repeat", Makes::Times),
-    ("lpad", Makes::Length),
-    ("rpad", Makes::Length),
-    ("array_resize", Makes::Length),
-    ("space", Makes::Length),
-    ("range", Makes::Span),
-    ("generate_series", Makes::Span),
-    ("replace", Makes::Replaced),
-    ("regexp_replace", Makes::Replaced),
-];
+impl FunctionRewrite for Functions {
+    fn name(&self) -> &str {
+        "bounded"
+    }
 
-/// Bounded versions of those of these functions that grow.
-pub(super) fn functions(find: impl Fn(&str) -> Option<Arc<ScalarUDF>>) -> Vec<ScalarUDF> {
-    let bounded = |(name, makes)| Some(ScalarUDF::new_from_impl(Bounded { inner: find(name)?, makes }));
-    GROWING.into_iter().filter_map(bounded).collect()
+    fn rewrite(&self, expr: Expr, _schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+                let Some(concat) = self.0.get(concat::NAME) else { return exec_err!("no function for ||") };
+                let call = ScalarFunction::new_udf(Arc::clone(concat), vec![*left, *right]);
+                Ok(Transformed::yes(Expr::ScalarFunction(call)))
+            }
+            Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                let is_bounded = func.inner().as_any().is::<Bounded>();
+                match self.0.get(func.name()).filter(|_| !is_bounded) {
+                    Some(bounded) => {
+                        let call = ScalarFunction::new_udf(Arc::clone(bounded), args);
+                        Ok(Transformed::yes(Expr::ScalarFunction(call)))
+                    }
+                    None => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
+                }
+            }
+            expr => Ok(Transformed::no(expr)),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
     makes: Makes,
+}
+
+impl Bounded {
+    /// The values of all rows, made at once or in halves.
+    fn rows(&self, made: &Made, arguments: ScalarFunctionArgs) -> Result<ArrayRef> {
+        let rows = arguments.number_rows;
+        let bytes = estimate(self.makes, &arguments);
+        if rows > 1 && bytes > MOST_OF_A_CALL.min(made.most() as u128 / 4) {
+            let (first, second) =
+                (part(&arguments, 0, rows / 2), part(&arguments, rows / 2, rows - rows / 2));
+            let (first, second) = (self.rows(made, first)?, self.rows(made, second)?);
+            // both halves are there until they are one
+            let both = (first.get_buffer_memory_size() + second.get_buffer_memory_size()) as u128;
+            let promise = made.promise(self.inner.name(), both)?;
+            let whole = joined(&[&first, &second])?;
+            promise.keep(&whole);
+            return Ok(whole);
+        }
+        let promise = made.promise(self.inner.name(), bytes)?;
+        let array = self.inner.invoke_with_args(arguments)?.into_array(rows)?;
+        promise.keep(&array);
+        Ok(array)
+    }
+
+    /// The value of a call without columns.
+    fn constant(&self, made: Option<&Made>, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let bytes = estimate(self.makes, &ScalarFunctionArgs { number_rows: 1, ..arguments.clone() });
+        if bytes > MOST_OF_A_CONSTANT {
+            let name = self.inner.name();
+            return resources_err!(
+                "{name} would make a constant of up to {bytes} bytes; at most {MOST_OF_A_CONSTANT} may be"
+            );
+        }
+        let promise = made.map(|made| made.promise(self.inner.name(), bytes)).transpose()?;
+        let value = self.inner.invoke_with_args(arguments)?;
+        if let (Some(promise), ColumnarValue::Scalar(value)) = (promise, &value) {
+            promise.keep_constant(value.size().saturating_sub(size_of::<ScalarValue>()));
+        }
+        Ok(value)
+    }
+}
+
+/// The arguments of some rows.
+fn part(arguments: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionArgs {
+    let args = arguments.args.iter().map(|value| match value {
+        ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, rows)),
+        ColumnarValue::Scalar(_) => value.clone(),
+    });
+    ScalarFunctionArgs { args: args.collect(), number_rows: rows, ..arguments.clone() }
 }
 
 impl ScalarUDFImpl for Bounded {
@@ -89,108 +185,22 @@ impl ScalarUDFImpl for Bounded {
         self.inner.documentation()
     }
 
+    /// As the engine's own, but for those that would become another call of the engine's own.
+    fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        match self.name() {
+            "concat" | "concat_ws" => Ok(ExprSimplifyResult::Original(args)),
+            _ => self.inner.simplify(args, context),
+        }
+    }
+
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let bytes = estimate(self.makes, &arguments);
-        if bytes > MOST_BYTES {
-            return resources_err!(
-                "{} would make up to {bytes} bytes at once; at most {MOST_BYTES} may be",
-                self.name()
-            );
+        let made = Made::of(&arguments.config_options).cloned();
+        let is_constant = arguments.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        match made {
+            made if is_constant => self.constant(made.as_ref(), arguments),
+            Some(made) => self.rows(&made, arguments).map(ColumnarValue::Array),
+            // a call within planning, of a batch that is small
+            None => self.rows(&Made::new(MOST_OF_A_CONSTANT as usize), arguments).map(ColumnarValue::Array),
         }
-        self.inner.invoke_with_args(arguments)
-    }
-}
-
-/// No less than what the call will make, bytes; it may be more than that.
-fn estimate(makes: Makes, arguments: &ScalarFunctionArgs) -> u128 {
-    let given = &arguments.args;
-    let rows = arguments.number_rows.max(1) as u128;
-    let total = |at: usize| given.get(at).map_or(0, |value| sum(value, rows));
-    let unit = |at: usize| given.get(at).map_or(1, widest).max(1);
-    match makes {
-        Makes::Times => unit(0) * total(1),
-        // a letter has up to four bytes, an item of a list eight or more
-        Makes::Length => unit(2).max(8) * total(1),
-        Makes::Span => 8 * rows * steps(given),
-        Makes::Replaced => given.first().map_or(0, |text| bytes(text, rows)) * unit(2).div_ceil(16),
-    }
-}
-
-/// How many numbers or times lie between the least first and the greatest last, at the smallest step.
-fn steps(given: &[ColumnarValue]) -> u128 {
-    let (first, last) = match given {
-        [] => return 0,
-        [only] => ((0, 0), extent(only)),
-        [first, last, ..] => (extent(first), extent(last)),
-    };
-    let span = (last.1 - first.0).unsigned_abs().max((last.0 - first.1).unsigned_abs());
-    let step = match given.get(2) {
-        None => 1,
-        Some(ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(step)))) => {
-            let days = i128::from(step.months) * 28 + i128::from(step.days);
-            (days * 86_400_000_000_000 + i128::from(step.nanoseconds)).unsigned_abs()
-        }
-        Some(ColumnarValue::Scalar(step)) => extent(&ColumnarValue::Scalar(step.clone())).0.unsigned_abs(),
-        Some(ColumnarValue::Array(_)) => 1,
-    };
-    span / step.max(1)
-}
-
-/// The least and the greatest value, times in ns; zeros where they are neither.
-fn extent(value: &ColumnarValue) -> (i128, i128) {
-    let numbers = value.to_array(1).and_then(|values| {
-        let is_time = values.data_type().is_temporal();
-        let unit = DataType::Timestamp(TimeUnit::Nanosecond, None);
-        let values = if is_time { cast(&values, &unit)? } else { values };
-        Ok(cast(&values, &DataType::Int64)?)
-    });
-    let Ok(numbers) = numbers else { return (0, 0) };
-    let numbers = numbers.as_primitive::<Int64Type>().iter().flatten().map(i128::from);
-    numbers
-        .fold(None, |found: Option<(i128, i128)>, number| {
-            Some(found.map_or((number, number), |(least, most)| (least.min(number), most.max(number))))
-        })
-        .unwrap_or((0, 0))
-}
-
-/// The sum of the absolute values; 0 where they are no numbers.
-fn sum(value: &ColumnarValue, rows: u128) -> u128 {
-    let of = |number: i64| u128::from(number.unsigned_abs());
-    match value {
-        ColumnarValue::Scalar(scalar) => match scalar.cast_to(&DataType::Int64) {
-            Ok(ScalarValue::Int64(Some(number))) => of(number) * rows,
-            _ => 0,
-        },
-        ColumnarValue::Array(array) => match cast(array, &DataType::Int64) {
-            Ok(numbers) => numbers.as_primitive::<Int64Type>().iter().flatten().map(of).sum(),
-            Err(_) => 0,
-        },
-    }
-}
-
-/// Bytes of the longest text, or of any other value, which is at least what it takes.
-fn widest(value: &ColumnarValue) -> u128 {
-    match value {
-        ColumnarValue::Scalar(scalar) => match scalar.try_as_str() {
-            Some(text) => text.map_or(0, str::len) as u128,
-            None => scalar.size() as u128,
-        },
-        ColumnarValue::Array(array) => {
-            let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0) as u128;
-            match array.data_type() {
-                DataType::Utf8 => longest(&mut array.as_string::<i32>().iter().flatten().map(str::len)),
-                DataType::LargeUtf8 => longest(&mut array.as_string::<i64>().iter().flatten().map(str::len)),
-                DataType::Utf8View => longest(&mut array.as_string_view().iter().flatten().map(str::len)),
-                kind if kind.is_primitive() => 8,
-                _ => array.get_array_memory_size() as u128,
-            }
-        }
-    }
-}
-
-fn bytes(value: &ColumnarValue, rows: u128) -> u128 {
-    match value {
-        ColumnarValue::Scalar(_) => widest(value) * rows,
-        ColumnarValue::Array(array) => array.get_array_memory_size() as u128,
     }
 }

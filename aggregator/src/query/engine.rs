@@ -9,15 +9,19 @@ use datafusion::catalog::{
     SchemaProvider, TableProvider,
 };
 use datafusion::common::Result;
+use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use store::{Snapshot, Table};
 
+use crate::query::made::Made;
 use crate::query::session::Reasons;
 use crate::query::table::StoreTable;
-use crate::query::{bounded, counts, field_counts, fields, histogram, top};
+use crate::query::{batch, bounded, counts, field_counts, fields, histogram, top, watches};
 
 const CATALOG: &str = "wake";
 const SCHEMA: &str = "public";
@@ -33,7 +37,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// `environment` is where queries spill to, `memory_bytes` what each may hold before it does.
+    /// `environment` is where queries spill to, `memory_bytes` what the operators of each may hold before they do; what its
+    /// expressions make may take half as much beside it.
     pub(crate) fn build(environment: Arc<RuntimeEnv>, memory_bytes: usize) -> Result<Self> {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
@@ -50,14 +55,16 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(top::RULE))
             .with_physical_optimizer_rule(Arc::new(counts::RULE))
             .with_physical_optimizer_rule(Arc::new(field_counts::RULE))
+            .with_physical_optimizer_rule(Arc::new(watches::Watches))
             .build();
-        let context = SessionContext::new_with_state(state);
+        let mut context = SessionContext::new_with_state(state);
         histogram::scalar_functions().into_iter().for_each(|function| context.register_udf(function));
         fields::functions().into_iter().for_each(|function| context.register_udf(function));
         histogram::aggregate_functions().into_iter().for_each(|function| context.register_udaf(function));
         let known = context.state();
-        let growing = bounded::functions(|name| known.scalar_functions().get(name).cloned());
-        growing.into_iter().for_each(|function| context.register_udf(function));
+        let functions = bounded::Functions::new(|name| known.scalar_functions().get(name).cloned());
+        functions.named().for_each(|function| context.register_udf(function));
+        context.register_function_rewrite(Arc::new(functions))?;
         Ok(Self { base: Arc::new(context.state()), environment, memory_bytes })
     }
 
@@ -71,12 +78,28 @@ impl Engine {
         catalog.register_schema(SCHEMA, schema)?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        let mut config = self.base.config().clone();
+        config.options_mut().extensions.insert(Made::new(self.memory_bytes / 2));
         let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
+            .with_config(config)
             .with_runtime_env(environment)
             .with_catalog_list(Arc::new(catalogs))
             .build();
         Ok(SessionContext::new_with_state(state))
     }
+}
+
+/// The rows of a query. How many are worked on at once depends on what it asks.
+///
+/// # Errors
+/// If it cannot be planned or begun.
+pub(crate) async fn stream(frame: DataFrame) -> Result<SendableRecordBatchStream> {
+    let (mut state, plan) = frame.into_parts();
+    let plan = state.optimize(&plan)?;
+    state.config_mut().options_mut().execution.batch_size = batch::rows(&plan)?;
+    let planner = Arc::clone(state.query_planner());
+    let plan = planner.create_physical_plan(&plan, &state).await?;
+    execute_stream(plan, state.task_ctx())
 }
 
 /// The store's tables, each made when a query names it.

@@ -17,7 +17,7 @@ use store::{RowStream, ScanError, ScanRequest, Scope, Snapshot, Table};
 use crate::query::engine::Engine;
 use crate::query::error::QueryError;
 use crate::query::reason::{Reason, ReasonCode};
-use crate::query::{Limits, gap, text};
+use crate::query::{Limits, engine, gap, text};
 
 /// The most reasons that an answer names.
 const MOST_REASONS: usize = 100;
@@ -175,7 +175,7 @@ impl Session {
     }
 
     async fn run(&self, frame: DataFrame, sink: &mut impl Sink) -> Result<(), QueryError> {
-        let mut stream = frame.execute_stream().await.map_err(QueryError::from_engine)?;
+        let mut stream = engine::stream(frame).await.map_err(QueryError::from_engine)?;
         sink.columns(&stream.schema());
         while let Some(batch) = stream.next().await {
             if sink.rows(&batch.map_err(QueryError::from_engine)?) == Take::Enough {

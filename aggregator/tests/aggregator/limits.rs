@@ -110,6 +110,58 @@ async fn hostile_queries_end_with_a_typed_answer() {
     server.stop().await;
 }
 
+/// Each makes far more than it may hold out of little, where the engine does not count; each is told so, before it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expressions_joins_and_windows_hold_is_limited() {
+    let server = Server::start_with(|config| {
+        config.query.memory_mib = 32;
+        config.query.timeout_s = 20;
+    })
+    .await;
+    let mut agent = server.agent("a").await;
+    agent.send(1, 1, &noise(1)).await.ack();
+    let rows = "generate_series(1, 4000000)";
+    let mut doubled = String::from("SELECT body AS t0 FROM log");
+    for at in 0..14 {
+        // of names of their own: the engine takes a projection that is written twice for one
+        doubled = format!("SELECT t{at} || t{at} AS t{} FROM ({doubled})", at + 1);
+    }
+    let columns: Vec<String> =
+        (0..200).map(|at| format!("repeat('{at}', 4000 + value % 2) AS c{at}")).collect();
+    let wide = "(SELECT repeat('x', 1000000 + value) AS t FROM generate_series(1, 2))";
+    for query in [
+        format!("SELECT max(length(t14)) FROM ({doubled})"),
+        format!("SELECT {} FROM {rows}", columns.join(", ")),
+        format!("SELECT max(length(a.t)) FROM {wide} a, {rows} b WHERE length(a.t) + b.value > 0"),
+        format!("SELECT a.t, b.value FROM {wide} a CROSS JOIN {rows} b"),
+        format!("SELECT t, unnest(range(0, 1000000)) FROM {wide}"),
+        format!("SELECT sum(value) OVER (), value + 1 FROM {rows}"),
+        format!(
+            "SELECT first_value(t) OVER (), value FROM (SELECT repeat('x', 1000) AS t, value FROM {rows})"
+        ),
+        format!("SELECT lag(value, 3999999) OVER (ORDER BY value), value FROM {rows}"),
+        format!("SELECT array_agg(value || 'x') FROM {rows}"),
+        format!("SELECT string_agg(value || 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', ',') FROM {rows}"),
+        String::from(
+            "WITH RECURSIVE t AS (SELECT 'x' AS n UNION ALL SELECT n || n FROM t) SELECT max(length(n)) FROM t",
+        ),
+        String::from("SELECT array_to_string(range(0, 1000000), repeat('x', 100000))"),
+        String::from("SELECT repeat('x', 60000000) FROM log"),
+    ] {
+        let (status, body) = server.try_sql(&query).await;
+        assert_eq!((status, &body["error"]["code"]), (422, &json!("memory")), "{query:.120}: {body:.300}");
+    }
+    // a constant is made a column of a few rows at a time
+    let long = "y".repeat(200_000);
+    let answer = server.sql(&format!("SELECT count(*) FROM (SELECT '{long}' || value AS t FROM generate_series(1, 2000)) WHERE length(t) > 200000")).await;
+    assert_eq!(answer, json!([[2000]]));
+    // and what fits is answered as ever
+    let query = "SELECT count(*), sum(n), max(t) FROM (SELECT row_number() OVER (ORDER BY a.value, b.value) AS n, \
+                 'k' || a.value AS t FROM generate_series(1, 200) a, generate_series(1, 200) b)";
+    assert_eq!(server.sql(query).await, json!([[40_000, 800_020_000, "k99"]]));
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_queries_than_may_wait_are_refused() {
     let server = Server::start_with(|config| {

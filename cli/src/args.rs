@@ -328,6 +328,9 @@ pub(crate) struct Patterns {
     pub(crate) filters: Vec<String>,
     #[command(flatten)]
     pub(crate) scope: Scope,
+    /// Only patterns with this text in them or in their example; all must be there
+    #[arg(short = 't', long = "text", value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
     /// Which ones, compared with as long a time before
     #[arg(long, value_enum, default_value_t = PatternShow::Top)]
     pub(crate) show: PatternShow,
@@ -340,11 +343,11 @@ pub(crate) struct Patterns {
 pub(crate) enum PatternShow {
     /// The most frequent
     Top,
-    /// None in the time before
+    /// Never seen before
     New,
     /// Only in the time before
     Gone,
-    /// 4 times as many lines as before, and at least 10
+    /// 4 times as many lines as before, or none before but earlier, and at least 10
     Surging,
 }
 

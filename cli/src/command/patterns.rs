@@ -22,6 +22,7 @@ const HEAD: [(&str, Align); 5] = [
 pub(super) async fn run(args: &Patterns, client: &Client, out: &Out) -> Result<()> {
     let mut params = args.scope.params(BACK);
     params.extend(filters(&args.filters)?);
+    params.extend(args.texts.iter().map(|text| ("contains", text.clone())));
     params.push(("limit", args.limit.to_string()));
     let (show_only, what) = match args.show {
         PatternShow::Top => (None, "log patterns"),

@@ -29,6 +29,8 @@ pub struct PatternRequest {
     pub namespace: Option<String>,
     /// Only this workload.
     pub workload: Option<String>,
+    /// Only patterns with all of these in their text or in their example.
+    pub contains: Vec<String>,
     /// Whose lines; the view's own scope narrows it.
     pub scope: Scope,
 }
@@ -88,6 +90,12 @@ impl PatternRequest {
         self.scope.allows(namespace)
             && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
             && self.workload.as_ref().is_none_or(|wanted| wanted == workload)
+    }
+
+    fn names(&self, pattern: &Pattern) -> bool {
+        let has =
+            |text: &String| pattern.text.contains(text.as_str()) || pattern.example.contains(text.as_str());
+        self.contains.iter().all(has)
     }
 
     pub(crate) fn overlaps(&self, (oldest, newest): (i64, i64)) -> bool {
@@ -182,7 +190,7 @@ impl Found {
         }
     }
 
-    fn finish(self, registry: &Registry, errors: Vec<ScanError>) -> Patterns {
+    fn finish(self, request: &PatternRequest, registry: &Registry, errors: Vec<ScanError>) -> Patterns {
         let mut patterns = Vec::with_capacity(self.patterns);
         for ((namespace, workload), templates) in self.by_stream {
             patterns.extend(templates.into_iter().map(|(template, counted)| {
@@ -201,6 +209,7 @@ impl Found {
                 }
             }));
         }
+        patterns.retain(|pattern| request.names(pattern));
         patterns.sort_by(|a, b| {
             let key = |pattern: &Pattern| (std::cmp::Reverse(pattern.lines), pattern.id);
             key(a).cmp(&key(b)).then_with(|| (&a.namespace, &a.workload).cmp(&(&b.namespace, &b.workload)))
@@ -214,10 +223,44 @@ pub(crate) fn pattern_id(template: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(template)
 }
 
+/// What stands for a slot where people read a template.
+const SLOT: &str = "<*>";
+
 /// A template as people read it.
 pub(crate) fn shown(template: &[u8]) -> String {
-    let parts = template.split(|byte| *byte == template::SLOT);
-    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect::<Vec<_>>().join("<*>")
+    let parts = template.split(|byte| [template::SLOT, template::DIGITS].contains(byte));
+    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect::<Vec<_>>().join(SLOT)
+}
+
+impl Pattern {
+    /// Whether lines of the other pattern could be of this one, had the blocks in which they were met had other
+    /// neighbours: words that vary within a block are slots there, and stay words where they do not.
+    pub fn covers(&self, other: &Self) -> bool {
+        if (&self.namespace, &self.workload) != (&other.namespace, &other.workload) {
+            return false;
+        }
+        let (mine, theirs) = (self.text.split(' '), other.text.split(' '));
+        mine.clone().count() == theirs.clone().count()
+            && mine.zip(theirs).all(|(mine, theirs)| covers(mine, theirs))
+    }
+}
+
+/// Whether a word is another one with slots in the place of some of it.
+fn covers(general: &str, special: &str) -> bool {
+    let Some((first, rest)) = general.split_once(SLOT) else { return general == special };
+    let Some(mut left) = special.strip_prefix(first) else { return false };
+    let mut parts = rest.split(SLOT).peekable();
+    while let Some(part) = parts.next() {
+        left = match (parts.peek().is_some(), part.is_empty()) {
+            (false, _) => return left.ends_with(part),
+            (true, true) => continue,
+            (true, false) => match left.split_once(part) {
+                Some((_, left)) => left,
+                None => return false,
+            },
+        };
+    }
+    true
 }
 
 /// The patterns of a snapshot's log lines.
@@ -249,5 +292,5 @@ pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest, stop: 
     for (stream, (bodies, times)) in streams {
         found.count_bodies(request, stream, &bodies, &times);
     }
-    found.finish(&snapshot.registry.lock(), errors)
+    found.finish(request, &snapshot.registry.lock(), errors)
 }

@@ -3,8 +3,14 @@
 use super::fixture::{NOW, SECOND, batch, lines, open, open_with};
 use crate::{Limits, Pattern, PatternRequest, Retention, Scope, Store, Table};
 
-const ALL: PatternRequest =
-    PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None, scope: Scope::All };
+const ALL: PatternRequest = PatternRequest {
+    from_ns: i64::MIN,
+    to_ns: i64::MAX,
+    namespace: None,
+    workload: None,
+    contains: Vec::new(),
+    scope: Scope::All,
+};
 
 async fn patterns(store: &Store, request: &PatternRequest) -> Vec<Pattern> {
     let answer = store.snapshot().log_patterns(request.clone()).await.unwrap();
@@ -138,4 +144,59 @@ async fn what_went_before_its_time_is_said_after_a_restart_too() {
     let store = open_with(dir.path(), limits).unwrap().0;
     assert_eq!(store.snapshot().gone_before_ns(Table::Log), expected);
     store.close().await;
+}
+
+#[tokio::test]
+async fn patterns_are_found_by_their_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    add(&store, 1, NOW - 300 * SECOND).await;
+    let found = async |contains: &[&str]| -> Vec<String> {
+        let contains = contains.iter().map(|text| (*text).to_owned()).collect();
+        let request = PatternRequest { contains, ..ALL };
+        patterns(&store, &request).await.into_iter().map(|pattern| pattern.text).collect()
+    };
+    for sealed in [false, true] {
+        if sealed {
+            store.seal(NOW).await.unwrap();
+        }
+        // slots of digits within a word are slots as well
+        assert_eq!(found(&["cache", "miss"]).await, ["cache miss for key=<*>"], "sealed {sealed}");
+        assert_eq!(found(&["jobs"]).await, ["<*> jobs done in <*> ms"]);
+        assert_eq!(found(&["jobs", "miss"]).await, [""; 0]);
+        assert_eq!(found(&["Jobs"]).await, [""; 0]);
+        assert_eq!(found(&[]).await.len(), 2);
+    }
+    store.close().await;
+}
+
+#[test]
+fn a_pattern_covers_those_that_have_words_in_its_slots() {
+    let pattern = |text: &str| Pattern {
+        id: 0,
+        namespace: "shop".to_owned(),
+        workload: "cart".to_owned(),
+        text: text.to_owned(),
+        lines: 1,
+        first_ns: 0,
+        last_ns: 0,
+        known_since_ns: 0,
+        example: String::new(),
+    };
+    for (general, special, expected) in [
+        ("user <*> logged in", "user alice logged in", true),
+        ("user alice logged in", "user <*> logged in", false),
+        ("user <*> logged in", "user <*> logged in", true),
+        ("user <*> logged in", "user alice b logged in", false),
+        ("k=<*>, l=<*>;", "k=a, l=<*>;", true),
+        ("k=<*>, l=<*>;", "k=a, m=<*>;", false),
+        ("<*>-<*>.log", "a-b.log", true),
+        ("<*>-<*>.log", "ab.log", false),
+        ("a<*>a", "a", false),
+        ("<*><*>", "x", true),
+    ] {
+        assert_eq!(pattern(general).covers(&pattern(special)), expected, "{general} {special}");
+    }
+    let other = Pattern { workload: "till".to_owned(), ..pattern("x") };
+    assert!(!pattern("x").covers(&other));
 }

@@ -144,6 +144,7 @@ async fn patterns_are_the_same_before_and_after_a_seal() {
         to_ns: i64::MAX,
         namespace: None,
         workload: None,
+        contains: Vec::new(),
         scope: crate::Scope::All,
     };
     let late =

@@ -8,6 +8,7 @@ mod fleet;
 mod kills;
 mod logs;
 mod otlp;
+mod patterns;
 mod reference;
 mod senders;
 mod shutdown;

@@ -13,13 +13,11 @@ const ROWS: usize = 8_192;
 const ROWS_OF_BODIES: usize = 1_024;
 /// Rows where rows are repeated.
 const ROWS_OF_JOINS: usize = 512;
-/// What the constants of a query may take as columns, bytes.
-const CONSTANTS: usize = 32 << 20;
 /// Constants below this are of no weight, bytes.
 const SMALL: usize = 256;
 
-/// Rows at once for this plan, after it was optimised.
-pub(super) fn rows(plan: &LogicalPlan) -> Result<usize> {
+/// Rows at once for this plan, after it was optimised, so that its constants take at most `most` bytes as columns.
+pub(super) fn rows(plan: &LogicalPlan, most: usize) -> Result<usize> {
     let (mut rows, mut constants) = (ROWS, 0_usize);
     plan.apply_with_subqueries(|node| {
         match node {
@@ -41,7 +39,7 @@ pub(super) fn rows(plan: &LogicalPlan) -> Result<usize> {
             })
         })
     })?;
-    Ok(CONSTANTS.checked_div(constants).map_or(rows, |fit| rows.min(fit)).max(1))
+    Ok(most.checked_div(constants).map_or(rows, |fit| rows.min(fit)).max(1))
 }
 
 #[cfg(test)]
@@ -55,7 +53,7 @@ mod tests {
         let context = SessionContext::new();
         let of = async |query: String| {
             let plan = context.sql(&query).await.unwrap().into_optimized_plan().unwrap();
-            rows(&plan).unwrap()
+            rows(&plan, 32 << 20).unwrap()
         };
         assert_eq!(of("SELECT value, 'x' FROM generate_series(1, 9)".to_owned()).await, ROWS);
         let long = "y".repeat(400_000);

@@ -96,7 +96,9 @@ impl Engine {
 pub(crate) async fn stream(frame: DataFrame) -> Result<SendableRecordBatchStream> {
     let (mut state, plan) = frame.into_parts();
     let plan = state.optimize(&plan)?;
-    state.config_mut().options_mut().execution.batch_size = batch::rows(&plan)?;
+    // a column of a constant goes into calls that make as much again
+    let constants = Made::of(state.config_options()).map_or(0, Made::most) / 4;
+    state.config_mut().options_mut().execution.batch_size = batch::rows(&plan, constants)?;
     let planner = Arc::clone(state.query_planner());
     let plan = planner.create_physical_plan(&plan, &state).await?;
     execute_stream(plan, state.task_ctx())

@@ -139,7 +139,9 @@ async fn what_expressions_joins_and_windows_hold_is_limited() {
         format!(
             "SELECT first_value(t) OVER (), value FROM (SELECT repeat('x', 1000) AS t, value FROM {rows})"
         ),
-        format!("SELECT max(l) FROM (SELECT lag(value, 3999999) OVER (ORDER BY value) AS l FROM {rows})"),
+        format!(
+            "SELECT max(l) FROM (SELECT lag(t, 3999999) OVER () AS l FROM (SELECT repeat('x', 1000) AS t, value FROM {rows}))"
+        ),
         format!("SELECT array_agg(value || 'x') FROM {rows}"),
         format!("SELECT string_agg(value || 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', ',') FROM {rows}"),
         String::from(

@@ -102,6 +102,28 @@ async fn check(seed: u64) {
     }
 }
 
+/// A quote behind a second `=` of a word opens no string, whatever lies between it and the next one.
+#[tokio::test]
+async fn a_quote_within_a_word_opens_no_string() {
+    let inner = |at: usize| match at % 4 {
+        0 => format!("foo user=evil{at} z"),
+        1 => format!("bar{at}"),
+        2 => format!("b c d e f g{at}"),
+        _ => format!("user=e{at}"),
+    };
+    let body = |at: usize| format!("a=x=\"{}\" user=u{at}", inner(at)).into_bytes();
+    let line = |at| Line { ts: NOW, workload: 0, level: "info", body: body(at) };
+    let lines: Vec<Line> = (0..400).map(line).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &payload(&lines)), NOW).await.unwrap();
+    let (logs, format) = (LogRequest::default(), FieldFormat::Logfmt);
+    let request = FieldRequest { logs, format, name: "user".to_owned() };
+    let unsealed = counted(&store.snapshot(), request.clone()).await;
+    store.seal(NOW).await.unwrap();
+    assert_eq!(counted(&store.snapshot(), request).await, unsealed);
+}
+
 #[tokio::test]
 async fn long_values_are_handed_over_a_few_at_a_time() {
     let dir = tempfile::tempdir().unwrap();

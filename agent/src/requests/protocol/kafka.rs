@@ -5,6 +5,7 @@
 //! that are behind a cut are not told, nor those that newer versions name by an id that this connection did not explain.
 
 mod apis;
+mod request;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -12,19 +13,15 @@ use std::collections::BTreeMap;
 use super::bytes::Cursor;
 use super::frames::{Event, Frames, Head};
 use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use request::{MAX_LEN, MAX_VERSION, Request, client_id, tags};
 use topics::{Ids, Topics};
+
+pub(super) use request::is_request;
 
 /// Requests without an answer on one connection; beyond it the oldest is given up.
 const MAX_PENDING: usize = 256;
 /// Bytes of a message that are read.
 const WANT: usize = 8_192;
-/// The highest version that is taken for one.
-const MAX_VERSION: i16 = 25;
-/// The largest message that a broker takes by default is 1 MiB; this allows for a hundred.
-const MAX_LEN: i32 = 100 << 20;
-/// Bytes of a client's id.
-const MAX_CLIENT: usize = 64;
-
 pub(super) struct Kafka {
     request: Frames,
     response: Frames,
@@ -44,36 +41,6 @@ struct Open {
     order: u64,
     key: i16,
     version: i16,
-}
-
-/// The head of a request.
-struct Request<'a> {
-    key: i16,
-    version: i16,
-    correlation: i32,
-    client: Option<&'a [u8]>,
-    body: &'a [u8],
-}
-
-impl<'a> Request<'a> {
-    /// Reads what is behind the length; none if it does not look like a request.
-    fn read(bytes: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes);
-        let (key, version, correlation) = (cursor.i16()?, cursor.i16()?, cursor.i32()?);
-        apis::name(key)?;
-        if !(0..=MAX_VERSION).contains(&version) {
-            return None;
-        }
-        let client = match cursor.i16()? {
-            -1 => None,
-            len @ 0..=512 => Some(cursor.take(usize::try_from(len).ok()?)?),
-            _ => return None,
-        };
-        if version >= apis::flexible_from(key) {
-            tags(&mut cursor)?;
-        }
-        Some(Self { key, version, correlation, client, body: cursor.rest })
-    }
 }
 
 impl Kafka {
@@ -244,17 +211,6 @@ impl Decoder for Kafka {
     }
 }
 
-/// Whether the first bytes of a connection are a request's; strict, since its head has little to go by.
-pub(super) fn is_request(bytes: &[u8]) -> bool {
-    let mut cursor = Cursor::new(bytes);
-    let Some(len) = cursor.i32() else { return false };
-    let seen = cursor.rest.len();
-    let Some(request) = Request::read(cursor.rest) else { return false };
-    let whole = usize::try_from(len).is_ok_and(|len| len >= seen && len <= MAX_LEN as usize);
-    let named = request.client.and_then(client_id).is_some();
-    whole && named && request.version <= 20 && request.correlation >= 0
-}
-
 /// A length, and what has to be behind it where that is a guess.
 fn head(bytes: &[u8], is_request: bool, unsure: bool, known: impl Fn(i32) -> bool) -> Head {
     let mut cursor = Cursor::new(bytes);
@@ -282,24 +238,6 @@ fn head(bytes: &[u8], is_request: bool, unsure: bool, known: impl Fn(i32) -> boo
     }
     let len = u64::from(len.unsigned_abs()) + 4;
     Head::Frame { len, want: WANT }
-}
-
-/// Passes over the tagged fields of a head.
-fn tags(cursor: &mut Cursor<'_>) -> Option<()> {
-    for _ in 0..cursor.varint()?.min(64) {
-        cursor.varint()?;
-        let len = cursor.varint()?;
-        cursor.take(len as usize)?;
-    }
-    Some(())
-}
-
-fn client_id(bytes: &[u8]) -> Option<String> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    if bytes.is_empty() || bytes.len() > MAX_CLIENT || !bytes.iter().all(plain) {
-        return None;
-    }
-    String::from_utf8(bytes.to_vec()).ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! no error of a clock is taken, if there is exactly one; spans of one connection that stay indistinguishable are told
 //! apart by their order, if as many were seen at both ends, and stay open otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::requests::span::{Role, Span};
@@ -115,8 +115,11 @@ pub(crate) struct Join {
     pub(crate) by: By,
 }
 
+/// Addresses that clients ask for, each with the real ones that were found behind it.
+pub(crate) type Behind = BTreeSet<(SocketAddr, SocketAddr)>;
+
 /// Joins what can be joined, in the order of the client's spans. A client's span that nothing fits is not in the answer.
-pub(crate) fn join(ends: &[End]) -> Vec<Join> {
+pub(crate) fn join(ends: &[End], behind: &Behind) -> Vec<Join> {
     let mut connections: BTreeMap<(&str, SocketAddr), [Vec<usize>; 2]> = BTreeMap::new();
     for (at, end) in ends.iter().enumerate() {
         let sides = connections.entry(end.connection()).or_default();
@@ -128,7 +131,7 @@ pub(crate) fn join(ends: &[End]) -> Vec<Join> {
     let mut joins: Vec<Join> = connections
         .into_values()
         .filter(|sides| sides.iter().all(|side| !side.is_empty()))
-        .flat_map(|[clients, servers]| Connection::new(ends, clients, servers).joins())
+        .flat_map(|[clients, servers]| Connection::new(ends, behind, clients, servers).joins())
         .collect();
     joins.sort_by_key(|join| join.client);
     joins
@@ -137,6 +140,7 @@ pub(crate) fn join(ends: &[End]) -> Vec<Join> {
 /// The spans of both ends of one connection.
 struct Connection<'a> {
     ends: &'a [End],
+    behind: &'a Behind,
     clients: Vec<usize>,
     servers: Vec<usize>,
     /// The error of clocks that a pair needs, ns; `None` if it cannot be one.
@@ -148,7 +152,7 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn new(ends: &'a [End], mut clients: Vec<usize>, mut servers: Vec<usize>) -> Self {
+    fn new(ends: &'a [End], behind: &'a Behind, mut clients: Vec<usize>, mut servers: Vec<usize>) -> Self {
         let by_time = |at: &usize| (ends[*at].start_ns, ends[*at].end_ns, *at);
         clients.sort_by_key(by_time);
         servers.sort_by_key(by_time);
@@ -159,7 +163,10 @@ impl<'a> Connection<'a> {
             .collect();
         // an address that was not resolved is another one at each end; where the same one is there, it is it
         for (client, row) in clients.iter().zip(&mut errors) {
-            let is_same = |server: &usize| ends[*client].server == ends[*server].server;
+            let is_same = |server: &usize| {
+                let (asked, real) = (ends[*client].server, ends[*server].server);
+                asked == real || behind.contains(&(asked, real))
+            };
             if row.iter().zip(&servers).any(|(error, server)| error.is_some() && is_same(server)) {
                 row.iter_mut().zip(&servers).for_each(|(error, server)| {
                     if !is_same(server) {
@@ -170,7 +177,7 @@ impl<'a> Connection<'a> {
         }
         let found = vec![None; clients.len()];
         let taken = vec![false; servers.len()];
-        Self { ends, clients, servers, errors, found, taken }
+        Self { ends, behind, clients, servers, errors, found, taken }
     }
 
     fn joins(mut self) -> Vec<Join> {
@@ -325,7 +332,11 @@ impl<'a> Connection<'a> {
         let others = of_row.filter_map(|(_, error)| *error);
         let others = others.chain(of_column.filter_map(|(_, row)| row[found]));
         let runner_up = others.min();
-        let mut confidence = if client.server == server.server { 0.99 } else { 0.88 };
+        let mut confidence = match (client.server, server.server) {
+            (asked, real) if asked == real => 0.99,
+            ends if self.behind.contains(&ends) => 0.97,
+            _ => 0.88,
+        };
         confidence *= match (by, runner_up.map(|other| other.saturating_sub(error))) {
             (By::Order, _) => 0.75,
             (By::Elimination, _) => 0.85,

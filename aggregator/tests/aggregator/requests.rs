@@ -182,6 +182,33 @@ async fn what_could_be_two_stays_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn flows_say_what_is_behind_a_services_address() {
+    let server = Server::start().await;
+    let at = now_ns() - 60_000 * MS;
+    let service = ("10.96.0.7", 80);
+    let spans = vec![
+        seen(0, "client", (1, 1, 0), (at, 20 * MS), (WEB, service)),
+        seen(1, "server", (2, 2, 0), (at + 2 * MS, 10 * MS), (CART, WEB)),
+    ];
+    let payload = Payload { identities: identities(), spans, ..Payload::default() };
+    let mut agent = server.agent("node-1").await;
+    agent.send(1, 1, &payload).await.ack();
+    let confidence = async || joins(&server.get("/api/v1/traces/1", &[]).await)[&1];
+    assert_eq!(confidence().await, (Some(2), 0.88), "the address is another one");
+    let flow = FlowRow {
+        asked_address: String::from(service.0),
+        asked_port: u32::from(service.1),
+        ..flows(at / (10_000 * MS) * 10_000 * MS).remove(0)
+    };
+    agent
+        .send(1, 2, &Payload { identities: identities(), flows: vec![flow], ..Payload::default() })
+        .await
+        .ack();
+    assert_eq!(confidence().await, (Some(2), 0.97), "and is known to be that one's");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn joins_and_map_end_where_the_caller_may_not_look() {
     let server = filled(|config| {
         let file = config.data_dir.parent().unwrap().join("tokens.yaml");

@@ -4,18 +4,21 @@
 //! puts together leads to further traces, in bounded rounds. Nothing is written: the next question finds the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use futures::StreamExt as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use store::{Order, ScanRequest, Table};
 
 use crate::api::answer::Answer;
 use crate::api::error::ApiError;
+use crate::api::json;
 use crate::api::params::Range;
 use crate::query::error::QueryError;
 use crate::query::reason::{Reason, ReasonCode};
 use crate::query::session::{Session, Sink as _, Take};
-use crate::requests::join::{End, Join, join};
+use crate::requests::join::{Behind, End, Join, join};
+use crate::requests::span::Role;
 use crate::requests::span::{COLUMNS, Spans};
 
 /// The most spans of all joined traces in an answer.
@@ -32,6 +35,8 @@ const MOST_ENDS: usize = 20_000;
 const MOST_NS: i64 = 600_000_000_000;
 /// How far beyond a span its neighbours are looked for, ns: more than clocks may differ.
 const AROUND_NS: i64 = 50_000_000;
+/// How far from a request the window of its flow may lie, ns.
+const WINDOWS_NS: i64 = 60_000_000_000;
 /// What is less sure is told, but not followed.
 const FOLLOWED: f64 = 0.5;
 
@@ -45,6 +50,8 @@ pub(super) struct Joined {
     ends: BTreeMap<(String, String), End>,
     /// What neighbours were not looked for yet.
     new: Vec<End>,
+    /// What flows say of addresses that clients asked for.
+    behind: Behind,
     read: usize,
 }
 
@@ -68,6 +75,7 @@ impl Joined {
                 break;
             }
             joined.neighbours(session, &new).await?;
+            joined.look_behind(session).await?;
             for trace in joined.next_traces() {
                 if joined.traces.len() >= MOST_TRACES {
                     joined.cut(session, &format!("only {MOST_TRACES} traces are put together"));
@@ -83,21 +91,22 @@ impl Joined {
     pub(super) fn joins(&self) -> Vec<Map<String, Value>> {
         let ends: Vec<End> = self.ends.values().cloned().collect();
         let is_shown = |at: usize| self.traces.contains(&ends[at].trace_id);
-        let shown =
-            join(&ends).into_iter().filter(|join| is_shown(join.client) || join.server.is_some_and(is_shown));
+        let shown = join(&ends, &self.behind)
+            .into_iter()
+            .filter(|join| is_shown(join.client) || join.server.is_some_and(is_shown));
         shown
             .map(|Join { client, server, confidence, candidates, by }| {
                 let mut row = Map::new();
                 let mut say = |key: &str, value: Value| drop(row.insert(key.to_owned(), value));
-                say("client_trace_id", json!(ends[client].trace_id));
-                say("client_span_id", json!(ends[client].span_id));
+                say("client_trace_id", Value::from(ends[client].trace_id.as_str()));
+                say("client_span_id", Value::from(ends[client].span_id.as_str()));
                 if let Some(server) = server {
-                    say("server_trace_id", json!(ends[server].trace_id));
-                    say("server_span_id", json!(ends[server].span_id));
-                    say("confidence", json!((confidence * 100.0).round() / 100.0));
+                    say("server_trace_id", Value::from(ends[server].trace_id.as_str()));
+                    say("server_span_id", Value::from(ends[server].span_id.as_str()));
+                    say("confidence", Value::from((confidence * 100.0).round() / 100.0));
                 }
-                say("by", json!(by.as_str()));
-                say("candidates", json!(candidates));
+                say("by", Value::from(by.as_str()));
+                say("candidates", Value::from(candidates));
                 row
             })
             .collect()
@@ -197,11 +206,58 @@ impl Joined {
         Ok(())
     }
 
+    /// Reads from flows which real addresses are behind those that clients asked for, where no server's span has these.
+    async fn look_behind(&mut self, session: &Session) -> Result<(), ApiError> {
+        let mut real: BTreeMap<_, BTreeSet<SocketAddr>> = BTreeMap::new();
+        for end in self.ends.values().filter(|end| end.role == Role::Server) {
+            real.entry(end.connection()).or_default().insert(end.server);
+        }
+        // only where the same connection has another address at its other end
+        let is_asked = |end: &&End| {
+            end.role == Role::Client
+                && real.get(&end.connection()).is_some_and(|real| !real.contains(&end.server))
+        };
+        let asked: Vec<&End> = self.ends.values().filter(is_asked).collect();
+        let addresses: BTreeSet<SocketAddr> = asked.iter().map(|end| end.server).collect();
+        let (Some(from_ns), Some(to_ns)) =
+            (asked.iter().map(|end| end.start_ns).min(), asked.iter().map(|end| end.end_ns).max())
+        else {
+            return Ok(());
+        };
+        let columns = ["asked_address", "asked_port", "peer_address", "server_port"];
+        let request = ScanRequest {
+            from_ns: from_ns.saturating_sub(WINDOWS_NS),
+            to_ns: to_ns.min(from_ns.saturating_add(MOST_NS)).saturating_add(WINDOWS_NS),
+            columns: Some(columns.map(str::to_owned).to_vec()),
+            equals: vec![(String::from("role"), String::from("client"))],
+            ..ScanRequest::default()
+        };
+        let mut batches = session.snapshot.scan(Table::Flow, request).map_err(QueryError::Scan)?;
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(batch) => {
+                    self.read += batch.num_rows();
+                    for row in json::objects(&batch, &[]) {
+                        let ends =
+                            socket(&row, columns[0], columns[1]).zip(socket(&row, columns[2], columns[3]));
+                        self.behind.extend(ends.filter(|(asked, _)| addresses.contains(asked)));
+                    }
+                    if self.read >= MOST_READ {
+                        break;
+                    }
+                }
+                Err(error) if error.is_partial() => session.reasons.add_scan(&error),
+                Err(error) => return Err(QueryError::Scan(error).into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Traces that are joined to those that are here, and are not here yet.
     fn next_traces(&self) -> BTreeSet<String> {
         let ends: Vec<End> = self.ends.values().cloned().collect();
         let mut next = BTreeSet::new();
-        for Join { client, server, confidence, .. } in join(&ends) {
+        for Join { client, server, confidence, .. } in join(&ends, &self.behind) {
             let Some(server) = server.filter(|_| confidence >= FOLLOWED) else { continue };
             let [client, server] = [client, server].map(|at| &ends[at].trace_id);
             match (self.traces.contains(client), self.traces.contains(server)) {
@@ -212,4 +268,11 @@ impl Joined {
         }
         next
     }
+}
+
+/// An address and a port of a row.
+fn socket(row: &Map<String, Value>, address: &str, port: &str) -> Option<SocketAddr> {
+    let address: IpAddr = row.get(address)?.as_str()?.parse().ok()?;
+    let port = u16::try_from(row.get(port)?.as_i64()?).ok()?;
+    Some(SocketAddr::new(address.to_canonical(), port))
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use super::{By, End, Join, Role, join};
+use super::{Behind, By, End, Join, Role, join};
 
 const MS: i64 = 1_000_000;
 
@@ -34,8 +34,12 @@ fn server(number: i64, start_ms: f64, end_ms: f64) -> End {
 
 /// Which span was joined to which, by their numbers, and how surely.
 fn told(ends: &[End]) -> Vec<(i64, Option<i64>, By, f64)> {
+    told_behind(ends, &Behind::new())
+}
+
+fn told_behind(ends: &[End], behind: &Behind) -> Vec<(i64, Option<i64>, By, f64)> {
     let number = |at: usize| i64::from_str_radix(&ends[at].span_id, 16).unwrap();
-    join(ends)
+    join(ends, behind)
         .into_iter()
         .map(|Join { client, server, confidence, by, .. }| {
             (number(client), server.map(number), by, confidence)
@@ -74,6 +78,10 @@ fn an_unresolved_address_and_another_status_are_less_sure() {
     let service: SocketAddr = "10.96.0.7:80".parse().unwrap();
     let found = told(&[End { server: service, ..client(1, 0.0, 10.0) }, server(1, 2.0, 8.0)]);
     assert_eq!(found, [(1, Some(1), By::Connection, 0.88)]);
+    // what flows found behind the address is as good as the address
+    let behind = Behind::from([(service, "10.0.0.2:80".parse().unwrap())]);
+    let ends = [End { server: service, ..client(1, 0.0, 10.0) }, server(1, 2.0, 8.0)];
+    assert_eq!(told_behind(&ends, &behind), [(1, Some(1), By::Connection, 0.97)]);
     let status = |code: &str| Some(code.to_owned());
     let ends = [
         End { status: status("502"), ..client(1, 0.0, 10.0) },

@@ -10,6 +10,7 @@ pub mod lost;
 pub mod node;
 pub mod plain;
 pub mod process;
+pub mod requests;
 pub mod sched;
 pub mod selfcheck;
 pub mod syscalls;

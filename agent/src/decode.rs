@@ -5,5 +5,6 @@ pub mod cgroups;
 pub mod conntrack;
 pub mod flows;
 pub mod process;
+pub mod requests;
 pub mod sched;
 pub mod syscalls;

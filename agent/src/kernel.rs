@@ -85,6 +85,10 @@ pub struct Settings {
     pub attach_cgroup: Option<PathBuf>,
     /// Largest number of live connections.
     pub max_connections: u32,
+    /// Largest number of connections whose requests are looked at.
+    pub max_requested: u32,
+    /// Most spans of one workload in a window.
+    pub max_spans: u32,
     /// Cap on the entries of every hash map (tests of full maps).
     pub max_map_entries: Option<u32>,
     /// Let the programs' own debug lines reach the log.
@@ -101,6 +105,8 @@ impl Default for Settings {
             host_owner: None,
             attach_cgroup: None,
             max_connections: 65_536,
+            max_requested: 32_768,
+            max_spans: 20_000,
             max_map_entries: None,
             ebpf_log: false,
         }

@@ -50,6 +50,7 @@ pub const PROBES: &[Probe] = &[
     probe::syscalls::PROBE,
     probe::sched::PROBE,
     probe::block::PROBE,
+    probe::requests::PROBE,
 ];
 
 /// How long all parts together may take to stop.

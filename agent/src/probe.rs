@@ -9,6 +9,7 @@ pub mod cgroups;
 pub mod flows;
 mod growing;
 pub mod process;
+pub mod requests;
 pub mod sched;
 pub mod syscalls;
 

@@ -1,5 +1,16 @@
 //! Requests of workloads as spans: what the kernel saw of a connection's payload, decoded and redacted on the node.
 //!
-//! `protocol` holds the decoders: pure, bounded, fuzzed.
+//! ```text
+//! probe ─ Piece ─▶ tracker ─▶ connection ─ Chunk ─▶ protocol ─ Exchange ─▶ (context, threads) ─▶ shed ─▶ span ─▶ window
+//! ```
+//! `protocol` holds the decoders: pure, bounded, fuzzed. Everything that is kept is bounded: connections, requests without
+//! an answer, threads; what is beyond is counted.
 
+pub mod connection;
+pub mod context;
+pub mod ids;
 pub mod protocol;
+pub mod shed;
+pub mod span;
+pub mod threads;
+pub mod tracker;

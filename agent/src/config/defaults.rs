@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::tls::TlsConfig;
 use super::{
     AdminConfig, AgentConfig, BudgetConfig, ExportConfig, ExportKind, FlowsConfig, Latency, MetricsConfig,
-    NodeConfig, OtlpConfig, ProbeConfig, ProbesConfig, SpoolConfig, SyscallsConfig, WindowConfig,
+    NodeConfig, OtlpConfig, ProbeConfig, ProbesConfig, RequestsConfig, SpoolConfig, SyscallsConfig,
+    WindowConfig,
 };
 use crate::logs::config::LogsConfig;
 
@@ -68,6 +69,12 @@ impl Default for ProbeConfig {
 impl Default for FlowsConfig {
     fn default() -> Self {
         Self { enabled: true, max_connections: 65_536, cgroup: None }
+    }
+}
+
+impl Default for RequestsConfig {
+    fn default() -> Self {
+        Self { enabled: true, max_connections: 32_768, max_spans: 20_000 }
     }
 }
 

@@ -150,7 +150,7 @@ impl Workloads {
                 count(Id::Exits, &[("outcome", outcome)], row.count.max(1) as f64);
             }
             Row::Log(row) => count(Id::LogLines, &[("level", &row.level)], 1.0),
-            Row::RunQueue(_) | Row::SyscallLatency(_) | Row::Process(_) => {}
+            Row::RunQueue(_) | Row::SyscallLatency(_) | Row::Process(_) | Row::Span(_) => {}
         }
     }
 }

@@ -8,7 +8,7 @@
 
 mod conns;
 mod cumulative;
-mod ports;
+pub(in crate::probe) mod ports;
 
 use agent_common::flows::{DropKey, Drops, Edge, EdgeKey, FIELDS, LAYOUT, PortKey, PortOwner};
 use aya::programs::CgroupSkbAttachType;

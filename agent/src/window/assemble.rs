@@ -106,14 +106,14 @@ impl Assembler {
         for sample in samples {
             identities.learn(&sample);
             match identities.resolve(&sample.owner) {
-                Some(identity) => rows.push(Named { identity, row: sample.row }),
+                Some(identity) => rows.push(named(identity, sample.row)),
                 None if self.waiting.len() < MAX_WAITING => {
                     self.waiting.push_back((now + self.patience(&sample.owner), sample));
                 }
                 None => {
                     let loss = Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 };
                     losses.push(loss);
-                    rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
+                    rows.push(named(identities.unnamed(&sample.owner), sample.row));
                 }
             }
         }
@@ -130,11 +130,11 @@ impl Assembler {
         let mut rows = Vec::new();
         for (until, sample) in std::mem::take(&mut self.waiting) {
             match identities.resolve(&sample.owner) {
-                Some(identity) => rows.push(Named { identity, row: sample.row }),
+                Some(identity) => rows.push(named(identity, sample.row)),
                 None if now < until => self.waiting.push_back((until, sample)),
                 None => {
                     losses.push(Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 });
-                    rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
+                    rows.push(named(identities.unnamed(&sample.owner), sample.row));
                 }
             }
         }
@@ -163,6 +163,14 @@ impl Assembler {
             rows.append(&mut of_signal);
         }
     }
+}
+
+/// A row under its owner's name; a span is that of a service, which is the workload.
+fn named(identity: Arc<v1::Identity>, mut row: Row) -> Named {
+    if let Row::Span(span) = &mut row {
+        span.service.clone_from(&identity.workload);
+    }
+    Named { identity, row }
 }
 
 /// Run-queue figures join the usage row of the same owner, and bring one into being where there is none.
@@ -201,7 +209,7 @@ fn stamp(row: &mut Row, window: Window) {
         Row::Syscall(row) => (&mut row.ts, &mut row.window_s),
         Row::SyscallLatency(row) => (&mut row.ts, &mut row.window_s),
         Row::Block(row) => (&mut row.ts, &mut row.window_s),
-        Row::RunQueue(_) | Row::Process(_) | Row::Log(_) => return,
+        Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Span(_) => return,
     };
     *ts = window.start_ns;
     *window_s = window.seconds;
@@ -218,6 +226,7 @@ pub(crate) fn table(row: &Row) -> &'static str {
         Row::Block(_) => "block",
         Row::Process(_) => "process",
         Row::Log(_) => "log",
+        Row::Span(_) => "span",
     }
 }
 

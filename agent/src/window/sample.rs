@@ -60,6 +60,8 @@ pub enum Row {
     Process(Box<v1::ProcessRow>),
     /// Log line; `ts` is already set
     Log(Box<v1::LogRow>),
+    /// Span; `ts` is already set, `service` is filled in with its owner's name
+    Span(Box<v1::SpanRow>),
 }
 
 /// What the sched probe knows of one workload in one window.

@@ -19,7 +19,7 @@ const MOST_NAMESPACES: usize = 1_024;
 const LISTEN: u8 = 10;
 
 /// The range that the kernel picks client ports from.
-pub(super) fn ephemeral() -> (u16, u16) {
+pub(in crate::probe) fn ephemeral() -> (u16, u16) {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ports = text.split_whitespace().filter_map(|port| port.parse().ok());
     match (ports.next(), ports.next()) {

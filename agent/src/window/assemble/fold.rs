@@ -16,7 +16,7 @@ pub(super) fn weight(row: &Row) -> u64 {
         Row::Usage(row) => row.cpu_usage_ns.unwrap_or(0),
         Row::Syscall(row) => row.count,
         Row::Block(row) => row.bytes,
-        Row::SyscallLatency(_) | Row::RunQueue(_) | Row::Process(_) | Row::Log(_) => 0,
+        Row::SyscallLatency(_) | Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Span(_) => 0,
     }
 }
 

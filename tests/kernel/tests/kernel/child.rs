@@ -143,6 +143,7 @@ fn work() {
                 std::hint::black_box(&eaten);
             }
         }
+        "http" => crate::requests::traffic::work(rest),
         "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes()),
         "direct_writes" => {
             let (number, device) = rest.split_once(' ').unwrap();

@@ -21,6 +21,7 @@ mod nodes;
 mod offsets;
 mod probes;
 mod process;
+mod requests;
 mod requires;
 mod sched;
 mod syscalls;

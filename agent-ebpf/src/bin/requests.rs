@@ -1,0 +1,133 @@
+//! Requests: the first bytes of what is asked and answered on every TCP connection, and of every DNS datagram.
+//!
+//! Hooks: `sys_exit` (what was read or written, and how much of it), `sys_enter` (when a write began),
+//! `inet_sock_set_state` (who connected, and when it ended). Kernel: 5.10 with BTF.
+#![no_std]
+#![no_main]
+
+#[path = "../requests/call.rs"]
+mod call;
+#[path = "../requests/conn.rs"]
+mod conn;
+#[path = "../requests/datagram.rs"]
+mod datagram;
+#[path = "../requests/out.rs"]
+mod out;
+#[path = "../requests/red.rs"]
+mod red;
+#[path = "../requests/socket.rs"]
+mod socket;
+#[path = "../requests/stream.rs"]
+mod stream;
+
+use agent_common::requests::{
+    Conn, LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TRANSPORT_TCP, TRANSPORT_UDP,
+};
+use agent_ebpf::node::is_current_ours;
+use aya_ebpf::Global;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::{btf_tracepoint, map};
+use aya_ebpf::maps::Array;
+use aya_ebpf::programs::BtfTracePointContext;
+use call::Call;
+use core::ptr::{read_volatile, write_volatile};
+
+/// The agent itself: its calls are not looked at.
+#[unsafe(no_mangle)]
+static OWN_TGID: Global<u32> = Global::new(0);
+
+#[map]
+static STARTS_BY_TID: Array<Start> = Array::with_max_entries(STARTS, 0);
+
+/// A write begins: what it wakes may be seen before it ends, so its own time is that of its begin.
+#[btf_tracepoint(function = "sys_enter")]
+fn requests_enter(context: BtfTracePointContext) -> i32 {
+    if !call::is_write(context.arg::<u64>(1) as u32) {
+        return 0;
+    }
+    let tid = bpf_get_current_pid_tgid() as u32;
+    let Some(start) = STARTS_BY_TID.get_ptr_mut(tid & (STARTS - 1)) else { return 0 };
+    // SAFETY: an array's value; only this thread writes a start that carries its tid.
+    unsafe {
+        write_volatile(&raw mut (*start).tid, 0);
+        write_volatile(&raw mut (*start).at_ns, bpf_ktime_get_boot_ns());
+        write_volatile(&raw mut (*start).tid, tid);
+    }
+    0
+}
+
+/// When the thread's write began; `now` where that was not seen.
+#[inline(always)]
+fn began(tid: u32, now: u64) -> u64 {
+    let Some(start) = STARTS_BY_TID.get_ptr(tid & (STARTS - 1)) else { return now };
+    // SAFETY: an array's value.
+    unsafe { if read_volatile(&raw const (*start).tid) == tid { (*start).at_ns } else { now } }
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_exit(context: BtfTracePointContext) -> i32 {
+    let returned = context.arg::<i64>(1);
+    if returned <= 0 {
+        return 0;
+    }
+    let Some(call) = call::read(context.arg(0), returned as u64) else { return 0 };
+    let ids = bpf_get_current_pid_tgid();
+    if (ids >> 32) as u32 == OWN_TGID.load() || !is_current_ours() {
+        return 0;
+    }
+    let Some(socket) = socket::of_descriptor(call.descriptor) else { return 0 };
+    on_socket(socket, call, ids);
+    0
+}
+
+#[inline(always)]
+fn on_socket(socket: u64, call: Call, ids: u64) {
+    let mut found = conn::find(socket);
+    if found.is_none() {
+        match socket::transport(socket) {
+            TRANSPORT_UDP => return datagram::seen(socket, &call, ids),
+            TRANSPORT_TCP => found = conn::begin(socket),
+            _ => return,
+        }
+    }
+    let Some(conn) = found else { return };
+    // SAFETY: a map's value.
+    unsafe { stream::seen(socket, conn, &call, ids) };
+}
+
+/// Who connects, and when it is over. Others' tasks may be current here.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn requests_state(context: BtfTracePointContext) -> i32 {
+    const ESTABLISHED: i32 = 1;
+    const SYN_SENT: i32 = 2;
+    const CLOSE: i32 = 7;
+    let socket = context.arg::<u64>(0);
+    match context.arg::<i32>(2) {
+        ESTABLISHED => {
+            let role = if context.arg::<i32>(1) == SYN_SENT { ROLE_CLIENT } else { ROLE_SERVER };
+            conn::established(socket, role);
+        }
+        CLOSE => {
+            if let Some(conn) = conn::find(socket) {
+                // SAFETY: a map's value, copied before it goes.
+                let last: Conn = unsafe { *conn };
+                conn::forget(socket);
+                out::end(socket, &last);
+            }
+        }
+        _ => {}
+    }
+    0
+}
+
+/// When what was read or written began, and when it ended.
+#[inline(always)]
+fn times(direction: u8, tid: u32) -> (u64, u64) {
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    (if direction == OUT { began(tid, now) } else { now }, now)
+}
+
+agent_ebpf::forget_programs!(requests_rename, requests_gone);
+agent_ebpf::object!(LAYOUT);

@@ -1,0 +1,211 @@
+//! Which syscalls carry bytes of connections, and where in the caller's memory they lie.
+
+use agent_common::lost;
+use agent_common::requests::{DATA_LEN, IN, OUT};
+use agent_ebpf::lost::lose;
+use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::generated;
+use core::hint::black_box;
+use core::ptr::read_volatile;
+
+/// A buffer.
+pub const PLAIN: u8 = 1;
+/// A vector of buffers.
+pub const VECTOR: u8 = 2;
+/// A `msghdr`.
+pub const MESSAGE: u8 = 3;
+/// A vector of `mmsghdr`.
+pub const MESSAGES: u8 = 4;
+/// Not in the caller's memory: the kernel moves the bytes itself.
+pub const ELSEWHERE: u8 = 5;
+
+/// Buffers of a vector that are looked at.
+const MOST_BUFFERS: u64 = 4;
+
+/// A call that has carried bytes.
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub descriptor: u32,
+    /// `IN` or `OUT`
+    pub direction: u8,
+    /// `PLAIN`, ...
+    pub shape: u8,
+    /// Where the buffer, vector or message is.
+    pub place: u64,
+    /// How many buffers a vector has.
+    pub count: u64,
+    /// Bytes carried; of `MESSAGES` how many messages.
+    pub total: u64,
+    /// Where the other end's address is, if the call says it; `PLAIN` only.
+    pub name: u64,
+}
+
+/// x86-64: numbers, and where `pt_regs` keeps arguments (ptrace's ABI).
+#[cfg(bpf_target_arch = "x86_64")]
+mod abi {
+    pub const READ: u32 = 0;
+    pub const WRITE: u32 = 1;
+    pub const READV: u32 = 19;
+    pub const WRITEV: u32 = 20;
+    pub const SENDFILE: u32 = 40;
+    pub const SENDTO: u32 = 44;
+    pub const RECVFROM: u32 = 45;
+    pub const SENDMSG: u32 = 46;
+    pub const RECVMSG: u32 = 47;
+    pub const SPLICE: u32 = 275;
+    pub const RECVMMSG: u32 = 299;
+    pub const SENDMMSG: u32 = 307;
+
+    pub const NUMBER: usize = 120;
+    pub const FIRST: usize = 112;
+    pub const SECOND: usize = 104;
+    pub const THIRD: usize = 96;
+    pub const FIFTH: usize = 72;
+    pub const CODE_SEGMENT: usize = 136;
+    pub const USER32: u64 = 0x23;
+}
+
+use abi::{
+    CODE_SEGMENT, FIFTH, FIRST, NUMBER, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SECOND, SENDFILE, SENDMMSG,
+    SENDMSG, SENDTO, SPLICE, THIRD, USER32, WRITE, WRITEV,
+};
+
+const fn bit(number: u32) -> u64 {
+    1 << number
+}
+
+/// Calls with small numbers, as bits.
+const WRITES: u64 = bit(WRITE) | bit(WRITEV) | bit(SENDFILE) | bit(SENDTO) | bit(SENDMSG);
+const SMALL: u64 = WRITES | bit(READ) | bit(READV) | bit(RECVFROM) | bit(RECVMSG);
+
+/// Whether a call of this number may write to a connection.
+#[inline(always)]
+pub fn is_write(number: u32) -> bool {
+    if number < 64 { (WRITES >> number) & 1 != 0 } else { number == SENDMMSG || number == SPLICE }
+}
+
+#[inline(always)]
+fn is_wanted(number: u32) -> bool {
+    if number < 64 {
+        (SMALL >> number) & 1 != 0
+    } else {
+        number == SENDMMSG || number == RECVMMSG || number == SPLICE
+    }
+}
+
+#[inline(always)]
+fn register(registers: *const u8, offset: usize) -> u64 {
+    // SAFETY: a `pt_regs` by the verifier's own type; the offset is the ABI's.
+    unsafe { read_volatile(registers.add(offset).cast::<u64>()) }
+}
+
+/// The call that ends, if it is one that carries bytes; arguments stay in their registers until then.
+#[inline(always)]
+pub fn read(registers: *const u8, returned: u64) -> Option<Call> {
+    let number = register(registers, NUMBER) as u32;
+    if !is_wanted(number) || register(registers, CODE_SEGMENT) & 0xffff == USER32 {
+        return None;
+    }
+    let direction = if is_write(number) { OUT } else { IN };
+    let shape = match number {
+        READ | WRITE | SENDTO | RECVFROM => PLAIN,
+        READV | WRITEV => VECTOR,
+        SENDMSG | RECVMSG => MESSAGE,
+        SENDMMSG | RECVMMSG => MESSAGES,
+        _ => ELSEWHERE,
+    };
+    let descriptor = if number == SPLICE { THIRD } else { FIRST };
+    let has_name = number == SENDTO || number == RECVFROM;
+    Some(Call {
+        descriptor: register(registers, descriptor) as u32,
+        direction,
+        shape,
+        place: register(registers, SECOND),
+        count: register(registers, THIRD),
+        total: returned,
+        name: if has_name { register(registers, FIFTH) } else { 0 },
+    })
+}
+
+/// The parts of a `msghdr` that matter.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Message {
+    pub name: u64,
+    pub name_len: u64,
+    pub vector: u64,
+    pub count: u64,
+}
+
+/// A `msghdr` of the caller.
+#[inline(always)]
+pub fn message(place: u64) -> Option<Message> {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(place as *const Message) }.ok()
+}
+
+/// Copies the first bytes of the call, at most `most` (below `DATA_LEN`), to the front of `data`.
+///
+/// # Safety
+/// `data` has room for `DATA_LEN * 2` bytes.
+#[inline(always)]
+pub unsafe fn gather(call: &Call, data: *mut u8, most: u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
+        match call.shape {
+            PLAIN => copy(data, 0, call.place, call.total, most),
+            VECTOR => vector(data, call.place, call.count, call.total, most),
+            MESSAGE => match message(call.place) {
+                Some(message) => vector(data, message.vector, message.count, call.total, most),
+                None => 0,
+            },
+            _ => 0,
+        }
+    }
+}
+
+/// As `gather`, of a vector of buffers in which `total` bytes are used.
+///
+/// # Safety
+/// As `gather`.
+#[inline(always)]
+pub unsafe fn vector(data: *mut u8, place: u64, count: u64, total: u64, most: u32) -> u32 {
+    let mut at = 0_u32;
+    let mut left = total;
+    let mut index = 0_u64;
+    while index < MOST_BUFFERS {
+        if index >= count || left == 0 || at >= most {
+            break;
+        }
+        // SAFETY: the helper checks the address.
+        let Ok([base, length]) = (unsafe { bpf_probe_read_user((place + index * 16) as *const [u64; 2]) })
+        else {
+            break;
+        };
+        let used = if length < left { length } else { left };
+        // SAFETY: the caller's.
+        at += unsafe { copy(data, at, base, used, most) };
+        left -= used;
+        index += 1;
+    }
+    at
+}
+
+/// Copies to a place of `data`; answers how much.
+#[inline(always)]
+unsafe fn copy(data: *mut u8, at: u32, source: u64, length: u64, most: u32) -> u32 {
+    const MASK: u32 = DATA_LEN as u32 - 1;
+    let room = u64::from(most.wrapping_sub(at));
+    let wanted = if length < room { length } else { room };
+    // masks right before the call, for old verifiers
+    let (place, size) = (black_box(at) & MASK, black_box(wanted as u32) & MASK);
+    // SAFETY: `place` and `size` are below `DATA_LEN`, and `data` has room for twice that.
+    let failed = unsafe {
+        generated::bpf_probe_read_user(data.add(place as usize).cast(), size, source as *const _) != 0
+    };
+    if failed {
+        lose(lost::READ_FAILED, 1);
+        return 0;
+    }
+    size
+}

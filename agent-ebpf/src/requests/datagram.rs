@@ -1,0 +1,130 @@
+//! DNS over UDP: each datagram on its own, whatever the port; user space pairs questions and answers by their ids.
+
+use agent_common::flows::mapped;
+use agent_common::requests::infer::dns;
+use agent_common::requests::{EVENT_DATA, HEAD_LEN, RESPONSE_LEN, Record, TRANSPORT_UDP, role_of};
+use agent_ebpf::workload::current_workload;
+use aya_ebpf::helpers::bpf_probe_read_user;
+use core::ptr::read_volatile;
+
+use crate::call::{Call, ELSEWHERE, MESSAGE, MESSAGES, PLAIN, gather, message};
+use crate::{out, socket, times};
+
+/// Messages of one call that are looked at: a resolver asks for both kinds of address at once.
+const MOST_MESSAGES: u64 = 4;
+/// Bytes of a `mmsghdr`, and where in it the length of the message is.
+const MESSAGES_STRIDE: u64 = 64;
+const MESSAGES_LENGTH: u64 = 56;
+
+#[inline(always)]
+pub fn seen(socket: u64, call: &Call, ids: u64) {
+    match call.shape {
+        PLAIN => one(socket, call, call.name, ids),
+        MESSAGE => match message(call.place) {
+            Some(message) => one(socket, call, message.name, ids),
+            None => {}
+        },
+        MESSAGES => {
+            let mut index = 0_u64;
+            while index < MOST_MESSAGES {
+                if index >= call.total {
+                    break;
+                }
+                let place = call.place + index * MESSAGES_STRIDE;
+                // SAFETY: the helper checks the address.
+                let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
+                if let (Some(message), Ok(length)) = (message(place), length) {
+                    let own = Call { shape: MESSAGE, place, total: u64::from(length), ..*call };
+                    one(socket, &own, message.name, ids);
+                }
+                index += 1;
+            }
+        }
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn one(socket: u64, call: &Call, name: u64, ids: u64) {
+    let Some(record) = out::scratch() else { return };
+    // SAFETY: this CPU's scratch.
+    unsafe {
+        let data = (&raw mut (*record).data).cast::<u8>();
+        let length = match call.shape {
+            ELSEWHERE => 0,
+            _ => gather(call, data, RESPONSE_LEN),
+        };
+        let head = read_volatile(data.cast::<[u8; HEAD_LEN]>());
+        let guess = dns(&head, length, call.total);
+        if guess.protocol() == 0 {
+            return;
+        }
+        let header = &raw mut (*record).header;
+        let (start_ns, at_ns) = times(call.direction, ids as u32);
+        (*header).start_ns = start_ns;
+        (*header).at_ns = at_ns;
+        (*header).protocol = guess.protocol();
+        (*header).role = role_of(call.direction, guess.is_request());
+        (*header).direction = call.direction;
+        (*header).total = call.total;
+        (*header).tgid = (ids >> 32) as u32;
+        (*header).tid = ids as u32;
+        describe(record, socket, name);
+        out::send(record, length);
+    }
+}
+
+/// Between whom; the other end of a socket that is not connected stands in the call.
+#[inline(always)]
+unsafe fn describe(record: *mut Record, socket: u64, name: u64) {
+    // SAFETY: the caller's.
+    unsafe {
+        let header = &raw mut (*record).header;
+        let ports = socket::ports(socket);
+        let (local, peer) = socket::addresses(socket);
+        (*header).event = EVENT_DATA;
+        (*header).sequence = 0;
+        (*header).socket = socket;
+        (*header).born_ns = 0;
+        (*header).workload = current_workload();
+        (*header).before_total = 0;
+        (*header).before_ns = 0;
+        (*header).local = local;
+        (*header).peer = peer;
+        (*header).local_port = socket::local_port(ports);
+        (*header).peer_port = socket::peer_port(ports);
+        (*header).run_calls = 1;
+        (*header).transport = TRANSPORT_UDP;
+        (*header).head_len = 0;
+        (*header).head = [0; HEAD_LEN];
+        (*header).padding = 0;
+        if socket::peer_port(ports) == 0
+            && let Some((address, port)) = named(name)
+        {
+            (*header).peer = address;
+            (*header).peer_port = port;
+        }
+    }
+}
+
+/// A `sockaddr_in` or `sockaddr_in6` of the caller.
+#[inline(always)]
+fn named(place: u64) -> Option<([u32; 4], u16)> {
+    const AF_INET: u32 = 2;
+    const AF_INET6: u32 = 10;
+    if place == 0 {
+        return None;
+    }
+    // SAFETY: the helper checks the address.
+    let [first, second] = unsafe { bpf_probe_read_user(place as *const [u32; 2]) }.ok()?;
+    let port = u16::from_be((first >> 16) as u16);
+    match first & 0xffff {
+        AF_INET => Some((mapped(second), port)),
+        AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { bpf_probe_read_user((place + 8) as *const [u32; 4]) }.ok()?;
+            Some((address, port))
+        }
+        _ => None,
+    }
+}

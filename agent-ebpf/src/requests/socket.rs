@@ -1,0 +1,85 @@
+//! From a descriptor of the current task to its socket, and what that socket says of itself.
+
+use agent_common::flows::mapped;
+use agent_common::requests::{TRANSPORT_TCP, TRANSPORT_UDP};
+use agent_ebpf::memory::{Offset, absent, read};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+
+/// Offsets, filled in by the agent.
+macro_rules! offsets {
+    ($($name:ident)*) => { $(
+        #[unsafe(no_mangle)]
+        static $name: Offset = absent();
+    )* };
+}
+
+offsets! {
+    OFF_FILES OFF_FDT OFF_FD OFF_PRIVATE OFF_SOCKET_FILE OFF_SOCKET_SK OFF_FAMILY OFF_PORTS OFF_PEER_V4 OFF_LOCAL_V4
+    OFF_PEER_V6 OFF_LOCAL_V6 OFF_PROTOCOL
+}
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// The `struct sock` behind a descriptor; `None` where it is no socket's.
+///
+/// What is no socket has other data in the place of `socket.file`, and does not point back to its own file.
+#[inline(always)]
+pub fn of_descriptor(descriptor: u32) -> Option<u64> {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let table = read::<u64>(read::<u64>(task, &OFF_FILES)?, &OFF_FDT)?;
+    let files = read::<u64>(table, &OFF_FD)?;
+    let place = files.wrapping_add(u64::from(descriptor) * 8);
+    // SAFETY: the helper checks the address.
+    let file = unsafe { bpf_probe_read_kernel(place as *const u64) }.ok()?;
+    let private = read::<u64>(file, &OFF_PRIVATE)?;
+    if file == 0 || read::<u64>(private, &OFF_SOCKET_FILE)? != file {
+        return None;
+    }
+    read::<u64>(private, &OFF_SOCKET_SK).filter(|socket| *socket != 0)
+}
+
+/// `TRANSPORT_TCP` or `TRANSPORT_UDP` of an IP socket; 0 for any other.
+#[inline(always)]
+pub fn transport(socket: u64) -> u8 {
+    match read::<u16>(socket, &OFF_FAMILY) {
+        Some(AF_INET | AF_INET6) => {}
+        _ => return 0,
+    }
+    match read::<u16>(socket, &OFF_PROTOCOL) {
+        Some(6) => TRANSPORT_TCP,
+        Some(17) => TRANSPORT_UDP,
+        _ => 0,
+    }
+}
+
+/// Both ports: the peer's in network order, then the local one in host order.
+#[inline(always)]
+pub fn ports(socket: u64) -> u32 {
+    read::<u32>(socket, &OFF_PORTS).unwrap_or(0)
+}
+
+/// Of `ports`, in host order.
+#[inline(always)]
+pub fn peer_port(ports: u32) -> u16 {
+    u16::from_be(ports as u16)
+}
+
+/// Of `ports`.
+#[inline(always)]
+pub fn local_port(ports: u32) -> u16 {
+    (ports >> 16) as u16
+}
+
+/// Local and peer address.
+#[inline(always)]
+pub fn addresses(socket: u64) -> ([u32; 4], [u32; 4]) {
+    if read::<u16>(socket, &OFF_FAMILY) == Some(AF_INET6) {
+        let local = read::<[u32; 4]>(socket, &OFF_LOCAL_V6).unwrap_or([0; 4]);
+        return (local, read::<[u32; 4]>(socket, &OFF_PEER_V6).unwrap_or([0; 4]));
+    }
+    let v4 = |offset| read::<u32>(socket, offset).filter(|address| *address != 0).map_or([0; 4], mapped);
+    (v4(&OFF_LOCAL_V4), v4(&OFF_PEER_V4))
+}

@@ -1,0 +1,281 @@
+//! One connection: records in, exchanges out, each with its place in a trace.
+//!
+//! Records say how long the run before them was, so what the programs did not send is passed to the decoder as a length
+//! without bytes; records that were lost show in their numbers, and become a gap.
+
+use std::collections::VecDeque;
+
+use agent_common::requests::{HTTP1, IN, OUT};
+
+use super::context::{Context, said};
+use super::ids::Ids;
+use super::protocol::{Chunk, Decoder, Direction, Exchange, Protocol, decoder};
+use super::threads::{Thread, Threads};
+use crate::decode::requests::Piece;
+
+/// Most requests without an answer whose place in a trace is kept.
+const MOST_OPEN: usize = 64;
+
+/// A request whose exchange has not been given yet.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    start_ns: u64,
+    thread: Thread,
+    context: Context,
+    /// How sure it is that the thread's server span is the parent.
+    confidence: Option<&'static str>,
+    /// An exchange has it already: a second one of the same call needs a span of its own.
+    is_used: bool,
+}
+
+/// An exchange, and where it stands.
+#[derive(Debug)]
+pub struct Placed {
+    /// What was asked and answered.
+    pub exchange: Exchange,
+    /// The span.
+    pub context: Context,
+    /// How sure its parent is, where it was found by thread.
+    pub confidence: Option<&'static str>,
+    /// The thread that read or wrote the request.
+    pub thread: Thread,
+}
+
+/// A connection that is decoded.
+#[derive(Debug)]
+pub struct Connection {
+    decoder: Box<dyn Decoder>,
+    is_client: bool,
+    /// Number of the last record.
+    sequence: u32,
+    /// Direction of the run under way.
+    direction: u8,
+    /// Bytes of the run that the decoder knows of; `None` after a gap.
+    told: Option<u64>,
+    open: VecDeque<Open>,
+    /// When the last record came, on the boot clock.
+    pub last_ns: u64,
+}
+
+impl Connection {
+    /// One of which nothing was seen yet.
+    pub fn new(protocol: Protocol, is_client: bool) -> Self {
+        Self {
+            decoder: decoder(protocol),
+            is_client,
+            sequence: 0,
+            direction: 0,
+            told: None,
+            open: VecDeque::new(),
+            last_ns: 0,
+        }
+    }
+
+    /// Whether an answer is awaited, or under way.
+    pub fn is_waiting(&self) -> bool {
+        self.open.iter().any(|open| !open.is_used)
+    }
+
+    /// Takes the next record. True: records before it were lost.
+    pub fn take(
+        &mut self,
+        piece: &Piece<'_>,
+        threads: &mut Threads,
+        ids: &mut Ids,
+        out: &mut Vec<Placed>,
+    ) -> bool {
+        let header = &piece.header;
+        let is_lost = !piece.is_datagram() && header.sequence > self.sequence.wrapping_add(1);
+        self.sequence = self.sequence.max(header.sequence);
+        self.last_ns = header.at_ns;
+        if is_lost {
+            self.told = None;
+        }
+        let mut exchanges = Vec::new();
+        if piece.is_end() {
+            self.rest(header.before_total, header.before_ns, &mut exchanges);
+            let is_answered = self.is_request(self.direction) == Some(false);
+            let end_ns = if is_answered { header.before_ns } else { header.at_ns };
+            self.decoder.end(end_ns, &mut exchanges);
+            self.place(exchanges, threads, ids, out);
+            self.close(threads);
+            return is_lost;
+        }
+        self.turn(piece, &mut exchanges);
+        self.place(std::mem::take(&mut exchanges), threads, ids, out);
+        if piece.is_request() && header.total > 0 {
+            self.begin(piece, threads, ids);
+        }
+        self.feed(piece, is_lost, &mut exchanges);
+        self.place(exchanges, threads, ids, out);
+        is_lost
+    }
+
+    /// What the run under way has carried by now, where the programs send no more of it.
+    pub fn grown(
+        &mut self,
+        total: u64,
+        last_ns: u64,
+        threads: &mut Threads,
+        ids: &mut Ids,
+        out: &mut Vec<Placed>,
+    ) {
+        let mut exchanges = Vec::new();
+        self.rest(total, last_ns, &mut exchanges);
+        self.place(exchanges, threads, ids, out);
+    }
+
+    /// Nothing more will come: what is open ends.
+    pub fn end(&mut self, at_ns: u64, threads: &mut Threads, ids: &mut Ids, out: &mut Vec<Placed>) {
+        let mut exchanges = Vec::new();
+        self.decoder.end(at_ns, &mut exchanges);
+        self.place(exchanges, threads, ids, out);
+        self.close(threads);
+    }
+
+    fn is_request(&self, direction: u8) -> Option<bool> {
+        match direction {
+            IN => Some(!self.is_client),
+            OUT => Some(self.is_client),
+            _ => None,
+        }
+    }
+
+    /// Tells the decoder of bytes of the run under way that it was not shown.
+    fn rest(&mut self, total: u64, ts_ns: u64, out: &mut Vec<Exchange>) {
+        let (Some(told), Some(is_request)) = (self.told, self.is_request(self.direction)) else { return };
+        if total > told {
+            self.told = Some(total);
+            let chunk =
+                Chunk { direction: way(is_request), ts_ns, bytes: &[], total: total - told, gap: false };
+            self.decoder.chunk(&chunk, out);
+        }
+    }
+
+    /// The run before ends with the first record of another; bytes of this one may have gone by before its first record.
+    fn turn(&mut self, piece: &Piece<'_>, out: &mut Vec<Exchange>) {
+        let header = &piece.header;
+        let is_first = header.run_calls <= 1;
+        if is_first || self.direction != header.direction {
+            if is_first {
+                self.rest(header.before_total, header.before_ns, out);
+            }
+            self.direction = header.direction;
+            self.told = Some(0);
+        }
+    }
+
+    fn feed(&mut self, piece: &Piece<'_>, is_lost: bool, out: &mut Vec<Exchange>) {
+        let header = &piece.header;
+        let direction = way(piece.is_request());
+        // an answer is over when the call that sent it is; a request begins when its call does
+        let ts_ns = if piece.is_request() { header.start_ns } else { header.at_ns };
+        let mut gap = is_lost;
+        if header.run_calls > 1 {
+            match self.told {
+                Some(told) if header.before_total > told => {
+                    let total = header.before_total - told;
+                    self.decoder.chunk(&Chunk { direction, ts_ns, bytes: piece.head, total, gap }, out);
+                    gap = false;
+                }
+                Some(_) => {}
+                None => gap = true,
+            }
+        }
+        let before = if header.run_calls > 1 { header.before_total } else { 0 };
+        self.told = Some(before.saturating_add(header.total));
+        self.decoder.chunk(&Chunk { direction, ts_ns, bytes: piece.data, total: header.total, gap }, out);
+    }
+
+    /// A call of a request: the first one of its run decides where the request stands.
+    fn begin(&mut self, piece: &Piece<'_>, threads: &mut Threads, ids: &mut Ids) {
+        let header = &piece.header;
+        let is_stream = agent_common::requests::is_stream(header.protocol);
+        let is_later = header.run_calls > 1 && self.open.back().is_some_and(|open| !open.is_used);
+        if is_later && !is_stream && !piece.is_datagram() {
+            return;
+        }
+        let thread = (header.tgid, header.tid);
+        let said = if header.protocol == HTTP1 { said(piece.data) } else { None };
+        let (context, confidence) = if self.is_client {
+            let serving = threads.serving(thread);
+            let context = Context::of_client(said, serving.map(|(context, _)| context), ids);
+            let is_joined = context.parent.is_some();
+            (context, serving.filter(|_| is_joined).map(|(_, confidence)| confidence))
+        } else {
+            let context = Context::of_server(said, ids);
+            // of many streams on one connection it is not known which one this is
+            if !is_stream {
+                threads.begin(thread, context, header.at_ns);
+            }
+            (context, None)
+        };
+        if self.open.len() >= MOST_OPEN
+            && let Some(oldest) = self.open.pop_front()
+        {
+            threads.end(oldest.thread, oldest.context.span_id);
+        }
+        let start_ns = header.start_ns;
+        self.open.push_back(Open { start_ns, thread, context, confidence, is_used: false });
+    }
+
+    /// Gives each exchange the place that its request was given when it came.
+    fn place(
+        &mut self,
+        exchanges: Vec<Exchange>,
+        threads: &mut Threads,
+        ids: &mut Ids,
+        out: &mut Vec<Placed>,
+    ) {
+        for exchange in exchanges {
+            // what is older and still open was not understood as a request
+            let is_ordered = !matches!(exchange.protocol, Protocol::Http2 | Protocol::Grpc | Protocol::Kafka);
+            while is_ordered
+                && let Some(first) = self.open.front()
+                && (first.start_ns < exchange.start_ns)
+            {
+                threads.end(first.thread, first.context.span_id);
+                self.open.pop_front();
+            }
+            let found = self.open.iter_mut().find(|open| open.start_ns == exchange.start_ns);
+            let Some(open) = found else {
+                let context = Context::of_server(exchange.trace, ids);
+                out.push(Placed { exchange, context, confidence: None, thread: (0, 0) });
+                continue;
+            };
+            let mut context = open.context;
+            if std::mem::replace(&mut open.is_used, true) {
+                context.span_id = ids.span();
+            }
+            threads.end(open.thread, open.context.span_id);
+            // what its whole head says outweighs what its first bytes did not
+            if let Some(trace) = exchange.trace
+                && trace.trace_id != context.trace_id
+            {
+                context = if self.is_client {
+                    Context { trace_id: trace.trace_id, span_id: trace.span_id, parent: None }
+                } else {
+                    Context { trace_id: trace.trace_id, parent: Some(trace.span_id), ..context }
+                };
+            }
+            out.push(Placed { exchange, context, confidence: open.confidence, thread: open.thread });
+        }
+        // a run of several requests keeps its place until the next run begins
+        while self.open.len() > 1 && self.open.front().is_some_and(|open| open.is_used) {
+            self.open.pop_front();
+        }
+        if self.open.len() == 1 && self.open.front().is_some_and(|open| open.is_used && self.told.is_none()) {
+            self.open.clear();
+        }
+    }
+
+    fn close(&mut self, threads: &mut Threads) {
+        for open in self.open.drain(..) {
+            threads.end(open.thread, open.context.span_id);
+        }
+    }
+}
+
+fn way(is_request: bool) -> Direction {
+    if is_request { Direction::Request } else { Direction::Response }
+}

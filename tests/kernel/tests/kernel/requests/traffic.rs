@@ -1,0 +1,270 @@
+//! HTTP/1 by hand: a server and a client on loopback, in one process, that know how much they said.
+
+use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+/// What the first caller of a chain puts into `traceparent`.
+pub(crate) const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const SPAN_ID: &str = "00f067aa0ba902b7";
+
+/// Bytes of a large body.
+const LARGE: usize = 1 << 20;
+
+/// What the child is told to do, so many times.
+pub(crate) fn work(rest: &str) {
+    let (kind, number) = rest.split_once(' ').unwrap();
+    let number: usize = number.parse().unwrap();
+    match kind {
+        "plain" => plain(number),
+        "fragmented" => fragmented(number),
+        "pipelined" => pipelined(number),
+        "vectors" => vectors(number),
+        "large" => large(number),
+        "before" => before(number),
+        "closed" => closed(number),
+        "chain" => chain(number),
+        "many" => many(number),
+        other => panic!("unknown traffic {other}"),
+    }
+}
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Reads the head of a request; `None` where the connection has ended.
+fn head(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            return Some(head);
+        }
+        head.push_str(&line);
+    }
+}
+
+fn answer(path: &str) -> String {
+    let (status, body) = match path {
+        "/missing" => ("404 Not Found", "no"),
+        "/broken" => ("500 Internal Server Error", "oh"),
+        _ => ("200 OK", "hello"),
+    };
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn path(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap()
+}
+
+/// Serves one connection to its end, each answer by `write`.
+fn serve(stream: TcpStream, write: impl Fn(&mut TcpStream, &str)) {
+    stream.set_nodelay(true).unwrap();
+    let mut output = stream.try_clone().unwrap();
+    let mut reader = BufReader::new(stream);
+    while let Some(head) = head(&mut reader) {
+        write(&mut output, path(&head));
+    }
+}
+
+fn whole(output: &mut TcpStream, path: &str) {
+    output.write_all(answer(path).as_bytes()).unwrap();
+}
+
+/// Reads one answer with its body.
+fn read_answer(reader: &mut BufReader<TcpStream>) -> usize {
+    let head = head(reader).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let mut body = vec![0; length.trim().parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    body.len()
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+fn ask(reader: &mut BufReader<TcpStream>, path: &str) {
+    reader.get_mut().write_all(request(path).as_bytes()).unwrap();
+    read_answer(reader);
+}
+
+/// Two thirds fine, a sixth missing, a sixth broken; on three connections in turn.
+fn plain(number: usize) {
+    let (listener, address) = listen();
+    let server = thread::spawn(move || {
+        let serving: Vec<_> = (0..3)
+            .map(|_| listener.accept().unwrap().0)
+            .map(|stream| thread::spawn(move || serve(stream, whole)))
+            .collect();
+        serving.into_iter().for_each(|one| one.join().unwrap());
+    });
+    let mut clients: Vec<_> = (0..3).map(|_| BufReader::new(connect(address))).collect();
+    for index in 0..number {
+        let path = ["/ok", "/missing", "/ok", "/ok", "/broken", "/ok"][index % 6];
+        ask(&mut clients[index / 6 % 3], path);
+    }
+    drop(clients);
+    server.join().unwrap();
+}
+
+fn one_server(write: impl Fn(&mut TcpStream, &str) + Send + 'static) -> (SocketAddr, thread::JoinHandle<()>) {
+    let (listener, address) = listen();
+    (address, thread::spawn(move || serve(listener.accept().unwrap().0, write)))
+}
+
+/// Each request and each answer in several writes, cut somewhere else each time.
+fn fragmented(number: usize) {
+    let (address, server) = one_server(|output, path| {
+        let answer = answer(path);
+        for part in answer.as_bytes().chunks(answer.len() / 5) {
+            output.write_all(part).unwrap();
+        }
+    });
+    let mut client = BufReader::new(connect(address));
+    for index in 0..number {
+        let request = request("/ok");
+        let (first, second) = request.as_bytes().split_at(1 + index % (request.len() - 1));
+        for part in [first, second] {
+            client.get_mut().write_all(part).unwrap();
+        }
+        read_answer(&mut client);
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Four requests in one write, then four answers.
+fn pipelined(number: usize) {
+    let (address, server) = one_server(whole);
+    let mut client = BufReader::new(connect(address));
+    for _ in 0..number {
+        client.get_mut().write_all(request("/ok").repeat(4).as_bytes()).unwrap();
+        for _ in 0..4 {
+            read_answer(&mut client);
+        }
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Head and body in a vector.
+fn vectors(number: usize) {
+    let (address, server) = one_server(|output, path| {
+        let answer = answer(path);
+        let (first, rest) = answer.as_bytes().split_at(12);
+        let (second, third) = rest.split_at(9);
+        let parts = [IoSlice::new(first), IoSlice::new(second), IoSlice::new(third)];
+        assert_eq!(output.write_vectored(&parts).unwrap(), answer.len());
+    });
+    let mut client = BufReader::new(connect(address));
+    for _ in 0..number {
+        ask(&mut client, "/ok");
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+fn large(number: usize) {
+    let (address, server) = one_server(|output, _| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+        output.write_all(head.as_bytes()).unwrap();
+        for part in vec![b'x'; LARGE].chunks(16 * 1024) {
+            output.write_all(part).unwrap();
+        }
+    });
+    let mut client = BufReader::new(connect(address));
+    for _ in 0..number {
+        client.get_mut().write_all(request("/ok").as_bytes()).unwrap();
+        assert_eq!(read_answer(&mut client), LARGE);
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Opens its connection, says so, and goes on when it is told to.
+fn before(number: usize) {
+    let (address, server) = one_server(whole);
+    let mut client = BufReader::new(connect(address));
+    ask(&mut client, "/early");
+    println!("\nready");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    for _ in 0..number {
+        ask(&mut client, "/ok");
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Requests that nobody answers.
+fn closed(number: usize) {
+    let (listener, address) = listen();
+    let server = thread::spawn(move || {
+        for _ in 0..number {
+            let mut reader = BufReader::new(listener.accept().unwrap().0);
+            head(&mut reader).unwrap();
+        }
+    });
+    for _ in 0..number {
+        let mut client = connect(address);
+        client.write_all(request("/closed").as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        assert_eq!(client.read_to_end(&mut rest).unwrap(), 0);
+    }
+    server.join().unwrap();
+}
+
+/// A server that asks another one before it answers.
+fn chain(number: usize) {
+    let (behind, last) = one_server(whole);
+    let (listener, address) = listen();
+    let front = thread::spawn(move || {
+        let mut next = BufReader::new(connect(behind));
+        let stream = listener.accept().unwrap().0;
+        let mut output = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        while let Some(head) = head(&mut reader) {
+            ask(&mut next, "/behind");
+            whole(&mut output, path(&head));
+        }
+    });
+    let mut client = BufReader::new(connect(address));
+    for _ in 0..number {
+        let request =
+            format!("GET /front HTTP/1.1\r\nHost: test\r\ntraceparent: 00-{TRACE_ID}-{SPAN_ID}-01\r\n\r\n");
+        client.get_mut().write_all(request.as_bytes()).unwrap();
+        read_answer(&mut client);
+    }
+    client.get_mut().shutdown(Shutdown::Write).unwrap();
+    front.join().unwrap();
+    last.join().unwrap();
+}
+
+/// So many connections at once, with one request each.
+fn many(number: usize) {
+    let (listener, address) = listen();
+    let server = thread::spawn(move || {
+        let streams: Vec<_> = (0..number).map(|_| listener.accept().unwrap().0).collect();
+        streams.into_iter().for_each(|stream| serve(stream, whole));
+    });
+    let mut clients: Vec<_> = (0..number).map(|_| BufReader::new(connect(address))).collect();
+    for client in &mut clients {
+        client.get_mut().write_all(request("/ok").as_bytes()).unwrap();
+        client.get_mut().shutdown(Shutdown::Write).unwrap();
+    }
+    clients.iter_mut().for_each(|client| drop(read_answer(client)));
+    server.join().unwrap();
+}

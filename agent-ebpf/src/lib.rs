@@ -1,6 +1,6 @@
 //! What the programs share; each `bin` is one ELF object, one hook family.
 #![no_std]
-#![feature(core_intrinsics)]
+#![feature(core_intrinsics, asm_experimental_arch)]
 #![expect(internal_features, reason = "BPF's atomic add without a result is reached by an intrinsic only")]
 
 pub mod lost;

@@ -43,6 +43,15 @@ pub unsafe fn field<T: Copy>(base: *const u8, offset: &Offset) -> T {
     unsafe { *base.add(offset.load() as usize).cast::<T>() }
 }
 
+/// The same number, of which the compiler knows nothing: what is computed from it stays as it was written.
+#[inline(always)]
+pub fn hide(value: u64) -> u64 {
+    let mut hidden = value;
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {0} */", inout(reg) hidden, options(nomem, nostack)) };
+    hidden
+}
+
 /// The place of a duration in a histogram, if it has one. The compiler knows that it always has, and would drop the check;
 /// old verifiers (5.10) do not see it and need the check.
 #[inline(always)]

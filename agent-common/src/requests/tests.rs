@@ -15,7 +15,7 @@ fn head(bytes: &[u8]) -> ([u8; HEAD_LEN], u32) {
 
 fn guess(bytes: &[u8]) -> Guess {
     let (head, length) = head(bytes);
-    infer(&head, length, bytes.len() as u64)
+    infer(&head, length, bytes.len() as u64, |value| value)
 }
 
 #[track_caller]
@@ -59,7 +59,7 @@ fn what_is_not_spoken_here_is_not_guessed() {
         assert_eq!(guess(bytes).protocol(), UNKNOWN, "{bytes:?}");
     }
     assert_eq!(guess(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").protocol(), TLS);
-    assert!(is_tls(&head(b"\x17\x03\x03\0\x20").0));
+    assert!(is_tls(&head(b"\x17\x03\x03\0\x20").0, 5, |value| value));
     // headers of an HTTP/2 stream, mid-connection: the side is open
     let frame = guess(b"\0\0\x05\x01\x05\0\0\0\x03\x82\x87\x84\x86\x41");
     assert_eq!((frame.protocol(), frame.is_request(), frame.is_response()), (HTTP2, false, false));
@@ -69,14 +69,14 @@ fn what_is_not_spoken_here_is_not_guessed() {
 fn a_datagram_of_dns_is_known_by_its_header() {
     let query = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
     let (first, length) = head(query);
-    assert!(dns(&first, length, query.len() as u64).is_request());
+    assert!(dns(&first, length, query.len() as u64, |value| value).is_request());
     let mut answer = *query;
     answer[2] = 0x81;
     answer[7] = 1;
     let (first, length) = head(&answer);
-    assert!(dns(&first, length, 40).is_response());
+    assert!(dns(&first, length, 40, |value| value).is_response());
     let (first, length) = head(b"\xc3\x00\x00\x00\x01\x08\x83\x94\xc8\xf0\x3e\x51\x57\x08\0\0\x44\x9e");
-    assert_eq!(dns(&first, length, 1200), Guess::NOTHING, "QUIC");
+    assert_eq!(dns(&first, length, 1200, |value| value), Guess::NOTHING, "QUIC");
 }
 
 #[test]

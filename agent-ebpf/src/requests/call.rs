@@ -36,7 +36,7 @@ pub struct Call {
     pub count: u64,
     /// Bytes carried; of `MESSAGES` how many messages.
     pub total: u64,
-    /// Where the other end's address is, if the call says it; `PLAIN` only.
+    /// Where the other end's address is, if the call itself says it.
     pub name: u64,
 }
 
@@ -165,11 +165,8 @@ pub unsafe fn gather(call: &Call, data: *mut u8, most: u32) -> u32 {
 }
 
 /// As `gather`, of a vector of buffers in which `total` bytes are used.
-///
-/// # Safety
-/// As `gather`.
 #[inline(always)]
-pub unsafe fn vector(data: *mut u8, place: u64, count: u64, total: u64, most: u32) -> u32 {
+unsafe fn vector(data: *mut u8, place: u64, count: u64, total: u64, most: u32) -> u32 {
     let mut at = 0_u32;
     let mut left = total;
     let mut index = 0_u64;
@@ -191,9 +188,12 @@ pub unsafe fn vector(data: *mut u8, place: u64, count: u64, total: u64, most: u3
     at
 }
 
-/// Copies to a place of `data`; answers how much.
+/// Copies to a place of `data`, at most up to `most`; answers how much.
+///
+/// # Safety
+/// As `gather`.
 #[inline(always)]
-unsafe fn copy(data: *mut u8, at: u32, source: u64, length: u64, most: u32) -> u32 {
+pub unsafe fn copy(data: *mut u8, at: u32, source: u64, length: u64, most: u32) -> u32 {
     const MASK: u32 = DATA_LEN as u32 - 1;
     let room = u64::from(most.wrapping_sub(at));
     let wanted = if length < room { length } else { room };

@@ -3,11 +3,12 @@
 use agent_common::flows::mapped;
 use agent_common::requests::infer::dns;
 use agent_common::requests::{EVENT_DATA, HEAD_LEN, RESPONSE_LEN, Record, TRANSPORT_UDP, role_of};
+use agent_ebpf::memory::hide;
 use agent_ebpf::workload::current_workload;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use core::ptr::read_volatile;
 
-use crate::call::{Call, ELSEWHERE, MESSAGE, MESSAGES, PLAIN, gather, message};
+use crate::call::{Call, MESSAGE, MESSAGES, PLAIN, copy, message};
 use crate::{out, socket, times};
 
 /// Messages of one call that are looked at: a resolver asks for both kinds of address at once.
@@ -18,44 +19,50 @@ const MESSAGES_LENGTH: u64 = 56;
 
 #[inline(always)]
 pub fn seen(socket: u64, call: &Call, ids: u64) {
-    match call.shape {
-        PLAIN => one(socket, call, call.name, ids),
-        MESSAGE => match message(call.place) {
-            Some(message) => one(socket, call, message.name, ids),
-            None => {}
-        },
-        MESSAGES => {
-            let mut index = 0_u64;
-            while index < MOST_MESSAGES {
-                if index >= call.total {
-                    break;
+    let several = call.shape == MESSAGES;
+    let mut index = 0_u64;
+    while index < MOST_MESSAGES {
+        let place = call.place + index * MESSAGES_STRIDE;
+        match call.shape {
+            PLAIN => one(socket, call, Buffer { base: call.place, total: call.total, name: call.name }, ids),
+            MESSAGE | MESSAGES => {
+                let mut total = call.total;
+                if several {
+                    // SAFETY: the helper checks the address.
+                    let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
+                    total = u64::from(length.unwrap_or(0));
                 }
-                let place = call.place + index * MESSAGES_STRIDE;
-                // SAFETY: the helper checks the address.
-                let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
-                if let (Some(message), Ok(length)) = (message(place), length) {
-                    let own = Call { shape: MESSAGE, place, total: u64::from(length), ..*call };
-                    one(socket, &own, message.name, ids);
+                if let Some(message) = message(place) {
+                    // SAFETY: the helper checks the address. A datagram of DNS is in one buffer.
+                    let base = unsafe { bpf_probe_read_user(message.vector as *const u64) }.unwrap_or(0);
+                    one(socket, call, Buffer { base, total, name: message.name }, ids);
                 }
-                index += 1;
             }
+            _ => {}
         }
-        _ => {}
+        index += 1;
+        if !several || index >= call.total {
+            break;
+        }
     }
 }
 
+/// Where a datagram lies, and where the address of the other end.
+struct Buffer {
+    base: u64,
+    total: u64,
+    name: u64,
+}
+
 #[inline(always)]
-fn one(socket: u64, call: &Call, name: u64, ids: u64) {
+fn one(socket: u64, call: &Call, buffer: Buffer, ids: u64) {
     let Some(record) = out::scratch() else { return };
     // SAFETY: this CPU's scratch.
     unsafe {
         let data = (&raw mut (*record).data).cast::<u8>();
-        let length = match call.shape {
-            ELSEWHERE => 0,
-            _ => gather(call, data, RESPONSE_LEN),
-        };
+        let length = copy(data, 0, buffer.base, buffer.total, RESPONSE_LEN);
         let head = read_volatile(data.cast::<[u8; HEAD_LEN]>());
-        let guess = dns(&head, length, call.total);
+        let guess = dns(&head, length, buffer.total, hide);
         if guess.protocol() == 0 {
             return;
         }
@@ -66,10 +73,10 @@ fn one(socket: u64, call: &Call, name: u64, ids: u64) {
         (*header).protocol = guess.protocol();
         (*header).role = role_of(call.direction, guess.is_request());
         (*header).direction = call.direction;
-        (*header).total = call.total;
+        (*header).total = buffer.total;
         (*header).tgid = (ids >> 32) as u32;
         (*header).tid = ids as u32;
-        describe(record, socket, name);
+        describe(record, socket, buffer.name);
         out::send(record, length);
     }
 }

@@ -6,7 +6,10 @@ use agent_common::requests::{
     Conn, DATA_LEN, HEAD_LEN, OPAQUE, REQUEST_LEN, RESPONSE_LEN, ROLE_UNKNOWN, RUN_CALLS, Record, TLS, TRIES,
     UNKNOWN, is_closed_book, is_request, is_stream, role_of,
 };
+use agent_ebpf::memory::hide;
 use aya_ebpf::Global;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use core::hint::black_box;
 use core::ptr::read_volatile;
 
 use crate::call::{Call, ELSEWHERE, MESSAGES, gather};
@@ -63,7 +66,7 @@ pub unsafe fn seen(socket: u64, conn: *mut Conn, call: &Call, ids: u64) {
             if (*conn).protocol == UNKNOWN {
                 return;
             }
-        } else if length >= 3 && is_tls(&first_bytes(record)) {
+        } else if is_tls(&first_bytes(record), length, hide) {
             (*conn).protocol = TLS;
         }
         if is_closed_book((*conn).protocol) {
@@ -112,28 +115,16 @@ unsafe fn first_bytes(record: *const Record) -> [u8; HEAD_LEN] {
 
 /// Looks at the first bytes of the run, also where they came one by one.
 #[inline(always)]
-unsafe fn understand(conn: *mut Conn, record: *const Record, direction: u8, length: u32) {
+unsafe fn understand(conn: *mut Conn, record: *mut Record, direction: u8, length: u32) {
     // SAFETY: the caller's.
     unsafe {
         let earlier = (*conn).head_len;
-        let fresh = first_bytes(record);
-        if earlier == 0 {
-            (*conn).head = fresh;
-        } else {
-            let mut index = 0_u32;
-            while index < HEAD_LEN as u32 {
-                let place = (earlier + index) as usize & (HEAD_LEN - 1);
-                if earlier + index < HEAD_LEN as u32 {
-                    let to = (&raw mut (*conn).head).cast::<u8>().add(place);
-                    let from = (&raw const (*record).data).cast::<u8>().add(index as usize);
-                    to.write_volatile(from.read_volatile());
-                }
-                index += 1;
-            }
+        if earlier < HEAD_LEN as u32 && !append(conn, record, earlier) {
+            return;
         }
         let known = earlier.wrapping_add(length);
         (*conn).head_len = if known > HEAD_LEN as u32 { HEAD_LEN as u32 } else { known };
-        let guess = infer(&(*conn).head, (*conn).head_len, (*conn).run_total);
+        let guess = infer(&(*conn).head, (*conn).head_len, (*conn).run_total, hide);
         if guess.protocol() == UNKNOWN {
             if (*conn).run_calls >= RUN_CALLS {
                 (*conn).tries = TRIES;
@@ -145,6 +136,25 @@ unsafe fn understand(conn: *mut Conn, record: *const Record, direction: u8, leng
             (*conn).role = side(guess, direction, (*conn).ports);
         }
     }
+}
+
+/// Puts the first bytes of this call behind what earlier ones have left: in the record, where there is room for what a
+/// verifier thinks of, and from there back. A helper copies, since a loop of single bytes is many paths.
+#[inline(always)]
+unsafe fn append(conn: *mut Conn, record: *mut Record, earlier: u32) -> bool {
+    // SAFETY: the caller's; all of it lies inside the record.
+    unsafe {
+        let head = &raw mut (*record).header.head;
+        *head = (*conn).head;
+        let to = head.cast::<u8>().add(black_box(earlier) as usize & (HEAD_LEN - 1));
+        let size = black_box(HEAD_LEN as u32 - earlier) & 31;
+        let from = (&raw const (*record).data).cast::<u8>();
+        if bpf_probe_read_kernel(to.cast(), size, from.cast()) != 0 {
+            return false;
+        }
+        (*conn).head = *head;
+    }
+    true
 }
 
 /// Whose side a connection's owner is on that was open before: by what was said, else by the ports.

@@ -34,6 +34,15 @@ pub const HEAD_LEN: usize = 16;
 /// Runs that are looked at before a connection is given up as not understood.
 pub const TRIES: u8 = 4;
 
+/// Places of the programs behind `requests_exit` in `TAILS`.
+pub const TAIL_STREAM: u32 = 0;
+/// `requests_understand`
+pub const TAIL_UNDERSTAND: u32 = 1;
+/// `requests_datagram`
+pub const TAIL_DATAGRAM: u32 = 2;
+/// How many there are.
+pub const TAIL_COUNT: u32 = 3;
+
 /// Whose side of the connection the owner is on.
 pub const ROLE_UNKNOWN: u8 = 0;
 /// The owner connected.

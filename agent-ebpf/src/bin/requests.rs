@@ -19,18 +19,20 @@ mod red;
 mod socket;
 #[path = "../requests/stream.rs"]
 mod stream;
+#[path = "../requests/understand.rs"]
+mod understand;
 
 use agent_common::requests::{
-    Conn, LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TRANSPORT_TCP, TRANSPORT_UDP,
+    LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_STREAM,
+    TAIL_UNDERSTAND, TRANSPORT_TCP, TRANSPORT_UDP,
 };
 use agent_ebpf::node::is_current_ours;
 use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::{btf_tracepoint, map};
-use aya_ebpf::maps::Array;
+use aya_ebpf::maps::{Array, ProgramArray};
 use aya_ebpf::programs::BtfTracePointContext;
-use call::Call;
 use core::ptr::{read_volatile, write_volatile};
 
 /// The agent itself: its calls are not looked at.
@@ -65,35 +67,75 @@ fn began(tid: u32, now: u64) -> u64 {
     unsafe { if read_volatile(&raw const (*start).tid) == tid { (*start).at_ns } else { now } }
 }
 
+/// The programs behind the first one: each has a stack of its own, and a verifier walks each alone.
+#[map]
+static TAILS: ProgramArray = ProgramArray::with_max_entries(TAIL_COUNT, 0);
+
+/// A call has carried bytes: of a socket?
 #[btf_tracepoint(function = "sys_exit")]
 fn requests_exit(context: BtfTracePointContext) -> i32 {
     let returned = context.arg::<i64>(1);
     if returned <= 0 {
         return 0;
     }
-    let Some(call) = call::read(context.arg(0), returned as u64) else { return 0 };
+    let Some(kept) = call::keep(context.arg(0), returned as u64) else { return 0 };
     let ids = bpf_get_current_pid_tgid();
     if (ids >> 32) as u32 == OWN_TGID.load() || !is_current_ours() {
         return 0;
     }
-    let Some(socket) = socket::of_descriptor(call.descriptor) else { return 0 };
-    on_socket(socket, call, ids);
+    // SAFETY: this CPU's own value.
+    unsafe {
+        let Some(socket) = socket::of_descriptor((*kept).descriptor) else { return 0 };
+        (*kept).socket = socket;
+        (*kept).ids = ids;
+    }
+    next(&context, TAIL_STREAM)
+}
+
+/// A call on a socket: of a connection, or of datagrams.
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_stream(context: BtfTracePointContext) -> i32 {
+    let Some(call) = call::kept() else { return 0 };
+    let mut found = conn::find(call.socket);
+    if found.is_none() {
+        match socket::transport(call.socket) {
+            TRANSPORT_UDP => return next(&context, TAIL_DATAGRAM),
+            TRANSPORT_TCP => found = conn::begin(call.socket),
+            _ => return 0,
+        }
+    }
+    let Some(conn) = found else { return 0 };
+    // SAFETY: a map's value.
+    if unsafe { stream::seen(conn, &call) } {
+        return next(&context, TAIL_UNDERSTAND);
+    }
     0
 }
 
+/// The first bytes of a connection of which it is not known what is spoken.
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_understand(_: BtfTracePointContext) -> i32 {
+    let Some(call) = call::kept() else { return 0 };
+    let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else { return 0 };
+    // SAFETY: a map's value, and this CPU's scratch.
+    unsafe { understand::seen(conn, record, &call) };
+    0
+}
+
+/// A datagram.
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_datagram(_: BtfTracePointContext) -> i32 {
+    let Some(call) = call::kept() else { return 0 };
+    datagram::seen(&call);
+    0
+}
+
+/// Goes on in another program; comes back only where that is not there.
 #[inline(always)]
-fn on_socket(socket: u64, call: Call, ids: u64) {
-    let mut found = conn::find(socket);
-    if found.is_none() {
-        match socket::transport(socket) {
-            TRANSPORT_UDP => return datagram::seen(socket, &call, ids),
-            TRANSPORT_TCP => found = conn::begin(socket),
-            _ => return,
-        }
-    }
-    let Some(conn) = found else { return };
-    // SAFETY: a map's value.
-    unsafe { stream::seen(socket, conn, &call, ids) };
+fn next(context: &BtfTracePointContext, index: u32) -> i32 {
+    // SAFETY: a program of the same hook, by the agent.
+    _ = unsafe { TAILS.tail_call(context, index) };
+    0
 }
 
 /// Who connects, and when it is over. Others' tasks may be current here.
@@ -109,11 +151,10 @@ fn requests_state(context: BtfTracePointContext) -> i32 {
             conn::established(socket, role);
         }
         CLOSE => {
-            if let Some(conn) = conn::find(socket) {
-                // SAFETY: a map's value, copied before it goes.
-                let last: Conn = unsafe { *conn };
+            if let (Some(conn), Some(header)) = (conn::find(socket), out::end_scratch()) {
+                // SAFETY: a map's value, before it goes; this CPU's own.
+                unsafe { out::end(socket, conn, header) };
                 conn::forget(socket);
-                out::end(socket, &last);
             }
         }
         _ => {}

@@ -5,8 +5,10 @@ use agent_common::requests::{DATA_LEN, IN, OUT};
 use agent_ebpf::lost::lose;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::helpers::generated;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
 use core::hint::black_box;
-use core::ptr::read_volatile;
+use core::ptr::{read_volatile, write_volatile};
 
 /// A buffer.
 pub const PLAIN: u8 = 1;
@@ -19,17 +21,34 @@ pub const MESSAGES: u8 = 4;
 /// Not in the caller's memory: the kernel moves the bytes itself.
 pub const ELSEWHERE: u8 = 5;
 
+/// How far a vector was copied. In a map, since a verifier that knows every length follows every combination of them.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Progress {
+    left: u64,
+    at: u32,
+    padding: u32,
+}
+
+#[map]
+static PROGRESS: PerCpuArray<Progress> = PerCpuArray::with_max_entries(1, 0);
+/// The call under way.
+#[map]
+static CALL: PerCpuArray<Call> = PerCpuArray::with_max_entries(1, 0);
+
 /// Buffers of a vector that are looked at.
 const MOST_BUFFERS: u64 = 4;
 
 /// A call that has carried bytes.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Call {
     pub descriptor: u32,
     /// `IN` or `OUT`
     pub direction: u8,
     /// `PLAIN`, ...
     pub shape: u8,
+    pub padding: [u8; 2],
     /// Where the buffer, vector or message is.
     pub place: u64,
     /// How many buffers a vector has.
@@ -38,6 +57,10 @@ pub struct Call {
     pub total: u64,
     /// Where the other end's address is, if the call itself says it.
     pub name: u64,
+    /// The socket.
+    pub socket: u64,
+    /// Process and thread.
+    pub ids: u64,
 }
 
 /// x86-64: numbers, and where `pt_regs` keeps arguments (ptrace's ABI).
@@ -99,9 +122,17 @@ fn register(registers: *const u8, offset: usize) -> u64 {
     unsafe { read_volatile(registers.add(offset).cast::<u64>()) }
 }
 
-/// The call that ends, if it is one that carries bytes; arguments stay in their registers until then.
+/// The call under way, as the first program has kept it.
 #[inline(always)]
-pub fn read(registers: *const u8, returned: u64) -> Option<Call> {
+pub fn kept() -> Option<Call> {
+    let kept = CALL.get_ptr(0)?;
+    // SAFETY: this CPU's own value.
+    Some(unsafe { read_volatile(kept) })
+}
+
+/// Keeps the call that ends, if it is one that carries bytes; arguments stay in their registers until then.
+#[inline(always)]
+pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
     let number = register(registers, NUMBER) as u32;
     if !is_wanted(number) || register(registers, CODE_SEGMENT) & 0xffff == USER32 {
         return None;
@@ -116,7 +147,8 @@ pub fn read(registers: *const u8, returned: u64) -> Option<Call> {
     };
     let descriptor = if number == SPLICE { THIRD } else { FIRST };
     let has_name = number == SENDTO || number == RECVFROM;
-    Some(Call {
+    let kept = CALL.get_ptr_mut(0)?;
+    let call = Call {
         descriptor: register(registers, descriptor) as u32,
         direction,
         shape,
@@ -124,7 +156,13 @@ pub fn read(registers: *const u8, returned: u64) -> Option<Call> {
         count: register(registers, THIRD),
         total: returned,
         name: if has_name { register(registers, FIFTH) } else { 0 },
-    })
+        padding: [0; 2],
+        socket: 0,
+        ids: 0,
+    };
+    // SAFETY: this CPU's own value.
+    unsafe { write_volatile(kept, call) };
+    Some(kept)
 }
 
 /// The parts of a `msghdr` that matter.
@@ -167,25 +205,26 @@ pub unsafe fn gather(call: &Call, data: *mut u8, most: u32) -> u32 {
 /// As `gather`, of a vector of buffers in which `total` bytes are used.
 #[inline(always)]
 unsafe fn vector(data: *mut u8, place: u64, count: u64, total: u64, most: u32) -> u32 {
-    let mut at = 0_u32;
-    let mut left = total;
-    let mut index = 0_u64;
-    while index < MOST_BUFFERS {
-        if index >= count || left == 0 || at >= most {
-            break;
+    let Some(progress) = PROGRESS.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own value, and the caller's.
+    unsafe {
+        write_volatile(progress, Progress { left: total, at: 0, padding: 0 });
+        let mut index = 0_u64;
+        while index < MOST_BUFFERS {
+            let Progress { left, at, .. } = read_volatile(progress);
+            if index >= count || left == 0 || at >= most {
+                break;
+            }
+            let Ok([base, length]) = bpf_probe_read_user((place + index * 16) as *const [u64; 2]) else {
+                break;
+            };
+            let used = if length < left { length } else { left };
+            let copied = copy(data, at, base, used, most);
+            write_volatile(progress, Progress { left: left - used, at: at.wrapping_add(copied), padding: 0 });
+            index += 1;
         }
-        // SAFETY: the helper checks the address.
-        let Ok([base, length]) = (unsafe { bpf_probe_read_user((place + index * 16) as *const [u64; 2]) })
-        else {
-            break;
-        };
-        let used = if length < left { length } else { left };
-        // SAFETY: the caller's.
-        at += unsafe { copy(data, at, base, used, most) };
-        left -= used;
-        index += 1;
+        (*progress).at
     }
-    at
 }
 
 /// Copies to a place of `data`, at most up to `most`; answers how much.

@@ -18,13 +18,13 @@ const MESSAGES_STRIDE: u64 = 64;
 const MESSAGES_LENGTH: u64 = 56;
 
 #[inline(always)]
-pub fn seen(socket: u64, call: &Call, ids: u64) {
+pub fn seen(call: &Call) {
     let several = call.shape == MESSAGES;
     let mut index = 0_u64;
     while index < MOST_MESSAGES {
         let place = call.place + index * MESSAGES_STRIDE;
         match call.shape {
-            PLAIN => one(socket, call, Buffer { base: call.place, total: call.total, name: call.name }, ids),
+            PLAIN => one(call, Buffer { base: call.place, total: call.total, name: call.name }),
             MESSAGE | MESSAGES => {
                 let mut total = call.total;
                 if several {
@@ -35,7 +35,7 @@ pub fn seen(socket: u64, call: &Call, ids: u64) {
                 if let Some(message) = message(place) {
                     // SAFETY: the helper checks the address. A datagram of DNS is in one buffer.
                     let base = unsafe { bpf_probe_read_user(message.vector as *const u64) }.unwrap_or(0);
-                    one(socket, call, Buffer { base, total, name: message.name }, ids);
+                    one(call, Buffer { base, total, name: message.name });
                 }
             }
             _ => {}
@@ -55,7 +55,7 @@ struct Buffer {
 }
 
 #[inline(always)]
-fn one(socket: u64, call: &Call, buffer: Buffer, ids: u64) {
+fn one(call: &Call, buffer: Buffer) {
     let Some(record) = out::scratch() else { return };
     // SAFETY: this CPU's scratch.
     unsafe {
@@ -67,16 +67,16 @@ fn one(socket: u64, call: &Call, buffer: Buffer, ids: u64) {
             return;
         }
         let header = &raw mut (*record).header;
-        let (start_ns, at_ns) = times(call.direction, ids as u32);
+        let (start_ns, at_ns) = times(call.direction, call.ids as u32);
         (*header).start_ns = start_ns;
         (*header).at_ns = at_ns;
         (*header).protocol = guess.protocol();
         (*header).role = role_of(call.direction, guess.is_request());
         (*header).direction = call.direction;
         (*header).total = buffer.total;
-        (*header).tgid = (ids >> 32) as u32;
-        (*header).tid = ids as u32;
-        describe(record, socket, buffer.name);
+        (*header).tgid = (call.ids >> 32) as u32;
+        (*header).tid = call.ids as u32;
+        describe(record, call.socket, buffer.name);
         out::send(record, length);
     }
 }

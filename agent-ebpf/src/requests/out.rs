@@ -16,6 +16,10 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static SCRATCH: PerCpuArray<Record> = PerCpuArray::with_max_entries(1, 0);
 
+/// The same for the state program, which may interrupt that one: headers alone.
+#[map]
+static END: PerCpuArray<Header> = PerCpuArray::with_max_entries(1, 0);
+
 /// The reader is woken once this much waits; else it looks every 100 ms.
 const WAKE_AT: u64 = 1024 * 1024;
 const NO_WAKEUP: u64 = 1;
@@ -27,16 +31,33 @@ pub fn scratch() -> Option<*mut Record> {
     SCRATCH.get_ptr_mut(0)
 }
 
+#[inline(always)]
+pub fn end_scratch() -> Option<*mut Header> {
+    END.get_ptr_mut(0)
+}
+
 /// Sends a record of a connection; the caller has filled in what the call itself says.
 ///
 /// # Safety
 /// `conn` is a value of the table, `record` this CPU's scratch.
 #[inline(always)]
-pub unsafe fn data(socket: u64, conn: *const Conn, record: *mut Record, length: u32) {
+pub unsafe fn data(socket: u64, conn: *const Conn, record: *mut Record) {
     // SAFETY: the caller's.
     unsafe {
-        let header = &raw mut (*record).header;
-        (*header).event = EVENT_DATA;
+        describe(socket, conn, &raw mut (*record).header);
+        (*record).header.event = EVENT_DATA;
+        send(record, (*record).header.data_len);
+    }
+}
+
+/// What a connection says of itself.
+///
+/// # Safety
+/// `conn` is a value of the table or a copy of one, `header` can be written.
+#[inline(always)]
+unsafe fn describe(socket: u64, conn: *const Conn, header: *mut Header) {
+    // SAFETY: the caller's.
+    unsafe {
         (*header).sequence = (*conn).sequence;
         (*header).socket = socket;
         (*header).born_ns = (*conn).born_ns;
@@ -52,7 +73,6 @@ pub unsafe fn data(socket: u64, conn: *const Conn, record: *mut Record, length: 
         (*header).direction = (*conn).run_direction;
         (*header).transport = (*conn).transport;
         (*header).padding = 0;
-        send(record, length);
     }
 }
 
@@ -71,42 +91,32 @@ pub unsafe fn send(record: *mut Record, length: u32) {
     }
 }
 
-/// A connection of which something was told has ended, or is not looked at any more.
+/// A connection of which something was told has ended, or is not looked at any more. `header` is where it is
+/// written.
+///
+/// # Safety
+/// `conn` is a value of the table, `header` a scratch of this CPU and program.
 #[inline(always)]
-pub fn end(socket: u64, conn: &Conn) {
-    if conn.sequence == 0 {
-        return;
+pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header) {
+    // SAFETY: the caller's.
+    unsafe {
+        if (*conn).sequence == 0 {
+            return;
+        }
+        describe(socket, conn, header);
+        (*header).event = EVENT_END;
+        (*header).sequence = (*conn).sequence.wrapping_add(1);
+        (*header).start_ns = 0;
+        (*header).at_ns = bpf_ktime_get_boot_ns();
+        (*header).total = 0;
+        (*header).before_total = (*conn).run_total;
+        (*header).before_ns = (*conn).run_last_ns;
+        (*header).tid = 0;
+        (*header).head_len = 0;
+        (*header).head = [0; HEAD_LEN];
+        (*header).data_len = 0;
+        output(header.cast(), size_of::<Header>() as u64);
     }
-    let header = Header {
-        event: EVENT_END,
-        sequence: conn.sequence.wrapping_add(1),
-        socket,
-        born_ns: conn.born_ns,
-        workload: conn.workload,
-        start_ns: 0,
-        // SAFETY: a helper without arguments.
-        at_ns: unsafe { bpf_ktime_get_boot_ns() },
-        total: 0,
-        before_total: conn.run_total,
-        before_ns: conn.run_last_ns,
-        local: conn.local,
-        peer: conn.peer,
-        local_port: socket::local_port(conn.ports),
-        peer_port: socket::peer_port(conn.ports),
-        tgid: conn.tgid,
-        tid: 0,
-        run_calls: conn.run_calls,
-        protocol: conn.protocol,
-        role: conn.role,
-        direction: conn.run_direction,
-        transport: conn.transport,
-        head_len: 0,
-        head: [0; HEAD_LEN],
-        data_len: 0,
-        padding: 0,
-    };
-    // SAFETY: on the stack, and as long as it says.
-    unsafe { output((&raw const header).cast(), size_of::<Header>() as u64) };
 }
 
 #[inline(always)]

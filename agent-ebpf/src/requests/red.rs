@@ -21,12 +21,13 @@ static ZERO: Array<Red> = Array::with_max_entries(1, 0);
 /// # Safety
 /// `conn` is a value of the table, `record` this CPU's scratch.
 #[inline(always)]
-pub unsafe fn seen(conn: *mut Conn, record: *const Record, is_first: bool, start_ns: u64) {
+pub unsafe fn seen(conn: *mut Conn, record: *const Record) {
     // SAFETY: the caller's.
     unsafe {
-        if !is_first || is_stream((*conn).protocol) || (*conn).role == ROLE_UNKNOWN {
+        if (*conn).run_calls != 1 || is_stream((*conn).protocol) || (*conn).role == ROLE_UNKNOWN {
             return;
         }
+        let start_ns = (*record).header.start_ns;
         if is_request((*conn).role, (*conn).run_direction) {
             (*conn).request_ns = start_ns;
             return;

@@ -8,7 +8,7 @@
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
-use agent_common::requests::{Conn, FIELDS, HEAD_LEN, LAYOUT};
+use agent_common::requests::{Conn, FIELDS, HEAD_LEN, LAYOUT, TAIL_DATAGRAM, TAIL_STREAM, TAIL_UNDERSTAND};
 use aya::maps::{MapData, RingBuf};
 
 use super::{AttachError, Probe, Running, Sink};
@@ -75,6 +75,14 @@ fn attach_programs(mut probe: Requests) -> Result<Box<dyn Running>, AttachError>
     object.raw_tracepoint("requests_gone", "sched_process_exit")?;
     let ended = object.btf_tracepoint("requests_state", "inet_sock_set_state");
     object.optional("sides and ends of connections", ended);
+    // what stands behind the first program is there before it runs
+    for (program, place) in [
+        ("requests_stream", TAIL_STREAM),
+        ("requests_understand", TAIL_UNDERSTAND),
+        ("requests_datagram", TAIL_DATAGRAM),
+    ] {
+        object.btf_tail(program, "sys_exit", "TAILS", place)?;
+    }
     let begun = object.btf_tracepoint("requests_enter", "sys_enter");
     object.optional("begin of writes", begun);
     object.btf_tracepoint("requests_exit", "sys_exit")?;

@@ -1,6 +1,7 @@
 //! A loaded object: its maps, and its programs attached one by one.
 
 mod maps;
+mod tails;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
@@ -93,23 +94,31 @@ impl Object {
 
     /// Loads and attaches a BTF tracepoint program.
     pub fn btf_tracepoint(&mut self, program: &str, tracepoint: &str) -> Result<(), AttachError> {
-        if self.parsed_btf.is_none() {
-            self.parsed_btf =
-                self.trace_btf.take().and_then(|bytes| Btf::parse(&bytes, Endianness::default()).ok());
-        }
-        let Some(btf) = self.parsed_btf.take() else {
-            let detail = "BTF tracepoints need /sys/kernel/btf/vmlinux".to_owned();
-            return Err(AttachError::Unsupported { code: "no_btf", detail });
-        };
+        let btf = self.take_btf()?;
         let result = self.program::<BtfTracePoint>(program).and_then(|traced| {
             let step = traced.load(tracepoint, &btf).and_then(|()| traced.attach());
             step.map_err(|error| (Needs::Tracing, error))
         });
-        self.parsed_btf = Some(btf);
+        self.give_btf(btf);
         let result = result.map(|link| {
             self.links.insert(program.to_owned(), link);
         });
         self.report(program, "tp_btf", tracepoint, result)
+    }
+
+    /// The kernel's types, parsed once; given back by `give_btf`.
+    fn take_btf(&mut self) -> Result<Btf, AttachError> {
+        if let Some(bytes) = self.trace_btf.take() {
+            self.parsed_btf = Btf::parse(&bytes, Endianness::default()).ok();
+        }
+        self.parsed_btf.take().ok_or_else(|| AttachError::Unsupported {
+            code: "no_btf",
+            detail: "BTF tracepoints need /sys/kernel/btf/vmlinux".to_owned(),
+        })
+    }
+
+    fn give_btf(&mut self, btf: Btf) {
+        self.parsed_btf = Some(btf);
     }
 
     /// Detaches a BTF tracepoint program that was attached, or attaches it again; one that never was stays as it is.

@@ -68,7 +68,7 @@ fn every_request_is_a_span_on_both_sides() {
     for span in &spans {
         assert_eq!(span.source, "wake");
         assert!(span.duration_ns > 0 && span.duration_ns < 60_000_000_000, "{span:?}");
-        assert_eq!(span.attributes.get("server.address").map(String::as_str), Some("127.0.0.1"));
+        assert_eq!(span.attributes.get("network.peer.address").map(String::as_str), Some("127.0.0.1"));
         assert_eq!(span.attributes.get("network.transport").map(String::as_str), Some("tcp"));
     }
     // both ends of each connection name it alike

@@ -110,7 +110,7 @@ pub struct Conn {
     pub workload: u64,
     /// Bytes of the run so far.
     pub run_total: u64,
-    /// When its last byte was seen, on the boot clock.
+    /// When its last call began if it wrote, else when it ended; on the boot clock.
     pub run_last_ns: u64,
     /// First byte of the request that is not answered yet; 0: none.
     pub request_ns: u64,
@@ -168,7 +168,7 @@ pub struct Header {
     pub total: u64,
     /// Of the first call of a run: bytes of the run before. Else: bytes of this run before this call.
     pub before_total: u64,
-    /// Last byte of those.
+    /// When the last call of those began if it wrote, else when it ended.
     pub before_ns: u64,
     /// As in `Conn`
     pub local: [u32; 4],

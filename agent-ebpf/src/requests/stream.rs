@@ -38,7 +38,7 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> bool {
         }
         (*conn).run_calls = (*conn).run_calls.wrapping_add(1);
         (*conn).run_total = (*conn).run_total.wrapping_add(call.total);
-        (*conn).run_last_ns = at_ns;
+        (*conn).run_last_ns = start_ns;
         let most = most(conn, call);
         if most == 0 {
             return false;

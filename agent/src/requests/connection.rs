@@ -168,8 +168,8 @@ impl Connection {
     fn feed(&mut self, piece: &Piece<'_>, is_lost: bool, out: &mut Vec<Exchange>) {
         let header = &piece.header;
         let direction = way(piece.is_request());
-        // an answer is over when the call that sent it is; a request begins when its call does
-        let ts_ns = if piece.is_request() { header.start_ns } else { header.at_ns };
+        // a write counts from its begin: what it wakes at the other end may run before it ends
+        let ts_ns = header.start_ns;
         let mut gap = is_lost;
         if header.run_calls > 1 {
             match self.told {

@@ -8,15 +8,12 @@
 pub mod infer;
 
 use crate::fields::{Field, optional, required};
-use crate::histogram::BUCKETS;
 use crate::plain;
 use crate::plain::fold;
 use crate::workload::Slot;
 
 /// Slots of `CONNS` unless the config says otherwise.
 pub const MAX_CONNS: u32 = 32_768;
-/// Slots of `RED`.
-pub const MAX_RED: u32 = 2_048;
 /// Threads whose write may be under way at once; a power of two.
 pub const STARTS: u32 = 65_536;
 /// Bytes of the ring.
@@ -112,8 +109,6 @@ pub struct Conn {
     pub run_total: u64,
     /// When its last call began if it wrote, else when it ended; on the boot clock.
     pub run_last_ns: u64,
-    /// First byte of the request that is not answered yet; 0: none.
-    pub request_ns: u64,
     /// Network order; IPv4 as `::ffff:a.b.c.d`.
     pub local: [u32; 4],
     /// Network order; IPv4 as `::ffff:a.b.c.d`.
@@ -225,27 +220,8 @@ pub struct Start {
     pub at_ns: u64,
 }
 
-/// The key of `RED`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RedKey {
-    /// Owner
-    pub workload: u64,
-    /// `HTTP1`, ...
-    pub protocol: u8,
-    /// `ROLE_*`
-    pub role: u8,
-    /// First digit of an HTTP status; else 0: fine, 1: an error
-    pub status: u8,
-    /// Zero
-    pub padding: [u8; 5],
-}
-
-/// The value of `RED`: answers, by the time from the request's first byte to the answer's.
-pub type Red = [u32; BUCKETS];
-
-plain!(Conn, 120, {
-    born_ns: u64, workload: u64, run_total: u64, run_last_ns: u64, request_ns: u64, local: [u32; 4],
+plain!(Conn, 112, {
+    born_ns: u64, workload: u64, run_total: u64, run_last_ns: u64, local: [u32; 4],
     peer: [u32; 4], ports: u32, tgid: u32, sequence: u32, run_calls: u32, run_told: u32, protocol: u8, role: u8,
     run_direction: u8, tries: u8, head_len: u32, transport: u8, padding: [u8; 3], head: [u8; HEAD_LEN],
 });
@@ -256,18 +232,9 @@ plain!(Header, 152, {
     head: [u8; HEAD_LEN], data_len: u32, padding: u32,
 });
 plain!(Start, 16, { tid: u32, padding: u32, at_ns: u64 });
-plain!(RedKey, 16, { workload: u64, protocol: u8, role: u8, status: u8, padding: [u8; 5] });
 
 /// What object and agent must agree on.
-pub const LAYOUT: u64 = fold(&[
-    Conn::LAYOUT,
-    Header::LAYOUT,
-    Start::LAYOUT,
-    RedKey::LAYOUT,
-    Slot::LAYOUT,
-    BUCKETS as u64,
-    DATA_LEN as u64,
-]);
+pub const LAYOUT: u64 = fold(&[Conn::LAYOUT, Header::LAYOUT, Start::LAYOUT, Slot::LAYOUT, DATA_LEN as u64]);
 
 /// From a descriptor to its socket, and what a socket says of itself.
 pub const FIELDS: &[Field] = &[
@@ -297,19 +264,6 @@ pub const fn role_of(direction: u8, is_request: bool) -> u8 {
 #[inline(always)]
 pub const fn is_request(role: u8, direction: u8) -> bool {
     (role == ROLE_CLIENT) == (direction == OUT)
-}
-
-/// First digit of an HTTP status, or 1 for another protocol's error; 0 where it is none.
-#[inline(always)]
-pub fn status(protocol: u8, head: &[u8; HEAD_LEN]) -> u8 {
-    match protocol {
-        // HTTP/1.1 200
-        HTTP1 => head[9].wrapping_sub(b'0') & 7,
-        REDIS => (head[0] == b'-') as u8,
-        POSTGRES => (head[0] == b'E') as u8,
-        MYSQL => (head[4] == 0xff) as u8,
-        _ => 0,
-    }
 }
 
 #[cfg(test)]

@@ -119,8 +119,8 @@ pub struct OtlpConfig {
 pub enum ExportKind {
     /// Over gRPC to `endpoint`, acknowledged batch by batch, through the spool.
     Wake,
-    /// As OTLP/HTTP to `endpoint`, through the spool, at least once: log lines and process events as logs, the sums of
-    /// each window as metrics of delta temporality under the names of `/metrics`; latency histograms are not sent.
+    /// As OTLP/HTTP to `endpoint`, through the spool, at least once: log lines and process events as logs, spans as
+    /// traces, the sums of each window as metrics of delta temporality under the names of `/metrics`; latency histograms are not sent.
     Otlp,
     /// Nowhere: only `/metrics` is served, nothing is written to disk, logs are not read.
     None,

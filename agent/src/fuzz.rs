@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use agent_common::flows::{Conn, DropKey, Drops, Edge, EdgeKey};
-use agent_common::{block, sched, syscalls};
+use agent_common::{block, requests, sched, syscalls};
 
 use crate::decode;
 pub use crate::export::spool::fuzz::spool;
@@ -17,10 +17,12 @@ use crate::kernel::btf::Btf;
 pub use crate::kernel::fuzz::object as kernel_object;
 use crate::logs::fuzz::wishes;
 pub use crate::logs::fuzz::{checkpoints, journal, lines, redaction};
+use crate::requests::ids::Ids;
 pub use crate::requests::protocol::fuzz::{
     request_dns, request_http1, request_http2, request_kafka, request_mysql, request_path, request_postgres,
     request_redis, request_statement,
 };
+use crate::requests::tracker::Tracker;
 
 /// What takes any bytes.
 pub type Decoder = fn(&[u8]);
@@ -80,7 +82,7 @@ pub fn told_names(data: &[u8]) {
 pub fn kernel_records(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     let before = bytes.get(8..).unwrap_or_default();
-    match kind % 7 {
+    match kind % 8 {
         0 => {
             let units = decode::process::Units { boot_to_unix_ns: 1_795_262_400_000_000_000, page: 4_096 };
             if let Some(sample) = decode::process::record(bytes, units) {
@@ -111,6 +113,17 @@ pub fn kernel_records(data: &[u8]) {
             if let (Some(key), Some(latency)) = (record::<syscalls::LatencyKey>(bytes), record(before)) {
                 drop(decode::syscalls::latency(&key, &latency, u32::from(*kind)));
             }
+        }
+        6 => {
+            let mut tracker = Tracker::new(100, Ids::seeded(1));
+            let mut samples = Vec::new();
+            for bytes in bytes.chunks(size_of::<requests::Header>() + 64) {
+                let mut head = [0; requests::HEAD_LEN];
+                if let Some(piece) = decode::requests::piece(bytes, &mut head) {
+                    tracker.take(&piece, 0, &mut samples);
+                }
+            }
+            drop(tracker.tidy(u64::MAX, 0, &mut samples));
         }
         _ => {
             if let (Some(key), Some(stats)) = (record::<block::StatsKey>(bytes), record(before)) {

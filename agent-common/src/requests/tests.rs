@@ -3,7 +3,7 @@
 use super::infer::{Guess, dns, infer, is_tls};
 use super::{
     HEAD_LEN, HTTP1, HTTP2, IN, KAFKA, MYSQL, OUT, POSTGRES, REDIS, ROLE_CLIENT, ROLE_SERVER, TLS, UNKNOWN,
-    is_request, role_of, status,
+    is_request, role_of,
 };
 
 fn head(bytes: &[u8]) -> ([u8; HEAD_LEN], u32) {
@@ -87,14 +87,4 @@ fn sides_follow_from_directions_and_back() {
         }
     }
     assert_eq!((role_of(OUT, true), role_of(IN, true)), (ROLE_CLIENT, ROLE_SERVER));
-}
-
-#[test]
-fn the_status_is_the_first_digit_or_whether_it_is_an_error() {
-    assert_eq!(status(HTTP1, &head(b"HTTP/1.1 503 Service").0), 5);
-    assert_eq!(status(HTTP1, &head(b"HTTP/1.0 200 OK").0), 2);
-    assert_eq!(status(REDIS, &head(b"-ERR").0), 1);
-    assert_eq!(status(REDIS, &head(b"+OK").0), 0);
-    assert_eq!(status(MYSQL, &head(b"\x17\0\0\x01\xff\x48\x04").0), 1);
-    assert_eq!(status(POSTGRES, &head(b"E\0\0\0\x63SERROR").0), 1);
 }

@@ -13,8 +13,6 @@ mod conn;
 mod datagram;
 #[path = "../requests/out.rs"]
 mod out;
-#[path = "../requests/red.rs"]
-mod red;
 #[path = "../requests/socket.rs"]
 mod socket;
 #[path = "../requests/stream.rs"]

@@ -42,7 +42,6 @@ fn put(socket: u64, role: u8) -> bool {
         workload: 0,
         run_total: 0,
         run_last_ns: 0,
-        request_ns: 0,
         local: [0; 4],
         peer: [0; 4],
         ports: 0,
@@ -95,7 +94,6 @@ pub unsafe fn meet(socket: u64, conn: *mut Conn, tgid: u32) {
             (*conn).born_ns = bpf_ktime_get_boot_ns();
             (*conn).run_total = 0;
             (*conn).run_last_ns = 0;
-            (*conn).request_ns = 0;
             (*conn).sequence = 0;
             (*conn).run_calls = 0;
             (*conn).run_told = 0;

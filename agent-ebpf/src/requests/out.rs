@@ -20,8 +20,10 @@ static SCRATCH: PerCpuArray<Record> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static END: PerCpuArray<Header> = PerCpuArray::with_max_entries(1, 0);
 
-/// The reader is woken once this much waits; else it looks every 100 ms.
+/// The reader is woken when this much waits; else it looks every 100 ms. By those records alone that reach this mark, none
+/// of which is longer than the step: a wake-up is an interrupt, which costs more than the record.
 const WAKE_AT: u64 = 1024 * 1024;
+const WAKE_STEP: u64 = 8 * 1024;
 const NO_WAKEUP: u64 = 1;
 const FORCE_WAKEUP: u64 = 2;
 const AVAILABLE: u64 = 0;
@@ -124,7 +126,8 @@ unsafe fn output(bytes: *const u8, size: u64) {
     let ring = (&raw const RECORDS).cast_mut().cast();
     // SAFETY: the caller's.
     let result = unsafe {
-        let flags = if bpf_ringbuf_query(ring, AVAILABLE) >= WAKE_AT { FORCE_WAKEUP } else { NO_WAKEUP };
+        let beyond = bpf_ringbuf_query(ring, AVAILABLE).wrapping_sub(WAKE_AT);
+        let flags = if beyond < WAKE_STEP { FORCE_WAKEUP } else { NO_WAKEUP };
         bpf_ringbuf_output(ring, bytes.cast_mut().cast(), size, flags)
     };
     if result != 0 {

@@ -9,7 +9,7 @@ use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
 
 use crate::call::{Call, ELSEWHERE, MESSAGES, gather};
-use crate::{conn, out, red, times};
+use crate::{conn, out, times};
 
 /// True: what is spoken must be found out, from what is in the scratch now.
 ///
@@ -94,7 +94,6 @@ pub unsafe fn tell(conn: *mut Conn, record: *mut Record, call: &Call) {
         (*conn).head_len = 0;
         (*conn).run_told = (*conn).run_told.wrapping_add((*record).header.data_len);
         (*conn).sequence = (*conn).sequence.wrapping_add(1);
-        red::seen(conn, record);
         out::data(call.socket, conn, record);
     }
 }

@@ -9,6 +9,7 @@
 mod convert;
 mod points;
 mod resource;
+mod spans;
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .global_u32("EPHEMERAL_LOW", u32::from(low))
         .global_u32("EPHEMERAL_HIGH", u32::from(high))
         .max_entries("CONNS", settings.max_requested)
-        .hashes(&["CONNS", "RED", "HOST_COMMS"])
+        .hashes(&["CONNS", "HOST_COMMS"])
         .load()?;
     let probe = Requests {
         ring: object.ring("RECORDS")?,

@@ -152,6 +152,8 @@ impl Tracker {
         self.drop_quiet(now_ns, IDLE_NS, boot_to_unix_ns, out);
         self.threads.forget(now_ns.saturating_sub(IDLE_NS));
         self.shed.renew();
+        // an answer that paused is asked for once more
+        self.known.values_mut().for_each(|known| known.is_asked = false);
         let counts = [
             ("window", "span_budget", std::mem::take(&mut self.shed_spans)),
             ("kernel", "record_gap", std::mem::take(&mut self.gaps)),

@@ -15,6 +15,7 @@ use proto::v1;
 
 use super::points::Points;
 use super::resource::{number, pair, resource, text};
+use super::spans::traces;
 
 /// One request, and what is lost with it.
 #[derive(Debug)]
@@ -39,10 +40,10 @@ impl Request {
 
 /// The requests that a payload makes, those without rows left out. Latency histograms are not among them.
 pub(super) fn requests(payload: &v1::Payload, node: &str) -> Vec<Request> {
-    [logs(payload), metrics(payload), losses(payload, node)].into_iter().flatten().collect()
+    [logs(payload), traces(payload), metrics(payload), losses(payload, node)].into_iter().flatten().collect()
 }
 
-fn scope() -> InstrumentationScope {
+pub(super) fn scope() -> InstrumentationScope {
     let (name, version) = ("wake-agent".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     InstrumentationScope { name, version, ..InstrumentationScope::default() }
 }
@@ -145,7 +146,7 @@ fn of_resource(
     })
 }
 
-fn counted<const N: usize>(rows: [(&'static str, usize); N]) -> BTreeMap<&'static str, u64> {
+pub(super) fn counted<const N: usize>(rows: [(&'static str, usize); N]) -> BTreeMap<&'static str, u64> {
     rows.into_iter().filter(|(_, count)| *count > 0).map(|(signal, count)| (signal, count as u64)).collect()
 }
 

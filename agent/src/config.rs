@@ -183,7 +183,8 @@ pub struct FlowsConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestsConfig {
-    /// Whether the probe runs. Costs up to a microsecond at each end of a request, and some 15 MiB of kernel memory.
+    /// Whether the probe runs. Costs time at each read and write of the host, a few microseconds at each end
+    /// of a request, and some 15 MiB of kernel memory.
     pub enabled: bool,
     /// Most TCP connections of the host that are known at one time; those beyond are not looked at, and counted.
     #[schemars(range(min = 1024, max = 1_048_576))]

@@ -873,7 +873,7 @@ pub struct KubePod {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// annotations with the prefix wake.dev/, without it: logs, logs.multiline, logs.parse, ...
+    /// annotations with the prefix wake.dev/, without it: logs, logs.multiline, logs.first-line, logs.parse, app.logs, ...
     #[prost(btree_map = "string, string", tag = "12")]
     pub settings: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,

@@ -122,7 +122,8 @@ impl Outbox {
     pub(crate) fn take(&mut self) -> Option<Chunk> {
         let now = self.clock.monotonic();
         let is_due = self.passed_since.is_some_and(|since| now.saturating_sub(since) >= PASSED_MARKS);
-        if self.records.is_empty() && !(is_due && !self.marks.is_empty()) {
+        let has_marks_due = is_due && !self.marks.is_empty();
+        if self.records.is_empty() && !has_marks_due {
             return None;
         }
         self.passed_since = None;

@@ -161,7 +161,7 @@ pub(crate) fn no_row_comes_from_both_agents(lab: &Lab) {
 pub(crate) fn events_are_stored_with_whom_they_regard(lab: &Lab) {
     let api = lab.api();
     let query = format!(
-        "SELECT workload, workload_kind, pod, cluster, type, count(*) AS n FROM kube_event WHERE namespace = '{SHOP}' \
+        "SELECT cluster, workload, workload_kind, pod, type, count(*) AS n FROM kube_event WHERE namespace = '{SHOP}' \
          AND reason = 'BackOff' AND workload = 'crashing' GROUP BY 1, 2, 3, 4, 5"
     );
     for row in api.rows("Events of the crashing pod", &query) {

@@ -114,8 +114,11 @@ impl Lab {
         wait("kubectl apply", 60, || {
             let mut command = self.command();
             command.args(["apply", "-n", namespace, "-f", "-"]).stdin(Stdio::piped());
-            let mut child =
-                command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+            let mut child = command
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .map_err(|error| error.to_string())?;
             let written = child.stdin.take().unwrap().write_all(manifest.as_bytes());
             let output = child.wait_with_output().map_err(|error| error.to_string())?;
             written.map_err(|error| error.to_string())?;

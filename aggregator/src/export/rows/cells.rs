@@ -1,6 +1,6 @@
 //! Columns of a record batch as rows need them: texts, numbers, times, maps.
 
-use arrow::array::{Array, AsArray as _, MapArray, RecordBatch, StringArray};
+use arrow::array::{Array as _, AsArray as _, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::{
     DataType, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType, TimestampNanosecondType,
 };

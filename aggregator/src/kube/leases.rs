@@ -38,6 +38,9 @@ impl Leases {
         let Some(pod) = object.pod().filter(|pod| !pod.host_network) else { return };
         let ended_ns = pod.ended_ns.unwrap_or(now_ns);
         let until_ns = if pod.has_ended() { ended_ns } else { u64::MAX };
+        if let Some(before) = self.before.get_mut(&object.uid) {
+            before.retain(|address| !pod.ips.contains(address));
+        }
         let old_ips = old.and_then(Object::pod).map_or(&[][..], |old| &*old.ips);
         let mut has_moved = false;
         for address in old_ips.iter().filter(|address| !pod.ips.contains(address)) {

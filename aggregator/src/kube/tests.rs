@@ -303,6 +303,15 @@ fn a_pod_that_moves_gives_its_address_up() {
     moves(&mut cache, "10.244.1.7", 610);
     let found = [("10.244.1.7", 700), ("10.244.1.7", 500), ("10.244.1.8", 700)];
     assert_eq!(found.map(|(ip, seconds)| at(&cache, ip, seconds)), ["cart-7d9-b", "other", ""]);
+    // however often it moves, few of its addresses are remembered, and those that it has are
+    for step in 0..40 {
+        let mut moved = pod("cart-7d9-b", "10.244.1.7", "node2", None);
+        moved["status"]["podIPs"] = json!([{"ip": "10.244.1.7"}, {"ip": format!("10.244.9.{step}")}]);
+        keep::<wire::Pod>(&mut cache, moved, NOW + (720 + step) * S).unwrap();
+    }
+    let found = [("10.244.1.7", 700), ("10.244.1.7", 790), ("10.244.9.39", 790), ("10.244.9.1", 721)];
+    let pod = "cart-7d9-b";
+    assert_eq!(found.map(|(ip, seconds)| at(&cache, ip, seconds)), [pod, pod, pod, ""]);
     // of a pod that has gone nothing stays
     cache.remove(Kind::Pod, "uid-cart-7d9-b", NOW + 800 * S);
     cache.expire(NOW + 800 * S + super::cache::ENDED_NS);

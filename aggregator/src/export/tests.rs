@@ -23,10 +23,13 @@ use tokio::net::TcpListener;
 use super::{ExportMetrics, Parts, start};
 use crate::config::export::{ExportFrom, ExportSignal, OtlpExport};
 
+/// Status and body of each answer to come.
+type Answers = VecDeque<(u16, Vec<u8>)>;
+
 /// An endpoint: what it answers next (200 when nothing is said), and what it took.
 #[derive(Clone, Debug, Default)]
 struct Fake {
-    answers: Arc<Mutex<VecDeque<(u16, Vec<u8>)>>>,
+    answers: Arc<Mutex<Answers>>,
     taken: Arc<Mutex<Vec<String>>>,
     resources: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
     asked: Arc<Mutex<u32>>,

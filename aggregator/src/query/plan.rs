@@ -125,11 +125,14 @@ pub(crate) fn batches(
     batches.boxed()
 }
 
+/// What a rule puts in the place of this plan, if it knows it.
+type Replace = fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>>;
+
 /// Puts another plan in the place of what it knows.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) name: &'static str,
-    pub(crate) replace: fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>>,
+    pub(crate) replace: Replace,
 }
 
 impl PhysicalOptimizerRule for Rule {

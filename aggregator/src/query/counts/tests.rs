@@ -45,8 +45,8 @@ async fn more_buckets_than_the_store_hands_over_are_counted_row_by_row() {
             let context = engine.context(&store.snapshot(), &Reasons::default()).unwrap();
             let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
             let mut found = 0;
-            let few =
-                plan.clone().transform_up(|plan| match plan.as_any().downcast_ref::<Leaf<LogCounts>>() {
+            let few = Arc::clone(&plan).transform_up(|plan| {
+                match plan.as_any().downcast_ref::<Leaf<LogCounts>>() {
                     Some(leaf) => {
                         found += 1;
                         let few = LogCounts { most: 3, ..leaf.answers().clone() };
@@ -54,7 +54,8 @@ async fn more_buckets_than_the_store_hands_over_are_counted_row_by_row() {
                         Ok(Transformed::yes(few))
                     }
                     None => Ok(Transformed::no(plan)),
-                });
+                }
+            });
             let few = few.data().unwrap();
             assert_eq!(found, 1, "{query}");
             let rows = async |plan| {

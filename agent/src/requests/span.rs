@@ -80,11 +80,12 @@ pub fn sample(placed: Placed, ends: &Ends, boot_to_unix_ns: i64) -> Sample {
     Sample { owner: Owner::Workload(ends.owner), row: Row::Span(Box::new(row)) }
 }
 
-/// A client takes an HTTP status from 400 on for an error.
+/// A client takes an HTTP status from 400 on for an error, and every code of gRPC but OK.
 fn is_client_error(exchange: &super::protocol::Exchange) -> bool {
     let status =
         exchange.attribute("http.response.status_code").and_then(|status| status.parse::<u16>().ok());
-    status.is_some_and(|status| status >= 400)
+    let code = exchange.attribute("rpc.grpc.status_code");
+    status.is_some_and(|status| status >= 400) || code.is_some_and(|code| code != "0")
 }
 
 fn between(ends: &Ends) -> BTreeMap<String, String> {

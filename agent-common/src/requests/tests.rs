@@ -60,6 +60,9 @@ fn what_is_not_spoken_here_is_not_guessed() {
     }
     assert_eq!(guess(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").protocol(), TLS);
     assert!(is_tls(&head(b"\x17\x03\x03\0\x20").0, 5, |value| value));
+    // what nginx says before it has read the preface
+    let settings = guess(b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0");
+    assert_eq!(settings.protocol(), HTTP2);
     // headers of an HTTP/2 stream, mid-connection: the side is open
     let frame = guess(b"\0\0\x05\x01\x05\0\0\0\x03\x82\x87\x84\x86\x41");
     assert_eq!((frame.protocol(), frame.is_request(), frame.is_response()), (HTTP2, false, false));

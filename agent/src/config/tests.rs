@@ -24,8 +24,11 @@ fn mistakes_the_schema_cannot_see_are_found() {
 fn a_switched_off_probe_is_named_in_the_settings() {
     let text = "version: 1\nprobes: {block: {enabled: false}, syscalls: {latency: full}}\n";
     let config: AgentConfig = parse(text, "agent.yaml", &BTreeMap::new()).unwrap();
-    assert_eq!(config.settings().disabled, ["block"]);
+    assert_eq!(config.settings().disabled, ["block", "requests"]);
     assert!(config.settings().syscall_latency_full);
+    let text = "version: 1\nprobes: {requests: {enabled: true}}\n";
+    let config: AgentConfig = parse(text, "agent.yaml", &BTreeMap::new()).unwrap();
+    assert_eq!(config.settings().disabled, [""; 0]);
 }
 
 #[test]

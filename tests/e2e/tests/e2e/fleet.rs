@@ -214,7 +214,7 @@ impl Fleet {
 
     /// Waits until every probe of the agent has its state: what can be attached is.
     pub(crate) fn attached(&self) {
-        const PROBES: usize = 8;
+        const PROBES: usize = 9;
         self.poll("the agent's probes", || {
             let probes: Vec<Value> = serde_json::from_str(&self.admin("/probes")?).ok()?;
             (probes.len() >= PROBES).then_some(())

@@ -66,7 +66,7 @@ fn every_probe_says_how_it_is_and_the_aggregator_knows() {
         return skip("shutdown::every_probe_says_how_it_is_and_the_aggregator_knows", "no cgroup2 hierarchy");
     };
     let mut fleet = Fleet::new(&format!(
-        "{{flows: {{enabled: true, cgroup: {}}}, block: {{enabled: false}}}}",
+        "{{flows: {{enabled: true, cgroup: {}}}, block: {{enabled: false}}, requests: {{enabled: true}}}}",
         cgroup.0.display()
     ));
     fleet.start(Part::Aggregator);
@@ -75,7 +75,7 @@ fn every_probe_says_how_it_is_and_the_aggregator_knows() {
     let probes = fleet.poll("the agent's probes in wake status", || {
         let status = fleet.rows(&["status"])?;
         let probes = status[0]["agents"][0]["probes"].as_array()?.clone();
-        (probes.len() >= 8).then_some(probes)
+        (probes.len() >= 9).then_some(probes)
     });
     for probe in &probes {
         let (name, state) = (probe["probe"].as_str().unwrap(), probe["state"].as_str().unwrap());

@@ -144,7 +144,7 @@ fn work() {
             }
         }
         "http" => crate::requests::traffic::work(rest),
-        "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes()),
+        "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes(rest)),
         "direct_writes" => {
             let (number, device) = rest.split_once(' ').unwrap();
             crate::block::direct_writes(number.parse().unwrap(), device);

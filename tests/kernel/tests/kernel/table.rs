@@ -2,6 +2,7 @@
 //!
 //! `kernel-table\t<probe>\t<program>\t<state>\t<verified instructions>\t<reason>`; the probe's own line has no program.
 
+use agent::config::AgentConfig;
 use agent::kernel::Settings;
 use agent::probe::AttachError;
 
@@ -76,26 +77,37 @@ fn without_btf_or_cgroup2_the_reason_is_named() {
     }
 }
 
-/// All default maps of all probes, as the kernel accounts them.
+/// The maps of what runs by default, and of the probe that does not, as the kernel accounts them.
 #[test]
 fn the_default_maps_fit_the_budget() {
     if !requires("the_default_maps_fit_the_budget", &[Need::Root, Need::Btf, Need::Cgroup2]) {
         return;
     }
-    // a process of its own: the other tests hold maps too
-    let output = crate::child::command("map_bytes").stdout(std::process::Stdio::piped()).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let bytes = text.lines().find_map(|line| line.split_once("map-bytes\t")?.1.parse::<u64>().ok());
-    let bytes = bytes.unwrap_or_else(|| panic!("{text}"));
-    println!("map-bytes\t{bytes}\t{} possible CPUs", crate::features().possible_cpus);
-    assert!((1 << 20..40 << 20).contains(&bytes), "{bytes} bytes of maps");
+    let by_default = AgentConfig::default().settings().disabled;
+    assert_eq!(by_default, ["requests"]);
+    let others: Vec<&str> =
+        agent::PROBES.iter().map(|probe| probe.name).filter(|name| *name != "requests").collect();
+    for (disabled, most) in [("requests", 40 << 20), (&others.join(","), 24 << 20)] {
+        // a process of its own: the other tests hold maps too
+        let mut command = crate::child::command(&format!("map_bytes {disabled}"));
+        let output = command.stdout(std::process::Stdio::piped()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let bytes = text.lines().find_map(|line| line.split_once("map-bytes\t")?.1.parse::<u64>().ok());
+        let bytes = bytes.unwrap_or_else(|| panic!("{text}"));
+        println!("map-bytes\t{bytes}\t{} possible CPUs, without {disabled}", crate::features().possible_cpus);
+        assert!((1 << 20..most).contains(&bytes), "{bytes} bytes of maps without {disabled}");
+    }
 }
 
-/// The child's part: attaches everything and adds up what `/proc/self/fdinfo` says of its maps.
-pub(crate) fn map_bytes() -> u64 {
+/// The child's part: attaches all but `disabled` and adds up what `/proc/self/fdinfo` says of its maps.
+pub(crate) fn map_bytes(disabled: &str) -> u64 {
     let features = crate::features();
     let cgroup = Cgroup::new(features, "maps").unwrap();
-    let settings = Settings { attach_cgroup: Some(cgroup.directory().into()), ..Settings::default() };
+    let settings = Settings {
+        attach_cgroup: Some(cgroup.directory().into()),
+        disabled: disabled.split(',').map(str::to_owned).collect(),
+        ..Settings::default()
+    };
     let running: Vec<_> =
         agent::PROBES.iter().filter_map(|probe| (probe.attach)(features, &settings).ok()).collect();
     let mut bytes = 0;

@@ -36,7 +36,7 @@ impl Server {
         let endless =
             || futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 65_536])));
         let slow = Arc::new(AtomicUsize::new(0));
-        let begun = Arc::clone(&slow);
+        let (begun, begun_too) = (Arc::clone(&slow), Arc::clone(&slow));
         let app = Router::new()
             .route("/", get(async || "here\n"))
             .route("/take", post(async |body: Bytes| format!("{} bytes\n", body.len())))
@@ -46,6 +46,15 @@ impl Server {
                 get(async move || {
                     begun.fetch_add(1, Ordering::AcqRel);
                     sleep(SOON).await;
+                    "slow\n"
+                }),
+            )
+            .route(
+                "/brief",
+                get(async move || {
+                    begun_too.fetch_add(1, Ordering::AcqRel);
+                    // a small part of what open requests get at the stop
+                    sleep(Duration::from_millis(60)).await;
                     "slow\n"
                 }),
             );
@@ -192,7 +201,7 @@ async fn connections_beyond_the_bound_are_told_and_counted() {
 async fn an_open_request_is_answered_at_the_stop_and_an_endless_one_is_cut() {
     let server = Server::start(8, Patience::default()).await;
     let (mut open, mut endless) = (server.connect().await, server.connect().await);
-    open.write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    open.write_all(b"GET /brief HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     endless.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut first = [0; 1];
     endless.read_exact(&mut first).await.unwrap();

@@ -36,7 +36,10 @@ fn what_is_not_taken_waits_in_the_store_whoever_is_killed() {
     sender.write_lines("a.log", 2_000);
     assert_eq!(arrived(&receiver, 2_000), 0, "nobody was killed: nothing is there twice");
 
-    // the endpoint is away, and rows are sealed meanwhile
+    // the endpoint is away, and rows are sealed meanwhile; what it took the sender knows
+    sender.poll("the endpoint's answers", || {
+        (sender.metric("otlp_export_sent_records_total{signal=\"logs\"}")? >= 2_000).then_some(())
+    });
     receiver.kill(Part::Aggregator);
     sender.write_lines("a.log", 2_000);
     sender.expect_every_line_once();

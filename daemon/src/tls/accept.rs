@@ -115,6 +115,11 @@ async fn run(
     finished: mpsc::Sender<Connection>,
 ) {
     let Room { most, when_full } = room;
+    let when_full = match when_full {
+        // plain words are no answer to a handshake
+        WhenFull::Refuse { refused, .. } if tls.is_some() => WhenFull::Refuse { say: b"", refused },
+        other => other,
+    };
     let places = Arc::new(Semaphore::new(most));
     loop {
         let accepted = tokio::select! {
@@ -184,7 +189,9 @@ async fn next(
             let (stream, address) = listener.accept().await?;
             let Ok(place) = Arc::clone(places).try_acquire_owned() else {
                 // a fresh connection takes so few bytes at once; if not, it is closed all the same
-                let _told = stream.try_write(say);
+                if !say.is_empty() {
+                    let _told = stream.try_write(say);
+                }
                 return Ok(None);
             };
             Ok(Some((stream, address, place)))

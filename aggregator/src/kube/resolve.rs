@@ -56,6 +56,8 @@ fn complete(cache: &Cache, cluster: &str, place: u32, identity: &Identity) -> Op
     // an agent speaks of its own node's pods only
     let pod = is_open.then(|| cache.pod(&identity.node, &identity.pod_uid)).flatten();
     let pod = pod.filter(|pod| pod.pod().is_some_and(|pod| *pod.node == *identity.node));
+    // and who may send for one namespace learns nothing of another's pods by their uids
+    let pod = pod.filter(|pod| identity.namespace.is_empty() || *identity.namespace == *pod.namespace);
     if let Some((object, pod)) = pod.and_then(|object| Some((object, object.pod()?))) {
         completion.namespace = object.namespace.to_string();
         completion.workload = pod.workload.name.to_string();

@@ -7,6 +7,7 @@
 pub(crate) mod cache;
 pub(crate) mod digest;
 pub(crate) mod kubernetes;
+pub(crate) mod once;
 pub(crate) mod tokens;
 
 use std::fmt;

@@ -5,8 +5,6 @@
 //! new is let in. Tokens that nobody has cost others little: refusals have a small cache of their own, tokens that were
 //! never seen few questions at the same time, and who asks with the same token at the same time waits for one answer.
 
-mod once;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +17,9 @@ use kube::api::{Api, ListParams, PostParams};
 use store::Scope;
 use tokio::sync::Semaphore;
 
-use self::once::Once;
 use crate::access::cache::Cache;
 use crate::access::digest::{self, Digest};
+use crate::access::once::Once;
 use crate::access::{Caller, Denied, MOST_TOKEN_BYTES, Token};
 
 /// How long the API server may take for one answer.
@@ -124,6 +122,11 @@ impl Reviews {
     /// Whose token this is, if it is meant for one of the audiences (the API server's own without any).
     pub(crate) async fn review(&self, token: &Token, audiences: &[String]) -> Result<UserInfo, Denied> {
         self.review_in(&self.0.room, token, audiences).await
+    }
+
+    /// The same of a token that was never seen: few of these are asked about at the same time.
+    pub(crate) async fn review_new(&self, token: &Token, audiences: &[String]) -> Result<UserInfo, Denied> {
+        self.review_in(&self.0.room_for_new, token, audiences).await
     }
 
     async fn review_in(

@@ -15,11 +15,14 @@ use store::{Refused, Scope};
 use crate::access::cache::Cache;
 use crate::access::digest::{self, Digest};
 use crate::access::kubernetes::Reviews;
+use crate::access::once::Once;
 use crate::access::tokens::TokenFile;
 use crate::access::{Denied, Token, bearer};
 
 /// The most tokens whose answers are kept.
 const MOST_TOKENS: usize = 4_096;
+/// The most tokens that are nobody's of which that is remembered.
+const MOST_REFUSALS: usize = 256;
 /// A sender whose token cannot be checked now tries again after so long, ms.
 const AGAIN_MS: u64 = 5_000;
 
@@ -44,7 +47,12 @@ pub(crate) struct Accounts {
     /// How long an answer is used again.
     pub(crate) life: Duration,
     pub(crate) clock: Clock,
+    /// Of tokens that are somebody's.
     pub(crate) answers: Cache<Digest, Result<Scope, Denied>>,
+    /// Of the others, so that these push nobody out.
+    pub(crate) refused: Cache<Digest, Result<Scope, Denied>>,
+    /// Who comes with the same token at the same time waits for one answer.
+    pub(crate) asking: Once<Digest, Result<Scope, Denied>>,
 }
 
 impl std::fmt::Debug for Accounts {
@@ -62,8 +70,10 @@ impl Senders {
         life: Duration,
         clock: Clock,
     ) -> Self {
-        let answers = Cache::new(MOST_TOKENS);
-        Self::Kubernetes(Arc::new(Accounts { reviews, audiences, collectors, life, clock, answers }))
+        let (answers, refused) = (Cache::new(MOST_TOKENS), Cache::new(MOST_REFUSALS));
+        let asking = Once::new();
+        let accounts = Accounts { reviews, audiences, collectors, life, clock, answers, refused, asking };
+        Self::Kubernetes(Arc::new(accounts))
     }
 
     /// The namespaces that the sender of these headers may send for.
@@ -91,14 +101,26 @@ impl Senders {
 impl Accounts {
     async fn scope(&self, token: &Token) -> Result<Scope, Denied> {
         let digest = digest::of(token);
-        if let Some(known) = self.answers.get(&digest, self.clock.monotonic()) {
+        let now = self.clock.monotonic();
+        if let Some(known) = self.answers.get(&digest, now).or_else(|| self.refused.get(&digest, now)) {
             return known;
         }
-        let user = self.reviews.review(token, &self.audiences).await;
+        self.asking.ask(digest, self.asked(token, digest)).await
+    }
+
+    async fn asked(&self, token: &Token, digest: Digest) -> Result<Scope, Denied> {
+        let user = match self.answers.had(&digest) {
+            true => self.reviews.review(token, &self.audiences).await,
+            false => self.reviews.review_new(token, &self.audiences).await,
+        };
         let answer =
             user.and_then(|user| scope_of(user.username.as_deref().unwrap_or_default(), &self.collectors));
-        if !matches!(answer, Err(Denied::Unavailable(_))) {
-            self.answers.put(digest, answer.clone(), self.clock.monotonic() + self.life);
+        let until = self.clock.monotonic() + self.life;
+        match &answer {
+            // what could not be asked is asked again by the next request
+            Err(Denied::Unavailable(_)) => {}
+            Err(Denied::Invalid(_)) => self.refused.put(digest, answer.clone(), until),
+            _ => self.answers.put(digest, answer.clone(), until),
         }
         answer
     }

@@ -10,16 +10,16 @@ type Asked<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
 
 /// Questions on their way. Bounded by those who ask: a question that nobody waits for any more is not kept.
 #[derive(Debug)]
-pub(super) struct Once<K: Eq + Hash, V>(Asked<K, V>);
+pub(crate) struct Once<K: Eq + Hash, V>(Asked<K, V>);
 
 impl<K: Clone + Eq + Hash, V: Clone> Once<K, V> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::default())
     }
 
     /// The answer to the question of this key that is on its way, or to this one. When who asks goes away, the next
     /// who waits asks.
-    pub(super) async fn ask(&self, key: K, question: impl Future<Output = V>) -> V {
+    pub(crate) async fn ask(&self, key: K, question: impl Future<Output = V>) -> V {
         let cell = Arc::clone(lock(&self.0).entry(key.clone()).or_default());
         let waiting = Waiting { asked: &self.0, key, cell };
         waiting.cell.get_or_init(|| question).await.clone()

@@ -19,6 +19,11 @@ pub(super) enum Makes {
     Replaced,
     /// The first, with the third in the place of what matches.
     Matched,
+    /// The first, with a letter of the third in the place of each of its own; such a letter may have any length, since
+    /// marks belong to the one before them.
+    Translated,
+    /// The first, once for each group of the second.
+    Groups,
     /// The first, with what else is given beside each of its items.
     Joined,
     /// All arguments, the first between them.
@@ -37,6 +42,8 @@ impl Makes {
             "range" | "generate_series" => Self::Span,
             "replace" => Self::Replaced,
             "regexp_replace" => Self::Matched,
+            "translate" => Self::Translated,
+            "regexp_match" => Self::Groups,
             "array_to_string" | "array_replace" | "array_replace_n" | "array_replace_all"
             | "string_to_array" => Self::Joined,
             "concat_ws" => Self::Between,
@@ -77,6 +84,9 @@ pub(super) fn estimate(makes: Makes, arguments: &ScalarFunctionArgs) -> u128 {
                 (_, true) => (first() + rows) * (1 + unit(2)),
             }
         }
+        Makes::Translated => first() * (1 + unit(2)),
+        // each group needs a bracket, and one within the other finds the same text
+        Makes::Groups => first() * (1 + unit(1)),
         Makes::Joined => {
             let beside: u128 = (1..given.len()).map(unit).sum();
             8 * first() + items(given.first(), rows) * beside
@@ -186,30 +196,23 @@ fn lengths(value: &ColumnarValue) -> Option<(u128, u128)> {
     Some(found.unwrap_or((0, 0)))
 }
 
-/// Items of lists; letters of texts.
+/// Items of lists, with those of the lists within them; letters of texts.
 fn items(value: Option<&ColumnarValue>, rows: u128) -> u128 {
-    let of = |array: &ArrayRef| match array.data_type() {
-        DataType::List(_) => {
-            let offsets = array.as_list::<i32>().value_offsets();
-            offsets
-                .last()
-                .zip(offsets.first())
-                .map_or(0, |(last, first)| (last - first).unsigned_abs().into())
-        }
-        DataType::LargeList(_) => {
-            let offsets = array.as_list::<i64>().value_offsets();
-            offsets
-                .last()
-                .zip(offsets.first())
-                .map_or(0, |(last, first)| (last - first).unsigned_abs().into())
-        }
-        DataType::FixedSizeList(_, size) => u128::from(size.unsigned_abs()) * array.len() as u128,
-        _ => length(array) + array.len() as u128,
-    };
     match value {
         None => 0,
-        Some(ColumnarValue::Array(array)) => of(array),
-        Some(ColumnarValue::Scalar(scalar)) => scalar.to_array().map_or(0, |array| of(&array)) * rows,
+        Some(ColumnarValue::Array(array)) => items_of(array),
+        Some(ColumnarValue::Scalar(scalar)) => scalar.to_array().map_or(0, |array| items_of(&array)) * rows,
+    }
+}
+
+fn items_of(array: &ArrayRef) -> u128 {
+    // what lies in the buffers before and behind the lists counts too: more than will be made, never less
+    match array.data_type() {
+        DataType::List(_) => array.len() as u128 + items_of(array.as_list::<i32>().values()),
+        DataType::LargeList(_) => array.len() as u128 + items_of(array.as_list::<i64>().values()),
+        DataType::FixedSizeList(..) => array.len() as u128 + items_of(array.as_fixed_size_list().values()),
+        kind if kind.is_primitive() || kind.is_null() || kind == &DataType::Boolean => array.len() as u128,
+        _ => length(array) + array.len() as u128,
     }
 }
 

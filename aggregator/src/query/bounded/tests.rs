@@ -37,6 +37,8 @@ async fn bounded_functions_answer_as_the_engine_does() {
          FROM (SELECT concat('v', value) AS t FROM generate_series(1, 20000)) ORDER BY 1 LIMIT 5",
         "SELECT array_to_string(make_array(value, value), ','), array_append([value], 7), string_to_array('a-b', '-') \
          FROM generate_series(1, 3) ORDER BY 1",
+        "SELECT translate(t, 'v1', 'w2'), regexp_match(t, '(v)(.)'), array_to_string([[t, 'a'], [t]], '-') \
+         FROM (SELECT 'v' || value AS t FROM generate_series(1, 30)) ORDER BY t",
         "SELECT to_char(TIMESTAMP '2026-11-22T01:02:03', '%H:%M'), split_part('a.b', '.', 2), array_repeat('x', 2)",
         "SELECT t FROM (SELECT 'v' || value AS t FROM generate_series(1, 30)) WHERE t || 'x' LIKE '%1x' ORDER BY t",
     ] {
@@ -86,6 +88,9 @@ async fn what_would_make_too_much_is_refused_before_it_does() {
         &constants,
         "SELECT array_to_string(range(0, 1000000), repeat('x', 100000))",
         "SELECT length(array_to_string(array_repeat(value, 1000), repeat('x', 10000))) FROM generate_series(1, 10000)",
+        "SELECT length(array_to_string(make_array(range(0, 50000 + value)), repeat('x', 100000))) FROM generate_series(1, 2)",
+        "SELECT length(translate(repeat('x', 4000 + value), 'x', concat('a', repeat(chr(769), 500000)))) FROM generate_series(1, 2)",
+        "SELECT regexp_match(repeat('v', 4000000 + value), '((((((((((.*))))))))))') FROM generate_series(1, 2)",
         "SELECT regexp_replace(repeat('v', 100000 + value), '(.*)', repeat('\\1', 10000)) FROM generate_series(1, 9)",
     ] {
         let error = match asked(&context, query).await {

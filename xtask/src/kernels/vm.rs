@@ -13,6 +13,8 @@ use crate::{clock, out, tree};
 
 /// After this the machine is ended.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// A machine that prints nothing for so long stands still: no test takes a third of it.
+const STANDSTILL: Duration = Duration::from_secs(240);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What one kernel said.
@@ -42,7 +44,7 @@ impl Run {
         self.tests.iter().filter(|(_, passed)| !passed).map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The kernel panicked or never began: on a busy host the emulator's own doing, so worth another boot.
+    /// The kernel panicked, stands still or never began: on a busy host the emulator's own doing, so worth another boot.
     pub(super) fn broke_off(&self) -> bool {
         self.exit.is_none() && !self.timed_out
     }
@@ -91,6 +93,7 @@ pub(super) fn boot(tools: &Tools, kernel: &Kernel, image: &Path, verbose: bool) 
     let began = clock::now();
     let mut shown = 0;
     let mut timed_out = false;
+    let (mut printed, mut last) = (0, clock::now());
     while machine.try_wait().context("look after qemu")?.is_none() {
         if began.elapsed() > PATIENCE {
             out::note(&format!("ended after {} s", PATIENCE.as_secs()));
@@ -100,6 +103,15 @@ pub(super) fn boot(tools: &Tools, kernel: &Kernel, image: &Path, verbose: bool) 
             break;
         }
         shown = progress(&result, shown, verbose);
+        let length = fs::metadata(&result).map_or(0, |file| file.len());
+        if length != printed {
+            (printed, last) = (length, clock::now());
+        } else if last.elapsed() > STANDSTILL {
+            out::note(&format!("ended after {} s without a word", STANDSTILL.as_secs()));
+            machine.kill().ok();
+            machine.wait().ok();
+            break;
+        }
         clock::pause(LOOK);
     }
     progress(&result, shown, verbose);

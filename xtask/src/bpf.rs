@@ -10,7 +10,6 @@ mod wrapper;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -38,18 +37,21 @@ impl Args {
     pub(crate) const CHECK: Self = Self { programs: Vec::new(), check: true, install: true };
 }
 
-/// Whether the newest commit touched an object or the record of its sources.
-pub(crate) fn just_changed() -> Result<bool> {
-    let mut git = Command::new("git");
-    git.current_dir(tree::root()).args([
-        "show",
-        "--format=",
-        "--name-only",
-        "HEAD",
-        "--",
-        "agent/ebpf-objects",
-    ]);
-    Ok(!run::read(&mut git)?.trim().is_empty())
+/// Whether these objects and sources are others than those that `--check` last found right on this machine.
+pub(crate) fn unverified() -> Result<bool> {
+    let verified = fs::read_to_string(verified_file()?).unwrap_or_default();
+    Ok(verified != sources::state()?)
+}
+
+/// Remembers that what is committed now is what its sources give.
+fn remember_verified() -> Result<()> {
+    let path = verified_file()?;
+    fs::create_dir_all(path.parent().context("the cache is a directory")?)?;
+    fs::write(&path, sources::state()?).with_context(|| format!("write {}", path.display()))
+}
+
+fn verified_file() -> Result<PathBuf> {
+    Ok(tree::cache()?.join("bpf-verified"))
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
@@ -84,6 +86,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
             bail!("not what their sources give: {}; mend with: cargo xtask bpf", differing.join(", "));
         }
         out::note("every object is what its sources give, byte for byte");
+        if programs == known {
+            remember_verified()?;
+        }
         return Ok(());
     }
     sources::record(&programs)

@@ -27,11 +27,37 @@ const INHERITED: [&str; 14] = [
     "RUST_RECURSION_COUNT",
 ];
 
+/// Settings of cargo's that say where things come from and how that is shown, not what is made of them.
+const FETCHES: [&str; 7] = [
+    "CARGO_HOME",
+    "CARGO_HTTP_",
+    "CARGO_NET_",
+    "CARGO_REGISTR",
+    "CARGO_SOURCE_",
+    "CARGO_TERM_",
+    "CARGO_CACHE_",
+];
+
 /// `program` without what an outer cargo has put into the environment.
 pub(crate) fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     for name in INHERITED {
         command.env_remove(name);
+    }
+    command
+}
+
+/// As `clean`, and without any setting of cargo's that changes what it builds: the same sources give the same bytes
+/// whatever the caller has set. Where it finds and fetches things stays as it is.
+pub(crate) fn reproducible(program: &str) -> Command {
+    let mut command = clean(program);
+    for (name, _) in std::env::vars_os() {
+        let shown = name.to_string_lossy();
+        let builds =
+            shown.starts_with("CARGO_") || shown.starts_with("__CARGO_") || shown.starts_with("RUSTC_");
+        if builds && !FETCHES.iter().any(|kept| shown.starts_with(kept)) {
+            command.env_remove(&name);
+        }
     }
     command
 }

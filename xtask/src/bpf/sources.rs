@@ -62,6 +62,18 @@ pub(super) fn record(built: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// One hash over the committed objects and what they are made of.
+pub(super) fn state() -> Result<String> {
+    let mut listing = String::new();
+    for arch in ARCHES {
+        for name in programs()? {
+            let object = fs::read(objects().join(arch).join(format!("{name}.o"))).unwrap_or_default();
+            listing.push_str(&format!("{}  {}  {arch}/{name}.o\n", hash(&name)?, sha256::hex(&object)));
+        }
+    }
+    Ok(sha256::hex(listing.as_bytes()))
+}
+
 fn recorded() -> Result<BTreeMap<String, String>> {
     let text = match fs::read_to_string(list()) {
         Ok(text) => text,

@@ -125,7 +125,7 @@ fn install_linker() -> Result<()> {
 pub(super) fn build(tools: &Tools, arch: &str, programs: &[String]) -> Result<Vec<(String, Vec<u8>)>> {
     let target_dir = tree::target().join("bpf").join(arch);
     let target = "bpfel-unknown-none";
-    let mut cargo = run::clean("rustup");
+    let mut cargo = run::reproducible("rustup");
     cargo
         .current_dir(tree::root().join("agent-ebpf"))
         .args(["run", &tools.channel, "cargo", "build", "--locked", "--release", "--target", target])

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{out, run, tree};
+use crate::{out, tree};
 pub(crate) use sources::stale;
 pub(crate) use wrapper::run_if_called as rustc_if_called;
 

@@ -6,6 +6,7 @@
 //! Protocols whose requests are not answered in order (`is_stream`) send the first bytes of every call.
 
 pub mod infer;
+pub mod line;
 
 use crate::fields::{Field, optional, required};
 use crate::plain;
@@ -37,8 +38,10 @@ pub const TAIL_STREAM: u32 = 0;
 pub const TAIL_UNDERSTAND: u32 = 1;
 /// `requests_datagram`
 pub const TAIL_DATAGRAM: u32 = 2;
+/// `requests_line`
+pub const TAIL_LINE: u32 = 3;
 /// How many there are.
-pub const TAIL_COUNT: u32 = 3;
+pub const TAIL_COUNT: u32 = 4;
 
 /// Whose side of the connection the owner is on.
 pub const ROLE_UNKNOWN: u8 = 0;
@@ -92,6 +95,9 @@ pub const EVENT_DATA: u32 = 1;
 /// A record of a connection's end.
 pub const EVENT_END: u32 = 2;
 
+/// Of `Header.flags`: the owner's end does not block.
+pub const FLAG_POLLED: u32 = 1;
+
 /// TCP.
 pub const TRANSPORT_TCP: u8 = 6;
 /// UDP.
@@ -135,8 +141,10 @@ pub struct Conn {
     pub head_len: u32,
     /// `TRANSPORT_*`
     pub transport: u8,
+    /// Not 0: the owner's end does not block, so it is waited for by other means (an event loop, or a time limit).
+    pub is_polled: u8,
     /// Zero
-    pub padding: [u8; 3],
+    pub padding: [u8; 2],
     /// First bytes of the run, while it is not known what is spoken.
     pub head: [u8; HEAD_LEN],
 }
@@ -193,8 +201,8 @@ pub struct Header {
     pub head: [u8; HEAD_LEN],
     /// Bytes of `data`
     pub data_len: u32,
-    /// Zero
-    pub padding: u32,
+    /// `FLAG_*`
+    pub flags: u32,
 }
 
 /// A record as the programs build it: twice the room, since what is copied ends at most `DATA_LEN` behind a place below
@@ -223,18 +231,26 @@ pub struct Start {
 plain!(Conn, 112, {
     born_ns: u64, workload: u64, run_total: u64, run_last_ns: u64, local: [u32; 4],
     peer: [u32; 4], ports: u32, tgid: u32, sequence: u32, run_calls: u32, run_told: u32, protocol: u8, role: u8,
-    run_direction: u8, tries: u8, head_len: u32, transport: u8, padding: [u8; 3], head: [u8; HEAD_LEN],
+    run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, padding: [u8; 2], head: [u8; HEAD_LEN],
 });
 plain!(Header, 152, {
     event: u32, sequence: u32, socket: u64, born_ns: u64, workload: u64, start_ns: u64, at_ns: u64, total: u64,
     before_total: u64, before_ns: u64, local: [u32; 4], peer: [u32; 4], local_port: u16, peer_port: u16, tgid: u32,
     tid: u32, run_calls: u32, protocol: u8, role: u8, direction: u8, transport: u8, head_len: u32,
-    head: [u8; HEAD_LEN], data_len: u32, padding: u32,
+    head: [u8; HEAD_LEN], data_len: u32, flags: u32,
 });
 plain!(Start, 16, { tid: u32, padding: u32, at_ns: u64 });
 
 /// What object and agent must agree on.
-pub const LAYOUT: u64 = fold(&[Conn::LAYOUT, Header::LAYOUT, Start::LAYOUT, Slot::LAYOUT, DATA_LEN as u64]);
+pub const LAYOUT: u64 = fold(&[
+    Conn::LAYOUT,
+    Header::LAYOUT,
+    Start::LAYOUT,
+    line::Line::LAYOUT,
+    line::Serving::LAYOUT,
+    Slot::LAYOUT,
+    DATA_LEN as u64,
+]);
 
 /// From a descriptor to its socket, and what a socket says of itself.
 pub const FIELDS: &[Field] = &[
@@ -252,6 +268,14 @@ pub const FIELDS: &[Field] = &[
     optional("OFF_LOCAL_V6", &[("sock", "__sk_common.skc_v6_rcv_saddr")], 16, "ipv6"),
     // two bytes since 5.6; before, part of a bitfield
     required("OFF_PROTOCOL", &[("sock", "sk_protocol")], 2),
+    required("OFF_SK_SOCKET", &[("sock", "sk_socket")], 8),
+    required("OFF_FILE_FLAGS", &[("file", "f_flags")], 4),
+    required("OFF_FILE_INODE", &[("file", "f_inode")], 8),
+    required("OFF_FILE_POSITION", &[("file", "f_pos")], 8),
+    required("OFF_INODE_MODE", &[("inode", "i_mode")], 2),
+    required("OFF_INODE_NUMBER", &[("inode", "i_ino")], 8),
+    required("OFF_INODE_SUPER", &[("inode", "i_sb")], 8),
+    required("OFF_SUPER_DEVICE", &[("super_block", "s_dev")], 4),
 ];
 
 /// Whose side of the connection reads or writes what was seen.

@@ -92,7 +92,7 @@ pub struct Agent {
     pub(crate) driver: Driver,
     pub(crate) export: Option<(Writer<Chunks>, Outlet)>,
     /// Started with everything else; then the writer takes its chunks.
-    pub(crate) logs: Option<(Logs, LogMetrics)>,
+    pub(crate) logs: Option<Logs>,
     pub(crate) admin: TcpListener,
     pub(crate) registry: Registry,
     pub(crate) health: Health,
@@ -128,6 +128,7 @@ impl Agent {
         let rules = Arc::new(Rules::build(&config.logs.redact)?);
         let files = Shares::now(USAGE_FILES, config.logs.max_files);
         let usage = usage(&config, &mounts, &proc, files, &states);
+        let settings = config.settings();
         let (items, queue) = mpsc::channel(QUEUE_ITEMS);
         let ledger = metrics.ledger.clone();
         let is_exporting = config.export.kind != ExportKind::None;
@@ -149,6 +150,7 @@ impl Agent {
                 workloads: &workloads,
                 health: &health,
                 log_metrics,
+                written: &settings.written,
                 rules: &rules,
                 mounts: &mounts,
                 files,
@@ -163,7 +165,7 @@ impl Agent {
         };
         let driver = Driver {
             probes,
-            settings: config.settings(),
+            settings,
             states: states.clone(),
             identities,
             tree: tree(&mounts),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::Settings;
 use crate::logs::config::LogsConfig;
+use crate::requests::written::Written;
 
 mod defaults;
 #[cfg(test)]
@@ -312,6 +313,7 @@ impl AgentConfig {
             max_spans: requests.max_spans,
             max_map_entries: None,
             ebpf_log: self.ebpf_log,
+            written: Written::default(),
         }
     }
 }

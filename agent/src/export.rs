@@ -10,6 +10,7 @@ pub mod batch;
 pub mod chunks;
 pub mod client;
 pub mod credentials;
+pub mod joined;
 pub mod ledger;
 pub mod names;
 pub mod otlp;

@@ -115,7 +115,7 @@ pub fn kernel_records(data: &[u8]) {
             }
         }
         6 => {
-            let mut tracker = Tracker::new(100, Ids::seeded(1));
+            let mut tracker = Tracker::new(100, Ids::seeded(1), crate::requests::written::Written::default());
             let mut samples = Vec::new();
             for bytes in bytes.chunks(size_of::<requests::Header>() + 64) {
                 let mut head = [0; requests::HEAD_LEN];

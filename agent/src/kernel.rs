@@ -25,6 +25,8 @@ pub mod wait;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::requests::written::Written;
+
 /// What was found out about the kernel once, at start, and is passed along.
 #[derive(Debug, Clone, Default)]
 pub struct KernelFeatures {
@@ -93,6 +95,8 @@ pub struct Settings {
     pub max_map_entries: Option<u32>,
     /// Let the programs' own debug lines reach the log.
     pub ebpf_log: bool,
+    /// Where writes of threads that serve requests go, for lines of logs to be joined with.
+    pub written: Written,
 }
 
 impl Default for Settings {
@@ -109,6 +113,7 @@ impl Default for Settings {
             max_spans: 20_000,
             max_map_entries: None,
             ebpf_log: false,
+            written: Written::default(),
         }
     }
 }

@@ -39,7 +39,6 @@ pub use build::{Agent, BuildError, Deps, raise_limit};
 pub use parts::Parts;
 
 use crate::export::Outlet;
-use crate::export::chunks::Chunks;
 use crate::probe::Probe;
 
 /// Every probe, in the order in which they are attached: cgroup events name what the others see.
@@ -104,9 +103,9 @@ impl Agent {
             drop(part);
         })?;
         if let Some((mut writer, client)) = export {
-            if let Some((logs, metrics)) = logs {
+            if let Some(logs) = logs {
                 match logs.supervised(&parts).spawn() {
-                    Ok(reader) => writer.logs = Chunks::new(Some(reader), states.clone(), metrics),
+                    Ok(reader) => writer.logs.read(reader),
                     Err(error) => states.failed("logs", "thread", &daemon::log::chain(&error)),
                 }
             }

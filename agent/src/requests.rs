@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! probe ─ Piece ─▶ tracker ─▶ connection ─ Chunk ─▶ protocol ─ Exchange ─▶ (context, threads) ─▶ shed ─▶ span ─▶ window
+//!       └ Elsewhere ─▶ tracker ─▶ threads ─▶ written ─▶ the lines of logs
 //! ```
 //! `protocol` holds the decoders: pure, bounded, fuzzed. Everything that is kept is bounded: connections, requests without
 //! an answer, threads; what is beyond is counted.
@@ -14,3 +15,4 @@ pub mod shed;
 pub mod span;
 pub mod threads;
 pub mod tracker;
+pub mod written;

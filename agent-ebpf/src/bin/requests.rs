@@ -1,7 +1,7 @@
 //! Requests: the first bytes of what is asked and answered on every TCP connection, and of every DNS datagram.
 //!
-//! Hooks: `sys_exit` (what was read or written, and how much of it), `sys_enter` (when a write began),
-//! `inet_sock_set_state` (who connected, and when it ended). Kernel: 5.10 with BTF.
+//! And what threads that have read a request write elsewhere. Hooks: `sys_exit` (what was read or written, and how much of
+//! it), `sys_enter` (when a write began), `inet_sock_set_state` (who connected, and when it ended), `io_uring_create`. Kernel: 5.10 with BTF.
 #![no_std]
 #![no_main]
 
@@ -11,6 +11,8 @@ mod call;
 mod conn;
 #[path = "../requests/datagram.rs"]
 mod datagram;
+#[path = "../requests/line.rs"]
+mod line;
 #[path = "../requests/out.rs"]
 mod out;
 #[path = "../requests/socket.rs"]
@@ -21,16 +23,16 @@ mod stream;
 mod understand;
 
 use agent_common::requests::{
-    LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_STREAM,
+    LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_LINE, TAIL_STREAM,
     TAIL_UNDERSTAND, TRANSPORT_TCP, TRANSPORT_UDP,
 };
 use agent_ebpf::node::is_current_ours;
 use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use aya_ebpf::macros::{btf_tracepoint, map};
+use aya_ebpf::macros::{btf_tracepoint, map, raw_tracepoint};
 use aya_ebpf::maps::{Array, ProgramArray};
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use core::ptr::{read_volatile, write_volatile};
 
 /// The agent itself: its calls are not looked at.
@@ -83,9 +85,12 @@ fn requests_exit(context: BtfTracePointContext) -> i32 {
     }
     // SAFETY: this CPU's own value.
     unsafe {
-        let Some(socket) = socket::of_descriptor((*kept).descriptor) else { return 0 };
-        (*kept).socket = socket;
         (*kept).ids = ids;
+        let Some(socket) = socket::of_descriptor((*kept).descriptor) else {
+            let may_be_line = (*kept).direction == OUT && line::is_serving(ids as u32);
+            return if may_be_line { next(&context, TAIL_LINE) } else { 0 };
+        };
+        (*kept).socket = socket;
     }
     next(&context, TAIL_STREAM)
 }
@@ -99,7 +104,10 @@ fn requests_stream(context: BtfTracePointContext) -> i32 {
         match socket::transport(call.socket) {
             TRANSPORT_UDP => return next(&context, TAIL_DATAGRAM),
             TRANSPORT_TCP => found = conn::begin(call.socket),
-            _ => return 0,
+            _ => {
+                let may_be_line = call.direction == OUT && line::is_serving(call.ids as u32);
+                return if may_be_line { next(&context, TAIL_LINE) } else { 0 };
+            }
         }
     }
     let Some(conn) = found else { return 0 };
@@ -128,6 +136,23 @@ fn requests_datagram(_: BtfTracePointContext) -> i32 {
     0
 }
 
+/// A write by a thread that has read a request, to what is no connection.
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_line(_: BtfTracePointContext) -> i32 {
+    let Some(call) = call::kept() else { return 0 };
+    line::seen(&call);
+    0
+}
+
+/// A process makes an io_uring: what it does over that is not seen.
+#[raw_tracepoint]
+fn requests_ring(_: RawTracePointContext) -> i32 {
+    if is_current_ours() {
+        line::ring_made();
+    }
+    0
+}
+
 /// Goes on in another program; comes back only where that is not there.
 #[inline(always)]
 fn next(context: &BtfTracePointContext, index: u32) -> i32 {
@@ -144,6 +169,8 @@ fn requests_state(context: BtfTracePointContext) -> i32 {
     const CLOSE: i32 = 7;
     let socket = context.arg::<u64>(0);
     match context.arg::<i32>(2) {
+        // in the task that connects
+        SYN_SENT => line::connects(socket),
         ESTABLISHED => {
             let role = if context.arg::<i32>(1) == SYN_SENT { ROLE_CLIENT } else { ROLE_SERVER };
             conn::established(socket, role);

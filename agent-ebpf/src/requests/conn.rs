@@ -55,7 +55,8 @@ fn put(socket: u64, role: u8) -> bool {
         tries: 0,
         head_len: 0,
         transport: TRANSPORT_TCP,
-        padding: [0; 3],
+        is_polled: 0,
+        padding: [0; 2],
         head: [0; HEAD_LEN],
     };
     let is_kept = CONNS.insert(&socket, &fresh, u64::from(BPF_ANY)).is_ok();
@@ -108,6 +109,7 @@ pub unsafe fn meet(socket: u64, conn: *mut Conn, tgid: u32) {
         (*conn).ports = ports;
         (*conn).tgid = tgid;
         (*conn).workload = current_workload();
+        (*conn).is_polled = socket::is_polled(socket) as u8;
         (*conn).protocol = if is_own() { OPAQUE } else { 0 };
     }
 }

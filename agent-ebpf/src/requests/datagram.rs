@@ -104,7 +104,7 @@ unsafe fn describe(record: *mut Record, socket: u64, name: u64) {
         (*header).transport = TRANSPORT_UDP;
         (*header).head_len = 0;
         (*header).head = [0; HEAD_LEN];
-        (*header).padding = 0;
+        (*header).flags = 0;
         if socket::peer_port(ports) == 0
             && let Some((address, port)) = named(name)
         {

@@ -1,7 +1,10 @@
 //! Records on their way out.
 
 use agent_common::lost;
-use agent_common::requests::{Conn, DATA_LEN, EVENT_DATA, EVENT_END, HEAD_LEN, Header, RING_BYTES, Record};
+use agent_common::requests::line::Line;
+use agent_common::requests::{
+    Conn, DATA_LEN, EVENT_DATA, EVENT_END, FLAG_POLLED, HEAD_LEN, Header, RING_BYTES, Record,
+};
 use agent_ebpf::lost::lose;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::map;
@@ -74,7 +77,7 @@ unsafe fn describe(socket: u64, conn: *const Conn, header: *mut Header) {
         (*header).role = (*conn).role;
         (*header).direction = (*conn).run_direction;
         (*header).transport = (*conn).transport;
-        (*header).padding = 0;
+        (*header).flags = if (*conn).is_polled != 0 { FLAG_POLLED } else { 0 };
     }
 }
 
@@ -91,6 +94,28 @@ pub unsafe fn send(record: *mut Record, length: u32) {
         (*record).header.data_len = length;
         output(record.cast(), size_of::<Header>() as u64 + u64::from(length));
     }
+}
+
+/// Sends a line whose bytes stand behind it.
+///
+/// # Safety
+/// `line` lies in this CPU's scratch, right before the data.
+#[inline(always)]
+pub unsafe fn line(line: *mut Line, length: u32) {
+    // a mask right before the call, for old verifiers
+    let length = black_box(length) & (DATA_LEN as u32 - 1);
+    // SAFETY: the caller's; the size is below that of a record.
+    unsafe {
+        (*line).data_len = length;
+        output(line.cast(), size_of::<Line>() as u64 + u64::from(length));
+    }
+}
+
+/// Sends a line that says no more than that something was done.
+#[inline(always)]
+pub fn event(line: &Line) {
+    // SAFETY: a whole line.
+    unsafe { output((&raw const *line).cast(), size_of::<Line>() as u64) };
 }
 
 /// A connection of which something was told has ended, or is not looked at any more. `header` is where it is

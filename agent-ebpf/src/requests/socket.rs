@@ -17,28 +17,68 @@ macro_rules! offsets {
 offsets! {
     OFF_FILES OFF_FDT OFF_FD OFF_PRIVATE OFF_SOCKET_FILE OFF_SOCKET_SK OFF_FAMILY OFF_PORTS OFF_PEER_V4 OFF_LOCAL_V4
     OFF_PEER_V6 OFF_LOCAL_V6 OFF_PROTOCOL
+    OFF_SK_SOCKET OFF_FILE_FLAGS OFF_FILE_INODE OFF_FILE_POSITION OFF_INODE_MODE OFF_INODE_NUMBER OFF_INODE_SUPER
+    OFF_SUPER_DEVICE
 }
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// The `struct sock` behind a descriptor; `None` where it is no socket's.
-///
-/// What is no socket has other data in the place of `socket.file`, and does not point back to its own file.
+/// The `struct file` behind a descriptor.
 #[inline(always)]
-pub fn of_descriptor(descriptor: u32) -> Option<u64> {
+pub fn file(descriptor: u32) -> Option<u64> {
     // SAFETY: a helper without arguments.
     let task = unsafe { bpf_get_current_task() };
     let table = read::<u64>(read::<u64>(task, &OFF_FILES)?, &OFF_FDT)?;
     let files = read::<u64>(table, &OFF_FD)?;
     let place = files.wrapping_add(u64::from(descriptor) * 8);
     // SAFETY: the helper checks the address.
-    let file = unsafe { bpf_probe_read_kernel(place as *const u64) }.ok()?;
+    unsafe { bpf_probe_read_kernel(place as *const u64) }.ok()
+}
+
+/// The `struct sock` behind a descriptor; `None` where it is no socket's.
+///
+/// What is no socket has other data in the place of `socket.file`, and does not point back to its own file.
+#[inline(always)]
+pub fn of_descriptor(descriptor: u32) -> Option<u64> {
+    let file = file(descriptor)?;
     let private = read::<u64>(file, &OFF_PRIVATE)?;
     if file == 0 || read::<u64>(private, &OFF_SOCKET_FILE)? != file {
         return None;
     }
     read::<u64>(private, &OFF_SOCKET_SK).filter(|socket| *socket != 0)
+}
+
+/// Whether nobody waits inside a call on this socket.
+#[inline(always)]
+pub fn is_polled(socket: u64) -> bool {
+    const O_NONBLOCK: u32 = 0o4000;
+    let file = read::<u64>(socket, &OFF_SK_SOCKET).and_then(|socket| read::<u64>(socket, &OFF_SOCKET_FILE));
+    let flags = file.and_then(|file| read::<u32>(file, &OFF_FILE_FLAGS));
+    matches!(flags, Some(flags) if flags & O_NONBLOCK != 0)
+}
+
+/// What something is written to.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub mode: u32,
+    pub inode: u64,
+    pub device: u32,
+    pub position: u64,
+}
+
+/// The file behind a descriptor, as it is now.
+#[inline(always)]
+pub fn place(descriptor: u32) -> Option<Place> {
+    let file = file(descriptor)?;
+    let inode = read::<u64>(file, &OFF_FILE_INODE)?;
+    let mode = u32::from(read::<u16>(inode, &OFF_INODE_MODE)?);
+    Some(Place {
+        mode,
+        inode: read::<u64>(inode, &OFF_INODE_NUMBER)?,
+        device: read::<u32>(read::<u64>(inode, &OFF_INODE_SUPER)?, &OFF_SUPER_DEVICE)?,
+        position: read::<u64>(file, &OFF_FILE_POSITION)?,
+    })
 }
 
 /// `TRANSPORT_TCP` or `TRANSPORT_UDP` of an IP socket; 0 for any other.

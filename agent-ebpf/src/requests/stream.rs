@@ -2,14 +2,14 @@
 
 use agent_common::requests::infer::is_tls;
 use agent_common::requests::{
-    Conn, DATA_LEN, HEAD_LEN, OPAQUE, REQUEST_LEN, RESPONSE_LEN, ROLE_UNKNOWN, RUN_CALLS, Record, TLS, TRIES,
-    UNKNOWN, is_closed_book, is_request, is_stream,
+    Conn, DATA_LEN, HEAD_LEN, IN, OPAQUE, REQUEST_LEN, RESPONSE_LEN, ROLE_SERVER, ROLE_UNKNOWN, RUN_CALLS,
+    Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
 };
 use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
 
 use crate::call::{Call, ELSEWHERE, MESSAGES, gather};
-use crate::{conn, out, times};
+use crate::{conn, line, out, times};
 
 /// True: what is spoken must be found out, from what is in the scratch now.
 ///
@@ -94,6 +94,9 @@ pub unsafe fn tell(conn: *mut Conn, record: *mut Record, call: &Call) {
         (*conn).head_len = 0;
         (*conn).run_told = (*conn).run_told.wrapping_add((*record).header.data_len);
         (*conn).sequence = (*conn).sequence.wrapping_add(1);
+        if (*conn).role == ROLE_SERVER && call.direction == IN {
+            line::serve(call.ids as u32, (*record).header.at_ns);
+        }
         out::data(call.socket, conn, record);
     }
 }

@@ -17,10 +17,11 @@ use crate::driver::states::States;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
 use crate::export::credentials::{self, Credentials};
+use crate::export::joined::LogJoin;
 use crate::export::names::Names;
 use crate::export::otlp::Sender;
 use crate::export::spool::Spool;
-use crate::export::writer::{Item, Writer};
+use crate::export::writer::{Item, NameOwner, Writer};
 use crate::export::{Outlet, SharedSpool};
 use crate::identity::{Identities, NodeName, saved};
 use crate::kernel::mounts::Mounts;
@@ -32,6 +33,7 @@ use crate::metrics::AgentMetrics;
 use crate::metrics::export::ExportMetrics;
 use crate::metrics::logs::LogMetrics;
 use crate::metrics::workloads::Workloads;
+use crate::requests::written::Written;
 use crate::window::sample::Owner;
 
 /// What the way out is built from.
@@ -46,6 +48,7 @@ pub(super) struct Exporting<'a> {
     pub(super) health: &'a Health,
     pub(super) doctor: Doctor,
     pub(super) log_metrics: LogMetrics,
+    pub(super) written: &'a Written,
     pub(super) rules: &'a Arc<Rules>,
     pub(super) mounts: &'a Mounts,
     pub(super) files: Shares,
@@ -53,7 +56,7 @@ pub(super) struct Exporting<'a> {
     pub(super) clock: &'a Clock,
 }
 
-pub(super) type Built = ((Writer<Chunks>, Outlet), Option<(Logs, LogMetrics)>);
+pub(super) type Built = ((Writer<Chunks>, Outlet), Option<Logs>);
 
 impl Exporting<'_> {
     pub(super) fn build(self, items: mpsc::Receiver<Item>) -> Result<Built, BuildError> {
@@ -74,10 +77,12 @@ impl Exporting<'_> {
             let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
             table.resolve(owner).unwrap_or_else(|| table.unnamed(owner))
         };
+        let name: NameOwner = Arc::new(name);
+        let join = LogJoin::new(self.written.clone(), Arc::clone(&name), Clock::clone(clock));
         let writer = Writer {
             items,
-            logs: Chunks::new(None, States::clone(states), self.log_metrics.clone()),
-            name: Arc::new(name),
+            logs: Chunks::new(join, States::clone(states), self.log_metrics.clone()),
+            name,
             spool: spool.clone(),
             checkpoints: Some(checkpoints.clone()),
             ledger: agent_metrics.ledger.clone(),
@@ -141,7 +146,7 @@ impl Exporting<'_> {
 }
 
 impl Exporting<'_> {
-    fn logs(&self, checkpoints: Checkpoints) -> Option<(Logs, LogMetrics)> {
+    fn logs(&self, checkpoints: Checkpoints) -> Option<Logs> {
         if !self.config.logs.enabled {
             self.states.disabled("logs", "switched off in the config");
             return None;
@@ -166,6 +171,6 @@ impl Exporting<'_> {
             );
             config.max_files = logs;
         }
-        Some((Logs::build(config, deps), self.log_metrics.clone()))
+        Some(Logs::build(config, deps))
     }
 }

@@ -7,7 +7,12 @@ use agent_common::requests::{
     is_request,
 };
 
+use agent_common::requests::line::{
+    EVENT_CONNECT, EVENT_LINE, EVENT_RING, LINE_LEN, Line, MODE_FILE, MODE_KIND, MODE_PIPE, MODE_SOCKET,
+};
+
 use crate::kernel::batch;
+use crate::requests::written::Target;
 
 /// A record, as far as its bytes make sense.
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +83,60 @@ pub fn piece<'a>(bytes: &'a [u8], head: &'a mut [u8; HEAD_LEN]) -> Option<Piece<
     Some(Piece { header, head, data })
 }
 
+/// A write, a connection or an io_uring that was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere<'a> {
+    /// What the programs say of it.
+    pub line: Line,
+    /// Its first bytes.
+    pub bytes: &'a [u8],
+}
+
+impl Elsewhere<'_> {
+    /// Whether it tells of an io_uring.
+    pub fn is_ring(&self) -> bool {
+        self.line.event == EVENT_RING
+    }
+
+    /// Where the bytes went; `None` if that is no place for lines.
+    pub fn target(&self) -> Option<Target> {
+        let Line { mode, inode, device, position, total, .. } = self.line;
+        match mode & MODE_KIND {
+            MODE_FILE => {
+                let start = position.checked_sub(total)?;
+                Some(Target::File { device: user_device(device), inode, start })
+            }
+            MODE_PIPE | MODE_SOCKET => Some(Target::Stream { inode }),
+            _ => None,
+        }
+    }
+}
+
+/// A device as `stat` has it: the kernel keeps 12 bits of major and 20 of minor.
+fn user_device(device: u32) -> u64 {
+    let (major, minor) = (device >> 20, device & 0xf_ffff);
+    libc::makedev(major, minor)
+}
+
+/// A record of what a thread did elsewhere than on its connections; `None` for any other record.
+pub fn elsewhere(bytes: &[u8]) -> Option<Elsewhere<'_>> {
+    let event = bytes.get(..4)?.try_into().map(u32::from_ne_bytes).ok()?;
+    if !matches!(event, EVENT_LINE | EVENT_RING | EVENT_CONNECT) {
+        return None;
+    }
+    let line: Line = batch::record(bytes)?;
+    if line.data_len > LINE_LEN {
+        return None;
+    }
+    let data = bytes.get(size_of::<Line>()..)?.get(..line.data_len as usize)?;
+    Some(Elsewhere { line, bytes: data })
+}
+
 #[cfg(test)]
 mod tests {
     use agent_common::requests::HEAD_LEN;
 
-    use super::piece;
+    use super::{elsewhere, piece};
 
     #[test]
     fn a_record_that_is_cut_or_of_no_kind_is_none() {
@@ -99,5 +153,21 @@ mod tests {
         bytes[144] = 5;
         assert!(piece(&bytes, &mut head).is_none());
         assert!(piece(&bytes[..100], &mut head).is_none());
+    }
+
+    #[test]
+    fn a_line_is_whole_or_none() {
+        let mut bytes = vec![0_u8; 72 + 3];
+        assert!(elsewhere(&bytes).is_none());
+        bytes[0] = 3;
+        bytes[68] = 3;
+        let found = elsewhere(&bytes).unwrap();
+        assert!(found.bytes.len() == 3 && found.target().is_none());
+        bytes[68] = 4;
+        assert!(elsewhere(&bytes).is_none());
+        bytes[68] = 0;
+        bytes[0] = 4;
+        assert!(elsewhere(&bytes).unwrap().bytes.is_empty());
+        assert!(elsewhere(&bytes[..71]).is_none());
     }
 }

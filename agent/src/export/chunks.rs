@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::driver::states::States;
+use crate::export::joined::LogJoin;
 use crate::export::ledger::Ledger;
 use crate::export::writer::ChunkSource;
 use crate::logs::reader::LogReader;
@@ -14,14 +15,22 @@ use crate::metrics::logs::LogMetrics;
 #[derive(Debug)]
 pub struct Chunks {
     reader: Option<LogReader>,
+    join: LogJoin,
+    /// Waits to be joined.
+    held: Option<Chunk>,
     states: States,
     metrics: LogMetrics,
 }
 
 impl Chunks {
-    /// `reader` is `None` where logs are off.
-    pub fn new(reader: Option<LogReader>, states: States, metrics: LogMetrics) -> Self {
-        Self { reader, states, metrics }
+    /// Nothing is read so far.
+    pub fn new(join: LogJoin, states: States, metrics: LogMetrics) -> Self {
+        Self { reader: None, join, held: None, states, metrics }
+    }
+
+    /// What is read from now on.
+    pub fn read(&mut self, reader: LogReader) {
+        self.reader = Some(reader);
     }
 
     fn measure(&self, status: &Arc<LogStatus>) {
@@ -64,13 +73,17 @@ impl Chunks {
 
 impl ChunkSource for Chunks {
     async fn next(&mut self) -> Option<Chunk> {
-        match &mut self.reader {
-            Some(reader) => reader.next().await,
-            None => None,
+        if self.held.is_none() {
+            self.held = self.reader.as_mut()?.next().await;
         }
+        self.join.ready(self.held.as_ref()?).await;
+        let mut chunk = self.held.take()?;
+        self.join.join(&mut chunk);
+        Some(chunk)
     }
 
     fn stop(&mut self) {
+        self.join.stop();
         if let Some(reader) = &mut self.reader {
             reader.stop();
         }

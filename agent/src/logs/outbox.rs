@@ -13,6 +13,7 @@ use crate::logs::line::{Lines, Source, Text, size_of};
 use crate::logs::record::{CHUNK_BYTES, Chunk, LogRecord, Origin, SourceKey};
 use crate::logs::redact::Rules;
 use crate::logs::status::LogStatus;
+use crate::requests::written::Print;
 use crate::window::sample::Owner;
 
 /// How long marks of lines that were passed over wait for rows.
@@ -95,7 +96,8 @@ impl Outbox {
         self.status.truncated.add(u64::from(row.truncated));
         self.status.malformed.add(u64::from(text.is_bad));
         self.bytes += size_of(&row);
-        self.records.push(LogRecord { owner: owner.clone(), row, origin });
+        let prints = prints(text);
+        self.records.push(LogRecord { owner: owner.clone(), row, origin, prints, lines: text.lines });
     }
 
     /// Where the source goes on once all rows so far are durable; `None`: it is done with.
@@ -132,4 +134,14 @@ impl Outbox {
         let marks = marks.map(|(source, position)| Mark { source, position }).collect();
         Some(Chunk { records: std::mem::take(&mut self.records), marks })
     }
+}
+
+/// Of the first and the last line of a record.
+fn prints(text: &Text<'_>) -> [Print; 2] {
+    if text.lines <= 1 {
+        return [Print::of(&text.bytes); 2];
+    }
+    let first = text.bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let last = text.bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    [Print::of(first), Print::of(last)]
 }

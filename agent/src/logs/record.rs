@@ -3,6 +3,7 @@
 use proto::v1;
 
 use crate::logs::checkpoint::Mark;
+use crate::requests::written::Print;
 use crate::window::sample::Owner;
 
 /// A chunk holds about this many bytes of rows, and at most one body more.
@@ -28,6 +29,10 @@ pub struct LogRecord {
     pub row: v1::LogRow,
     /// Where it was read.
     pub origin: Origin,
+    /// Of its first and of its last line, before anything was redacted.
+    pub prints: [Print; 2],
+    /// How many lines it has.
+    pub lines: u32,
 }
 
 /// The bytes of a line: `[start, end)` of a source. Of joined parts, those of the last part.

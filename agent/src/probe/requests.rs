@@ -6,13 +6,18 @@
 //! `ring_full`, and marks its connection.
 //! Does not: see io_uring, TLS, UNIX sockets, or what 32-bit programs do; look at Wake's own processes.
 
+mod rings;
+
+use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd as _, RawFd};
 
-use agent_common::requests::{Conn, FIELDS, HEAD_LEN, LAYOUT, TAIL_DATAGRAM, TAIL_STREAM, TAIL_UNDERSTAND};
+use agent_common::requests::{
+    Conn, FIELDS, HEAD_LEN, LAYOUT, TAIL_DATAGRAM, TAIL_LINE, TAIL_STREAM, TAIL_UNDERSTAND,
+};
 use aya::maps::{MapData, RingBuf};
 
 use super::{AttachError, Probe, Running, Sink};
-use crate::decode::requests::piece;
+use crate::decode::requests::{elsewhere, piece};
 use crate::kernel::batch::Dump;
 use crate::kernel::hosts::HostComms;
 use crate::kernel::load::{Loader, Object, ProgramReport};
@@ -20,12 +25,15 @@ use crate::kernel::losses::Losses;
 use crate::kernel::{KernelFeatures, Settings, clock};
 use crate::requests::ids::Ids;
 use crate::requests::tracker::{Run, Tracker};
+use crate::requests::written::Written;
 use crate::window::Window;
 use crate::window::sample::Loss;
 
 /// The row of the probe table.
 pub const PROBE: Probe = Probe { name: "requests", attach };
 
+/// Most workloads of which it is told that they use io_uring.
+const MOST_RINGS: usize = 64;
 /// Most records of one `poll`.
 const MOST_RECORDS: usize = 65_536;
 
@@ -34,9 +42,13 @@ struct Requests {
     ring: RingBuf<MapData>,
     conns: Dump<u64, Conn>,
     tracker: Tracker,
+    written: Written,
     hosts: HostComms,
     losses: Losses,
     undecodable: u64,
+    /// Workloads that have an io_uring, and how many of them were not told of yet.
+    rings: BTreeSet<String>,
+    new_rings: u64,
 }
 
 impl std::fmt::Debug for Requests {
@@ -60,10 +72,13 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     let probe = Requests {
         ring: object.ring("RECORDS")?,
         conns: object.dump("CONNS", features)?,
-        tracker: Tracker::new(settings.max_spans, Ids::random()),
+        tracker: Tracker::new(settings.max_spans, Ids::random(), settings.written.clone()),
+        written: settings.written.clone(),
         hosts: object.hosts(features)?,
         losses: object.losses(features, "span")?,
         undecodable: 0,
+        rings: BTreeSet::new(),
+        new_rings: 0,
         object,
     };
     attach_programs(probe)
@@ -80,13 +95,20 @@ fn attach_programs(mut probe: Requests) -> Result<Box<dyn Running>, AttachError>
         ("requests_stream", TAIL_STREAM),
         ("requests_understand", TAIL_UNDERSTAND),
         ("requests_datagram", TAIL_DATAGRAM),
+        ("requests_line", TAIL_LINE),
     ] {
         object.btf_tail(program, "sys_exit", "TAILS", place)?;
     }
+    let rings = object.raw_tracepoint("requests_ring", "io_uring_create");
+    object.optional("workloads that use io_uring", rings);
     let begun = object.btf_tracepoint("requests_enter", "sys_enter");
     object.optional("begin of writes", begun);
     object.btf_tracepoint("requests_exit", "sys_exit")?;
     object.settle();
+    for process in rings::open() {
+        probe.ring(process);
+    }
+    probe.written.switch(true);
     Ok(Box::new(probe))
 }
 
@@ -94,19 +116,48 @@ impl Requests {
     fn read_ring(&mut self, sink: &mut Sink) {
         let offset = clock::boot_to_unix_ns();
         let mut head = [0; HEAD_LEN];
+        let began_ns = clock::boot_ns();
+        let mut rings = Vec::new();
         for _ in 0..MOST_RECORDS {
-            let Some(record) = self.ring.next() else { break };
+            let Some(record) = self.ring.next() else {
+                self.written.seen(clock::unix_ns(began_ns, offset));
+                break;
+            };
+            if let Some(seen) = elsewhere(&record) {
+                if seen.is_ring() {
+                    rings.push(seen.line.tgid);
+                }
+                self.tracker.elsewhere(&seen, offset);
+                continue;
+            }
             match piece(&record, &mut head) {
                 Some(piece) => self.tracker.take(&piece, offset, &mut sink.samples),
                 None => self.undecodable += 1,
             }
         }
+        for process in rings {
+            self.ring(process);
+        }
+    }
+
+    /// A process has an io_uring: what its workload does over that is not seen. Told once of each workload.
+    fn ring(&mut self, process: u32) {
+        let Some(name) = rings::name(process).filter(|_| self.rings.len() < MOST_RINGS) else { return };
+        self.new_rings += u64::from(self.rings.insert(name));
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.written.switch(false);
     }
 }
 
 impl Running for Requests {
     fn missing(&self) -> Vec<String> {
-        self.object.missing()
+        let mut missing = self.object.missing();
+        missing.extend(self.rings.iter().map(|name| format!("requests over io_uring, which {name} has")));
+        missing
     }
 
     fn programs(&self) -> Vec<ProgramReport> {
@@ -134,6 +185,10 @@ impl Running for Requests {
         let count = std::mem::take(&mut self.undecodable);
         if count > 0 {
             sink.losses.push(Loss { signal: "span", stage: "decode", reason: "undecodable", count });
+        }
+        let count = std::mem::take(&mut self.new_rings);
+        if count > 0 {
+            sink.losses.push(Loss { signal: "span", stage: "kernel", reason: "io_uring", count });
         }
         self.hosts.drain(sink);
         self.losses.drain(sink);

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use agent_common::requests::{HTTP1, IN, OUT};
+use agent_common::requests::{FLAG_POLLED, HTTP1, IN, OUT};
 
 use super::context::{Context, said};
 use super::ids::Ids;
@@ -23,7 +23,7 @@ struct Open {
     thread: Thread,
     context: Context,
     /// How sure it is that the thread's server span is the parent.
-    confidence: Option<&'static str>,
+    confidence: Option<f64>,
     /// An exchange has it already: a second one of the same call needs a span of its own.
     is_used: bool,
 }
@@ -36,7 +36,7 @@ pub struct Placed {
     /// The span.
     pub context: Context,
     /// How sure its parent is, where it was found by thread.
-    pub confidence: Option<&'static str>,
+    pub confidence: Option<f64>,
     /// The thread that read or wrote the request.
     pub thread: Thread,
 }
@@ -53,13 +53,15 @@ pub struct Connection {
     /// Bytes of the run that the decoder knows of; `None` after a gap.
     told: Option<u64>,
     open: VecDeque<Open>,
+    /// Who connected, until the first request.
+    opener: Option<(Context, f64)>,
     /// When the last record came, on the boot clock.
     pub last_ns: u64,
 }
 
 impl Connection {
-    /// One of which nothing was seen yet.
-    pub fn new(protocol: Protocol, is_client: bool) -> Self {
+    /// One of which nothing was seen yet; `opener` is what the thread served that made it.
+    pub fn new(protocol: Protocol, is_client: bool, opener: Option<(Context, f64)>) -> Self {
         Self {
             decoder: decoder(protocol),
             is_client,
@@ -67,6 +69,7 @@ impl Connection {
             direction: 0,
             told: None,
             open: VecDeque::new(),
+            opener,
             last_ns: 0,
         }
     }
@@ -101,6 +104,7 @@ impl Connection {
             self.close(threads);
             return is_lost;
         }
+        self.note(piece, threads);
         self.turn(piece, &mut exchanges);
         self.place(std::mem::take(&mut exchanges), threads, ids, out);
         if piece.is_request() && header.total > 0 {
@@ -109,6 +113,23 @@ impl Connection {
         self.feed(piece, is_lost, &mut exchanges);
         self.place(exchanges, threads, ids, out);
         is_lost
+    }
+
+    /// Whose turn it is on the thread, by what it reads; which thread answers.
+    fn note(&self, piece: &Piece<'_>, threads: &mut Threads) {
+        let header = &piece.header;
+        let Some(first) = self.open.iter().find(|open| !open.is_used) else { return };
+        match (self.is_client, header.direction) {
+            (true, IN) => {
+                if let Some(parent) = first.context.parent {
+                    threads.read((header.tgid, header.tid), parent);
+                }
+            }
+            (false, IN) => threads.read((header.tgid, header.tid), first.context.span_id),
+            (false, _) => threads.answers(first.thread, header.tid, first.context.span_id),
+            // whose request it is is asked where it begins
+            (true, _) => {}
+        }
     }
 
     /// What the run under way has carried by now, where the programs send no more of it.
@@ -198,7 +219,11 @@ impl Connection {
         let thread = (header.tgid, header.tid);
         let said = if header.protocol == HTTP1 { said(piece.data) } else { None };
         let (context, confidence) = if self.is_client {
-            let serving = threads.serving(thread);
+            let by_thread = threads.asks(thread);
+            // a connection that was made for a request carries that one first, whoever has its turn by then
+            let opener = self.opener.take().filter(|_| by_thread.is_none_or(|(_, sure)| sure < 0.8));
+            let serving = opener.filter(|(context, _)| threads.may_have_asked(context.span_id, header.at_ns));
+            let serving = serving.or(by_thread);
             let context = Context::of_client(said, serving.map(|(context, _)| context), ids);
             let is_joined = context.parent.is_some();
             (context, serving.filter(|_| is_joined).map(|(_, confidence)| confidence))
@@ -206,14 +231,14 @@ impl Connection {
             let context = Context::of_server(said, ids);
             // of many streams on one connection it is not known which one this is
             if !is_stream {
-                threads.begin(thread, context, header.at_ns);
+                threads.begin(thread, context, header.at_ns, header.flags & FLAG_POLLED != 0);
             }
             (context, None)
         };
         if self.open.len() >= MOST_OPEN
             && let Some(oldest) = self.open.pop_front()
         {
-            threads.end(oldest.thread, oldest.context.span_id);
+            threads.end(oldest.thread, oldest.context.span_id, header.at_ns);
         }
         let start_ns = header.start_ns;
         self.open.push_back(Open { start_ns, thread, context, confidence, is_used: false });
@@ -234,7 +259,7 @@ impl Connection {
                 && let Some(first) = self.open.front()
                 && (first.start_ns < exchange.start_ns)
             {
-                threads.end(first.thread, first.context.span_id);
+                threads.end(first.thread, first.context.span_id, exchange.start_ns);
                 self.open.pop_front();
             }
             let found = self.open.iter_mut().find(|open| open.start_ns == exchange.start_ns);
@@ -247,7 +272,18 @@ impl Connection {
             if std::mem::replace(&mut open.is_used, true) {
                 context.span_id = ids.span();
             }
-            threads.end(open.thread, open.context.span_id);
+            if !self.is_client {
+                threads.end(open.thread, open.context.span_id, exchange.end_ns);
+            }
+            // one that was over before the answer came has not asked
+            let mut confidence = open.confidence;
+            if self.is_client
+                && confidence.is_some_and(|sure| sure < 0.9)
+                && context.parent.is_some_and(|parent| !threads.may_have_asked(parent, exchange.end_ns))
+            {
+                context = Context { trace_id: ids.trace(), parent: None, ..context };
+                confidence = None;
+            }
             // what its whole head says outweighs what its first bytes did not
             if let Some(trace) = exchange.trace
                 && trace.trace_id != context.trace_id
@@ -258,7 +294,7 @@ impl Connection {
                     Context { trace_id: trace.trace_id, parent: Some(trace.span_id), ..context }
                 };
             }
-            out.push(Placed { exchange, context, confidence: open.confidence, thread: open.thread });
+            out.push(Placed { exchange, context, confidence, thread: open.thread });
         }
         // a run of several requests keeps its place until the next run begins
         while self.open.len() > 1 && self.open.front().is_some_and(|open| open.is_used) {
@@ -271,7 +307,7 @@ impl Connection {
 
     fn close(&mut self, threads: &mut Threads) {
         for open in self.open.drain(..) {
-            threads.end(open.thread, open.context.span_id);
+            threads.end(open.thread, open.context.span_id, self.last_ns);
         }
     }
 }

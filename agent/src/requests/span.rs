@@ -42,7 +42,7 @@ pub fn sample(placed: Placed, ends: &Ends, boot_to_unix_ns: i64) -> Sample {
     };
     put("thread.id", thread.1.to_string());
     if let Some(confidence) = confidence.filter(|_| context.parent.is_some()) {
-        put("wake.join.confidence", confidence.to_owned());
+        put("wake.join.confidence", shown(confidence));
     }
     if exchange.truncated {
         put("wake.truncated", "true".to_owned());
@@ -78,6 +78,11 @@ pub fn sample(placed: Placed, ends: &Ends, boot_to_unix_ns: i64) -> Sample {
         ..v1::SpanRow::default()
     };
     Sample { owner: Owner::Workload(ends.owner), row: Row::Span(Box::new(row)) }
+}
+
+/// A confidence as attributes have it: `0.95`, `0.6`.
+pub fn shown(confidence: f64) -> String {
+    format!("{}", (confidence * 100.0).round() / 100.0)
 }
 
 /// A client takes an HTTP status from 400 on for an error, and every code of gRPC but OK.

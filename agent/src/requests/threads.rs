@@ -1,105 +1,254 @@
-//! Which server span is open on a thread: what the thread asks of others meanwhile belongs to it.
+//! Which server span is open on a thread: what the thread asks of others meanwhile, and what it logs, belongs to it.
 //!
-//! A thread that serves one request after the other has at most one open, and what it asks then is that request's. Where
-//! several are open (an event loop) nobody can tell, and nothing is joined; a thread that ever had several is trusted less.
+//! A thread that serves one request after the other has at most one open, and what it does then is that request's. Where a
+//! process does otherwise (an event loop, tasks that wander between threads), what a thread does next is most likely about
+//! what it has read last: that is its *turn*. Requests that it has read one after the other before it wrote anything have
+//! their turns in that order. Each rule has its confidence, and what no rule tells stays open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::context::Context;
 
-/// Most threads with an open span, and most spans of one thread.
+#[cfg(test)]
+mod tests;
+
+/// Most threads and processes that are known, and most spans of one of them.
 const MOST_THREADS: usize = 16_384;
 const MOST_OPEN: usize = 64;
+/// Requests whose turn may come, of one thread.
+const MOST_FRESH: usize = 64;
+/// Spans whose end is remembered.
+const MOST_ENDED: usize = 32_768;
+/// A line so soon after the answer is still about the request.
+const AFTER_NS: u64 = 2_000_000;
 
-/// Of a thread that has only ever served one request at a time.
-const SURE: &str = "0.95";
-/// Of a thread that serves several, and has one open now.
-const LIKELY: &str = "0.6";
+/// Of a thread that has only ever served one request at a time, and waits inside its calls.
+const SURE: f64 = 0.95;
+/// The same of one that waits by other means, as event loops do.
+const POLLED: f64 = 0.85;
+/// Of a thread whose last request was just answered.
+const JUST_ENDED: f64 = 0.85;
+/// By the turn of the one request that was read last.
+const TURN: f64 = 0.7;
+/// Of a thread, or of a process, that serves several, and has one open now.
+const LIKELY: f64 = 0.6;
+/// By the turns of several.
+const IN_ORDER: f64 = 0.5;
 
 /// A thread: its process, and its own number.
 pub type Thread = (u32, u32);
 
-/// What is open, by thread.
+/// What is open, by thread and by process.
 #[derive(Debug, Default)]
 pub struct Threads {
-    open: HashMap<Thread, Serving>,
+    threads: HashMap<Thread, Serving>,
+    processes: HashMap<u32, Process>,
+    /// When spans ended that ended lately.
+    ended: HashMap<[u8; 8], u64>,
 }
 
 #[derive(Debug, Default)]
 struct Serving {
+    /// Read by this thread, and not answered to the end; whether the answer has begun.
+    open: Vec<(Context, bool)>,
+    /// Whose turn it is: what was read since the thread began to read.
+    fresh: VecDeque<[u8; 8]>,
+    /// Something was written since.
+    has_written: bool,
+    /// Several were read since, so that their order matters.
+    is_burst: bool,
+    is_polled: bool,
+    /// The last one that ended, if nothing was read since.
+    ended: Option<(Context, u64)>,
+    last_ns: u64,
+}
+
+#[derive(Debug, Default)]
+struct Process {
     open: Vec<Context>,
-    is_loop: bool,
+    /// A thread of it had several open, or answered what another one has read.
+    is_mixed: bool,
     last_ns: u64,
 }
 
 impl Threads {
-    /// A request arrived on this thread.
-    pub fn begin(&mut self, thread: Thread, context: Context, at_ns: u64) {
-        if self.open.len() >= MOST_THREADS && !self.open.contains_key(&thread) {
-            self.open.retain(|_, serving| !serving.open.is_empty());
-            if self.open.len() >= MOST_THREADS {
-                return;
-            }
+    /// A request arrived on this thread; `is_polled`: on a connection that nobody waits on inside a call.
+    pub fn begin(&mut self, thread: Thread, context: Context, at_ns: u64, is_polled: bool) {
+        if !self.has_room(thread) {
+            return;
         }
-        let serving = self.open.entry(thread).or_default();
+        let process = self.processes.entry(thread.0).or_default();
+        process.last_ns = at_ns;
+        if process.open.len() < MOST_OPEN {
+            process.open.push(context);
+        }
+        let serving = self.threads.entry(thread).or_default();
         serving.last_ns = at_ns;
+        serving.is_polled |= is_polled;
+        serving.ended = None;
+        // the end of a long answer is told late: one that goes on to the next request is done with it
+        serving.open.retain(|(_, is_answered)| !is_answered);
         if serving.open.len() < MOST_OPEN {
-            serving.open.push(context);
+            serving.open.push((context, false));
         }
-        serving.is_loop |= serving.open.len() > 1;
+        process.is_mixed |= serving.open.len() > 1;
+        serving.read(context.span_id);
     }
 
-    /// Its answer was sent.
-    pub fn end(&mut self, thread: Thread, span_id: [u8; 8]) {
-        let Some(serving) = self.open.get_mut(&thread) else { return };
-        serving.open.retain(|context| context.span_id != span_id);
+    /// The thread has read an answer to what this span asked, or more of its request.
+    pub fn read(&mut self, thread: Thread, span_id: [u8; 8]) {
+        if let Some(serving) = self.threads.get_mut(&thread) {
+            serving.ended = None;
+            serving.read(span_id);
+        } else if self.is_open(thread.0, span_id) && self.has_room(thread) {
+            self.threads.entry(thread).or_default().read(span_id);
+        }
+    }
+
+    /// The thread has written to a connection.
+    fn wrote(&mut self, thread: Thread) {
+        if let Some(serving) = self.threads.get_mut(&thread) {
+            serving.has_written = true;
+        }
+    }
+
+    /// An answer to what was read by `thread` is written, by the thread `by`.
+    pub fn answers(&mut self, thread: Thread, by: u32, span_id: [u8; 8]) {
+        self.wrote((thread.0, by));
+        if by != thread.1
+            && let Some(process) = self.processes.get_mut(&thread.0)
+        {
+            process.is_mixed = true;
+        }
+        let open = self.threads.get_mut(&thread).and_then(|serving| serving.find(span_id));
+        if let Some((_, is_answered)) = open {
+            *is_answered = true;
+        }
+    }
+
+    /// The answer to what was read by `thread` was sent.
+    pub fn end(&mut self, thread: Thread, span_id: [u8; 8], at_ns: u64) {
+        let Some(process) = self.processes.get_mut(&thread.0) else { return };
+        process.open.retain(|context| context.span_id != span_id);
+        if self.ended.len() >= MOST_ENDED {
+            self.ended.clear();
+        }
+        self.ended.insert(span_id, at_ns);
+        let Some(serving) = self.threads.get_mut(&thread) else { return };
+        let Some(at) = serving.open.iter().position(|(context, _)| context.span_id == span_id) else {
+            return;
+        };
+        let (context, _) = serving.open.remove(at);
+        serving.ended = serving.open.is_empty().then_some((context, at_ns));
+    }
+
+    /// What this thread asks for: as `serving`, and the turn is over where several have theirs.
+    pub fn asks(&mut self, thread: Thread) -> Option<(Context, f64)> {
+        let found = self.serving(thread);
+        if let (Some((context, _)), Some(serving)) = (found, self.threads.get_mut(&thread))
+            && serving.is_burst
+            && serving.fresh.front() == Some(&context.span_id)
+        {
+            serving.fresh.pop_front();
+        }
+        self.wrote(thread);
+        found
     }
 
     /// What this thread serves, if that can be told, and how sure that is.
-    pub fn serving(&self, thread: Thread) -> Option<(Context, &'static str)> {
-        let serving = self.open.get(&thread)?;
-        match serving.open.as_slice() {
-            [one] => Some((*one, if serving.is_loop { LIKELY } else { SURE })),
+    pub fn serving(&self, thread: Thread) -> Option<(Context, f64)> {
+        let process = self.processes.get(&thread.0)?;
+        let serving = self.threads.get(&thread);
+        if let Some(Serving { open, is_polled, .. }) = serving
+            && let [(one, _)] = open.as_slice()
+            && !process.is_mixed
+        {
+            return Some((*one, if *is_polled { POLLED } else { SURE }));
+        }
+        if let Some(serving) = serving
+            && let Some(turn) = serving.turn(process)
+        {
+            return Some((turn, if serving.is_burst { IN_ORDER } else { TURN }));
+        }
+        if let Some(Serving { open, .. }) = serving
+            && let [(one, _)] = open.as_slice()
+        {
+            return Some((*one, LIKELY));
+        }
+        match process.open.as_slice() {
+            [one] => Some((*one, LIKELY)),
             _ => None,
         }
     }
 
+    /// What a line is about that this thread began to write at this time.
+    pub fn logs(&self, thread: Thread, at_ns: u64) -> Option<(Context, f64)> {
+        let process = self.processes.get(&thread.0)?;
+        let serving = self.threads.get(&thread)?;
+        if let Some((context, ended_ns)) = serving.ended
+            && at_ns.saturating_sub(ended_ns) <= AFTER_NS
+        {
+            return Some((context, JUST_ENDED));
+        }
+        match serving.open.as_slice() {
+            [(one, _)] if !process.is_mixed => Some((*one, if serving.is_polled { POLLED } else { SURE })),
+            // several were read: which one it is about is not known, nor what else the thread does meanwhile
+            _ if serving.is_burst => None,
+            _ => serving.turn(process).map(|turn| (turn, LIKELY)),
+        }
+    }
+
+    /// Whether a span may have asked for something whose answer came at this time: it had not ended before.
+    pub fn may_have_asked(&self, span_id: [u8; 8], answered_ns: u64) -> bool {
+        self.ended.get(&span_id).is_none_or(|ended| *ended >= answered_ns)
+    }
+
     /// Forgets threads that were quiet since before this time.
     pub fn forget(&mut self, before_ns: u64) {
-        self.open.retain(|_, serving| serving.last_ns >= before_ns);
+        self.threads.retain(|_, serving| serving.last_ns >= before_ns);
+        self.processes.retain(|_, process| process.last_ns >= before_ns);
+    }
+
+    fn is_open(&self, process: u32, span_id: [u8; 8]) -> bool {
+        self.processes.get(&process).is_some_and(|process| process.has(span_id).is_some())
+    }
+
+    fn has_room(&mut self, thread: Thread) -> bool {
+        if self.threads.len() >= MOST_THREADS && !self.threads.contains_key(&thread) {
+            self.threads.retain(|_, serving| !serving.open.is_empty());
+        }
+        if self.processes.len() >= MOST_THREADS && !self.processes.contains_key(&thread.0) {
+            self.processes.retain(|_, process| !process.open.is_empty());
+        }
+        (self.threads.len() < MOST_THREADS || self.threads.contains_key(&thread))
+            && (self.processes.len() < MOST_THREADS || self.processes.contains_key(&thread.0))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Context, LIKELY, SURE, Threads};
-
-    fn context(number: u8) -> Context {
-        Context { trace_id: [number; 16], span_id: [number; 8], parent: None }
+impl Serving {
+    fn read(&mut self, span_id: [u8; 8]) {
+        if std::mem::take(&mut self.has_written) {
+            self.fresh.clear();
+            self.is_burst = false;
+        }
+        if self.fresh.back() != Some(&span_id) && self.fresh.len() < MOST_FRESH {
+            self.fresh.push_back(span_id);
+            self.is_burst |= self.fresh.len() > 1;
+        }
     }
 
-    #[test]
-    fn what_a_thread_asks_belongs_to_the_one_request_that_it_serves() {
-        let mut threads = Threads::default();
-        let thread = (10, 11);
-        assert!(threads.serving(thread).is_none());
-        threads.begin(thread, context(1), 5);
-        assert_eq!(threads.serving(thread), Some((context(1), SURE)));
-        assert!(threads.serving((10, 12)).is_none());
-        threads.end(thread, [1; 8]);
-        assert!(threads.serving(thread).is_none());
+    fn find(&mut self, span_id: [u8; 8]) -> Option<&mut (Context, bool)> {
+        self.open.iter_mut().find(|(context, _)| context.span_id == span_id)
     }
 
-    #[test]
-    fn of_several_none_can_be_told_and_the_thread_is_trusted_less_from_then_on() {
-        let mut threads = Threads::default();
-        let thread = (10, 11);
-        threads.begin(thread, context(1), 5);
-        threads.begin(thread, context(2), 6);
-        assert!(threads.serving(thread).is_none());
-        threads.end(thread, [1; 8]);
-        assert_eq!(threads.serving(thread), Some((context(2), LIKELY)));
-        threads.forget(7);
-        assert!(threads.serving(thread).is_none());
+    /// The first one of those whose turn it is that is still open.
+    fn turn(&self, process: &Process) -> Option<Context> {
+        self.fresh.iter().find_map(|span_id| process.has(*span_id))
+    }
+}
+
+impl Process {
+    fn has(&self, span_id: [u8; 8]) -> Option<Context> {
+        self.open.iter().find(|context| context.span_id == span_id).copied()
     }
 }

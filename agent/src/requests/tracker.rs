@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use agent_common::requests::line::{EVENT_CONNECT, EVENT_LINE};
 use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
 
 use super::connection::{Connection, Placed};
+use super::context::Context;
 use super::ids::Ids;
 use super::protocol::Protocol;
 use super::shed::Shed;
 use super::span::{Ends, sample};
-use super::threads::Threads;
-use crate::decode::requests::Piece;
+use super::threads::{Thread, Threads};
+use super::written::{Found, Write, Written};
+use crate::decode::requests::{Elsewhere, Piece};
+use crate::kernel::clock::unix_ns;
 use crate::window::sample::{Loss, Sample};
 
 /// Most connections that are decoded at once.
@@ -25,6 +29,10 @@ const IDLE_WHEN_FULL_NS: u64 = 30_000_000_000;
 /// An answer under way whose rest is not sent is asked for after this long, of this many connections at a time.
 const QUIET_NS: u64 = 300_000_000;
 const MOST_QUIET: usize = 512;
+
+/// Connections that were made and have carried nothing yet, and for how long they are remembered.
+const MOST_OPENERS: usize = 16_384;
+const OPENED_NS: u64 = 10_000_000_000;
 
 /// What tells a connection from every other: the socket and when it was met; of a datagram its other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +66,9 @@ pub struct Run {
 pub struct Tracker {
     known: HashMap<Key, Known>,
     threads: Threads,
+    /// Which span's thread has made a connection, and when, until its first request.
+    openers: HashMap<u64, (Context, f64, u64)>,
+    written: Written,
     ids: Ids,
     shed: Shed,
     spans: Vec<Placed>,
@@ -68,11 +79,13 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Allows each workload this many spans in a window.
-    pub fn new(max_spans: u32, ids: Ids) -> Self {
+    /// Allows each workload this many spans in a window; what threads write while they serve goes to `written`.
+    pub fn new(max_spans: u32, ids: Ids, written: Written) -> Self {
         Self {
             known: HashMap::new(),
             threads: Threads::default(),
+            openers: HashMap::new(),
+            written,
             ids,
             shed: Shed::new(max_spans),
             spans: Vec::new(),
@@ -93,7 +106,8 @@ impl Tracker {
                 self.refused += 1;
                 return;
             }
-            let connection = Connection::new(protocol, piece.is_client());
+            let opener = self.openers.remove(&key.socket).map(|(context, sure, _)| (context, sure));
+            let connection = Connection::new(protocol, piece.is_client(), opener);
             self.known.insert(key, Known { connection, ends: ends(piece), is_asked: false });
         }
         let Some(known) = self.known.get_mut(&key) else { return };
@@ -151,6 +165,7 @@ impl Tracker {
     pub fn tidy(&mut self, now_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) -> Vec<Loss> {
         self.drop_quiet(now_ns, IDLE_NS, boot_to_unix_ns, out);
         self.threads.forget(now_ns.saturating_sub(IDLE_NS));
+        self.openers.retain(|_, (.., at_ns)| now_ns.saturating_sub(*at_ns) < OPENED_NS);
         self.shed.renew();
         // an answer that paused is asked for once more
         self.known.values_mut().for_each(|known| known.is_asked = false);
@@ -161,6 +176,36 @@ impl Tracker {
         ];
         let loss = |(stage, reason, count)| Loss { signal: "span", stage, reason, count };
         counts.into_iter().filter(|(.., count)| *count > 0).map(loss).collect()
+    }
+
+    /// Takes what a thread did elsewhere than on its connections.
+    pub fn elsewhere(&mut self, seen: &Elsewhere<'_>, boot_to_unix_ns: i64) {
+        let line = &seen.line;
+        let thread = (line.tgid, line.tid);
+        match line.event {
+            EVENT_LINE => self.line(seen, thread, boot_to_unix_ns),
+            EVENT_CONNECT if self.openers.len() < MOST_OPENERS => {
+                if let Some((context, sure)) = self.threads.asks(thread) {
+                    self.openers.insert(line.inode, (context, sure, line.at_ns));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&self, seen: &Elsewhere<'_>, thread: Thread, boot_to_unix_ns: i64) {
+        let line = &seen.line;
+        let Some((context, confidence)) = self.threads.logs(thread, line.start_ns) else { return };
+        let Some(target) = seen.target() else { return };
+        self.written.lock().push(&Write {
+            target,
+            tid: line.tid,
+            owner: line.workload,
+            start_ns: unix_ns(line.start_ns, boot_to_unix_ns),
+            bytes: seen.bytes,
+            total: line.total,
+            found: Found { context, confidence },
+        });
     }
 
     /// Connections that are decoded now.

@@ -38,7 +38,8 @@ impl ChunkSource for Chunks {
 fn chunk(line: u64) -> Chunk {
     let row = v1::LogRow { body: format!("line {line}").into_bytes().into(), ..Default::default() };
     let origin = Origin { source: SOURCE, start: line, end: line + 1 };
-    let records = vec![LogRecord { owner: Owner::File("/a".into()), row, origin }];
+    let owner = Owner::File("/a".into());
+    let records = vec![LogRecord { owner, row, origin, prints: Default::default(), lines: 1 }];
     Chunk {
         records,
         marks: vec![Mark { source: SOURCE, position: Some(Position::Journal(line.to_string())) }],

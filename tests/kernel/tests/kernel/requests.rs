@@ -1,5 +1,6 @@
 //! Requests: what a client and a server in one process say to each other over loopback becomes spans, as many as were made.
 
+mod logs;
 pub(crate) mod traffic;
 
 use std::io::Write as _;

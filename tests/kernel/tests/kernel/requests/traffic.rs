@@ -1,7 +1,10 @@
 //! HTTP/1 by hand: a server and a client on loopback, in one process, that know how much they said.
 
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// What the first caller of a chain puts into `traceparent`.
@@ -24,6 +27,7 @@ pub(crate) fn work(rest: &str) {
         "before" => before(number),
         "closed" => closed(number),
         "chain" => chain(number),
+        "logs" => logs(number),
         "many" => many(number),
         other => panic!("unknown traffic {other}"),
     }
@@ -267,4 +271,75 @@ fn many(number: usize) {
     }
     clients.iter_mut().for_each(|client| assert!(read_answer(client) > 0));
     server.join().unwrap();
+}
+
+/// Where the child of `logs` puts its lines.
+pub(crate) const LOG_PATH: &str = "WAKE_TEST_LOG";
+/// Clients of `logs`, each on a connection of its own.
+const LOGGED: usize = 8;
+
+/// A thread per connection that logs each request with its number, to a file and to standard output, before it answers;
+/// and one that serves nobody and logs the same texts.
+fn logs(number: usize) {
+    let path = std::env::var(LOG_PATH).unwrap();
+    let file = Arc::new(OpenOptions::new().create(true).append(true).open(path).unwrap());
+    let is_over = Arc::new(AtomicBool::new(false));
+    let idle = {
+        let (file, is_over) = (Arc::clone(&file), Arc::clone(&is_over));
+        thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                log(&file, b"the same\n");
+                log(&file, b"of nobody\n");
+                thread::yield_now();
+            }
+        })
+    };
+    let (listener, address) = listen();
+    let server = {
+        let file = Arc::clone(&file);
+        thread::spawn(move || {
+            let serving: Vec<_> = (0..LOGGED)
+                .map(|_| listener.accept().unwrap().0)
+                .map(|stream| (stream, Arc::clone(&file)))
+                .map(|(stream, file)| thread::spawn(move || serve_logged(stream, &file)))
+                .collect();
+            serving.into_iter().for_each(|one| one.join().unwrap());
+        })
+    };
+    let clients: Vec<_> = (0..LOGGED)
+        .map(|client| {
+            thread::spawn(move || {
+                let mut reader = BufReader::new(connect(address));
+                for index in 0..number {
+                    let id = client * number + index;
+                    let request = format!("GET /ok HTTP/1.1\r\nHost: test\r\nX-Request-Id: r-{id}\r\n\r\n");
+                    reader.get_mut().write_all(request.as_bytes()).unwrap();
+                    read_answer(&mut reader);
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|one| one.join().unwrap());
+    is_over.store(true, Ordering::Relaxed);
+    idle.join().unwrap();
+    server.join().unwrap();
+}
+
+fn log(mut file: &File, line: &[u8]) {
+    file.write_all(line).unwrap();
+    rustix::io::write(std::io::stdout(), line).unwrap();
+}
+
+fn serve_logged(stream: TcpStream, file: &File) {
+    stream.set_nodelay(true).unwrap();
+    let mut output = stream.try_clone().unwrap();
+    let mut reader = BufReader::new(stream);
+    while let Some(head) = head(&mut reader) {
+        let id = head.lines().find_map(|line| line.strip_prefix("X-Request-Id: ")).unwrap();
+        log(file, format!("serving {id}\n").as_bytes());
+        log(file, b"the same\n");
+        log(file, format!("error in {id}\n  at one\n  at two\n").as_bytes());
+        whole(&mut output, path(&head));
+        log(file, format!("answered {id}\n").as_bytes());
+    }
 }

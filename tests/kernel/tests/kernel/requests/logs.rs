@@ -26,6 +26,9 @@ use crate::requires::requires;
 const REQUESTS: usize = 50;
 const ALL: usize = REQUESTS * 8;
 
+/// A line: its file and place, or when it came through the pipe.
+type Read = (Option<(u64, u64, u64)>, u64, String);
+
 /// What became of the lines of one way.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Joined {
@@ -59,7 +62,7 @@ fn joined(
 }
 
 /// Lines of the log as a reader makes records of them: those that are indented belong to the one before.
-fn records(lines: &[(Option<(u64, u64, u64)>, u64, String)]) -> Vec<(Line, String)> {
+fn records(lines: &[Read]) -> Vec<(Line, String)> {
     let mut records: Vec<(Line, String)> = Vec::new();
     for (place, by_ns, text) in lines {
         let print = Print::of(text.as_bytes());
@@ -92,7 +95,7 @@ fn lines_find_the_request_that_their_thread_served() {
     let command = cgroup.enter(&mut command).env(traffic::LOG_PATH, &path).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
-    let piped: Vec<(Option<(u64, u64, u64)>, u64, String)> = output
+    let piped: Vec<Read> = output
         .lines()
         .map(|line| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

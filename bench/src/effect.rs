@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 use effects::case::{Case, Change, ChangeKind, Entity, Pod, Signal};
-use effects::simulate::{Rng, Scenario, simulate};
+use effects::simulate::{Rng, Scenario, World, simulate};
 use effects::watch::Watch;
 
 use crate::report::Report;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &EffectsArgs) -> Result<()> {
     for &workloads in &args.workloads {
         looks(&mut report, workloads.max(1), args)?;
     }
-    let (case, _) = simulate(Scenario::ErrorBurst, 1, 5.0);
+    let (case, _) = simulate(Scenario::ErrorBurst, &World::USUAL, 1);
     let case = case.check().context("check the simulated case")?;
     let begun = worked()?;
     let judged = effects::judge::judge(&case);

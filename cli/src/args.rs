@@ -56,7 +56,10 @@ impl Cli {
 impl Command {
     /// Whether it asks an aggregator.
     pub(crate) fn asks(&self) -> bool {
-        !matches!(self, Self::Judge(_) | Self::Eval(_) | Self::Completion { .. } | Self::Reference)
+        !matches!(
+            self,
+            Self::Judge(_) | Self::Eval(_) | Self::Simulate(_) | Self::Completion { .. } | Self::Reference
+        )
     }
 
     /// Only rows of this namespace.
@@ -78,6 +81,7 @@ impl Command {
             | Self::Sql(_)
             | Self::Judge(_)
             | Self::Eval(_)
+            | Self::Simulate(_)
             | Self::Completion { .. }
             | Self::Reference => {}
         }
@@ -140,6 +144,9 @@ pub(crate) enum Command {
     /// Judge every recorded case of a directory and print answer lines for a scorer
     #[command(hide = true)]
     Eval(crate::judge::EvalArgs),
+    /// Write simulated cases and their truth
+    #[command(hide = true)]
+    Simulate(crate::judge::simulated::SimulateArgs),
     /// Print a completion script
     Completion {
         /// For which shell

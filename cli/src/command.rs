@@ -43,6 +43,7 @@ pub(crate) async fn run(mut args: Cli, out: &Out) -> Result<()> {
         Command::Sql(sql) => sql::run(&sql, &client, out).await,
         Command::Judge(judge) => crate::judge::judge(&judge, out),
         Command::Eval(eval) => crate::judge::eval(&eval, out),
+        Command::Simulate(args) => crate::judge::simulated::run(&args, out),
         Command::Completion { shell } => Ok(out.text(&reference::completion(shell))?),
         Command::Reference => Ok(out.text(&reference::markdown())?),
     }

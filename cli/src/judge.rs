@@ -8,9 +8,10 @@ mod ahead;
 mod answers;
 mod calibration;
 mod evaluate;
-mod export;
+pub(crate) mod export;
 pub(crate) mod read;
 mod report;
+pub(crate) mod simulated;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,10 @@ use std::path::Path;
 use effects::grid::Grid;
 use effects::simulate::{Noise, Rng};
 use effects::stats::betting::Betting;
-use effects::track::{Plan, Reference, Side, Tracker};
+use effects::track::{Least, Plan, Reference, Side, Tracker};
+
+/// No floor to speak of: the noise of these series is their own.
+const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9 };
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 220.0;
@@ -75,7 +78,7 @@ fn placebos(dir: &Path) {
         }
         let plan = Plan::at(&grid, BEFORE as i64).expect("a day came before");
         let reference =
-            Reference::build(&grid, &plan, BEFORE as i64, AFTER, (&[Side::Both], 1e-9), None).remove(0);
+            Reference::build(&grid, &plan, BEFORE as i64, AFTER, (&[Side::Both], LEAST), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, BEFORE as i64, reference).expect("a day came before");
         let mut ratios = Vec::new();
         for (k, v) in values[BEFORE..].iter().enumerate() {

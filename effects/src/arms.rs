@@ -3,7 +3,7 @@
 //! The strongest design where a change names its pods: the same clock, the same callers. Values of one time are
 //! averaged first, so that twenty calls failing together count as one observation, not as twenty.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::case::{Case, Change, Entity, Signal};
 use crate::finding::{Design, Direction, Finding, Size, What};
@@ -18,9 +18,7 @@ const RECENT: usize = 3;
 /// The arms of one change.
 #[derive(Debug, Clone)]
 pub struct Arms {
-    workload: String,
-    new: BTreeSet<String>,
-    start: i64,
+    change: Change,
     done: i64,
     before: Mean,
     treated: Mean,
@@ -49,14 +47,11 @@ impl Mean {
 }
 
 impl Arms {
-    /// `None` if the change names no new pods, or no pod's successes were measured before it.
+    /// `None` if no pod's successes were measured before the change.
     #[must_use]
     pub fn open(facts: &Case, samples: &Samples, change: &Change) -> Option<Self> {
-        let new: BTreeSet<String> = change.pods_new.as_ref()?.iter().cloned().collect();
         let mut arms = Self {
-            workload: change.workload.clone(),
-            new,
-            start: change.start,
+            change: change.clone(),
             done: change.start,
             before: Mean::default(),
             treated: Mean::default(),
@@ -121,7 +116,7 @@ impl Arms {
         let half = ((2.0_f64 / 0.05).ln() / (2.0 * self.treated.n)).sqrt();
         let recent = self.recent.iter().sum::<f64>() / self.recent.len().max(1) as f64;
         Some(Finding {
-            workload: self.workload.clone(),
+            workload: self.change.workload.clone(),
             what: What::Signal(Signal::SuccessRatio),
             design: Design::Concurrent,
             direction: Direction::Worse,
@@ -151,12 +146,15 @@ impl Arms {
         now: i64,
     ) -> BTreeMap<i64, (Mean, Mean)> {
         let mut steps: BTreeMap<i64, (Mean, Mean)> = BTreeMap::new();
-        for kept in samples.of_workload(&self.workload).filter(|k| k.signal == Signal::SuccessRatio) {
+        for kept in samples.of_workload(&self.change.workload).filter(|k| k.signal == Signal::SuccessRatio) {
             let Some(pod) = pod_of(facts, kept) else { continue };
-            let new = self.new.contains(&pod.id);
+            let new = facts.made(&self.change, pod);
             // the step in which a pod appears or goes also holds another pod's calls
-            let born =
-                if new { pod.created.unwrap_or(self.start).saturating_add(facts.step_s) } else { i64::MIN };
+            let born = if new {
+                pod.created.unwrap_or(self.change.start).saturating_add(facts.step_s)
+            } else {
+                i64::MIN
+            };
             let gone = pod.deleted.filter(|d| *d <= now).unwrap_or(i64::MAX);
             for &(time, value) in kept.between(from, to) {
                 if time >= born && time <= gone {

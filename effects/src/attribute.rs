@@ -140,11 +140,11 @@ mod tests {
     use super::*;
     use crate::case::Pod;
     use crate::finding::{Design, Direction, What};
-    use crate::simulate::{Scenario, simulate};
+    use crate::simulate::{Scenario, World, simulate};
 
     /// Two rollouts a minute apart, on middle and front, and an effect on front that begins after both.
     fn facts() -> (Case, Finding) {
-        let (mut facts, _) = simulate(Scenario::OneOfTwo, 1, 1.0);
+        let (mut facts, _) = simulate(Scenario::OneOfTwo, &World::USUAL, 1);
         let start = facts.changes[0].start;
         facts.changes[1].start = start + 60;
         let effect = Finding {

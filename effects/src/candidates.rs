@@ -111,11 +111,11 @@ fn neighbours<'a>(facts: &'a Case, change: &Change) -> BTreeSet<&'a str> {
 mod tests {
     use super::*;
     use crate::case::Pod;
-    use crate::simulate::{Scenario, simulate};
+    use crate::simulate::{Scenario, World, simulate};
 
     #[test]
     fn callers_callees_and_neighbours_are_found_once() {
-        let (mut facts, _) = simulate(Scenario::Nothing, 1, 1.0);
+        let (mut facts, _) = simulate(Scenario::Nothing, &World::USUAL, 1);
         let pod = |id: &str, workload: &str, node: &str, created| Pod {
             id: id.to_owned(),
             workload: workload.to_owned(),

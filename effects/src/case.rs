@@ -4,6 +4,7 @@
 //! are finite. What was not measured is absent, never zero.
 
 mod check;
+mod made;
 mod signal;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ pub enum Ingredient {
     Silence,
     /// Several views of one series; without them, only the largest residuals.
     Views,
+    /// A view for shifts that last, smaller than the noise of one sample.
+    Lasting,
     /// Expecting more noise after a wild hour than after a calm one.
     Noise,
     /// Not blaming a workload for what it only passes on.
@@ -28,13 +30,14 @@ pub enum Ingredient {
 
 impl Ingredient {
     /// Every part, in a fixed order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Placebos,
         Self::Seasonal,
         Self::Synthetic,
         Self::Concurrent,
         Self::Silence,
         Self::Views,
+        Self::Lasting,
         Self::Noise,
         Self::Paths,
         Self::Multiplicity,
@@ -51,6 +54,7 @@ impl Ingredient {
             Self::Concurrent => "concurrent",
             Self::Silence => "silence",
             Self::Views => "views",
+            Self::Lasting => "lasting",
             Self::Noise => "noise",
             Self::Paths => "paths",
             Self::Multiplicity => "multiplicity",

@@ -203,7 +203,7 @@ impl Past {
         let plan = every_day.clone().calibrated(&grid, last, horizon, windows);
         let side = unit.side(signal);
         let sides: Vec<Side> = std::iter::once(side).chain(side.mirror().filter(|_| mirror)).collect();
-        let references = Reference::build(&grid, &plan, last, horizon, (&sides, unit.floor()), left_out);
+        let references = Reference::build(&grid, &plan, last, horizon, (&sides, unit.least()), left_out);
         let past = Self {
             source,
             unit,

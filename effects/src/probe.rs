@@ -116,6 +116,11 @@ impl Probe {
         values.into_iter().map(|(_, v)| self.unit.into_working(v)).collect()
     }
 
+    /// Whether it is put together from pods or calls.
+    pub(crate) fn pooled(&self) -> bool {
+        self.source != Source::Workload
+    }
+
     /// Which way harm points in working units.
     pub(crate) fn side(&self) -> Side {
         self.worse.0

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::case::{Case, Change, Entity};
+use crate::case::{Case, Change, Entity, Pod};
 use crate::finding::{Design, Direction, Finding, What};
 use crate::samples::Samples;
 
@@ -17,6 +17,9 @@ const PRIOR_PODS: f64 = 2.0;
 /// more than five times.
 const SHAPE: f64 = 4.0;
 
+/// Before any pod was seen, one in five hundred is taken to run without anybody measuring it.
+const PRIOR_UNMEASURED: f64 = 0.002;
+
 /// The silent new pods of one change at `now`; `None` if it names none that exist by then, or if nothing of its
 /// workload reported before the change.
 #[must_use]
@@ -25,7 +28,7 @@ pub fn silence(facts: &Case, samples: &Samples, change: &Change, now: i64) -> Op
     let new: Vec<(&str, i64)> = facts
         .pods
         .iter()
-        .filter(|p| change.pods_new.as_ref().is_some_and(|new| new.contains(&p.id)))
+        .filter(|p| facts.made(change, p))
         .filter_map(|p| p.created.filter(|c| *c <= now).map(|c| (p, c)))
         // a pod that is already gone was replaced: it is not due any more
         .filter(|(p, _)| p.deleted.is_none_or(|d| d > now))
@@ -41,7 +44,9 @@ pub fn silence(facts: &Case, samples: &Samples, change: &Change, now: i64) -> Op
     let shared = forsaken(facts, samples, change, now);
     // a step passes before even a pod that starts at once has a sample
     let scale = usual + facts.step_s as f64;
-    let p = 1.0 / (1.0 + (longest / scale).powf(SHAPE));
+    let (pods, unseen) = unmeasured(facts, samples, change.start);
+    let blind = (unseen + PRIOR_UNMEASURED) / (pods + 1.0);
+    let p = blind + (1.0 - blind) / (1.0 + (longest / scale).powf(SHAPE));
     Some(Finding {
         workload: change.workload.clone(),
         what: What::Silence,
@@ -70,7 +75,7 @@ fn forsaken(facts: &Case, samples: &Samples, change: &Change, now: i64) -> bool 
     let mut served: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for kept in samples.of_workload(&change.workload) {
         let Entity::Edge(_, id) = &kept.entity else { continue };
-        let old = change.pods_new.as_ref().is_none_or(|new| !new.contains(id));
+        let old = !facts.pods.iter().any(|p| &p.id == id && facts.made(change, p));
         if old && !kept.between(i64::MIN, change.start).is_empty() {
             let last = kept.between(i64::MIN, now).last().map_or(i64::MIN, |s| s.0);
             let past = kept.between(i64::MIN, change.start);
@@ -123,17 +128,37 @@ fn first_reports<'a>(
     map.values().any(|t| *t <= start).then_some(map)
 }
 
+/// Pods that were there well before `start`, of workloads of which some pod reported by then, and how many of them
+/// never did: where some pods are not measured, silence of others says little.
+fn unmeasured(facts: &Case, samples: &Samples, start: i64) -> (f64, f64) {
+    // whoever was created this long before had time to report
+    const SETTLED_S: i64 = 600;
+    let (mut pods, mut unseen) = (0.0, 0.0);
+    for workload in &facts.workloads {
+        let Some(first) = first_reports(facts, samples, workload, start, start) else { continue };
+        let there = |p: &&Pod| {
+            &p.workload == workload
+                && p.created.is_none_or(|c| c <= start - SETTLED_S)
+                && p.deleted.is_none_or(|d| d > start)
+        };
+        for pod in facts.pods.iter().filter(there) {
+            pods += 1.0;
+            unseen += f64::from(u8::from(!first.contains_key(pod.id.as_str())));
+        }
+    }
+    (pods, unseen)
+}
+
 /// Median start time over new pods of all changes, and how many of them were seen.
 fn usual_start(facts: &Case, samples: &Samples, start: i64, now: i64) -> (f64, usize) {
     let mut log_sum = PRIOR_PODS * PRIOR_START_S.ln();
     let mut seen = 0;
     for change in facts.changes.iter().filter(|c| c.start <= now) {
-        let Some(new) = &change.pods_new else { continue };
         let Some(first) = first_reports(facts, samples, &change.workload, start.min(change.start), now)
         else {
             continue;
         };
-        for pod in facts.pods.iter().filter(|p| new.contains(&p.id)) {
+        for pod in facts.pods.iter().filter(|p| facts.made(change, p)) {
             if let (Some(created), Some(&at)) = (pod.created, first.get(pod.id.as_str())) {
                 log_sum += ((at - created).max(1) as f64).ln();
                 seen += 1;

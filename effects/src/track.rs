@@ -13,6 +13,6 @@ mod views;
 mod windows;
 
 pub use frame::Plan;
-pub use placebo::Reference;
+pub use placebo::{Least, Reference};
 pub use tracker::{Ratio, Tracker};
 pub use views::Side;

@@ -56,11 +56,11 @@ pub fn expected(change: &Change, finding: &Finding) -> bool {
 mod tests {
     use super::*;
     use crate::finding::{Design, Size};
-    use crate::simulate::{Scenario, simulate};
+    use crate::simulate::{Scenario, World, simulate};
 
     #[test]
     fn a_short_warm_up_is_expected_and_a_long_one_a_high_one_or_failures_are_not() {
-        let (facts, _) = simulate(Scenario::Nothing, 1, 1.0);
+        let (facts, _) = simulate(Scenario::Nothing, &World::USUAL, 1);
         let change = &facts.changes[0];
         let seen = |signal, ratio, lasted: Option<i64>| Finding {
             workload: change.workload.clone(),

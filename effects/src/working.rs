@@ -15,6 +15,10 @@ const LEAST_LOG_NOISE: f64 = 0.05;
 const TWO_SIGMA: f64 = 2.0;
 /// The same for a gauge of unknown meaning, relative to its usual level.
 const LEAST_GAUGE_NOISE: f64 = 0.01;
+/// A lasting loss of a tenth of all requests is the least that matters: √(n + n/10) − √n is a twentieth of √n.
+const LEAST_LOSS: f64 = 0.1;
+/// One more failure in a thousand requests is the least that matters.
+const LEAST_FAILING: f64 = 0.001;
 /// Requests per step behind a share when nobody counted them: few, so that a share alone is not over-believed.
 const UNKNOWN_REQUESTS: f64 = 100.0;
 
@@ -30,6 +34,8 @@ pub enum Unit {
     Count {
         /// Seconds per step.
         step_s: f64,
+        /// Usual number per step.
+        usual: f64,
     },
     /// `2·√n·asin(√(1 − v))` of a share of successes: binomial noise has deviation one.
     Share {
@@ -50,7 +56,10 @@ impl Unit {
     #[must_use]
     pub fn of(signal: Signal, before: &[f64], step_s: i64, requests: Option<f64>) -> Self {
         match signal {
-            Signal::RequestRate => Self::Count { step_s: step_s as f64 },
+            Signal::RequestRate => {
+                let usual = median(&mut before.to_vec()).unwrap_or(0.0) * step_s as f64;
+                Self::Count { step_s: step_s as f64, usual }
+            }
             Signal::SuccessRatio => Self::Share { requests: requests.unwrap_or(UNKNOWN_REQUESTS).max(1.0) },
             Signal::Gauge => {
                 let mut sizes: Vec<f64> = before.iter().map(|v| v.abs()).collect();
@@ -69,7 +78,7 @@ impl Unit {
     pub fn into_working(self, v: f64) -> f64 {
         match self {
             Self::Log { bend } => (v + bend).max(f64::MIN_POSITIVE).ln(),
-            Self::Count { step_s } => 2.0 * (v * step_s + 0.375).max(0.0).sqrt(),
+            Self::Count { step_s, .. } => 2.0 * (v * step_s + 0.375).max(0.0).sqrt(),
             Self::Share { requests } => 2.0 * requests.sqrt() * (1.0 - v).clamp(0.0, 1.0).sqrt().asin(),
             Self::Plain { .. } => v,
         }
@@ -80,13 +89,25 @@ impl Unit {
     pub fn from_working(self, w: f64) -> f64 {
         match self {
             Self::Log { bend } => w.exp() - bend,
-            Self::Count { step_s } => ((w / 2.0).max(0.0).powi(2) - 0.375).max(0.0) / step_s,
+            Self::Count { step_s, .. } => ((w / 2.0).max(0.0).powi(2) - 0.375).max(0.0) / step_s,
             Self::Share { requests } => {
                 let angle = (w / (2.0 * requests.sqrt())).clamp(0.0, std::f64::consts::FRAC_PI_2);
                 1.0 - angle.sin().powi(2)
             }
             Self::Plain { .. } => w,
         }
+    }
+
+    /// The smallest that noise of this signal can be: counting noise has deviation one, whatever was seen.
+    #[must_use]
+    pub fn least(self) -> crate::track::Least {
+        let largest = self.floor();
+        let (noise, lasting) = match self {
+            Self::Count { usual, .. } => (1.0, LEAST_LOSS * usual.sqrt()),
+            Self::Share { requests } => (1.0, 2.0 * requests.sqrt() * LEAST_FAILING.sqrt().asin()),
+            Self::Log { .. } | Self::Plain { .. } => (largest, largest),
+        };
+        crate::track::Least { noise, largest, lasting }
     }
 
     /// Smallest scale that noise of this signal can have, in working units.

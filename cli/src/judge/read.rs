@@ -137,7 +137,8 @@ fn convert(raw: RawCase) -> Case {
     }
 }
 
-const COLUMNS: [&str; 5] = ["time_unix_seconds", "entity_kind", "entity", "signal", "value"];
+/// The columns of a series file.
+pub(super) const COLUMNS: [&str; 5] = ["time_unix_seconds", "entity_kind", "entity", "signal", "value"];
 
 fn rows(path: &Path, case: &Case, input: impl Read) -> Result<Vec<Series>, ReadError> {
     let pods: BTreeSet<&str> = case.pods.iter().map(|p| p.id.as_str()).collect();

@@ -1,10 +1,10 @@
 use super::*;
 use crate::case::Entity;
-use crate::simulate::{Noise, Rng, Scenario, simulate};
+use crate::simulate::{Noise, Rng, Scenario, World, simulate};
 
 /// A day of one line, and how many lines were learnt for windows of an hour that begin at these times.
 fn learnt(starts: &[i64]) -> usize {
-    let (facts, _) = simulate(Scenario::Nothing, 1, 5.0);
+    let (facts, _) = simulate(Scenario::Nothing, &World::USUAL, 1);
     let mut samples = Samples::default();
     let entity = Entity::Workload("front".to_owned());
     for (i, v) in Noise::Ar(0.6).series(&mut Rng::new(1), 1_600, 0, 60).into_iter().enumerate() {

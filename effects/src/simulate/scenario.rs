@@ -1,43 +1,48 @@
 //! What can happen in a simulated recording.
 
-/// One story. Each has a call chain front → middle → back, a side workload, and one or two changes.
+use crate::case::ChangeKind;
+
+/// One story. The system is front → middle → back; side shares back's node, and far has nothing to do with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// A rollout after which one request in ten fails.
+    /// A rollout of the middle after which one request in ten fails.
     ErrorBurst,
-    /// A rollout that makes its workload a half slower.
+    /// A rollout of the middle that makes it a fifth slower.
     Slower,
-    /// A rollout that leaks memory.
+    /// A rollout of the middle that makes it a half slower.
+    MuchSlower,
+    /// A rollout of the middle that leaks memory, half of what it had per hour.
     Leak,
-    /// A rollout that takes the processor of a workload on the same node.
+    /// A rollout of the back that takes three times the processor and slows the side, which shares its node.
     Neighbour,
     /// A change of the back that slows the front, two calls away.
     TwoHops,
-    /// A configuration change after which requests fail.
+    /// A configuration change of the middle after which requests fail.
     Config,
-    /// A rollback that makes things worse.
+    /// A rollback of the middle that makes it a half slower.
     BadRollback,
-    /// A rollback that ends failures.
+    /// A rollback of the middle that ends half an hour of failures.
     GoodRollback,
-    /// Two changes at once, one of them guilty.
+    /// Two changes at once, that of the middle guilty.
     OneOfTwo,
-    /// Twice the traffic from outside; the change did nothing.
+    /// Twice the traffic from outside; the change of the middle did nothing.
     Surge,
-    /// Four fifths of the traffic stay away; the change of the front did nothing.
+    /// Four fifths of everybody's traffic stay away; the change of the front did nothing.
     Quiet,
-    /// A change after which nobody calls the workload any more.
+    /// A rollout of the middle after which four in five calls do not reach it any more.
     LostTraffic,
-    /// New pods that never report.
+    /// New pods of the middle that never report.
     Silent,
-    /// Nothing happens.
+    /// A rollout that did nothing.
     Nothing,
 }
 
 impl Scenario {
     /// Every scenario, in a fixed order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ErrorBurst,
         Self::Slower,
+        Self::MuchSlower,
         Self::Leak,
         Self::Neighbour,
         Self::TwoHops,
@@ -51,6 +56,42 @@ impl Scenario {
         Self::Silent,
         Self::Nothing,
     ];
+
+    /// The name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ErrorBurst => "error-burst",
+            Self::Slower => "slower-20",
+            Self::MuchSlower => "slower-50",
+            Self::Leak => "leak",
+            Self::Neighbour => "neighbour",
+            Self::TwoHops => "two-hops",
+            Self::Config => "config",
+            Self::BadRollback => "bad-rollback",
+            Self::GoodRollback => "good-rollback",
+            Self::OneOfTwo => "one-of-two",
+            Self::Surge => "surge",
+            Self::Quiet => "quiet",
+            Self::LostTraffic => "lost-traffic",
+            Self::Silent => "silent-pods",
+            Self::Nothing => "nothing",
+        }
+    }
+
+    /// What kind of act its change is.
+    pub(super) fn kind(self) -> ChangeKind {
+        match self {
+            Self::Config => ChangeKind::Config,
+            Self::BadRollback | Self::GoodRollback => ChangeKind::Rollback,
+            _ => ChangeKind::Rollout,
+        }
+    }
+
+    /// Whether its first change hurts.
+    pub(super) fn harms(self) -> bool {
+        !matches!(self, Self::GoodRollback | Self::Surge | Self::Quiet | Self::Nothing)
+    }
 }
 
 /// What truly happened.
@@ -60,4 +101,6 @@ pub struct Truth {
     pub harmful: Vec<bool>,
     /// Whether the first change helped.
     pub helped: bool,
+    /// Workloads that were hurt.
+    pub affected: Vec<&'static str>,
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::frame::Plan;
-use super::views::{Side, VIEWS};
+use super::views::{LASTING, LASTING_PART, Side, VIEWS};
 use super::windows::{Windows, wild};
 use crate::grid::Grid;
 use crate::ingredient::Ingredient;
@@ -15,6 +15,8 @@ use crate::stats::robust::{quantile, spread};
 
 /// Cells after the start at which the views are read: dense early, where minutes matter, sparse later.
 const LOOKS: [usize; 18] = [1, 2, 3, 5, 8, 12, 18, 22, 27, 33, 40, 50, 60, 70, 80, 90, 100, 110];
+/// Beyond these, each look comes an eighth later than the one before: windows of short steps are long in cells.
+const LATER: usize = 8;
 /// Windows that overlap by more than this teach nothing new; a quarter of an hour keeps a few hundred per
 /// three days.
 const SPACING_S: i64 = 900;
@@ -31,14 +33,36 @@ const PRIOR_WEIGHT: f64 = 20.0;
 /// Prior scale of the largest-of-view in standard deviations: the .95 quantile of the largest of 110 values of
 /// AR(1) noise with a correlation of .6 lies between 3 and 4 (tests of this module).
 const PRIOR_SCALE: f64 = 4.0;
+/// The same of a lasting shift, of such noise against the median of an hour of it (tests of this module).
+const PRIOR_LASTING: f64 = 2.0;
 /// Prior of the tail index: of normal noise, a ratio 1.4 times the .95 quantile has a probability near .01.
 pub(super) const PRIOR_TAIL: f64 = 0.2;
-/// Added to it where the series has no placebos of its own: then the scale itself is known to a factor of e.
-const UNKNOWN_SCALE: f64 = 0.8;
+/// Added to it where the series has no placebos of its own, and the scale is known from the noise of its values alone.
+/// The smallest that keeps .01 under every noise of the simulator from three hours of history on (tests of this crate).
+const UNKNOWN_SCALE: f64 = 0.3;
 /// From this many independent placebos on, the scale counts as known.
 const FEWEST_FOR_SCALE: f64 = 10.0;
 /// Weight of that prior, in independent exceedances: fewer than ten fix a tail index to no better than a third.
 const PRIOR_TAIL_WEIGHT: f64 = 10.0;
+
+/// The smallest that noise of a signal can be, in its working unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Least {
+    /// Deviation of one value.
+    pub noise: f64,
+    /// What the largest of some values reaches.
+    pub largest: f64,
+    /// A lasting shift that is smaller does not matter.
+    pub lasting: f64,
+}
+
+impl Least {
+    /// The smallest scale of a lasting shift at a look: what matters, and what the mean of the shortest stretch that
+    /// counts as lasting reaches by chance.
+    fn of_mean(self, cells: usize) -> f64 {
+        self.lasting.max(self.largest / (cells.div_ceil(LASTING_PART) as f64).sqrt())
+    }
+}
 
 /// What the views of one series do when nothing changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +82,16 @@ pub(super) struct Look {
     pub(super) cells: usize,
     views: [f64; VIEWS],
     joint: f64,
-    viewed: usize,
+    viewed: Viewed,
+}
+
+/// What is read of the views.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Viewed {
+    /// Of those read together, the first ones.
+    together: usize,
+    /// Whether the view of lasting shifts is read beside them.
+    lasting: bool,
 }
 
 impl Look {
@@ -66,30 +99,39 @@ impl Look {
     fn of(
         cells: usize,
         seen: &[(usize, [f64; VIEWS])],
-        (prior, floor): (f64, f64),
+        (noise, least): (f64, Least),
         own: f64,
-        viewed: usize,
+        viewed: Viewed,
     ) -> Self {
         let mut views = [0.0; VIEWS];
         for (v, scale) in views.iter_mut().enumerate() {
+            let (deviations, floor) = if v == LASTING {
+                (PRIOR_LASTING, least.of_mean(cells))
+            } else {
+                (PRIOR_SCALE, least.largest)
+            };
+            let prior = deviations * noise;
             let mut column: Vec<f64> = seen.iter().map(|s| s.1[v]).collect();
             let measured = quantile(&mut column, 0.95).unwrap_or(prior).max(floor);
             *scale = shrink(measured, prior, own);
         }
-        let mut ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed], &views)).collect();
+        let mut ratios: Vec<f64> = seen.iter().map(|s| joint(&s.1[..viewed.together], &views)).collect();
         let measured = quantile(&mut ratios, 0.95).unwrap_or(1.0).max(LEAST_JOINT);
         Self { cells, views, joint: shrink(measured, 1.0, own), viewed }
     }
 
-    /// Geometric mean of the views over their scales; 1 is the .95 quantile of the placebos at this look.
+    /// Geometric mean of the views over their scales, or a lasting shift over its own if that is more; 1 is the .95
+    /// quantile of the placebos at this look, of either.
     pub(super) fn ratio(&self, views: &[f64; VIEWS]) -> f64 {
-        joint(&views[..self.viewed], &self.views) / self.joint
+        let together = joint(&views[..self.viewed.together], &self.views) / self.joint;
+        if self.viewed.lasting { together.max(views[LASTING] / self.views[LASTING]) } else { together }
     }
 
     /// The value that all views must have for this ratio after an hour of usual noise: a lasting shift gives it to each of them.
     pub(super) fn shift_for(&self, ratio: f64) -> f64 {
-        let logs: f64 = self.views.iter().map(|q| q.ln()).sum();
-        ratio * self.joint * (logs / VIEWS as f64).exp()
+        let logs: f64 = self.views[..LASTING].iter().map(|q| q.ln()).sum();
+        let together = ratio * self.joint * (logs / LASTING as f64).exp();
+        if self.viewed.lasting { together.min(ratio * self.views[LASTING]) } else { together }
     }
 }
 
@@ -105,15 +147,15 @@ impl Reference {
     }
 
     /// Runs the pseudo-starts of `grid` whose windows end at or before cell `last`, for windows of up to
-    /// `horizon` cells, once for all sides. `floor` is the smallest scale that noise of this signal can have, in
-    /// its own unit. One reference per side, in their order.
+    /// `horizon` cells, once for all sides. `least` is the smallest that noise of this signal can be, in its
+    /// own unit. One reference per side, in their order.
     #[must_use]
     pub fn build(
         grid: &Grid,
         plan: &Plan,
         last: i64,
         horizon: usize,
-        (sides, floor): (&[Side], f64),
+        (sides, least): (&[Side], Least),
         left_out: Option<Ingredient>,
     ) -> Vec<Arc<Self>> {
         let spacing = (last / WANTED).clamp(1, (SPACING_S / grid.step_s()).max(1));
@@ -121,11 +163,14 @@ impl Reference {
             Some(Ingredient::Placebos) => Windows::none(sides.len(), horizon),
             _ => Windows::run(grid, plan, (last, horizon, spacing), sides),
         };
-        let usual = windows.calm(floor, left_out != Some(Ingredient::Noise));
-        let viewed = if left_out == Some(Ingredient::Views) { 1 } else { VIEWS };
+        let usual = windows.calm(least.largest, left_out != Some(Ingredient::Noise));
+        let viewed = match left_out {
+            Some(Ingredient::Views) => Viewed { together: 1, lasting: false },
+            left_out => Viewed { together: LASTING, lasting: left_out != Some(Ingredient::Lasting) },
+        };
         let mut noise: Vec<f64> = grid.present(last - MOST as i64, last + 1).collect();
-        let prior = PRIOR_SCALE * spread(&mut noise).unwrap_or(0.0).max(floor);
-        let band = band(windows.means, prior);
+        let noise = spread(&mut noise).unwrap_or(0.0).max(least.noise);
+        let band = band(windows.means, PRIOR_SCALE * noise);
         let mut built = Vec::with_capacity(sides.len());
         for (side, seen) in sides.iter().zip(&windows.seen) {
             let mut looks: Vec<Look> = Vec::new();
@@ -133,7 +178,7 @@ impl Reference {
             for (cells, seen) in looks_up_to(horizon).zip(seen) {
                 // windows that overlap count by the part that is new
                 let part = (spacing as f64 / cells as f64).min(1.0);
-                let look = Look::of(cells, seen, (prior, floor), part * seen.len() as f64, viewed);
+                let look = Look::of(cells, seen, (noise, least), part * seen.len() as f64, viewed);
                 for (i, views) in seen {
                     best[*i] = best[*i].max(look.ratio(views));
                 }
@@ -175,7 +220,9 @@ fn shrink(measured: f64, prior: f64, own: f64) -> f64 {
 
 pub(super) fn looks_up_to(horizon: usize) -> impl Iterator<Item = usize> {
     let horizon = horizon.max(1);
-    LOOKS.into_iter().take_while(move |c| *c < horizon).chain(std::iter::once(horizon))
+    let last = LOOKS[LOOKS.len() - 1];
+    let later = std::iter::successors(Some(last + last / LATER), |c| Some(c + c / LATER));
+    LOOKS.into_iter().chain(later).take_while(move |c| *c < horizon).chain(std::iter::once(horizon))
 }
 
 fn joint(views: &[f64], scales: &[f64; VIEWS]) -> f64 {

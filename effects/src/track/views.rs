@@ -2,14 +2,19 @@
 //!
 //! A short spike, a broad shift, a value never seen at this clock, a jump between neighbours, a jump between
 //! longer stretches: no single statistic sees all, and each, divided by what it does when nothing happens, is
-//! comparable with the others.
+//! comparable with the others. A sixth view stands alone: a shift that lasts may be smaller than the noise of one
+//! sample, so that the other five hardly move.
 
 use super::frame::Frame;
 use super::top::Top;
 use crate::grid::Grid;
 
 /// Number of views.
-pub(super) const VIEWS: usize = 5;
+pub(super) const VIEWS: usize = 6;
+/// The view of lasting shifts; those before it are read together.
+pub(super) const LASTING: usize = 5;
+/// A shift lasts if it goes on for at least this part of the window up to now.
+pub(super) const LASTING_PART: usize = 4;
 
 /// Which deviations count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +58,8 @@ pub(super) struct Trace {
     level: Level,
     cells: usize,
     seen: usize,
-    sum: f64,
+    /// Sums and numbers of the seasonal residuals of the first cells, none to all.
+    sums: Vec<(f64, u32)>,
 }
 
 /// What a trace says on one side, kept up with every cell.
@@ -92,7 +98,7 @@ impl Trace {
         for k in (0..BACK as i64).rev() {
             level.push(grid.at(last - k));
         }
-        Self { level, cells: 0, seen: 0, sum: 0.0 }
+        Self { level, cells: 0, seen: 0, sums: vec![(0.0, 0)] }
     }
 
     /// Takes the next value (NaN for a gap) and its residuals.
@@ -100,11 +106,13 @@ impl Trace {
         let step = y - self.level.last;
         self.level.push(y);
         self.cells += 1;
+        let (sum, n) = self.whole();
         if y.is_nan() {
+            self.sums.push((sum, n));
             return;
         }
         self.seen += 1;
-        self.sum += residuals.0;
+        self.sums.push((sum + residuals.0, n + 1));
         for side in sides {
             side.push(residuals);
             // NaN (a gap before) compares as no step
@@ -114,7 +122,26 @@ impl Trace {
 
     /// Mean seasonal residual; `None` before the first value.
     pub(super) fn mean(&self) -> Option<f64> {
-        (self.seen > 0).then(|| self.sum / self.seen as f64)
+        let (sum, n) = self.whole();
+        (n > 0).then(|| sum / f64::from(n))
+    }
+
+    fn whole(&self) -> (f64, u32) {
+        self.sums.last().copied().unwrap_or((0.0, 0))
+    }
+
+    /// The largest mean residual of a stretch up to now, of at least a quarter of the window, by the root of the
+    /// part of the window that it takes: what is as unlikely in a shorter stretch must be larger there (Page,
+    /// Biometrika 1954, with the start of the shift unknown).
+    fn lasting(&self, side: Side) -> f64 {
+        let (sum, n) = self.whole();
+        let mut most = 0.0_f64;
+        for (before, m) in &self.sums[..=self.cells - self.cells.div_ceil(LASTING_PART)] {
+            let rest = f64::from(n - m);
+            // NaN (only gaps) compares as no shift
+            most = most.max(side.part((sum - before) / rest) * (rest / f64::from(n)).sqrt());
+        }
+        most
     }
 
     /// The views of all cells so far; `None` if none of them has a value.
@@ -129,6 +156,7 @@ impl Trace {
             side.nearest.mean(n.div_ceil(12)),
             side.step,
             self.level.jump((self.cells / 11).max(1), side),
+            self.lasting(side.side),
         ])
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Open {
     change: usize,
     left_out: Option<Ingredient>,
     started: bool,
+    /// Whether the change is known to have made pods.
+    replaced: bool,
     own: Vec<Probe>,
     hints: Vec<Probe>,
     untestable: Vec<(Signal, Untestable)>,
@@ -48,6 +50,7 @@ impl Open {
             change,
             left_out,
             started: false,
+            replaced: false,
             own: Vec::new(),
             hints: Vec::new(),
             untestable: Vec::new(),
@@ -89,6 +92,7 @@ impl Open {
             self.begin(facts, samples, pasts, change);
             self.versus = Versus::open(windows, change);
         }
+        self.replace(facts, samples, change, now);
         self.meet(facts, samples, pasts, change);
         for probe in
             self.own.iter_mut().chain(&mut self.hints).chain(self.around.iter_mut().map(|a| &mut a.1))
@@ -110,18 +114,10 @@ impl Open {
     fn begin(&mut self, facts: &Case, samples: &Samples, pasts: &mut Pasts, change: &Change) {
         self.started = true;
         let window = (change.start, change.observe_until);
-        let concurrent = self.left_out != Some(Ingredient::Concurrent);
-        self.arms = concurrent.then(|| Arms::open(facts, samples, change)).flatten();
         for signal in Signal::ALL {
-            // a new pod is a new draw: where the change names them, a line put together from pods moves with
-            // their number and age, and only pods can be compared with pods
-            let source = Source::of(samples, &change.workload, signal, change.start);
-            let pooled = matches!(source, Some(Source::Pods | Source::Calls));
-            let hint = concurrent && change.pods_new.is_some() && pooled;
             match Probe::open(pasts, (facts, samples), (&change.workload, signal), window, true) {
-                Ok(probe) if hint => self.hints.push(probe),
                 Ok(probe) => self.own.push(probe),
-                Err(why) if !hint && why != Untestable::NoHistory => self.untestable.push((signal, why)),
+                Err(why) if why != Untestable::NoHistory => self.untestable.push((signal, why)),
                 Err(_) => {}
             }
         }
@@ -135,6 +131,25 @@ impl Open {
                 self.rates.insert(workload.to_owned(), rate);
             }
         }
+    }
+
+    /// Compares pods with pods as soon as the change is known to make new ones. A new pod is a new draw: a line put
+    /// together from pods moves with their number and age, and is no more than a hint from then on.
+    fn replace(&mut self, facts: &Case, samples: &Samples, change: &Change, now: i64) {
+        let concurrent = self.left_out != Some(Ingredient::Concurrent);
+        if self.replaced || !concurrent || !facts.makes_pods(change, now) {
+            return;
+        }
+        self.replaced = true;
+        self.arms = Arms::open(facts, samples, change);
+        let (pooled, whole): (Vec<Probe>, Vec<Probe>) =
+            std::mem::take(&mut self.own).into_iter().partition(Probe::pooled);
+        self.own = whole;
+        self.hints.extend(pooled);
+        self.untestable.retain(|(signal, _)| {
+            let source = Source::of(samples, &change.workload, *signal, change.start);
+            source == Some(Source::Workload)
+        });
     }
 
     /// Opens the lines of neighbours, as many as this look may still learn.

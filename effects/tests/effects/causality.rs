@@ -2,7 +2,7 @@
 
 use effects::case::Case;
 use effects::judge::judge;
-use effects::simulate::{Scenario, simulate};
+use effects::simulate::{Scenario, World, simulate};
 use effects::watch::{Judgement, Watch};
 
 /// Looks after every sample time, by hand; the judgements after each.
@@ -46,7 +46,7 @@ fn cut(case: &Case, at: i64) -> Case {
 #[test]
 fn judging_a_cut_case_gives_what_the_steps_gave_at_that_time() {
     for scenario in [Scenario::ErrorBurst, Scenario::OneOfTwo, Scenario::Silent, Scenario::Nothing] {
-        let (case, _) = simulate(scenario, 7, 5.0);
+        let (case, _) = simulate(scenario, &World::USUAL, 7);
         let case = case.check().unwrap();
         let all = steps(&case);
         for (time, stepwise) in all.iter().step_by(23) {
@@ -59,7 +59,7 @@ fn judging_a_cut_case_gives_what_the_steps_gave_at_that_time() {
 #[test]
 fn a_standing_verdict_stands_when_the_case_ends_where_it_was_reached() {
     for scenario in Scenario::ALL {
-        let (case, _) = simulate(scenario, 11, 5.0);
+        let (case, _) = simulate(scenario, &World::USUAL, 11);
         let case = case.check().unwrap();
         for judged in judge(&case) {
             let Some(since) = judged.since else { continue };
@@ -72,7 +72,7 @@ fn a_standing_verdict_stands_when_the_case_ends_where_it_was_reached() {
 
 #[test]
 fn units_names_order_and_weeks_do_not_matter() {
-    let (case, _) = simulate(Scenario::Slower, 3, 5.0);
+    let (case, _) = simulate(Scenario::Slower, &World::USUAL, 3);
     let case = case.check().unwrap();
     let plain: Vec<_> = judge(&case).into_iter().map(|j| (j.verdict, j.since)).collect();
     let mut other = case.clone();

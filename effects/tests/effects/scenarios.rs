@@ -1,7 +1,7 @@
 //! Injected effects of known place and size are found, and what did nothing is left alone.
 
 use effects::judge::judge;
-use effects::simulate::{Scenario, simulate};
+use effects::simulate::{Scenario, World, simulate};
 use effects::watch::Verdict;
 
 /// Seeds per scenario; the journal has more.
@@ -10,7 +10,7 @@ const SEEDS: u64 = 3;
 #[track_caller]
 fn check(scenario: Scenario, expect: &[Verdict]) {
     for seed in 0..SEEDS {
-        let (case, _) = simulate(scenario, 100 + seed, 5.0);
+        let (case, _) = simulate(scenario, &World::USUAL, 100 + seed);
         let judged = judge(&case.check().expect("simulated cases are valid"));
         let verdicts: Vec<Verdict> = judged.iter().map(|j| j.verdict).collect();
         assert_eq!(verdicts, expect, "{scenario:?} seed {seed}: {judged:#?}");
@@ -46,13 +46,13 @@ fn a_rollback_that_ends_failures_is_an_improvement() {
 #[test]
 fn a_good_rollback_mends_nearly_all_and_a_change_of_another_kind_has_no_score() {
     for seed in 0..SEEDS {
-        let (case, _) = simulate(Scenario::GoodRollback, 100 + seed, 5.0);
+        let (case, _) = simulate(Scenario::GoodRollback, &World::USUAL, 100 + seed);
         let judged = judge(&case.check().expect("simulated cases are valid"));
         let score = judged[0].mended.expect("failures were broken before it");
         assert!(score.value > 0.9 && score.interval.0 > 0.8, "{score:?}");
-        let (case, _) = simulate(Scenario::ErrorBurst, 100 + seed, 5.0);
+        let (case, _) = simulate(Scenario::ErrorBurst, &World::USUAL, 100 + seed);
         assert_eq!(judge(&case.check().unwrap())[0].mended, None);
-        let (case, _) = simulate(Scenario::BadRollback, 100 + seed, 5.0);
+        let (case, _) = simulate(Scenario::BadRollback, &World::USUAL, 100 + seed);
         assert_eq!(judge(&case.check().unwrap())[0].mended, None, "nothing was broken");
     }
 }
@@ -67,17 +67,17 @@ fn less_traffic_everywhere_is_nobodys_doing_where_others_show_it_too() {
     use effects::ingredient::Ingredient;
     use effects::judge::judge_without;
     check(Scenario::Quiet, &[Verdict::None]);
-    let (case, _) = simulate(Scenario::Quiet, 100, 5.0);
+    let (case, _) = simulate(Scenario::Quiet, &World::USUAL, 100);
     let alone = judge_without(&case.check().unwrap(), Some(Ingredient::Synthetic));
     assert_eq!(alone[0].verdict, Verdict::Harm, "without the others, the loss looks like the change's");
 }
 
 #[test]
 fn of_one_harmful_change_people_are_told_and_of_one_as_likely_by_chance_among_many_they_are_not() {
-    let (case, _) = simulate(Scenario::ErrorBurst, 100, 5.0);
+    let (case, _) = simulate(Scenario::ErrorBurst, &World::USUAL, 100);
     let judged = judge(&case.check().unwrap());
     assert!(judged[0].verdict == Verdict::Harm && judged[0].alarm);
-    let (case, _) = simulate(Scenario::Nothing, 100, 5.0);
+    let (case, _) = simulate(Scenario::Nothing, &World::USUAL, 100);
     assert!(!judge(&case.check().unwrap())[0].alarm);
 }
 

@@ -3,7 +3,10 @@
 use effects::grid::Grid;
 use effects::simulate::{Noise, Rng};
 use effects::stats::betting::Betting;
-use effects::track::{Plan, Reference, Side, Tracker};
+use effects::track::{Least, Plan, Reference, Side, Tracker};
+
+/// No floor to speak of: the noise of these series is their own.
+const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9 };
 
 /// Share of `runs` null series whose p over the whole window falls to `alpha`; one day of history, one hour after.
 fn alarms(noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
@@ -18,7 +21,7 @@ fn alarms(noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
         }
         let last = BEFORE as i64;
         let plan = Plan::at(&grid, last).expect("there is a past").calibrated(&grid, last, AFTER, 10);
-        let reference = Reference::build(&grid, &plan, last, AFTER, (&[Side::Both], 1e-9), None).remove(0);
+        let reference = Reference::build(&grid, &plan, last, AFTER, (&[Side::Both], LEAST), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, last, reference).expect("there is a past");
         for v in &values[BEFORE..] {
             tracker.push(&grid, v + shift);

@@ -7,6 +7,7 @@ mod alarm;
 mod mended;
 mod near;
 mod open;
+mod rank;
 mod weigh;
 
 pub use near::Near;
@@ -86,7 +87,7 @@ impl Watch {
     #[must_use]
     pub fn judgements(&self) -> Vec<Judgement> {
         let standing = self.open.iter().map(|o| o.judgement(&self.facts, &self.samples)).collect();
-        let mut judged = weigh::rank(&self.facts, standing);
+        let mut judged = rank::rank(&self.facts, standing);
         alarm::alarms(&self.facts, &mut judged);
         judged
     }

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use clap::{Args as ClapArgs, Subcommand};
@@ -20,6 +21,18 @@ pub(crate) struct Args {
 enum What {
     /// What recorded changes did: one answer line per change on standard output, or in a file.
     Effects(Effects),
+    /// Write simulated cases and their truth, to be judged like recordings.
+    Simulate(Simulate),
+}
+
+#[derive(Debug, ClapArgs)]
+struct Simulate {
+    /// Gets `cases/` and `truth/`.
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    /// Cases per world and scenario.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    seeds: u64,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -40,23 +53,32 @@ struct Effects {
     #[arg(long, value_name = "DIR")]
     truth: Option<PathBuf>,
     /// A Python program that takes answers and truth, and prints a table.
-    #[arg(long, value_name = "FILE", requires_all = ["truth", "answers"])]
+    #[arg(long, value_name = "FILE", requires = "truth")]
     scorer: Option<PathBuf>,
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
-    let What::Effects(args) = &args.what;
-    let mut judge = run::clean("cargo");
-    judge.current_dir(tree::root()).args([
-        "run",
-        "--quiet",
-        "--release",
-        "--locked",
-        "-p",
-        "cli",
-        "--",
-        "eval",
-    ]);
+    match &args.what {
+        What::Effects(args) => effects(args),
+        What::Simulate(args) => {
+            fs::create_dir_all(&args.into).with_context(|| format!("create {}", args.into.display()))?;
+            let mut simulate = wake("simulate");
+            simulate.arg(absolute(&args.into)?).arg("--seeds").arg(args.seeds.to_string());
+            run::check(&mut simulate)
+        }
+    }
+}
+
+/// A hidden verb of a release build of `wake`.
+fn wake(verb: &str) -> Command {
+    let mut wake = run::clean("cargo");
+    let build = ["run", "--quiet", "--release", "--locked", "-p", "cli", "--bin", "wake", "--", verb];
+    wake.current_dir(tree::root()).args(build);
+    wake
+}
+
+fn effects(args: &Effects) -> Result<()> {
+    let mut judge = wake("eval");
     judge.arg(absolute(&args.cases)?);
     if args.diagnose {
         judge.arg("--diagnose");
@@ -65,14 +87,21 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         let table = if args.ablate { "--ablate" } else { "--calibrate" };
         judge.arg(table).arg(absolute(truth)?);
     }
-    if let Some(answers) = &args.answers {
+    // a scorer reads a file, whether the caller wants one or not
+    let unasked = args.scorer.as_ref().filter(|_| args.answers.is_none());
+    let unasked = unasked.map(|_| std::env::temp_dir().join(format!("answers-{}.jsonl", std::process::id())));
+    let answers = args.answers.as_ref().or(unasked.as_ref());
+    if let Some(answers) = answers {
         let file = fs::File::create(answers).with_context(|| format!("create {}", answers.display()))?;
         judge.stdout(file);
     }
     run::check(&mut judge)?;
-    if let (Some(answers), Some(truth), Some(scorer)) = (&args.answers, &args.truth, &args.scorer) {
+    if let (Some(answers), Some(truth), Some(scorer)) = (answers, &args.truth, &args.scorer) {
         out::step("score");
         run::check(run::clean("python3").arg(scorer).arg(answers).arg(truth))?;
+    }
+    if let Some(unasked) = unasked {
+        fs::remove_file(&unasked).with_context(|| format!("remove {}", unasked.display()))?;
     }
     Ok(())
 }

@@ -257,9 +257,17 @@ pub(super) fn json(case: &Case, judged: &[Judgement]) -> Value {
             "effects": own.chain(around).collect::<Vec<Value>>(),
             "not_tested": one.untestable.iter().map(|(s, why)| json!({"signal": s, "reason": why})).collect::<Vec<Value>>(),
             "neighbours_cut": one.cut,
+            "candidates": around_of(case, change),
+            "posterior_of_an_effect_on_others": one.weighed.as_ref().map(|w| w.blame),
         })
     });
     json!({ "case": case.id, "reports": reports.collect::<Vec<Value>>() })
+}
+
+/// Whom the change could have hurt, the nearest first.
+fn around_of(case: &Case, change: &Change) -> Vec<Value> {
+    let (all, _) = effects::candidates::candidates(case, change);
+    all.into_iter().map(|(workload, tie)| json!({"workload": workload, "relation": tie.name()})).collect()
 }
 
 fn finding(change: &Change, f: &Finding, q: f64, carrier: Option<&str>, relation: &str) -> Value {

@@ -33,7 +33,7 @@ const PRIOR_WEIGHT: f64 = 20.0;
 /// Prior scale of the largest-of-view in standard deviations: the .95 quantile of the largest of 110 values of
 /// AR(1) noise with a correlation of .6 lies between 3 and 4 (tests of this module).
 const PRIOR_SCALE: f64 = 4.0;
-/// The same of a lasting shift, of such noise against the median of an hour of it (tests of this module).
+/// The same of a lasting shift, for any number of values: few of them reach more than many (tests of this module).
 const PRIOR_LASTING: f64 = 2.0;
 /// Prior of the tail index: of normal noise, a ratio 1.4 times the .95 quantile has a probability near .01.
 pub(super) const PRIOR_TAIL: f64 = 0.2;
@@ -243,6 +243,25 @@ mod tests {
             .collect();
         let q = quantile(&mut largest, 0.95).unwrap();
         assert!((3.0..=PRIOR_SCALE).contains(&q), "{q}");
+    }
+
+    #[test]
+    fn the_prior_of_a_lasting_shift_is_what_correlated_noise_reaches() {
+        let mut largest: Vec<f64> = Vec::new();
+        for run in 0..1_000 {
+            let mut values = Noise::Ar(0.6).series(&mut Rng::new(run), 170, 0, 60);
+            let after = values.split_off(60);
+            let level = crate::stats::robust::median(&mut values).unwrap();
+            let stretch = |from: usize| {
+                let rest = &after[from..];
+                let mean = rest.iter().map(|v| v - level).sum::<f64>() / rest.len() as f64;
+                mean.abs() * (rest.len() as f64 / after.len() as f64).sqrt()
+            };
+            let shortest = after.len().div_ceil(LASTING_PART);
+            largest.push((0..=after.len() - shortest).map(stretch).fold(0.0, f64::max));
+        }
+        let q = quantile(&mut largest, 0.95).unwrap();
+        assert!((0.5..=PRIOR_LASTING).contains(&q), "{q}");
     }
 
     #[test]

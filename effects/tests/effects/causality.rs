@@ -1,6 +1,6 @@
 //! Both ways in are one, and no verdict depends on what came after it.
 
-use effects::case::Case;
+use effects::case::{Case, Entity};
 use effects::judge::judge;
 use effects::simulate::{Scenario, World, simulate};
 use effects::watch::{Judgement, Watch};
@@ -72,13 +72,25 @@ fn a_standing_verdict_stands_when_the_case_ends_where_it_was_reached() {
 
 #[test]
 fn units_names_order_and_weeks_do_not_matter() {
-    let (case, _) = simulate(Scenario::Slower, &World::USUAL, 3);
+    let (case, _) = simulate(Scenario::Neighbour, &World::USUAL, 3);
     let case = case.check().unwrap();
-    let plain: Vec<_> = judge(&case).into_iter().map(|j| (j.verdict, j.since)).collect();
+    let plain: Vec<_> = judge(&case).into_iter().map(|j| (j.verdict, j.since, j.affected().len())).collect();
     let mut other = case.clone();
     let week = 7 * 86_400;
+    // what came first in the alphabet comes last
+    let renamed = |name: &String| format!("{}-{}", 9 - name.len(), name.chars().rev().collect::<String>());
     other.series.reverse();
+    other.workloads = other.workloads.iter().rev().map(renamed).collect();
+    other.edges = other.edges.iter().rev().map(|(from, to)| (renamed(from), renamed(to))).collect();
+    other.pods.reverse();
+    for pod in &mut other.pods {
+        pod.workload = renamed(&pod.workload);
+        pod.node = pod.node.as_ref().map(renamed);
+    }
     for series in &mut other.series {
+        if let Entity::Workload(name) = &mut series.entity {
+            *name = renamed(name);
+        }
         let factor = match series.signal {
             effects::case::Signal::Latency | effects::case::Signal::Memory => 1000.0,
             _ => 1.0,
@@ -91,7 +103,11 @@ fn units_names_order_and_weeks_do_not_matter() {
         change.start += week;
         change.observe_until += week;
         change.id = format!("renamed-{}", change.id);
+        change.workload = renamed(&change.workload);
     }
-    let moved: Vec<_> = judge(&other).into_iter().map(|j| (j.verdict, j.since.map(|s| s - week))).collect();
+    let moved: Vec<_> = judge(&other)
+        .into_iter()
+        .map(|j| (j.verdict, j.since.map(|s| s - week), j.affected().len()))
+        .collect();
     assert_eq!(plain, moved);
 }

@@ -98,6 +98,38 @@ fn wild(rng: &mut Rng) -> Case {
 }
 
 #[test]
+fn ten_thousand_entities_and_a_ring_of_calls_are_judged() {
+    let names: Vec<String> = (0..10_000).map(|i| format!("w{i}")).collect();
+    let mut rng = Rng::new(1);
+    let line = |name: &String| Series {
+        entity: Entity::Workload(name.clone()),
+        signal: Signal::Latency,
+        samples: (1..=90).map(|k| (60 * k, 0.1 + 0.01 * rng.uniform())).collect(),
+    };
+    let case = Case {
+        id: "many".into(),
+        step_s: 60,
+        span: (60, 5_400),
+        relative: BTreeSet::new(),
+        workloads: names.clone(),
+        pods: Vec::new(),
+        edges: (0..names.len()).map(|i| (names[i].clone(), names[(i + 1) % names.len()].clone())).collect(),
+        changes: vec![Change {
+            id: "c".into(),
+            kind: ChangeKind::Config,
+            workload: names[0].clone(),
+            start: 3_600,
+            end: None,
+            observe_until: i64::MAX >> 24,
+            pods_new: None,
+            pods_old: None,
+        }],
+        series: names.iter().map(line).collect(),
+    };
+    assert_eq!(judge(&case.check().expect("it is whole")).len(), 1);
+}
+
+#[test]
 fn wild_cases_end_in_an_error_or_in_one_verdict_per_change() {
     let mut judged = 0;
     for seed in 0..600 {

@@ -22,6 +22,7 @@ fn failures_slowness_leaks_and_lost_traffic_are_harm() {
     for scenario in [
         Scenario::ErrorBurst,
         Scenario::Slower,
+        Scenario::MuchSlower,
         Scenario::Leak,
         Scenario::Config,
         Scenario::BadRollback,
@@ -49,7 +50,7 @@ fn a_good_rollback_mends_nearly_all_and_a_change_of_another_kind_has_no_score() 
         let (case, _) = simulate(Scenario::GoodRollback, &World::USUAL, 100 + seed);
         let judged = judge(&case.check().expect("simulated cases are valid"));
         let score = judged[0].mended.expect("failures were broken before it");
-        assert!(score.value > 0.9 && score.interval.0 > 0.8, "{score:?}");
+        assert!(score.value > 0.85 && score.interval.0 > 0.8, "{score:?}");
         let (case, _) = simulate(Scenario::ErrorBurst, &World::USUAL, 100 + seed);
         assert_eq!(judge(&case.check().unwrap())[0].mended, None);
         let (case, _) = simulate(Scenario::BadRollback, &World::USUAL, 100 + seed);
@@ -82,6 +83,22 @@ fn of_one_harmful_change_people_are_told_and_of_one_as_likely_by_chance_among_ma
 }
 
 #[test]
-fn nothing_is_nothing() {
-    check(Scenario::Nothing, &[Verdict::None]);
+fn nothing_is_nothing_in_any_world() {
+    for world in World::ALL {
+        for seed in 0..SEEDS {
+            let (case, _) = simulate(Scenario::Nothing, &world, 100 + seed);
+            let judged = judge(&case.check().expect("simulated cases are valid"));
+            assert_eq!(judged[0].verdict, Verdict::None, "{} seed {seed}: {judged:#?}", world.name);
+        }
+    }
+}
+
+#[test]
+fn failures_are_harm_in_any_world_with_requests_enough() {
+    // of three requests a minute one in ten is one failure in three minutes: found in two runs of five
+    for world in World::ALL.into_iter().filter(|w| w.rate >= 1.0) {
+        let (case, _) = simulate(Scenario::ErrorBurst, &world, 101);
+        let judged = judge(&case.check().expect("simulated cases are valid"));
+        assert_eq!(judged[0].verdict, Verdict::Harm, "{}: {judged:#?}", world.name);
+    }
 }

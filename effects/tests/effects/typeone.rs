@@ -8,22 +8,25 @@ use effects::track::{Least, Plan, Reference, Side, Tracker};
 /// No floor to speak of: the noise of these series is their own.
 const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9 };
 
-/// Share of `runs` null series whose p over the whole window falls to `alpha`; one day of history, one hour after.
-fn alarms(noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
-    const BEFORE: usize = 1_500;
-    const AFTER: usize = 60;
+/// One day of minutes, and the hour after it.
+const DAY: (usize, usize) = (1_500, 60);
+/// Three hours, and the hour after them.
+const YOUNG: (usize, usize) = (180, 60);
+
+/// Share of `runs` series with `shift` after the change whose p over the whole window falls to `alpha`.
+fn alarms((before, after): (usize, usize), noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
     let mut hits = 0;
     for run in 0..runs {
-        let values = noise.series(&mut Rng::new(run), BEFORE + AFTER, 0, 60);
-        let mut grid = Grid::new(60, BEFORE as i64 * 60, 60);
-        for (i, v) in values[..BEFORE].iter().enumerate() {
+        let values = noise.series(&mut Rng::new(run), before + after, 0, 60);
+        let mut grid = Grid::new(60, before as i64 * 60, 60);
+        for (i, v) in values[..before].iter().enumerate() {
             grid.put((i as i64 + 1) * 60, *v);
         }
-        let last = BEFORE as i64;
-        let plan = Plan::at(&grid, last).expect("there is a past").calibrated(&grid, last, AFTER, 10);
-        let reference = Reference::build(&grid, &plan, last, AFTER, (&[Side::Both], LEAST), None).remove(0);
+        let last = before as i64;
+        let plan = Plan::at(&grid, last).expect("there is a past").calibrated(&grid, last, after, 10);
+        let reference = Reference::build(&grid, &plan, last, after, (&[Side::Both], LEAST), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, last, reference).expect("there is a past");
-        for v in &values[BEFORE..] {
+        for v in &values[before..] {
             tracker.push(&grid, v + shift);
         }
         hits += u64::from(tracker.ratio().expect("values were pushed").p <= alpha);
@@ -35,16 +38,31 @@ fn alarms(noise: Noise, runs: u64, alpha: f64, shift: f64) -> f64 {
 fn placebo_calibration_holds_its_level_under_every_noise() {
     for noise in [Noise::White, Noise::Ar(0.6), Noise::Ar(0.9), Noise::Bursty, Noise::Seasonal] {
         // 200 runs: three standard errors above .05 are .10, above .01 are .03
-        let five = alarms(noise, 200, 0.05, 0.0);
-        let one = alarms(noise, 200, 0.01, 0.0);
+        let five = alarms(DAY, noise, 200, 0.05, 0.0);
+        let one = alarms(DAY, noise, 200, 0.01, 0.0);
         assert!(five <= 0.10 && one <= 0.031, "{noise:?}: {five} at .05, {one} at .01");
     }
 }
 
 #[test]
+fn three_hours_of_history_keep_the_level_and_find_six_deviations() {
+    for noise in [Noise::White, Noise::Ar(0.6), Noise::Ar(0.9), Noise::Bursty, Noise::Seasonal] {
+        let one = alarms(YOUNG, noise, 200, 0.01, 0.0);
+        assert!(one <= 0.031, "{noise:?}: {one} at .01");
+    }
+    assert!(alarms(YOUNG, Noise::White, 40, 0.01, 6.0) >= 0.85);
+    assert!(alarms(YOUNG, Noise::Ar(0.6), 40, 0.01, 6.0) >= 0.6);
+}
+
+#[test]
+fn a_lasting_shift_of_two_deviations_is_found_where_samples_are_independent() {
+    assert!(alarms(DAY, Noise::White, 40, 0.01, 2.0) >= 0.85);
+}
+
+#[test]
 fn a_shift_of_four_deviations_is_found_and_of_five_where_noise_is_correlated() {
-    assert!(alarms(Noise::White, 40, 0.01, 4.0) >= 0.85);
-    assert!(alarms(Noise::Ar(0.6), 40, 0.01, 5.0) >= 0.85);
+    assert!(alarms(DAY, Noise::White, 40, 0.01, 4.0) >= 0.85);
+    assert!(alarms(DAY, Noise::Ar(0.6), 40, 0.01, 5.0) >= 0.85);
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub const EVENT_END: u32 = 2;
 
 /// Of `Header.flags`: the owner's end does not block.
 pub const FLAG_POLLED: u32 = 1;
+/// The thread has waited for something since it last read from a connection.
+pub const FLAG_WAITED: u32 = 2;
 
 /// TCP.
 pub const TRANSPORT_TCP: u8 = 6;

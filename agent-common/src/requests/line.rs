@@ -16,7 +16,7 @@ pub const LINE_LEN: u32 = 512;
 /// Threads that are known to serve; a power of two.
 pub const SERVING: u32 = 16_384;
 /// Most writes that are told of one request.
-pub const LINES_PER_REQUEST: u32 = 64;
+pub const LINES_PER_REQUEST: u16 = 64;
 /// For how long after a request was read.
 pub const SERVED_NS: u64 = 60_000_000_000;
 
@@ -36,7 +36,9 @@ pub struct Serving {
     /// Thread; 0: free
     pub tid: u32,
     /// Writes that may still be told.
-    pub left: u32,
+    pub left: u16,
+    /// Not 0: it has waited for something since it read from a connection.
+    pub has_waited: u16,
     /// When it read the request, on the boot clock.
     pub at_ns: u64,
 }
@@ -71,7 +73,7 @@ pub struct Line {
     pub data_len: u32,
 }
 
-plain!(Serving, 16, { tid: u32, left: u32, at_ns: u64 });
+plain!(Serving, 16, { tid: u32, left: u16, has_waited: u16, at_ns: u64 });
 plain!(Line, 72, {
     event: u32, mode: u32, inode: u64, position: u64, total: u64, workload: u64, start_ns: u64, at_ns: u64, device: u32,
     tgid: u32, tid: u32, data_len: u32,

@@ -75,6 +75,10 @@ static TAILS: ProgramArray = ProgramArray::with_max_entries(TAIL_COUNT, 0);
 #[btf_tracepoint(function = "sys_exit")]
 fn requests_exit(context: BtfTracePointContext) -> i32 {
     let returned = context.arg::<i64>(1);
+    if call::is_wait(context.arg(0)) {
+        line::waited(bpf_get_current_pid_tgid() as u32);
+        return 0;
+    }
     if returned <= 0 {
         return 0;
     }

@@ -79,18 +79,29 @@ mod abi {
     pub const RECVMMSG: u32 = 299;
     pub const SENDMMSG: u32 = 307;
 
+    pub const POLL: u32 = 7;
+    pub const SELECT: u32 = 23;
+    pub const FUTEX: u32 = 202;
+    pub const EPOLL_WAIT: u32 = 232;
+    pub const PSELECT6: u32 = 270;
+    pub const PPOLL: u32 = 271;
+    pub const EPOLL_PWAIT: u32 = 281;
+    pub const EPOLL_PWAIT2: u32 = 441;
+
     pub const NUMBER: usize = 120;
     pub const FIRST: usize = 112;
     pub const SECOND: usize = 104;
     pub const THIRD: usize = 96;
+    pub const FOURTH: usize = 56;
     pub const FIFTH: usize = 72;
     pub const CODE_SEGMENT: usize = 136;
     pub const USER32: u64 = 0x23;
 }
 
 use abi::{
-    CODE_SEGMENT, FIFTH, FIRST, NUMBER, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SECOND, SENDFILE, SENDMMSG,
-    SENDMSG, SENDTO, SPLICE, THIRD, USER32, WRITE, WRITEV,
+    CODE_SEGMENT, EPOLL_PWAIT, EPOLL_PWAIT2, EPOLL_WAIT, FIFTH, FIRST, FOURTH, FUTEX, NUMBER, POLL, PPOLL,
+    PSELECT6, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SECOND, SELECT, SENDFILE, SENDMMSG, SENDMSG, SENDTO,
+    SPLICE, THIRD, USER32, WRITE, WRITEV,
 };
 
 const fn bit(number: u32) -> u64 {
@@ -128,6 +139,20 @@ pub fn kept() -> Option<Call> {
     let kept = CALL.get_ptr(0)?;
     // SAFETY: this CPU's own value.
     Some(unsafe { read_volatile(kept) })
+}
+
+/// Whether a call has waited for something to happen. Loops ask without waiting, too (with a time limit of nothing), and
+/// go on with what they have.
+#[inline(always)]
+pub fn is_wait(registers: *const u8) -> bool {
+    match register(registers, NUMBER) as u32 {
+        EPOLL_WAIT | EPOLL_PWAIT => register(registers, FOURTH) as u32 != 0,
+        POLL => register(registers, THIRD) as u32 != 0,
+        // FUTEX_WAIT and FUTEX_WAIT_BITSET
+        FUTEX => matches!(register(registers, SECOND) & 0x7f, 0 | 9),
+        SELECT | PSELECT6 | PPOLL | EPOLL_PWAIT2 => true,
+        _ => false,
+    }
 }
 
 /// Keeps the call that ends, if it is one that carries bytes; arguments stay in their registers until then.

@@ -29,6 +29,7 @@ pub fn serve(tid: u32, at_ns: u64) {
     unsafe {
         write_volatile(&raw mut (*serving).tid, 0);
         write_volatile(&raw mut (*serving).left, LINES_PER_REQUEST);
+        write_volatile(&raw mut (*serving).has_waited, 0);
         write_volatile(&raw mut (*serving).at_ns, at_ns);
         write_volatile(&raw mut (*serving).tid, tid);
     }
@@ -41,6 +42,35 @@ pub fn is_serving(tid: u32) -> bool {
     // SAFETY: an array's value.
     unsafe {
         read_volatile(&raw const (*serving).tid) == tid && read_volatile(&raw const (*serving).left) > 0
+    }
+}
+
+/// The current thread has waited, so what it does next need not be about what it has read last.
+#[inline(always)]
+pub fn waited(tid: u32) {
+    let Some(serving) = SERVING_BY_TID.get_ptr_mut(tid & (SERVING - 1)) else { return };
+    // SAFETY: an array's value.
+    unsafe {
+        if read_volatile(&raw const (*serving).tid) == tid {
+            write_volatile(&raw mut (*serving).has_waited, 1);
+        }
+    }
+}
+
+/// Whether it has, since it last read from a connection; `reads`: it does so now.
+#[inline(always)]
+pub fn has_waited(tid: u32, reads: bool) -> bool {
+    let Some(serving) = SERVING_BY_TID.get_ptr_mut(tid & (SERVING - 1)) else { return false };
+    // SAFETY: an array's value.
+    unsafe {
+        if read_volatile(&raw const (*serving).tid) != tid {
+            return false;
+        }
+        let has_waited = read_volatile(&raw const (*serving).has_waited) != 0;
+        if reads {
+            write_volatile(&raw mut (*serving).has_waited, 0);
+        }
+        has_waited
     }
 }
 

@@ -3,7 +3,7 @@
 use agent_common::lost;
 use agent_common::requests::line::Line;
 use agent_common::requests::{
-    Conn, DATA_LEN, EVENT_DATA, EVENT_END, FLAG_POLLED, HEAD_LEN, Header, RING_BYTES, Record,
+    Conn, DATA_LEN, EVENT_DATA, EVENT_END, FLAG_POLLED, FLAG_WAITED, HEAD_LEN, Header, IN, RING_BYTES, Record,
 };
 use agent_ebpf::lost::lose;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_output, bpf_ringbuf_query};
@@ -11,7 +11,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use core::hint::black_box;
 
-use crate::socket;
+use crate::{line, socket};
 
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
@@ -51,6 +51,9 @@ pub unsafe fn data(socket: u64, conn: *const Conn, record: *mut Record) {
     unsafe {
         describe(socket, conn, &raw mut (*record).header);
         (*record).header.event = EVENT_DATA;
+        if line::has_waited((*record).header.tid, (*conn).run_direction == IN) {
+            (*record).header.flags |= FLAG_WAITED;
+        }
         send(record, (*record).header.data_len);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use agent_common::requests::{FLAG_POLLED, HTTP1, IN, OUT};
+use agent_common::requests::{FLAG_POLLED, FLAG_WAITED, HTTP1, IN, OUT};
 
 use super::context::{Context, said};
 use super::ids::Ids;
@@ -120,12 +120,13 @@ impl Connection {
         let header = &piece.header;
         let Some(first) = self.open.iter().find(|open| !open.is_used) else { return };
         match (self.is_client, header.direction) {
-            (true, IN) => {
-                if let Some(parent) = first.context.parent {
-                    threads.read((header.tgid, header.tid), parent);
+            (true, IN) => match first.context.parent {
+                Some(parent) => {
+                    threads.read((header.tgid, header.tid), parent, first.confidence.unwrap_or(1.0));
                 }
-            }
-            (false, IN) => threads.read((header.tgid, header.tid), first.context.span_id),
+                None => threads.turn_over((header.tgid, header.tid)),
+            },
+            (false, IN) => threads.read((header.tgid, header.tid), first.context.span_id, 1.0),
             (false, _) => threads.answers(first.thread, header.tid, first.context.span_id),
             // whose request it is is asked where it begins
             (true, _) => {}
@@ -219,11 +220,19 @@ impl Connection {
         let thread = (header.tgid, header.tid);
         let said = if header.protocol == HTTP1 { said(piece.data) } else { None };
         let (context, confidence) = if self.is_client {
-            let by_thread = threads.asks(thread);
+            if header.flags & FLAG_WAITED != 0 {
+                threads.turn_over(thread);
+            }
             // a connection that was made for a request carries that one first, whoever has its turn by then
-            let opener = self.opener.take().filter(|_| by_thread.is_none_or(|(_, sure)| sure < 0.8));
-            let serving = opener.filter(|(context, _)| threads.may_have_asked(context.span_id, header.at_ns));
-            let serving = serving.or(by_thread);
+            let is_told = threads.serving(thread).is_some_and(|(_, sure)| sure > 0.8);
+            let opener = self
+                .opener
+                .take()
+                .filter(|(context, _)| !is_told && threads.may_have_asked(context.span_id, header.at_ns));
+            if opener.is_some() {
+                threads.wrote(thread);
+            }
+            let serving = opener.or_else(|| threads.asks(thread));
             let context = Context::of_client(said, serving.map(|(context, _)| context), ids);
             let is_joined = context.parent.is_some();
             (context, serving.filter(|_| is_joined).map(|(_, confidence)| confidence))

@@ -3,7 +3,7 @@
 //! A thread that serves one request after the other has at most one open, and what it does then is that request's. Where a
 //! process does otherwise (an event loop, tasks that wander between threads), what a thread does next is most likely about
 //! what it has read last: that is its *turn*. Requests that it has read one after the other before it wrote anything have
-//! their turns in that order. Each rule has its confidence, and what no rule tells stays open.
+//! their turns in that order. A turn is over when the thread waits. Each rule has its confidence, and what no rule tells stays open.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,6 +19,12 @@ const MOST_OPEN: usize = 64;
 const MOST_FRESH: usize = 64;
 /// Spans whose end is remembered.
 const MOST_ENDED: usize = 32_768;
+/// Calls of a process that are counted, how many are too few to judge by, and which share may come in nobody's turn.
+const MOST_CALLS: u32 = 1_024;
+const FEW_CALLS: u32 = 8;
+const STRAY_SHARE: u32 = 10;
+/// One request in so many may look odd.
+const ODD_SHARE: u32 = 20;
 /// A line so soon after the answer is still about the request.
 const AFTER_NS: u64 = 2_000_000;
 
@@ -32,7 +38,7 @@ const JUST_ENDED: f64 = 0.85;
 const TURN: f64 = 0.7;
 /// Of a thread, or of a process, that serves several, and has one open now.
 const LIKELY: f64 = 0.6;
-/// By the turns of several.
+/// By the turns of several, or of those that have asked for nothing yet.
 const IN_ORDER: f64 = 0.5;
 
 /// A thread: its process, and its own number.
@@ -51,8 +57,8 @@ pub struct Threads {
 struct Serving {
     /// Read by this thread, and not answered to the end; whether the answer has begun.
     open: Vec<(Context, bool)>,
-    /// Whose turn it is: what was read since the thread began to read.
-    fresh: VecDeque<[u8; 8]>,
+    /// Whose turn it is, and how sure that can be: what was read since the thread began to read.
+    fresh: VecDeque<([u8; 8], f64)>,
     /// Something was written since.
     has_written: bool,
     /// Several were read since, so that their order matters.
@@ -63,11 +69,29 @@ struct Serving {
     last_ns: u64,
 }
 
+/// What is open in a process.
+#[derive(Debug)]
+struct Open {
+    context: Context,
+    /// It has asked for something.
+    has_asked: bool,
+    /// And has read no answer since.
+    is_waiting: bool,
+}
+
 #[derive(Debug, Default)]
 struct Process {
-    open: Vec<Context>,
-    /// A thread of it had several open, or answered what another one has read.
-    is_mixed: bool,
+    open: Vec<Open>,
+    /// Requests, and those that came while their thread had another one open, or were answered by another thread.
+    begun: u32,
+    odd: u32,
+    /// Some of its sockets do not block.
+    is_polled: bool,
+    /// Something was asked, nobody knows for what, by one of those that are open now.
+    has_unknown: bool,
+    /// Of the last calls, how many there were and how many in nobody's turn.
+    calls: u32,
+    stray: u32,
     last_ns: u64,
 }
 
@@ -80,7 +104,7 @@ impl Threads {
         let process = self.processes.entry(thread.0).or_default();
         process.last_ns = at_ns;
         if process.open.len() < MOST_OPEN {
-            process.open.push(context);
+            process.open.push(Open { context, has_asked: false, is_waiting: false });
         }
         let serving = self.threads.entry(thread).or_default();
         serving.last_ns = at_ns;
@@ -91,24 +115,44 @@ impl Threads {
         if serving.open.len() < MOST_OPEN {
             serving.open.push((context, false));
         }
-        process.is_mixed |= serving.open.len() > 1;
-        serving.read(context.span_id);
+        process.begun = process.begun.saturating_add(1);
+        process.is_polled |= is_polled;
+        if serving.open.len() > 1 {
+            process.odd = process.odd.saturating_add(1);
+            if !process.is_polled {
+                // a thread that waits inside its calls is done with what it read before: the answer was not seen
+                serving.open.drain(..serving.open.len() - 1);
+            }
+        }
+        serving.read(context.span_id, 1.0);
     }
 
-    /// The thread has read an answer to what this span asked, or more of its request.
-    pub fn read(&mut self, thread: Thread, span_id: [u8; 8]) {
+    /// The thread has read an answer to what this span asked, as sure as that is, or more of its request.
+    pub fn read(&mut self, thread: Thread, span_id: [u8; 8], sure: f64) {
+        let process = self.processes.get_mut(&thread.0);
+        if let Some(open) = process.and_then(|process| process.find(span_id)) {
+            open.is_waiting = false;
+        }
         if let Some(serving) = self.threads.get_mut(&thread) {
             serving.ended = None;
-            serving.read(span_id);
+            serving.read(span_id, sure);
         } else if self.is_open(thread.0, span_id) && self.has_room(thread) {
-            self.threads.entry(thread).or_default().read(span_id);
+            self.threads.entry(thread).or_default().read(span_id, sure);
         }
     }
 
     /// The thread has written to a connection.
-    fn wrote(&mut self, thread: Thread) {
+    pub fn wrote(&mut self, thread: Thread) {
         if let Some(serving) = self.threads.get_mut(&thread) {
             serving.has_written = true;
+        }
+    }
+
+    /// The thread has waited for something since it last read, or has read what is nobody's: nobody has the turn.
+    pub fn turn_over(&mut self, thread: Thread) {
+        if let Some(serving) = self.threads.get_mut(&thread) {
+            serving.fresh.clear();
+            serving.is_burst = false;
         }
     }
 
@@ -118,7 +162,7 @@ impl Threads {
         if by != thread.1
             && let Some(process) = self.processes.get_mut(&thread.0)
         {
-            process.is_mixed = true;
+            process.odd = process.odd.saturating_add(1);
         }
         let open = self.threads.get_mut(&thread).and_then(|serving| serving.find(span_id));
         if let Some((_, is_answered)) = open {
@@ -129,7 +173,8 @@ impl Threads {
     /// The answer to what was read by `thread` was sent.
     pub fn end(&mut self, thread: Thread, span_id: [u8; 8], at_ns: u64) {
         let Some(process) = self.processes.get_mut(&thread.0) else { return };
-        process.open.retain(|context| context.span_id != span_id);
+        process.open.retain(|open| open.context.span_id != span_id);
+        process.has_unknown &= !process.open.is_empty();
         if self.ended.len() >= MOST_ENDED {
             self.ended.clear();
         }
@@ -144,31 +189,56 @@ impl Threads {
 
     /// What this thread asks for: as `serving`, and the turn is over where several have theirs.
     pub fn asks(&mut self, thread: Thread) -> Option<(Context, f64)> {
-        let found = self.serving(thread);
+        let found = self.told(thread);
         if let (Some((context, _)), Some(serving)) = (found, self.threads.get_mut(&thread))
             && serving.is_burst
-            && serving.fresh.front() == Some(&context.span_id)
+            && serving.fresh.front().is_some_and(|(span_id, _)| *span_id == context.span_id)
         {
             serving.fresh.pop_front();
         }
+        if let Some(process) = self.processes.get_mut(&thread.0) {
+            match found.and_then(|(context, _)| process.find(context.span_id)) {
+                Some(open) => (open.has_asked, open.is_waiting) = (true, true),
+                None => process.has_unknown = true,
+            }
+            process.asked(found.is_some());
+        }
         self.wrote(thread);
-        found
+        found.filter(|(_, sure)| self.is_trusted(thread.0, *sure))
     }
 
     /// What this thread serves, if that can be told, and how sure that is.
     pub fn serving(&self, thread: Thread) -> Option<(Context, f64)> {
+        self.told(thread).filter(|(_, sure)| self.is_trusted(thread.0, *sure))
+    }
+
+    /// Turns mean nothing where much is asked in nobody's: that comes of timers, or of other threads.
+    fn is_trusted(&self, process: u32, sure: f64) -> bool {
+        sure > TURN || self.processes.get(&process).is_none_or(Process::keeps_turns)
+    }
+
+    fn told(&self, thread: Thread) -> Option<(Context, f64)> {
         let process = self.processes.get(&thread.0)?;
         let serving = self.threads.get(&thread);
         if let Some(Serving { open, is_polled, .. }) = serving
             && let [(one, _)] = open.as_slice()
-            && !process.is_mixed
+            && !process.is_mixed()
         {
             return Some((*one, if *is_polled { POLLED } else { SURE }));
         }
+        let silent = process.silent();
         if let Some(serving) = serving
-            && let Some(turn) = serving.turn(process)
+            && let Some((turn, sure)) = serving.turn(process)
         {
-            return Some((turn, if serving.is_burst { IN_ORDER } else { TURN }));
+            if serving.is_burst {
+                return Some((turn, IN_ORDER.min(sure)));
+            }
+            // one that waits for an answer may ask for more; one that has asked for nothing yet is as likely
+            let is_waiting = process.get(turn.span_id).is_some_and(|open| open.is_waiting);
+            return match silent {
+                Some(silent) if is_waiting => Some((silent, IN_ORDER.min(sure))),
+                _ => Some((turn, TURN.min(sure))),
+            };
         }
         if let Some(Serving { open, .. }) = serving
             && let [(one, _)] = open.as_slice()
@@ -176,8 +246,8 @@ impl Threads {
             return Some((*one, LIKELY));
         }
         match process.open.as_slice() {
-            [one] => Some((*one, LIKELY)),
-            _ => None,
+            [one] => Some((one.context, LIKELY)),
+            _ => silent.map(|silent| (silent, IN_ORDER)),
         }
     }
 
@@ -191,10 +261,11 @@ impl Threads {
             return Some((context, JUST_ENDED));
         }
         match serving.open.as_slice() {
-            [(one, _)] if !process.is_mixed => Some((*one, if serving.is_polled { POLLED } else { SURE })),
+            [(one, _)] if !process.is_mixed() => Some((*one, if serving.is_polled { POLLED } else { SURE })),
             // several were read: which one it is about is not known, nor what else the thread does meanwhile
             _ if serving.is_burst => None,
-            _ => serving.turn(process).map(|turn| (turn, LIKELY)),
+            _ if !process.keeps_turns() => None,
+            _ => serving.turn(process).map(|(turn, sure)| (turn, LIKELY.min(sure))),
         }
     }
 
@@ -210,7 +281,7 @@ impl Threads {
     }
 
     fn is_open(&self, process: u32, span_id: [u8; 8]) -> bool {
-        self.processes.get(&process).is_some_and(|process| process.has(span_id).is_some())
+        self.processes.get(&process).is_some_and(|process| process.get(span_id).is_some())
     }
 
     fn has_room(&mut self, thread: Thread) -> bool {
@@ -226,13 +297,14 @@ impl Threads {
 }
 
 impl Serving {
-    fn read(&mut self, span_id: [u8; 8]) {
+    fn read(&mut self, span_id: [u8; 8], sure: f64) {
         if std::mem::take(&mut self.has_written) {
             self.fresh.clear();
             self.is_burst = false;
         }
-        if self.fresh.back() != Some(&span_id) && self.fresh.len() < MOST_FRESH {
-            self.fresh.push_back(span_id);
+        let is_last = self.fresh.back().is_some_and(|(last, _)| *last == span_id);
+        if !is_last && self.fresh.len() < MOST_FRESH {
+            self.fresh.push_back((span_id, sure));
             self.is_burst |= self.fresh.len() > 1;
         }
     }
@@ -242,13 +314,42 @@ impl Serving {
     }
 
     /// The first one of those whose turn it is that is still open.
-    fn turn(&self, process: &Process) -> Option<Context> {
-        self.fresh.iter().find_map(|span_id| process.has(*span_id))
+    fn turn(&self, process: &Process) -> Option<(Context, f64)> {
+        self.fresh.iter().find_map(|(span_id, sure)| Some((process.get(*span_id)?.context, *sure)))
     }
 }
 
 impl Process {
-    fn has(&self, span_id: [u8; 8]) -> Option<Context> {
-        self.open.iter().find(|context| context.span_id == span_id).copied()
+    fn asked(&mut self, is_told: bool) {
+        if self.calls >= MOST_CALLS {
+            (self.calls, self.stray) = (self.calls / 2, self.stray / 2);
+        }
+        self.calls += 1;
+        self.stray += u32::from(!is_told);
+    }
+
+    /// Whether what it asks nearly always comes in somebody's turn.
+    fn keeps_turns(&self) -> bool {
+        self.stray < FEW_CALLS || self.stray <= self.calls / STRAY_SHARE
+    }
+
+    /// Whether its threads serve several at once, or its tasks wander. Where calls block, a few such requests may have come of
+    /// records that were lost.
+    fn is_mixed(&self) -> bool {
+        if self.is_polled { self.odd > 0 } else { self.odd > 2 && self.odd > self.begun / ODD_SHARE }
+    }
+
+    fn get(&self, span_id: [u8; 8]) -> Option<&Open> {
+        self.open.iter().find(|open| open.context.span_id == span_id)
+    }
+
+    fn find(&mut self, span_id: [u8; 8]) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.context.span_id == span_id)
+    }
+
+    /// The one that has asked for nothing so far, if it is one.
+    fn silent(&self) -> Option<Context> {
+        let mut silent = self.open.iter().filter(|open| !open.has_asked && !self.has_unknown);
+        silent.next().filter(|_| silent.next().is_none()).map(|open| open.context)
     }
 }

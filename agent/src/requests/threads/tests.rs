@@ -28,8 +28,11 @@ fn of_a_loop_it_is_the_request_that_was_read_last_and_of_several_the_first() {
     assert_eq!(threads.asks(ONE), Some((context(1), POLLED)));
     threads.begin(ONE, context(2), 6, true);
     assert_eq!(threads.asks(ONE), Some((context(2), TURN)));
+    assert_eq!(threads.asks(ONE), Some((context(2), TURN)), "it may ask several at once");
+    threads.turn_over(ONE);
+    assert_eq!(threads.asks(ONE), None, "a timer, of anybody");
     // an answer to the first one
-    threads.read(ONE, [1; 8]);
+    threads.read(ONE, [1; 8], SURE);
     assert_eq!(threads.asks(ONE), Some((context(1), TURN)));
     threads.begin(ONE, context(3), 7, true);
     threads.begin(ONE, context(4), 7, true);
@@ -45,9 +48,11 @@ fn a_task_that_wandered_is_found_where_it_is_the_only_one() {
     threads.begin(ONE, context(1), 5, true);
     assert_eq!(threads.asks(OTHER), Some((context(1), LIKELY)));
     threads.begin(ONE, context(2), 5, true);
+    // the first one has asked already
+    assert_eq!(threads.asks((10, 13)), Some((context(2), IN_ORDER)));
     assert_eq!(threads.asks(OTHER), None);
     // it reads an answer, and so it has its turn there
-    threads.read(OTHER, [2; 8]);
+    threads.read(OTHER, [2; 8], SURE);
     assert_eq!(threads.asks(OTHER), Some((context(2), TURN)));
     threads.answers(ONE, 12, [2; 8]);
     threads.end(ONE, [2; 8], 9);
@@ -84,4 +89,50 @@ fn one_that_reads_on_after_a_long_answer_is_no_loop() {
     threads.answers(ONE, 11, [1; 8]);
     threads.begin(ONE, context(2), 6, false);
     assert_eq!(threads.serving(ONE), Some((context(2), SURE)));
+}
+
+#[test]
+fn an_answer_that_was_not_seen_makes_no_loop_of_a_thread_that_waits_in_its_calls() {
+    let mut threads = Threads::default();
+    for number in 1..20 {
+        threads.begin(ONE, context(number), 5, false);
+        if number != 7 {
+            threads.end(ONE, [number; 8], 6);
+        }
+    }
+    threads.begin(ONE, context(20), 7, false);
+    assert_eq!(threads.serving(ONE), Some((context(20), SURE)));
+    // one that never answers what it has read is another matter
+    for number in 21..30 {
+        threads.begin(ONE, context(number), 8, false);
+    }
+    assert_ne!(threads.serving(ONE), Some((context(29), SURE)));
+}
+
+#[test]
+fn what_follows_from_a_join_is_no_surer_than_it() {
+    let mut threads = Threads::default();
+    threads.begin(ONE, context(1), 5, true);
+    threads.begin(ONE, context(2), 5, true);
+    assert_eq!(threads.asks(ONE), Some((context(1), IN_ORDER)));
+    threads.read(ONE, [1; 8], IN_ORDER);
+    assert_eq!(threads.asks(ONE), Some((context(1), IN_ORDER)));
+}
+
+#[test]
+fn where_much_is_asked_in_nobodys_turn_turns_mean_nothing() {
+    let mut threads = Threads::default();
+    threads.begin(ONE, context(1), 5, true);
+    threads.begin(ONE, context(2), 5, true);
+    for _ in 0..8 {
+        threads.turn_over(ONE);
+        assert_eq!(threads.asks(ONE), None);
+    }
+    threads.begin(ONE, context(3), 6, true);
+    assert_eq!(threads.asks(ONE), None, "a timer may have been between");
+    for _ in 0..100 {
+        threads.read(ONE, [3; 8], 1.0);
+        threads.asks(ONE);
+    }
+    assert_eq!(threads.serving(ONE), Some((context(3), TURN)));
 }

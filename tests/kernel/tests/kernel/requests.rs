@@ -1,5 +1,6 @@
 //! Requests: what a client and a server in one process say to each other over loopback becomes spans, as many as were made.
 
+mod chain;
 mod logs;
 pub(crate) mod traffic;
 

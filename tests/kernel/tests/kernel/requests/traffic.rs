@@ -1,11 +1,15 @@
 //! HTTP/1 by hand: a server and a client on loopback, in one process, that know how much they said.
 
+mod tokio;
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// What the first caller of a chain puts into `traceparent`.
 pub(crate) const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -17,6 +21,9 @@ const LARGE: usize = 1 << 20;
 /// What the child is told to do, so many times.
 pub(crate) fn work(rest: &str) {
     let (kind, number) = rest.split_once(' ').unwrap();
+    if kind == "tokio" {
+        return tokio::serve(number);
+    }
     let number: usize = number.parse().unwrap();
     match kind {
         "plain" => plain(number),
@@ -27,6 +34,7 @@ pub(crate) fn work(rest: &str) {
         "before" => before(number),
         "closed" => closed(number),
         "chain" => chain(number),
+        "leaf" => leaf(number),
         "logs" => logs(number),
         "many" => many(number),
         other => panic!("unknown traffic {other}"),
@@ -90,7 +98,8 @@ fn whole(output: &mut TcpStream, path: &str) {
 /// Reads one answer with its body.
 fn read_answer(reader: &mut BufReader<TcpStream>) -> usize {
     let head = head(reader).unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned);
+    let length = head.lines().find_map(length).unwrap();
     let mut body = vec![0; length.trim().parse().unwrap()];
     reader.read_exact(&mut body).unwrap();
     body.len()
@@ -231,6 +240,32 @@ fn closed(number: usize) {
     server.join().unwrap();
 }
 
+/// Answers whoever asks, after so many milliseconds, until it is killed.
+#[expect(clippy::disallowed_methods, reason = "the service takes real time")]
+fn leaf(milliseconds: usize) {
+    let (listener, address) = listen();
+    let pause = Duration::from_millis(milliseconds as u64);
+    println!("\nport {}", address.port());
+    for stream in listener.incoming() {
+        let stream = stream.unwrap();
+        let answer = move |output: &mut TcpStream, path: &str| {
+            thread::sleep(pause);
+            whole(output, path);
+        };
+        thread::spawn(move || serve(stream, answer));
+    }
+}
+
+/// Requests with these numbers, on one connection.
+pub(crate) fn ask_numbered(address: SocketAddr, numbers: Range<usize>) {
+    let mut reader = BufReader::new(connect(address));
+    for number in numbers {
+        let request = format!("GET /ok HTTP/1.1\r\nHost: test\r\nX-Request-Id: r-{number}\r\n\r\n");
+        reader.get_mut().write_all(request.as_bytes()).unwrap();
+        read_answer(&mut reader);
+    }
+}
+
 /// A server that asks another one before it answers.
 fn chain(number: usize) {
     let (behind, last) = one_server(whole);
@@ -307,17 +342,7 @@ fn logs(number: usize) {
         })
     };
     let clients: Vec<_> = (0..LOGGED)
-        .map(|client| {
-            thread::spawn(move || {
-                let mut reader = BufReader::new(connect(address));
-                for index in 0..number {
-                    let id = client * number + index;
-                    let request = format!("GET /ok HTTP/1.1\r\nHost: test\r\nX-Request-Id: r-{id}\r\n\r\n");
-                    reader.get_mut().write_all(request.as_bytes()).unwrap();
-                    read_answer(&mut reader);
-                }
-            })
-        })
+        .map(|client| thread::spawn(move || ask_numbered(address, client * number..(client + 1) * number)))
         .collect();
     clients.into_iter().for_each(|one| one.join().unwrap());
     is_over.store(true, Ordering::Relaxed);

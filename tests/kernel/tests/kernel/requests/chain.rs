@@ -1,0 +1,237 @@
+//! Real servers of several kinds in a row, none of which passes a trace on: whose call is whose, by what threads do.
+//!
+//! Each request carries its number as `X-Request-Id`, which no rule looks at: that is the truth. `WAKE_CHAIN_REQUESTS`
+//! says how many there are, `WAKE_CHAIN_CLIENTS` how many at once. Programs that are not installed are skipped by name.
+#![expect(clippy::disallowed_methods, reason = "programs are waited for in real time")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use agent::kernel::Settings;
+use agent::probe::requests::PROBE;
+use proto::v1::SpanRow;
+
+use super::{NEEDS, spans, traffic};
+use crate::cgroup::Cgroup;
+use crate::child;
+use crate::probes::{Attached, eventually};
+use crate::requires::requires;
+
+/// A service that runs.
+struct Service {
+    name: &'static str,
+    cgroup: Cgroup,
+    child: Child,
+    address: String,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What became of the calls of one service.
+#[derive(Debug, Default)]
+struct Calls {
+    all: usize,
+    right: usize,
+    wrong: usize,
+    /// Right and wrong ones by confidence.
+    by: BTreeMap<String, [usize; 2]>,
+}
+
+fn number(name: &str, other: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(other)
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/requests/chain").join(name)
+}
+
+fn has(program: &str) -> bool {
+    let answers = Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    answers.is_ok()
+}
+
+/// Starts a program that says on which port it listens.
+fn service(name: &'static str, mut command: Command) -> Service {
+    let cgroup = Cgroup::new(crate::features(), name).unwrap();
+    let mut child = cgroup.enter(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = lines
+        .map(|line| line.unwrap())
+        .find_map(|line| line.split_once("port ").map(|(_, port)| port.trim().to_owned()));
+    let address = format!("127.0.0.1:{}", said.unwrap_or_else(|| panic!("{name} did not start")));
+    Service { name, cgroup, child, address }
+}
+
+/// nginx says no port: it gets one that was free.
+fn nginx(next: &str, directory: &Path) -> Service {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let at = directory.display();
+    let config = format!(
+        "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log;\n\
+         events {{ worker_connections 512; }}\n\
+         http {{\n access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
+         fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
+         upstream next {{ server {next}; keepalive 64; }}\n\
+         server {{ listen 127.0.0.1:{port} backlog=128; location / {{ proxy_pass http://next;\n\
+         proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }}\n}}\n"
+    );
+    let path = directory.join("nginx.conf");
+    std::fs::write(&path, config).unwrap();
+    let cgroup = Cgroup::new(crate::features(), "nginx").unwrap();
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(&path).arg("-p").arg(directory).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = cgroup.enter(&mut command).spawn().unwrap();
+    let address = format!("127.0.0.1:{port}");
+    eventually("nginx listens", || std::net::TcpStream::connect(&address).is_ok());
+    Service { name: "nginx", cgroup, child, address }
+}
+
+/// A server of a kind, in front of `next`; `None` where its program is not installed.
+#[expect(clippy::print_stderr, reason = "says which programs are not there")]
+fn start(kind: &'static str, next: &str, directory: &Path) -> Option<Service> {
+    let program = match kind {
+        "nginx" | "node" | "go" => kind,
+        "timers" => "node",
+        "threads" | "loop" => "python3",
+        _ => "",
+    };
+    if !program.is_empty() && !has(program) {
+        eprintln!("skipped {kind}: {program} is not installed");
+        return None;
+    }
+    let mut command = Command::new(program);
+    match kind {
+        "nginx" => return Some(nginx(next, directory)),
+        "node" => command.arg(source("server.js")),
+        "timers" => {
+            command.arg(source("server.js")).args([next, "sleep"]);
+            return Some(service(kind, command));
+        }
+        "threads" => command.arg(source("threads.py")),
+        "loop" => command.arg(source("loop.py")),
+        "go" => {
+            let binary = directory.join("server-go");
+            if !binary.is_file() {
+                let built = Command::new("go")
+                    .args(["build", "-o"])
+                    .arg(&binary)
+                    .arg(source("server.go"))
+                    .env("GOFLAGS", "-mod=mod")
+                    .status();
+                assert!(built.unwrap().success());
+            }
+            command = Command::new(binary);
+            &mut command
+        }
+        _ => {
+            command = child::command(&format!("http tokio {next}"));
+            return Some(service(kind, command));
+        }
+    };
+    if !next.is_empty() {
+        command.arg(next);
+    }
+    Some(service(kind, command))
+}
+
+/// So many clients, each on its connection.
+fn load(address: &str, requests: usize, clients: usize) {
+    let address: SocketAddr = address.parse().unwrap();
+    let clients: Vec<_> = (0..clients)
+        .map(|client| {
+            let each = requests / clients;
+            thread::spawn(move || traffic::ask_numbered(address, client * each..(client + 1) * each))
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+fn judge(spans: &[SpanRow]) -> Calls {
+    let said = |span: &SpanRow| span.attributes.get("http.request.header.x-request-id").cloned();
+    let servers = spans.iter().filter(|span| span.kind == "server");
+    let truth: HashMap<&str, Option<String>> =
+        servers.map(|span| (span.span_id.as_str(), said(span))).collect();
+    let mut calls = Calls::default();
+    for span in spans.iter().filter(|span| span.kind == "client") {
+        calls.all += 1;
+        if span.parent_span_id.is_empty() {
+            continue;
+        }
+        let is_right = truth.get(span.parent_span_id.as_str()).is_some_and(|id| *id == said(span));
+        let sure = span.attributes.get("wake.join.confidence").cloned().unwrap_or_default();
+        calls.by.entry(sure).or_default()[usize::from(!is_right)] += 1;
+        if is_right { calls.right += 1 } else { calls.wrong += 1 }
+    }
+    calls
+}
+
+#[test]
+fn calls_of_servers_of_every_kind_find_their_request() {
+    const NAME: &str = "calls_of_servers_of_every_kind_find_their_request";
+    if !requires(NAME, NEEDS) {
+        return;
+    }
+    let requests = number("WAKE_CHAIN_REQUESTS", 320);
+    let clients = number("WAKE_CHAIN_CLIENTS", 8);
+    let directory = std::env::temp_dir().join(format!("wake-chain-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings { max_spans: 1_000_000, ..Settings::default() });
+    let mut services: Vec<Service> = Vec::new();
+    // from the last one to the first
+    let last = service("leaf", child::command("http leaf 40"));
+    let mut next = last.address.clone();
+    for kind in ["timers", "tokio", "node", "loop", "go", "threads", "nginx"] {
+        if let Some(service) = start(kind, &next, &directory) {
+            next = service.address.clone();
+            services.push(service);
+        }
+    }
+    let asked = next.clone();
+    let asking = thread::spawn(move || load(&asked, requests, clients));
+    while !asking.is_finished() {
+        probe.poll();
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+    asking.join().unwrap();
+    let made = requests / clients * clients;
+    // the last answers are asked for after a while of quiet
+    for _ in 0..40 {
+        thread::sleep(std::time::Duration::from_millis(20));
+        probe.poll();
+    }
+    probe.drain();
+    let is_whole = probe.sink.losses.iter().all(|loss| loss.reason == "io_uring");
+    let mut sure = [0_usize; 2];
+    let mut lines = String::new();
+    for service in services.iter().rev() {
+        let calls = judge(&spans(&probe, &service.cgroup));
+        lines += &format!("{} {calls:?}\n", service.name);
+        assert!(calls.all >= made || !is_whole, "{lines} calls of {made} requests");
+        for (confidence, [right, wrong]) in &calls.by {
+            if confidence.parse::<f64>().unwrap_or_default() >= 0.9 {
+                sure[0] += right;
+                sure[1] += wrong;
+            }
+        }
+        if is_whole && service.name != "timers" {
+            assert!(calls.wrong * 10 <= calls.all, "{} {calls:?}", service.name);
+        }
+        // one request at a time on a thread that waits inside its calls
+        if service.name == "threads" && is_whole {
+            assert!(calls.right * 100 >= calls.all * 99, "{calls:?}");
+        }
+    }
+    eprint!("{made} requests by {clients} clients:\n{lines}lost: {:?}\n", probe.sink.losses);
+    drop(std::io::stderr().flush());
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(sure[1] * 1_000 <= sure[0] + sure[1], "false joins of confidence 0.9 and more: {lines}");
+}

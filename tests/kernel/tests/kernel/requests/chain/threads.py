@@ -1,0 +1,36 @@
+"""A thread per connection, standard library only: asks the next service, if there is one, before it answers."""
+import http.client
+import http.server
+import sys
+import threading
+
+NEXT = sys.argv[1] if len(sys.argv) > 1 else ""
+LOCAL = threading.local()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        if NEXT:
+            if not hasattr(LOCAL, "next"):
+                LOCAL.next = http.client.HTTPConnection(NEXT)
+            LOCAL.next.request("GET", self.path, headers={"X-Request-Id": self.headers["X-Request-Id"]})
+            LOCAL.next.getresponse().read()
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+server = Server(("127.0.0.1", 0), Handler)
+print("port", server.server_address[1], flush=True)
+server.serve_forever()

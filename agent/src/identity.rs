@@ -34,6 +34,8 @@ pub const MAX_TOMBSTONES: usize = 16_384;
 pub const NAME_PATIENCE: Duration = Duration::from_secs(2);
 /// Most log files and configured names whose identity is kept in memory; more are made anew.
 const MAX_NAMED: usize = 4_096;
+/// Digits of a container's id that name it where nothing else does.
+const SHORT_ID: usize = 12;
 
 /// What is the same in every identity of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct Identities {
     node: NodeName,
     root_id: u64,
     cgroups: HashMap<u64, Entry>,
+    /// Cgroups by the id of the container that they are the outermost of.
+    containers: HashMap<String, u64>,
     tombstones: VecDeque<(Duration, u64)>,
     host_comms: HashMap<u64, String>,
     hosts: HashMap<String, Arc<v1::Identity>>,
@@ -82,6 +86,7 @@ impl Identities {
             node,
             root_id,
             cgroups: HashMap::new(),
+            containers: HashMap::new(),
             tombstones: VecDeque::new(),
             host_comms: HashMap::new(),
             hosts: HashMap::new(),
@@ -118,6 +123,10 @@ impl Identities {
         }
         let (identity, is_complete) = self.of_path(id, path);
         let waits_until = (!is_complete && self.kube.is_told()).then(|| self.now + NAME_PATIENCE);
+        let name = name::name(path);
+        if !name.container.is_empty() && !name::is_nested(path) {
+            self.containers.insert(name.container, id);
+        }
         let (path, identity) = (path.to_owned(), Arc::new(identity));
         self.cgroups.insert(id, Entry { path, identity, is_removed: false, waits_until });
     }
@@ -139,8 +148,13 @@ impl Identities {
                 return;
             }
             self.tombstones.pop_front();
-            if self.cgroups.get(&id).is_some_and(|entry| entry.is_removed) {
-                self.cgroups.remove(&id);
+            if self.cgroups.get(&id).is_some_and(|entry| entry.is_removed)
+                && let Some(entry) = self.cgroups.remove(&id)
+            {
+                let container = name::name(&entry.path).container;
+                if self.containers.get(&container) == Some(&id) {
+                    self.containers.remove(&container);
+                }
             }
         }
     }
@@ -189,6 +203,13 @@ impl Identities {
             }
             Owner::Host(comm) => Some(self.host(comm)),
             Owner::Pod(pod) => Some(self.pod(pod)),
+            Owner::Container(id) => match self.of_container(id) {
+                Some(owner) => self.resolve(&owner),
+                None => {
+                    let short = id.get(..SHORT_ID).unwrap_or(id);
+                    Some(self.kept(id, "container", &format!("container/{short}")))
+                }
+            },
             Owner::File(path) => {
                 Some(self.kept(path, "file", &format!("file/{}", path.trim_start_matches('/'))))
             }
@@ -216,6 +237,11 @@ impl Identities {
 
     /// What an owner is called that nobody ever named: its path, or its id.
     pub fn unnamed(&self, owner: &Owner) -> Arc<v1::Identity> {
+        if let Owner::Container(id) = owner
+            && let Some(owner) = self.of_container(id)
+        {
+            return self.unnamed(&owner);
+        }
         if let Owner::Workload(id) = owner
             && let Some(entry) = self.cgroups.get(id)
         {
@@ -224,7 +250,9 @@ impl Identities {
         let (key, kind) = match owner {
             Owner::Workload(key) if key & HOST_BIT != 0 => (0, "host_process"),
             Owner::Workload(key) => (*key, "cgroup"),
-            Owner::Host(_) | Owner::File(_) | Owner::Named(_) | Owner::Pod(_) => (0, "cgroup"),
+            Owner::Host(_) | Owner::File(_) | Owner::Named(_) | Owner::Pod(_) | Owner::Container(_) => {
+                (0, "cgroup")
+            }
         };
         let workload = if kind == "cgroup" { format!("cgroup/{key}") } else { String::from("host/other") };
         Arc::new(v1::Identity { workload, workload_kind: kind.to_owned(), cgroup_id: key, ..self.blank() })

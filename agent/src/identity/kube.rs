@@ -134,6 +134,11 @@ impl KubePods {
         self.pods.get(uid).or_else(|| self.pods.get(self.hashes.get(uid)?))
     }
 
+    /// A container by its runtime's id, and its pod.
+    pub fn of_container(&self, id: &str) -> Option<(&Arc<KubePod>, &KubeContainer)> {
+        self.pods.values().find_map(|pod| container(pod, id).map(|known| (pod, known)))
+    }
+
     /// What is known of the node.
     pub fn node(&self) -> &KubeNode {
         &self.node

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use agent_common::workload::{HOST_BIT, host_key};
 
+use super::pod_of::PodOf;
 use super::walk::{Found, Walk};
 use super::{Identities, MAX_TOMBSTONES, NodeName, TOMBSTONE_TTL};
 use crate::window::sample::{CgroupEvent, Owner, PodContainer, Row, Sample};
@@ -251,4 +252,93 @@ fn a_static_pod_has_one_identity_by_path_and_by_log() {
         assert_eq!((identity.pod_uid.as_str(), identity.workload.as_str()), (UID, "cart"));
         assert_eq!((identity.container.as_str(), identity.labels.as_str()), ("app", "app=cart"));
     }
+}
+
+/// What is known of an owner's pod, in a word.
+fn pod_of(table: &Identities, owner: &Owner) -> String {
+    match table.pod_of(owner) {
+        PodOf::None => "none".to_owned(),
+        PodOf::Unknown => "unknown".to_owned(),
+        PodOf::Known(pod, container) => format!("{}/{container}", pod.name),
+    }
+}
+
+#[test]
+fn what_is_not_in_the_table_may_be_a_pods() {
+    let mut table = table();
+    let (cgroup, container) = (Owner::Workload(7), Owner::Container(ID.into()));
+    for owner in [&cgroup, &container] {
+        assert_eq!(pod_of(&table, owner), "unknown");
+    }
+    for owner in [&Owner::Workload(ROOT), &Owner::Workload(HOST_BIT), &Owner::Host("sshd".into())] {
+        assert_eq!(pod_of(&table, owner), "none", "{owner:?}");
+    }
+    // nobody will tell
+    table.nobody_tells();
+    for owner in [&cgroup, &container] {
+        assert_eq!(pod_of(&table, owner), "none");
+    }
+    // an aggregator that knows comes, and the cgroup is of no pod
+    table.told(proto::v1::NodeUpdate { pods: Vec::new(), ..told(&[]) }, Duration::ZERO);
+    table.apply(&made(7, "/system.slice/a.service"), Duration::ZERO);
+    assert_eq!((pod_of(&table, &cgroup), pod_of(&table, &container)), ("none".into(), "unknown".into()));
+    table.apply(&made(8, &format!("/docker/{ID}")), Duration::ZERO);
+    assert_eq!(pod_of(&table, &container), "none", "a container beside Kubernetes");
+}
+
+#[test]
+fn a_container_is_found_by_its_id_in_the_tree_and_among_the_pods() {
+    let container = Owner::Container(ID.into());
+    let scope = format!("docker-{ID}.scope");
+    let slice = format!("kubepods-burstable-pod{}.slice", UID.replace('-', "_"));
+    let path = format!("/kubepods.slice/kubepods-burstable.slice/{slice}/{scope}");
+    // by its cgroup first
+    let mut table = table();
+    table.apply(&made(7, &path), Duration::ZERO);
+    table.apply(&made(8, &format!("{path}/inner")), Duration::ZERO);
+    assert_eq!(pod_of(&table, &container), "unknown");
+    table.told(told(&[("app", ID)]), Duration::ZERO);
+    assert_eq!(pod_of(&table, &container), "cart-7d9-x/app");
+    let identity = table.resolve(&container).unwrap();
+    assert_eq!(
+        (identity.workload.as_str(), identity.pod.as_str(), identity.container.as_str()),
+        ("cart", "cart-7d9-x", "app")
+    );
+    // without any cgroup
+    let mut table = self::table();
+    assert_eq!(workload(&mut table, &container).as_deref(), Some("container/4c01db0b339c"));
+    table.told(told(&[("app", ID)]), Duration::ZERO);
+    assert_eq!(pod_of(&table, &container), "cart-7d9-x/app");
+    assert_eq!(workload(&mut table, &container).as_deref(), Some("cart"));
+}
+
+#[test]
+fn ids_of_containers_go_with_their_cgroups() {
+    let mut table = table();
+    for id in 10..20 {
+        table.apply(&made(id, &format!("/docker/{id:064}")), Duration::ZERO);
+        table.apply(&CgroupEvent::Removed { id }, Duration::ZERO);
+    }
+    assert_eq!(table.containers.len(), 10);
+    table.expire(TOMBSTONE_TTL);
+    table.expire(TOMBSTONE_TTL + Duration::from_secs(1));
+    assert!(table.containers.is_empty());
+}
+
+#[test]
+fn a_container_whose_name_is_not_told_waits_where_one_of_the_pod_has_its_own_annotations() {
+    let mut table = table();
+    table.apply(&made(7, &format!("/kubepods/burstable/pod{UID}/{ID}")), Duration::ZERO);
+    let owner = Owner::Workload(7);
+    let with = |key: &str, containers: &[(&str, &str)]| {
+        let mut update = told(containers);
+        update.pods[0].settings = [(key.to_owned(), "off".to_owned())].into();
+        update
+    };
+    table.told(with("logs", &[("app", "")]), Duration::ZERO);
+    assert_eq!(pod_of(&table, &owner), "cart-7d9-x/", "the pod's word holds for all");
+    table.told(with("app.logs", &[("app", "")]), Duration::ZERO);
+    assert_eq!(pod_of(&table, &owner), "unknown");
+    table.told(with("app.logs", &[("app", ID)]), Duration::ZERO);
+    assert_eq!(pod_of(&table, &owner), "cart-7d9-x/app");
 }

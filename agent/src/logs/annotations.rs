@@ -61,6 +61,15 @@ impl Told {
     }
 }
 
+/// Whose annotations are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose<'a> {
+    /// Of this owner.
+    Owner(&'a Owner),
+    /// Of whoever writes the file: who that is was not looked for yet.
+    Sought,
+}
+
 /// Asks for pods, and keeps the patterns that they want.
 #[derive(Debug)]
 pub(crate) struct Annotations {
@@ -76,29 +85,34 @@ impl Annotations {
         Self { pods, unknown, patterns: BTreeMap::new() }
     }
 
-    fn pod_of(&self, owner: &Owner) -> PodOf {
+    fn pod_of(&self, whose: Whose<'_>) -> PodOf {
         let Some(pods) = &self.pods else { return PodOf::None };
-        pods.lock().unwrap_or_else(PoisonError::into_inner).pod_of(owner)
+        let pods = pods.lock().unwrap_or_else(PoisonError::into_inner);
+        match whose {
+            Whose::Owner(owner) => pods.pod_of(owner),
+            Whose::Sought => pods.not_told(),
+        }
     }
 
-    /// Whether an entry that cannot wait is left out; of a pod that is not known it is not.
-    pub(crate) fn is_off(&self, owner: &Owner) -> bool {
-        match self.pod_of(owner) {
-            PodOf::Known(pod, container) => wishes::of(&pod, &container).0.is_off,
-            PodOf::None | PodOf::Unknown => false,
+    /// What is to be done with an entry that cannot wait.
+    pub(crate) fn at_once(&self, owner: &Owner) -> Reading {
+        match (self.pod_of(Whose::Owner(owner)), self.unknown.then) {
+            (PodOf::Known(pod, container), _) if wishes::of(&pod, &container).0.is_off => Reading::Off,
+            (PodOf::Unknown, Then::Drop) => Reading::Unknown,
+            (PodOf::Known(..) | PodOf::None | PodOf::Unknown, _) => Reading::On,
         }
     }
 
     /// Brings `told` up to date. `path` is the log's, for what is said of its pod.
     pub(crate) fn ask(
         &mut self,
-        owner: &Owner,
+        whose: Whose<'_>,
         told: &mut Told,
         path: &Path,
         status: &LogStatus,
         now: Duration,
     ) {
-        match self.pod_of(owner) {
+        match self.pod_of(whose) {
             PodOf::Known(pod, container) => {
                 let is_same =
                     told.by.as_ref().is_some_and(|(known, of)| Arc::ptr_eq(known, &pod) && *of == container);
@@ -119,7 +133,7 @@ impl Annotations {
                 };
             }
             // nobody writes the file any more, who did is still known
-            PodOf::None if told.by.is_some() && matches!(owner, Owner::File(_)) => {}
+            PodOf::None if told.by.is_some() && matches!(whose, Whose::Owner(Owner::File(_))) => {}
             PodOf::None => *told = Told::default(),
         }
     }

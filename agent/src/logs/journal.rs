@@ -262,8 +262,9 @@ impl Journal {
             .find(|name| !name.is_empty());
         let unit = name.cloned().unwrap_or_default();
         let owner = self.owner(&entry);
-        if self.annotations.is_off(&owner) {
-            self.out.pass_over(Reading::Off, 1);
+        let reading = self.annotations.at_once(&owner);
+        if reading != Reading::On {
+            self.out.pass_over(reading, 1);
             return;
         }
         let mut attributes = Vec::new();

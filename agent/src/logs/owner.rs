@@ -95,6 +95,11 @@ impl Owners {
             .map_or_else(|| Owner::File(path.display().to_string()), |cached| owner_of(cached, path))
     }
 
+    /// Whether nobody has looked yet for who writes this path: scans are paced.
+    pub(crate) fn is_sought(&self, path: &Path) -> bool {
+        self.cache.get(path).is_some_and(|cached| cached.writer.is_none() && cached.misses == 0)
+    }
+
     /// The owner of a container's log: the cgroup of that container, where it is in one of the usual places.
     pub(crate) fn of_container(&self, id: &str) -> Option<Owner> {
         let root = self.cgroup2.as_ref()?;
@@ -112,6 +117,12 @@ impl Owners {
         let relative = path.strip_prefix('/').filter(|path| !path.starts_with(".."))?;
         let id = fs::metadata(self.cgroup2.as_ref()?.join(relative)).ok()?.ino();
         (id != self.root_cgroup_id).then_some(Owner::Workload(id))
+    }
+
+    /// As if the last look had taken so long that the next one has to wait.
+    #[cfg(test)]
+    pub(crate) fn delay(&mut self, wait: Duration) {
+        self.next_scan = self.clock.monotonic() + wait;
     }
 
     fn scan(&mut self, now: Duration) {

@@ -20,6 +20,8 @@ pub enum Owner {
     Host(String),
     /// A container of a pod, as the path of its log names it.
     Pod(Box<PodContainer>),
+    /// A container by its runtime's id, whose cgroup is not where it was looked for: below a pod, or gone.
+    Container(String),
     /// A log file that no process of a known cgroup writes.
     File(String),
     /// A workload that the config names for a glob.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::v1::{KubePod, NodeUpdate};
 
-use super::{Annotations, MAX_PATTERNS, Reading, Told};
+use super::{Annotations, MAX_PATTERNS, Reading, Told, Whose};
 use crate::identity::{Identities, NodeName};
 use crate::logs::multiline::Multiline;
 use crate::logs::status::LogStatus;
@@ -33,7 +33,7 @@ fn a_pattern_that_cannot_be_used_is_told_with_its_pod_until_it_is_mended() {
     let (mut annotations, table, status) = asked();
     let mut told = Told::default();
     let mut ask = |told: &mut Told| {
-        annotations.ask(&owner("a"), told, Path::new("/a"), &status, Duration::ZERO);
+        annotations.ask(Whose::Owner(&owner("a")), told, Path::new("/a"), &status, Duration::ZERO);
     };
     for (pattern, why) in [
         ("(", "is no regular expression (Rust regex syntax)"),
@@ -58,7 +58,7 @@ fn patterns_are_shared_and_those_that_nobody_wants_make_room() {
         tell(&table, &uid, "logs.first-line", &format!("^{number} "));
         for _ in 0..2 {
             let mut told = Told::default();
-            annotations.ask(&owner(&uid), &mut told, Path::new(&uid), &status, Duration::ZERO);
+            annotations.ask(Whose::Owner(&owner(&uid)), &mut told, Path::new(&uid), &status, Duration::ZERO);
             all.push(told);
         }
     }
@@ -68,7 +68,7 @@ fn patterns_are_shared_and_those_that_nobody_wants_make_room() {
     // the first pod's logs end
     all.drain(..2);
     let (mut told, uid) = (Told::default(), MAX_PATTERNS.to_string());
-    annotations.ask(&owner(&uid), &mut told, Path::new(&uid), &status, Duration::ZERO);
+    annotations.ask(Whose::Owner(&owner(&uid)), &mut told, Path::new(&uid), &status, Duration::ZERO);
     assert!(told.multiline.is_some() && status.missing().is_empty());
 }
 
@@ -77,7 +77,7 @@ fn where_nobody_tells_of_pods_nothing_waits() {
     let (mut annotations, table, status) = asked();
     let mut told = Told::default();
     let mut ask = |told: &mut Told| {
-        annotations.ask(&owner("a"), told, Path::new("/a"), &status, Duration::ZERO);
+        annotations.ask(Whose::Owner(&owner("a")), told, Path::new("/a"), &status, Duration::ZERO);
         told.reading
     };
     assert_eq!(ask(&mut told), Reading::Waits);
@@ -91,6 +91,6 @@ fn where_nobody_tells_of_pods_nothing_waits() {
     table.lock().unwrap().nobody_tells();
     assert_eq!(ask(&mut told), Reading::Off, "what was told holds");
     let mut other = Annotations::new(None, Default::default());
-    other.ask(&owner("a"), &mut told, Path::new("/a"), &status, Duration::ZERO);
+    other.ask(Whose::Owner(&owner("a")), &mut told, Path::new("/a"), &status, Duration::ZERO);
     assert_eq!(told.reading, Reading::On, "annotations do not count");
 }

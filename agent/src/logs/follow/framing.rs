@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::logs::annotations::{Annotations, Reading, Told};
+use crate::logs::annotations::{Annotations, Reading, Told, Whose};
 use crate::logs::container::{self, Container, Entry, Join, Stream};
 use crate::logs::follow::followed::HandedOn;
 use crate::logs::follow::pending::{Ended, Pending};
@@ -34,6 +34,8 @@ pub(crate) struct Framing {
     /// As the config says; the pod may have another wish.
     multiline: Multiline,
     told: Told,
+    /// Who writes it was not looked for yet.
+    is_sought: bool,
     joins: [Join; 3],
     groups: [Group; 3],
     /// Since when what is read now is there, nearly.
@@ -74,7 +76,7 @@ impl Framing {
         let rows = Rows { source, owner, limit, is_plain: false, in_key: [false; 3] };
         let (joins, groups, ended) = (Default::default(), Default::default(), Default::default());
         let told = Told::default();
-        Self { kind, multiline, told, joins, groups, now: Duration::ZERO, ended, rows }
+        Self { kind, multiline, told, is_sought: false, joins, groups, now: Duration::ZERO, ended, rows }
     }
 
     pub(crate) fn find_owner(&mut self, path: &Path, real: &Path, owners: &mut Owners) {
@@ -85,11 +87,15 @@ impl Framing {
                 other => other,
             },
             Kind::Container(container) => {
-                let by_id = || container.id.as_deref().and_then(|id| owners.of_container(id));
+                let by_id =
+                    |id: &String| owners.of_container(id).unwrap_or_else(|| Owner::Container(id.clone()));
                 let by_pod = container.pod.clone().map(|pod| Owner::Pod(Box::new(pod)));
-                by_pod.or_else(by_id).unwrap_or_else(|| Owner::File(path.display().to_string()))
+                by_pod
+                    .or_else(|| container.id.as_ref().map(by_id))
+                    .unwrap_or_else(|| Owner::File(path.display().to_string()))
             }
         };
+        self.is_sought = matches!(self.kind, Kind::Plain) && owners.is_sought(real);
     }
 
     /// Asks whether the log is to be read, and how. What was read of one that is no longer to be read is let go.
@@ -100,7 +106,8 @@ impl Framing {
         status: &LogStatus,
         now: Duration,
     ) -> Reading {
-        annotations.ask(&self.rows.owner, &mut self.told, path, status, now);
+        let owner = if self.is_sought { Whose::Sought } else { Whose::Owner(&self.rows.owner) };
+        annotations.ask(owner, &mut self.told, path, status, now);
         self.rows.is_plain = self.told.is_plain;
         let reading = self.told.reading;
         if matches!(reading, Reading::Off | Reading::Unknown) {

@@ -194,3 +194,65 @@ fn hints_of_a_pod_say_how_its_lines_are_read() {
         assert_eq!(levels, [level], "{uid}");
     }
 }
+
+/// The log of a container of Docker, which names the container's id alone.
+fn docker(pods: &Pods, id: &str, line: &str) {
+    fs::create_dir_all(pods.bench.path(&format!("docker/{id}"))).unwrap();
+    let entry =
+        format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-21T13:24:58.1Z\"}}\n");
+    pods.bench.append(&format!("docker/{id}/{id}-json.log"), entry);
+}
+
+#[test]
+fn the_log_of_a_container_that_only_its_id_names_waits_for_its_pod() {
+    let mut pods = Pods::new(|config| {
+        let pods = config.containers[0].clone();
+        config.containers.push(pods.replace("pods/*/*/*.log", "docker/*/*-json.log"));
+    });
+    let (quiet, loud, lone) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
+    for (id, line) in [(&quiet, "secret 1"), (&loud, "one"), (&lone, "two")] {
+        docker(&pods, id, line);
+    }
+    pods.pass(20);
+    assert_eq!(pods.bench.bodies, Vec::<String>::new());
+    assert_eq!(pods.bench.status.waiting_logs.get(), 3);
+    for (uid, id, settings) in [("quiet", &quiet, "off"), ("loud", &loud, "on")] {
+        let container = proto::v1::KubeContainer { name: "app".into(), id: id.clone(), ..Default::default() };
+        let settings = [("app.logs".to_owned(), settings.to_owned())].into();
+        let (name, namespace) = (uid.to_owned(), "shop".to_owned());
+        let pod = KubePod {
+            uid: uid.into(),
+            name,
+            namespace,
+            settings,
+            containers: vec![container],
+            ..KubePod::default()
+        };
+        let update =
+            NodeUpdate { version: "1".into(), complete: true, pods: vec![pod], ..NodeUpdate::default() };
+        pods.bench.identities.as_ref().unwrap().lock().unwrap().told(update, Duration::ZERO);
+    }
+    pods.check(&["one"]);
+    docker(&pods, &quiet, "secret 2");
+    docker(&pods, &loud, "three");
+    pods.check(&["three"]);
+    assert_eq!(pods.bench.status.passed_over.get(), 2);
+    // a container that no pod has, beside Kubernetes
+    pods.pass(60);
+    pods.check(&["two"]);
+}
+
+#[test]
+fn a_file_waits_until_somebody_has_looked_for_who_writes_it() {
+    let mut pods = Pods::new(|_| {});
+    fs::create_dir_all(pods.bench.path("app")).unwrap();
+    pods.bench.append("app/first.log", "one\n");
+    pods.check(&["one"]);
+    // the next look is paced: until then nobody knows
+    pods.bench.follower.as_mut().unwrap().owners.delay(Duration::from_secs(30));
+    pods.bench.append("app/second.log", "two\n");
+    pods.pass(20);
+    assert_eq!(pods.bench.bodies, Vec::<String>::new());
+    pods.pass(15);
+    pods.check(&["two"]);
+}

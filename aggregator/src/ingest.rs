@@ -87,7 +87,7 @@ pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(),
     };
     let tls = context.tls.as_ref().map(|tls| tls.ingest.clone());
     // agents come back at the same time after a restart: those beyond wait
-    let room = Room { most: context.connections, when_full: WhenFull::Wait };
+    let room = Room { most: context.connections, each: context.connections, when_full: WhenFull::Wait };
     let connections = accept(listener, tls, room, on_failure);
     let connections = ReceiverStream::new(connections).map(peer::Incoming);
     let served = Server::builder()

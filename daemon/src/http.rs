@@ -1,7 +1,7 @@
 //! HTTP/1.1 as every listener here serves it: a bounded number of connections, and patience with each of them that ends.
 //!
 //! Who sends a request's head or body byte by byte, or does not read its answer, is let go; a connection beyond those that
-//! may be is refused at once. Both are counted by listener and reason. On loopback only requests to `localhost` or an
+//! may be, in all or of one address, is refused at once. Both are counted by listener and reason. On loopback only requests to `localhost` or an
 //! address are answered. At the stop nothing new is taken, open requests get half a second, then they are cut.
 //!
 //! Does not: know routes or who may ask (the app does), nor gRPC (tonic has a loop of its own).
@@ -38,6 +38,8 @@ use crate::tls::server::ServerTls;
 pub use metrics::{Ended, HttpMetrics, Listener};
 pub use patience::Patience;
 
+/// One address has at most this part of a listener's places.
+const SHARES: usize = 4;
 /// How long open requests may go on after the stop, before their connections are cut.
 const LINGER: Duration = Duration::from_millis(500);
 /// The most bytes of a request's head, and of what is read ahead of a body.
@@ -86,7 +88,9 @@ pub async fn serve(door: Door, mut app: Router, token: Token, on_stop: impl FnOn
         app = app.layer(axum::middleware::from_fn(host::check));
     }
     let refused = metrics.counter(Ended::Full);
-    let room = Room { most, when_full: WhenFull::Refuse { say: FULL, refused } };
+    let crowded = metrics.counter(Ended::Crowded);
+    let room =
+        Room { most, each: most / SHARES, when_full: WhenFull::Refuse { say: FULL, refused, crowded } };
     let on_failure = on_failure.unwrap_or_else(|| Arc::new(|_, _| {}));
     let mut connections = accept(listener, tls, room, on_failure);
     let (mut open, stopping) = (JoinSet::new(), CancellationToken::new());

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod certificate;
 pub mod pem;
+mod places;
 pub mod server;
 
 use std::sync::Arc;

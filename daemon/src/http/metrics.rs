@@ -12,6 +12,8 @@ use crate::metrics::Registry;
 pub enum Ended {
     /// There was no place for it.
     Full,
+    /// Its address had as many as one may have.
+    Crowded,
     /// No whole request head came in time: it was slow, or the connection was idle.
     Head,
     /// The request's body did not come in time.
@@ -21,13 +23,14 @@ pub enum Ended {
 }
 
 impl Ended {
-    const ALL: [Self; 4] = [Self::Full, Self::Head, Self::Body, Self::Answer];
+    const ALL: [Self; 5] = [Self::Full, Self::Crowded, Self::Head, Self::Body, Self::Answer];
 }
 
 impl EncodeLabelValue for Ended {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         let word = match self {
             Self::Full => "full",
+            Self::Crowded => "address_full",
             Self::Head => "head_timeout",
             Self::Body => "body_timeout",
             Self::Answer => "answer_timeout",
@@ -62,7 +65,7 @@ impl HttpMetrics {
             open: registry.register("open_connections", "HTTP connections that are open", Family::default()),
             ended: registry.register(
                 "discarded_connections",
-                "HTTP connections that the server let go: refused for want of a place, too slow with a request's head \
+                "HTTP connections that the server let go: refused for want of a place (of any, or of one for their address), too slow with a request's head \
                  (or idle) or body, or too slow in reading an answer",
                 Family::default(),
             ),

@@ -12,10 +12,11 @@ use rustls::CertificateError;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::places::{NoPlace, Place, Places};
 use super::server::ServerTls;
 
 /// How long a handshake may take.
@@ -56,7 +57,7 @@ pub struct Peer {
 pub struct Connection {
     io: Io,
     peer: Arc<Peer>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -77,6 +78,8 @@ impl Connection {
 pub struct Room {
     /// So many.
     pub most: usize,
+    /// So many of one address beyond loopback.
+    pub each: usize,
     /// What becomes of the next one.
     pub when_full: WhenFull,
 }
@@ -92,6 +95,8 @@ pub enum WhenFull {
         say: &'static [u8],
         /// Where it is counted.
         refused: Counter,
+        /// Where it is counted if it is one too many of its address.
+        crowded: Counter,
     },
 }
 
@@ -114,23 +119,28 @@ async fn run(
     on_failure: OnFailure,
     finished: mpsc::Sender<Connection>,
 ) {
-    let Room { most, when_full } = room;
+    let Room { most, each, when_full } = room;
     let when_full = match when_full {
         // plain words are no answer to a handshake
-        WhenFull::Refuse { refused, .. } if tls.is_some() => WhenFull::Refuse { say: b"", refused },
+        WhenFull::Refuse { refused, crowded, .. } if tls.is_some() => {
+            WhenFull::Refuse { say: b"", refused, crowded }
+        }
         other => other,
     };
-    let places = Arc::new(Semaphore::new(most));
+    let places = Places::new(most, each);
     loop {
         let accepted = tokio::select! {
             accepted = next(&listener, &places, &when_full) => accepted,
             () = finished.closed() => return,
         };
         let (stream, address, place) = match accepted {
-            Ok(Some(accepted)) => accepted,
-            Ok(None) => {
-                if let WhenFull::Refuse { refused, .. } = &when_full {
-                    refused.inc();
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(why)) => {
+                if let WhenFull::Refuse { refused, crowded, .. } = &when_full {
+                    match why {
+                        NoPlace::Full => refused.inc(),
+                        NoPlace::Share => crowded.inc(),
+                    };
                 }
                 continue;
             }
@@ -171,30 +181,28 @@ async fn run(
     }
 }
 
-type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+type Accepted = (TcpStream, SocketAddr, Place);
 
-/// The next connection and its place; `None` where one was refused.
+/// The next connection and its place, or why there is none.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    places: &Places,
     when_full: &WhenFull,
-) -> io::Result<Option<Accepted>> {
+) -> io::Result<Result<Accepted, NoPlace>> {
     match when_full {
         WhenFull::Wait => {
-            let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+            let place = places.wait().await.ok_or_else(|| io::Error::other("no places"))?;
             let (stream, address) = listener.accept().await?;
-            Ok(Some((stream, address, place)))
+            Ok(places.give(place, address.ip()).map(|place| (stream, address, place)))
         }
         WhenFull::Refuse { say, .. } => {
             let (stream, address) = listener.accept().await?;
-            let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            let place = places.take(address.ip());
+            if place.is_err() && !say.is_empty() {
                 // a fresh connection takes so few bytes at once; if not, it is closed all the same
-                if !say.is_empty() {
-                    let _told = stream.try_write(say);
-                }
-                return Ok(None);
-            };
-            Ok(Some((stream, address, place)))
+                let _told = stream.try_write(say);
+            }
+            Ok(place.map(|place| (stream, address, place)))
         }
     }
 }

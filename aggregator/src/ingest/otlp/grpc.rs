@@ -26,6 +26,8 @@ use crate::tls::Tls;
 
 /// Connections that may be open; further ones wait.
 const CONNECTIONS: usize = 512;
+/// One address has at most this part of them; what is beyond is closed.
+const SHARES: usize = 4;
 /// Exports of one connection at a time; further ones wait in it.
 const STREAMS: u32 = 32;
 
@@ -51,7 +53,7 @@ pub(crate) async fn serve(
         Some(tls) => tls.on_failure("otlp grpc"),
         None => Arc::new(|_, _| {}),
     };
-    let room = Room { most: CONNECTIONS, when_full: WhenFull::Wait };
+    let room = Room { most: CONNECTIONS, each: CONNECTIONS / SHARES, when_full: WhenFull::Wait };
     let connections = accept(listener, tls.map(|tls| tls.ingest.clone()), room, on_failure);
     let connections =
         ReceiverStream::new(connections).map(|connection| Ok::<_, Infallible>(peer::Incoming(connection)));

@@ -11,6 +11,7 @@ use store::StoreStats;
 
 use crate::config::Config;
 use crate::config::security::{AuthMode, TlsMode, split};
+use crate::metrics::ExportState;
 
 /// How long the API server may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,25 +79,28 @@ pub(crate) fn security(config: &Config, not_after_s: Option<i64>, now_s: i64) ->
     vec![tls, auth]
 }
 
-/// How the export over OTLP stands: each signal, the seconds that it has been behind, and the records that are lost.
-pub(crate) fn export(state: &[(&str, i64, u64)]) -> Vec<Check> {
-    let check = |(signal, behind_s, lost): &(&str, i64, u64)| {
+/// How the export over OTLP stands.
+pub(crate) fn export(state: &[ExportState]) -> Vec<Check> {
+    let check = |state: &ExportState| {
+        let ExportState { signal, behind_s, lost, waits, .. } = state;
         let area = format!("export of {signal}");
-        let found = match behind_s {
-            0..FAR_BEHIND_S => String::from("sends what comes in"),
-            _ => format!("has been behind for {behind_s} s"),
-        };
-        match (behind_s, lost) {
-            (FAR_BEHIND_S.., _) => {
-                let found = format!("{found}, {lost} records lost");
-                Check::warn(&area, found, "the aggregator's /readyz says what the endpoint answers")
+        let lost_too =
+            if *lost > 0 { format!("; {lost} records lost since the start") } else { String::new() };
+        match waits {
+            Some(why) if *behind_s >= FAR_BEHIND_S => {
+                let found = format!("has been behind for {behind_s} s: {why}{lost_too}");
+                Check::fail(&area, found, "mend the endpoint, or export.otlp in the aggregator's config")
             }
-            (_, 0) => Check::ok(&area, found),
-            (_, lost) => {
-                let found = format!("{found}; {lost} records lost since the start");
-                let advice = "wake_aggregator_otlp_export_lost_records says why, the aggregator's log more";
-                Check::warn(&area, found, advice)
+            Some(why) => Check::warn(&area, format!("{why}{lost_too}"), "it is tried again"),
+            None if *behind_s >= FAR_BEHIND_S => {
+                let found = format!("has been behind for {behind_s} s{lost_too}");
+                Check::warn(&area, found, "the endpoint takes less than comes in")
             }
+            None if *lost > 0 => {
+                let advice = "wake_aggregator_otlp_export_lost_records and the table loss say why";
+                Check::warn(&area, format!("sends what comes in{lost_too}"), advice)
+            }
+            None => Check::ok(&area, String::from("sends what comes in")),
         }
     };
     state.iter().map(check).collect()

@@ -8,16 +8,20 @@
 //! Each signal is a lane of its own: it reads the rows behind its cursor, window by window, sends them, and moves the
 //! cursor on once everything of a window was taken or refused for good. What the endpoint does not take now waits in the
 //! store: a lane holds one window of rows at most, and ingest knows nothing of it.
-//! Invariants: at least once; memory is bounded by a window, which shrinks when its rows are large; what retention took
-//! before it was sent is counted (`Store::dropped_unread`).
+//! What an endpoint refuses for good is dropped, what is too large for it halved, and what is answered by something else
+//! than an OTLP endpoint (a wrong URL, a token that is not taken) waits as if nobody answered.
+//! Invariants: at least once; memory is bounded by a window, which shrinks when its rows are large; what was dropped, and
+//! what retention took before it was sent (`Store::dropped_unread`), is counted and in the ledger of losses.
 //!
 //! Does not: send metrics, nor what came in over OTLP unless it is told to (else two aggregators could send in a circle).
 
 mod client;
 mod cursor;
 mod lane;
+mod losses;
 mod resource;
 mod rows;
+mod window;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +36,8 @@ use crate::metrics::ExportMetrics;
 use client::Client;
 use cursor::Cursor;
 use lane::Lane;
+use losses::Losses;
+use window::Size;
 
 /// What export works with.
 #[derive(Debug)]
@@ -85,6 +91,9 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<(), StartError> {
             metrics: metrics.clone(),
             health: health.clone(),
             clock: clock.clone(),
+            losses: Losses::new(signal),
+            size: Size::default(),
+            drops: 0,
         };
         let token = shutdown.register(Phase::Intake, signal.part());
         tokio::spawn(lane.run(token));

@@ -24,7 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use proto::error::ErrorCode;
 
-pub(crate) use self::export::ExportMetrics;
+pub(crate) use self::export::{ExportMetrics, ExportState};
 pub(crate) use self::kube::KubeMetrics;
 pub(crate) use self::otlp::OtlpMetrics;
 pub(crate) use self::store::{described as described_store, register as register_store};

@@ -32,6 +32,16 @@ pub enum Outcome {
         /// What happened.
         why: String,
     },
+    /// Not there: what answers serves no OTLP, or not to us. Until a person mends that, nothing is to be dropped.
+    Misplaced {
+        /// What happened, and what to look at.
+        why: String,
+    },
+    /// Not so much at a time.
+    TooLarge {
+        /// What happened.
+        why: String,
+    },
     /// Never.
     Refused {
         /// What happened.
@@ -140,13 +150,13 @@ impl Http {
             .header("Content-Encoding", "gzip")
             .body(packed);
         match request.send().await {
-            Ok(response) => judge(response).await,
+            Ok(response) => judge(response, path).await,
             Err(error) => Outcome::Later { after: None, why: crate::log::chain(&error) },
         }
     }
 }
 
-async fn judge(response: Response) -> Outcome {
+async fn judge(response: Response, path: &str) -> Outcome {
     let status = response.status();
     let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let answer = read(response).await;
@@ -155,15 +165,29 @@ async fn judge(response: Response) -> Outcome {
         let PartialSuccess { rejected, message } = partial.unwrap_or_default();
         return Outcome::Taken { rejected: u64::try_from(rejected).unwrap_or(0), why: message };
     }
-    let why = format!("{status}");
+    refusal(status, after.map(Duration::from_secs), path)
+}
+
+/// What a status says that is no success. OTLP names four that may be repeated as they are (429, 502, 503, 504) and none
+/// of the others; what is said by somebody else than an OTLP endpoint is not an answer to our records at all.
+fn refusal(status: StatusCode, after: Option<Duration>, path: &str) -> Outcome {
+    let why = status.to_string();
     match status {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT
-        | StatusCode::REQUEST_TIMEOUT => Outcome::Later { after: after.map(Duration::from_secs), why },
-        // who we are may be mended without us
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Later { after: None, why },
+        | StatusCode::REQUEST_TIMEOUT => Outcome::Later { after, why },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Outcome::Misplaced { why: format!("{why}: look at the headers that prove who sends") }
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => Outcome::Misplaced {
+            why: format!("{why}: nothing takes OTLP/HTTP at {path} there; look at the endpoint"),
+        },
+        _ if status.is_redirection() => {
+            Outcome::Misplaced { why: format!("{why}: redirects are not followed; look at the endpoint") }
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge { why },
         _ => Outcome::Refused { why },
     }
 }
@@ -178,4 +202,35 @@ async fn read(mut response: Response) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&chunk);
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, refusal};
+    use reqwest::StatusCode;
+    use std::time::Duration;
+
+    #[test]
+    fn every_status_is_repeated_held_halved_or_final() {
+        let word = |code: u16| match refusal(StatusCode::from_u16(code).unwrap(), None, "/v1/logs") {
+            Outcome::Taken { .. } => "taken",
+            Outcome::Later { .. } => "later",
+            Outcome::Misplaced { .. } => "misplaced",
+            Outcome::TooLarge { .. } => "too large",
+            Outcome::Refused { .. } => "refused",
+        };
+        for (codes, expected) in [
+            (&[408, 429, 502, 503, 504][..], "later"),
+            (&[301, 307, 308, 401, 403, 404, 405, 407, 410], "misplaced"),
+            (&[413], "too large"),
+            (&[400, 415, 422, 431, 500, 501, 505, 507], "refused"),
+        ] {
+            for code in codes {
+                assert_eq!(word(*code), expected, "{code}");
+            }
+        }
+        let after = Some(Duration::from_secs(3));
+        let told = refusal(StatusCode::SERVICE_UNAVAILABLE, after, "/v1/logs");
+        assert_eq!(told, Outcome::Later { after, why: "503 Service Unavailable".into() });
+    }
 }

@@ -3,10 +3,13 @@
 //! In: the spool. Out: `acked` batches. One batch at a time, its logs, its metrics and its losses each in a request: what was
 //! accepted is not sent again while the agent lives. OTLP has no sequence numbers, so that after an answer that got lost, or a
 //! restart between the two requests, records come twice: at least once, never less.
-//! A refusal that may pass (429, 502, 503, 504, no connection) is repeated after the time it names or a growing pause; any
-//! other drops that request, counted in the ledger, and so are records that a partial success rejects.
+//! A refusal that may pass (429, 502, 503, 504, no connection) is repeated after the time it names or a growing pause, and
+//! so is what something else than an OTLP endpoint answers (404, 405, a redirect, 401, 403). What is too large (413) is
+//! halved. Any other refusal drops that request, counted in the ledger, and so are records that a partial success rejects;
+//! an endpoint that refuses one after the other is asked less and less often.
 
 mod convert;
+mod halve;
 mod points;
 mod resource;
 mod spans;
@@ -34,6 +37,18 @@ mod tests;
 const DRAIN: Duration = Duration::from_millis(700);
 /// The longest pause that an endpoint may ask for.
 const MOST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A larger request goes in halves, whatever the endpoint would take; collectors take 20 MiB by default.
+const MOST_BYTES: usize = 4 << 20;
+
+/// An endpoint that takes less than this is asked with larger requests first all the same.
+const LEAST_BYTES: usize = 8 << 10;
+
+/// The endpoint takes less at a time.
+#[derive(Debug)]
+struct TooLarge {
+    why: String,
+}
 
 /// What the sender works with.
 #[derive(Debug)]
@@ -69,6 +84,7 @@ impl Sender {
     async fn deliver(&mut self) {
         let mut backoff = Backoff::new(self.clock.now_unix_ns());
         let lines = Repeated::new(self.clock.clone(), Duration::from_secs(30));
+        let mut most = MOST_BYTES;
         loop {
             let next = self.spool.lock().next(&self.node);
             let Some(batch) = next else {
@@ -89,7 +105,7 @@ impl Sender {
             match crate::export::batch::unpack(&batch.zstd_payload, batch.unpacked_bytes) {
                 Some(payload) => {
                     for request in convert::requests(&payload, &self.node) {
-                        self.send(&request, &mut backoff, &lines).await;
+                        self.send_in_parts(request, &mut most, &mut backoff, &lines).await;
                     }
                 }
                 None => {
@@ -112,8 +128,50 @@ impl Sender {
         }
     }
 
+    /// Sends a request, in halves of halves where it is too large; `most` bytes were not yet too many.
+    async fn send_in_parts(
+        &self,
+        request: Request,
+        most: &mut usize,
+        backoff: &mut Backoff,
+        lines: &Repeated,
+    ) {
+        let mut waiting = vec![request];
+        while let Some(request) = waiting.pop() {
+            if request.body.len() > *most
+                && let Some([first, second]) = halve::halve(&request)
+            {
+                waiting.extend([second, first]);
+                continue;
+            }
+            let Err(TooLarge { why }) = self.send(&request, backoff, lines).await else { continue };
+            match halve::halve(&request) {
+                Some([first, second]) => {
+                    *most = (request.body.len() / 2).clamp(LEAST_BYTES, *most);
+                    waiting.extend([second, first]);
+                }
+                None => self.drop(&request, "too_large", &why, backoff).await,
+            }
+        }
+    }
+
+    /// Books a request that the endpoint refuses for good. The next one waits for a while.
+    async fn drop(&self, request: &Request, reason: &'static str, why: &str, backoff: &mut Backoff) {
+        self.metrics.refused("invalid").inc();
+        self.lost(request, request.records(), reason);
+        self.ledger.put_back(&request.losses);
+        let (path, records) = (request.path, request.records());
+        tracing::error!(path, records, reason, why, "request refused for good and dropped");
+        self.health
+            .note("export", format!("the OTLP endpoint refuses requests for good ({why}); they are dropped"));
+        tokio::time::sleep(backoff.next()).await;
+    }
+
     /// Repeats a request until it is accepted, or refused for good.
-    async fn send(&self, request: &Request, backoff: &mut Backoff, lines: &Repeated) {
+    ///
+    /// # Errors
+    /// When it is too large.
+    async fn send(&self, request: &Request, backoff: &mut Backoff, lines: &Repeated) -> Result<(), TooLarge> {
         loop {
             self.metrics.sent_batches.inc();
             let (after, why) = match self.http.post(request.path, &request.body).await {
@@ -126,16 +184,15 @@ impl Sender {
                         self.rejected(request, rejected);
                         tracing::warn!(path = request.path, rejected, %why, "records rejected by the endpoint");
                     }
-                    return;
+                    return Ok(());
                 }
                 Outcome::Refused { why } => {
-                    self.metrics.refused("invalid").inc();
-                    self.lost(request, request.records(), "refused");
-                    self.ledger.put_back(&request.losses);
-                    tracing::error!(path = request.path, records = request.records(), %why, "request refused for good and dropped");
-                    return;
+                    self.drop(request, "refused", &why, backoff).await;
+                    return Ok(());
                 }
+                Outcome::TooLarge { why } => return Err(TooLarge { why }),
                 Outcome::Later { after, why } => (after, why),
+                Outcome::Misplaced { why } => (None, format!("it is none, or not for us: {why}")),
             };
             self.metrics.connected.set(0);
             self.metrics.stream_errors.inc();

@@ -14,6 +14,7 @@ use crate::api::wheres::{Values, clause};
 use crate::api::{Api, json};
 use crate::ingest::agents::Agent;
 use crate::kube::Kube;
+use crate::metrics::ExportState;
 
 /// How far back losses are counted, seconds.
 const LOSSES_S: i64 = 3_600;
@@ -34,6 +35,9 @@ pub(crate) struct Status {
     /// The Kubernetes cluster whose API server is watched; for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     kubernetes: Option<KubernetesStatus>,
+    /// What is sent on over OTLP, by signal; for operators.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    export: Vec<ExportStatus>,
     /// What was lost in the last hour, by signal, stage and reason; for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<crate::api::openapi::LossSum>>)]
@@ -84,6 +88,22 @@ struct WatchStatus {
     /// Why nothing is heard; the last state holds.
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
+}
+
+/// How the export of a signal stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct ExportStatus {
+    /// `logs` or `spans`.
+    signal: &'static str,
+    /// How long there has been something to send, without interruption, seconds.
+    behind_s: i64,
+    /// Rows of all tables since the last one that was sent: at most so many wait.
+    behind_rows: i64,
+    /// Records that will never be sent, since the start; `losses` says why.
+    lost_records: u64,
+    /// What keeps it from sending, or has it drop records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 /// How a table stands.
@@ -178,8 +198,17 @@ pub(crate) async fn status(api: Api, params: Params) -> Result<Json<Status>, Api
         store: is_operator.then(|| store_status(api.0.query.stats())),
         agents: is_operator.then(agents),
         kubernetes: api.0.kube.get().filter(|_| is_operator).map(|kube| kubernetes_status(kube)),
+        export: if is_operator { export_status(&api) } else { Vec::new() },
         losses: is_operator.then_some(losses),
     }))
+}
+
+fn export_status(api: &Api) -> Vec<ExportStatus> {
+    let of = |state: ExportState| {
+        let ExportState { signal, behind_s, behind_rows, lost, waits } = state;
+        ExportStatus { signal, behind_s, behind_rows, lost_records: lost, problem: waits }
+    };
+    api.0.doctor.export.state().into_iter().map(of).collect()
 }
 
 fn kubernetes_status(kube: &Kube) -> KubernetesStatus {

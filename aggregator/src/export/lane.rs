@@ -13,7 +13,9 @@ use store::{ScanRequest, Snapshot, Store};
 
 use super::client::Client;
 use super::cursor::Cursor;
+use super::losses::Losses;
 use super::rows::{self, Request, Rows};
+use super::window::{Size, Stuck, Window};
 use crate::config::export::ExportSignal;
 use crate::metrics::ExportMetrics;
 
@@ -40,48 +42,10 @@ pub(super) struct Lane {
     pub(super) metrics: ExportMetrics,
     pub(super) health: Health,
     pub(super) clock: Clock,
-}
-
-/// Positions that are being sent: which of them are done, so that a window which is read again sends none twice.
-#[derive(Debug)]
-struct Window {
-    after: i64,
-    upto: i64,
-    done: Vec<bool>,
-    bytes: usize,
-}
-
-/// The window did not get through.
-#[derive(Debug)]
-enum Stuck {
-    /// The endpoint takes nothing now.
-    Endpoint { after: Option<Duration>, why: String },
-    /// Rows cannot be read.
-    Store(store::ScanError),
-}
-
-impl Window {
-    fn new(after: i64, upto: i64) -> Self {
-        let positions = usize::try_from(upto.saturating_sub(after)).unwrap_or(0);
-        Self { after, upto, done: vec![false; positions], bytes: 0 }
-    }
-
-    fn is_done(&self, lsn: i64) -> bool {
-        self.place(lsn).is_none_or(|place| self.done[place])
-    }
-
-    fn finish(&mut self, lsns: &[i64]) {
-        for lsn in lsns {
-            if let Some(place) = self.place(*lsn) {
-                self.done[place] = true;
-            }
-        }
-    }
-
-    fn place(&self, lsn: i64) -> Option<usize> {
-        let place = usize::try_from(lsn.checked_sub(self.after)?.checked_sub(1)?).ok()?;
-        (place < self.done.len()).then_some(place)
-    }
+    pub(super) losses: Losses,
+    pub(super) size: Size,
+    /// Requests in a row that were dropped.
+    pub(super) drops: u32,
 }
 
 impl Lane {
@@ -92,6 +56,7 @@ impl Lane {
             () = token.stopped() => {}
         }
         self.save().await;
+        self.losses.write(&self.store, &self.clock, true).await;
         drop(token);
     }
 
@@ -104,6 +69,7 @@ impl Lane {
             let snapshot = self.store.snapshot();
             let last = snapshot.last_lsn();
             self.measure(last);
+            self.losses.write(&self.store, &self.clock, false).await;
             let mut window = match open.take() {
                 Some(window) => window,
                 None if self.cursor.lsn() >= last => {
@@ -131,6 +97,7 @@ impl Lane {
                         self.save().await;
                     }
                 }
+                Err(Stuck::TooLarge) => open = Some(window),
                 Err(stuck) => {
                     // what it would read is not held meanwhile
                     drop(snapshot);
@@ -170,19 +137,19 @@ impl Lane {
                 if window.is_done(rows.lsn(row)) || !(self.include_received || rows.is_own(row)) {
                     continue;
                 }
-                open.push(&rows, row);
-                if open.is_full() {
+                let record = rows.record(row);
+                if self.size.is_over(open.lsns().len() + 1, open.bytes_with(&rows, row, &record), window) {
                     let full = std::mem::replace(&mut open, Request::new(self.signal));
                     self.send(full, window).await?;
                 }
+                open.push(&rows, row, record);
             }
         }
         if open.is_empty() { Ok(()) } else { self.send(open, window).await }
     }
 
     async fn send(&mut self, request: Request, window: &mut Window) -> Result<(), Stuck> {
-        let lsns = request.lsns().to_vec();
-        window.bytes += request.bytes();
+        let (lsns, bytes) = (request.lsns().to_vec(), request.bytes());
         let (path, body) = request.encode();
         if self.client.is_stale() {
             self.refresh();
@@ -191,20 +158,56 @@ impl Lane {
         let count = lsns.len() as u64;
         match self.client.post(path, &body).await {
             Outcome::Taken { rejected, why } => {
-                self.metrics.sent(self.signal, count.saturating_sub(rejected), rejected);
+                let rejected = rejected.min(count);
+                self.metrics.sent(self.signal, count - rejected);
                 if rejected > 0 {
+                    self.lost("rejected", rejected);
                     tracing::warn!(path, rejected, %why, "records rejected by the OTLP endpoint");
                 }
+                self.drops = 0;
                 self.health.forget(self.signal.part());
+                self.metrics.waits(self.signal, None);
+            }
+            Outcome::TooLarge { why } if count > 1 => {
+                self.metrics.failed(self.signal);
+                self.size.refused(bytes, window);
+                tracing::info!(path, bytes, %why, "the OTLP endpoint takes smaller requests");
+                return Err(Stuck::TooLarge);
+            }
+            Outcome::TooLarge { why } => {
+                window.finish(&lsns);
+                self.dropped("too_large", count, &why).await;
             }
             Outcome::Refused { why } => {
-                self.metrics.refused(self.signal, count);
-                tracing::error!(path, records = count, %why, "the OTLP endpoint refuses a request for good; it is dropped");
+                window.finish(&lsns);
+                self.dropped("refused", count, &why).await;
             }
             Outcome::Later { after, why } => return Err(Stuck::Endpoint { after, why }),
+            Outcome::Misplaced { why } => return Err(Stuck::Misplaced { why }),
         }
+        window.bytes += bytes;
         window.finish(&lsns);
         Ok(())
+    }
+
+    /// Records that the endpoint refused for good. One that refuses everything is asked less and less often, so that what
+    /// is lost before somebody looks is little.
+    async fn dropped(&mut self, reason: &'static str, records: u64, why: &str) {
+        self.lost(reason, records);
+        tracing::error!(records, reason, why, "the OTLP endpoint refuses a request for good; it is dropped");
+        let sentence = format!("the endpoint refuses requests for good ({why}); their records are lost");
+        self.metrics.waits(self.signal, Some(sentence.clone()));
+        self.health.note(self.signal.part(), sentence);
+        self.drops = self.drops.saturating_add(1);
+        if self.drops > 1 {
+            let factor = 1_u32.checked_shl(self.drops - 2).unwrap_or(u32::MAX);
+            tokio::time::sleep(PAUSES.0.saturating_mul(factor).min(PAUSES.1)).await;
+        }
+    }
+
+    fn lost(&mut self, reason: &'static str, records: u64) {
+        self.metrics.lost(self.signal, reason, records);
+        self.losses.add(reason, records, self.clock.monotonic());
     }
 
     /// Says why it is stuck, and for how long to wait.
@@ -214,10 +217,14 @@ impl Lane {
                 after.map_or(pause, |after| after.min(MOST_PAUSE)),
                 format!("the endpoint takes nothing: {why}"),
             ),
+            Stuck::Misplaced { why } => (pause, format!("the endpoint is not one, or not for us: {why}")),
+            Stuck::TooLarge => (pause, String::from("the endpoint takes smaller requests")),
             Stuck::Store(error) => (pause, format!("rows cannot be read: {}", crate::chain(&error))),
         };
         self.metrics.failed(self.signal);
-        self.health.note(self.signal.part(), format!("{why}; what is to be sent waits in the store"));
+        let sentence = format!("{why}; what is to be sent waits in the store");
+        self.metrics.waits(self.signal, Some(sentence.clone()));
+        self.health.note(self.signal.part(), sentence);
         if let Some(held_back) = lines.permit() {
             let signal = self.signal.name();
             tracing::warn!(signal, %why, held_back, "export over OTLP waits");
@@ -232,10 +239,11 @@ impl Lane {
         }
     }
 
-    fn measure(&self, last: i64) {
-        let behind = last.saturating_sub(self.cursor.lsn());
+    fn measure(&mut self, last: i64) {
+        let (behind, now) = (last.saturating_sub(self.cursor.lsn()), self.clock.monotonic());
         let dropped = self.store.dropped_unread(self.signal.table());
-        self.metrics.lag(self.signal, behind, dropped, self.clock.monotonic());
+        let news = self.metrics.lag(self.signal, behind, dropped, now);
+        self.losses.add("retention", news, now);
     }
 
     async fn save(&mut self) {

@@ -22,10 +22,10 @@ use self::logs::Logs;
 use self::spans::Spans;
 use crate::config::export::ExportSignal;
 
-/// A request goes out once its records take so many bytes.
-pub(super) const REQUEST_BYTES: usize = 512 << 10;
-/// Or once it has so many.
-const REQUEST_RECORDS: usize = 8_192;
+/// A request has at most so many records.
+pub(super) const REQUEST_RECORDS: usize = 8_192;
+/// Bytes that a record or a resource takes beside its own.
+const FRAME: usize = 8;
 
 /// The columns that are read of a table.
 pub(super) fn columns(signal: ExportSignal) -> Vec<String> {
@@ -64,18 +64,33 @@ impl<R: Message> Groups<R> {
         Self { places: HashMap::new(), groups: Vec::new() }
     }
 
-    /// Adds a record; its bytes.
-    fn push(&mut self, identity: &Identity<'_>, row: usize, record: R) -> usize {
+    /// Adds a record.
+    fn push(&mut self, identity: &Identity<'_>, row: usize, record: R) {
         let (key, next) = (identity.key(row), self.groups.len());
         let place = *self.places.entry(key).or_insert(next);
         if place == next {
             let who = identity.who(row);
             self.groups.push((who.resource(), who.scope(), Vec::new()));
         }
-        let bytes = record.encoded_len() + 8;
         self.groups[place].2.push(record);
-        bytes
     }
+
+    /// Bytes that this record would add.
+    fn cost(&self, identity: &Identity<'_>, row: usize, record: &R) -> usize {
+        let own = record.encoded_len() + FRAME;
+        if self.places.contains_key(&identity.key(row)) {
+            return own;
+        }
+        let who = identity.who(row);
+        own + who.resource().encoded_len() + who.scope().encoded_len() + 2 * FRAME
+    }
+}
+
+/// One record.
+#[derive(Debug)]
+pub(super) enum Record {
+    Log(LogRecord),
+    Span(Span),
 }
 
 /// The rows of one batch.
@@ -112,6 +127,14 @@ impl<'a> Rows<'a> {
         self.rows
     }
 
+    /// The row's record.
+    pub(super) fn record(&self, row: usize) -> Record {
+        match &self.own {
+            Own::Logs(logs) => Record::Log(logs.record(row)),
+            Own::Spans(spans) => Record::Span(spans.span(row)),
+        }
+    }
+
     /// Where the row stands.
     pub(super) fn lsn(&self, row: usize) -> i64 {
         self.lsns[row]
@@ -132,18 +155,25 @@ impl Request {
         Self { records, lsns: Vec::new(), bytes: 0 }
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, rows: &Rows<'_>, row: usize) {
-        self.bytes += match (&mut self.records, &rows.own) {
-            (Records::Logs(groups), Own::Logs(logs)) => groups.push(&rows.identity, row, logs.record(row)),
-            (Records::Spans(groups), Own::Spans(spans)) => groups.push(&rows.identity, row, spans.span(row)),
-            _ => return,
-        };
-        self.lsns.push(rows.lsn(row));
+    /// Bytes that it would have with this record of a row.
+    pub(super) fn bytes_with(&self, rows: &Rows<'_>, row: usize, record: &Record) -> usize {
+        self.bytes
+            + match (&self.records, record) {
+                (Records::Logs(groups), Record::Log(log)) => groups.cost(&rows.identity, row, log),
+                (Records::Spans(groups), Record::Span(span)) => groups.cost(&rows.identity, row, span),
+                _ => 0,
+            }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes >= REQUEST_BYTES || self.lsns.len() >= REQUEST_RECORDS
+    /// Adds a row's record.
+    pub(super) fn push(&mut self, rows: &Rows<'_>, row: usize, record: Record) {
+        self.bytes = self.bytes_with(rows, row, &record);
+        match (&mut self.records, record) {
+            (Records::Logs(groups), Record::Log(log)) => groups.push(&rows.identity, row, log),
+            (Records::Spans(groups), Record::Span(span)) => groups.push(&rows.identity, row, span),
+            _ => return,
+        }
+        self.lsns.push(rows.lsn(row));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -5,6 +5,9 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arrow::array::AsArray as _;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,15 +16,17 @@ use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::metrics::Registry;
 use daemon::shutdown::Shutdown;
+use futures::StreamExt as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use proto::v1;
-use store::{Limits, Store};
+use store::{Limits, ScanRequest, Store, Table};
 use tokio::net::TcpListener;
 
 use super::{ExportMetrics, Parts, start};
 use crate::config::export::{ExportFrom, ExportSignal, OtlpExport};
+use crate::metrics::ExportState;
 
 /// Status and body of each answer to come.
 type Answers = VecDeque<(u16, Vec<u8>)>;
@@ -33,14 +38,20 @@ struct Fake {
     taken: Arc<Mutex<Vec<String>>>,
     resources: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
     asked: Arc<Mutex<u32>>,
+    /// It takes so many bytes, unpacked; as many as come if none.
+    most: Arc<Mutex<usize>>,
 }
 
 async fn take(State(fake): State<Fake>, body: Bytes) -> Response {
     *fake.asked.lock().unwrap() += 1;
-    let (status, answer) = fake.answers.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
+    let (mut status, answer) = fake.answers.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+    let most = *fake.most.lock().unwrap();
+    if most > 0 && plain.len() > most {
+        status = 413;
+    }
     if status == 200 {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
         let request = ExportLogsServiceRequest::decode(&*plain).unwrap();
         for resource in request.resource_logs {
             let attributes = resource.resource.unwrap_or_default().attributes;
@@ -126,17 +137,38 @@ impl Bench {
         self.store.append_payload(payload, now_ns).await.unwrap();
     }
 
-    async fn start(&self) {
+    async fn start(&self) -> ExportMetrics {
+        let metrics = ExportMetrics::register(&self.registry.with_prefix("w"));
         let parts = Parts {
             config: &self.config,
             data_dir: &self.dir.path().join("data"),
             store: &self.store,
-            metrics: ExportMetrics::register(&self.registry.with_prefix("w")),
+            metrics: metrics.clone(),
             health: &Health::new(),
             clock: &Clock::system(),
             shutdown: &self.shutdown,
         };
         start(parts).await.unwrap();
+        metrics
+    }
+
+    /// Reasons and counts of the ledger, summed up.
+    async fn ledger(&self) -> Vec<(String, i64)> {
+        let mut found = BTreeMap::new();
+        let mut stream = self.store.snapshot().scan(Table::Loss, ScanRequest::default()).unwrap();
+        while let Some(batch) = stream.next().await {
+            let batch = batch.unwrap();
+            let text = |name: &str| {
+                let column = cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
+                column.as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            let counts = cast(batch.column_by_name("count").unwrap(), &DataType::Int64).unwrap();
+            for (row, (signal, reason)) in text("signal").into_iter().zip(text("reason")).enumerate() {
+                assert_eq!(signal, "export_logs");
+                *found.entry(reason).or_default() += counts.as_primitive::<Int64Type>().value(row);
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// Waits for so many records at the endpoint; they are in order of their positions.
@@ -210,6 +242,64 @@ async fn what_is_refused_for_good_is_counted_and_the_rest_goes_on() {
     assert_eq!(bench.taken(5).await, lines(3..8));
     bench.metric("lost_records_total{signal=\"logs\",reason=\"refused\"}", "3").await;
     bench.metric("lost_records_total{signal=\"logs\",reason=\"rejected\"}", "1").await;
+    // a stop writes the ledger, which else has ten seconds
+    assert!(bench.shutdown.run().await.is_empty());
+    assert_eq!(bench.ledger().await, [("refused".to_owned(), 3), ("rejected".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn what_answers_and_is_no_endpoint_drops_nothing_and_is_told() {
+    let bench = Bench::new().await;
+    bench.append(payload(0..2, 0, "b")).await;
+    let codes = [404, 405, 308, 401, 403];
+    bench.fake.answers.lock().unwrap().extend(codes.map(|code| (code, vec![])));
+    let metrics = bench.start().await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let told = loop {
+        assert!(tokio::time::Instant::now() < deadline, "nothing was told");
+        if let [ExportState { waits: Some(why), .. }] = &metrics.state()[..] {
+            break why.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(
+        told.contains("the endpoint is not one, or not for us") && told.contains("waits in the store"),
+        "{told}"
+    );
+    assert_eq!(bench.taken(2).await, lines(0..2));
+    bench.metric("sent_records_total{signal=\"logs\"}", "2").await;
+    assert_eq!(metrics.state()[0].waits, None);
+    assert!(bench.shutdown.run().await.is_empty());
+    assert_eq!(bench.ledger().await, []);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_halved_and_one_alone_is_counted() {
+    let bench = Bench::new().await;
+    *bench.fake.most.lock().unwrap() = 300_000;
+    // requests of half a MiB hold five of these; line 20 is too large by itself
+    bench.append(payload(0..20, 90_000, "b")).await;
+    bench.append(payload(20..21, 400_000, "b")).await;
+    bench.append(payload(21..24, 90_000, "b")).await;
+    bench.start().await;
+    let expected: Vec<String> = lines(0..20).into_iter().chain(lines(21..24)).collect();
+    assert_eq!(bench.taken(23).await, expected, "each once");
+    bench.metric("lost_records_total{signal=\"logs\",reason=\"too_large\"}", "1").await;
+    assert!(bench.shutdown.run().await.is_empty());
+    assert_eq!(bench.ledger().await, [("too_large".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_everything_is_asked_less_and_less() {
+    let bench = Bench::new().await;
+    bench.append(payload(0..20, 450_000, "b")).await;
+    bench.fake.answers.lock().unwrap().extend((0..5).map(|_| (500, vec![])));
+    let began = tokio::time::Instant::now();
+    bench.start().await;
+    // 0.2, 0.4, 0.8 and 1.6 s lie between the first six
+    assert_eq!(bench.taken(15).await, lines(5..20));
+    assert!(began.elapsed() >= Duration::from_secs(3), "{:?}", began.elapsed());
+    bench.metric("lost_records_total{signal=\"logs\",reason=\"refused\"}", "5").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What OTLP out counts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use daemon::metrics::Registry;
@@ -37,9 +37,33 @@ pub(crate) struct ExportMetrics {
     unreadable_segments: Family<SignalLabel, Counter>,
     lag_rows: Family<SignalLabel, Gauge>,
     lag_seconds: Family<SignalLabel, Gauge>,
-    /// When each signal had nothing more to send.
-    at_end: Arc<Mutex<[Option<Duration>; 2]>>,
+    /// Of each signal.
+    lanes: Arc<Mutex<[LaneState; 2]>>,
 }
+
+#[derive(Clone, Debug, Default)]
+struct LaneState {
+    /// When there was nothing more to send.
+    at_end: Option<Duration>,
+    /// What keeps it from sending.
+    waits: Option<String>,
+}
+
+/// How a signal's export stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExportState {
+    pub(crate) signal: &'static str,
+    /// How long there has been something to send.
+    pub(crate) behind_s: i64,
+    pub(crate) behind_rows: i64,
+    /// Records since the start.
+    pub(crate) lost: u64,
+    /// What keeps it from sending, or has it drop records.
+    pub(crate) waits: Option<String>,
+}
+
+/// Why records are not at the endpoint.
+const REASONS: [&str; 4] = ["rejected", "refused", "too_large", "retention"];
 
 impl ExportMetrics {
     pub(crate) fn register(root: &Registry) -> Self {
@@ -59,7 +83,7 @@ impl ExportMetrics {
             lost_records: registry.register(
                 "lost_records",
                 "Records that are not at the OTLP endpoint, by reason: rejected one by one, refused with their request, \
-                 or dropped by retention before they were sent",
+                 too large by themselves, or dropped by retention before they were sent; the table loss has them too",
                 Family::default(),
             ),
             unreadable_segments: registry.register(
@@ -78,7 +102,7 @@ impl ExportMetrics {
                 Unit::Seconds,
                 Family::default(),
             ),
-            at_end: Arc::default(),
+            lanes: Arc::default(),
         }
     }
 
@@ -90,33 +114,40 @@ impl ExportMetrics {
         self.failed_requests.get_or_create(&label(signal)).inc();
     }
 
-    pub(crate) fn sent(&self, signal: ExportSignal, taken: u64, rejected: u64) {
+    pub(crate) fn sent(&self, signal: ExportSignal, taken: u64) {
         self.sent_records.get_or_create(&label(signal)).inc_by(taken);
-        if rejected > 0 {
-            self.lost(signal, "rejected").inc_by(rejected);
-        }
     }
 
-    pub(crate) fn refused(&self, signal: ExportSignal, records: u64) {
-        self.lost(signal, "refused").inc_by(records);
+    /// So many records will not be sent.
+    pub(crate) fn lost(&self, signal: ExportSignal, reason: &'static str, records: u64) {
+        self.lost_counter(signal, reason).inc_by(records);
+    }
+
+    /// What keeps it from sending, if something does.
+    pub(crate) fn waits(&self, signal: ExportSignal, why: Option<String>) {
+        self.lanes()[place(signal)].waits = why;
     }
 
     pub(crate) fn unreadable(&self, signal: ExportSignal) {
         self.unreadable_segments.get_or_create(&label(signal)).inc();
     }
 
-    fn lost(&self, signal: ExportSignal, reason: &'static str) -> Counter {
+    fn lost_counter(&self, signal: ExportSignal, reason: &'static str) -> Counter {
         self.lost_records.get_or_create_owned(&LostLabel { signal: signal.name(), reason })
     }
 
-    /// How far behind the end it is, and how many rows were dropped before they were sent.
-    pub(crate) fn lag(&self, signal: ExportSignal, behind: i64, dropped: u64, now: Duration) {
+    fn lanes(&self) -> MutexGuard<'_, [LaneState; 2]> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far behind the end it is, and how many rows were dropped before they were sent: so many more than before.
+    pub(crate) fn lag(&self, signal: ExportSignal, behind: i64, dropped: u64, now: Duration) -> u64 {
         self.lag_rows.get_or_create(&label(signal)).set(behind.max(0));
-        let retention = self.lost(signal, "retention");
-        retention.inc_by(dropped.saturating_sub(retention.get()));
+        let retention = self.lost_counter(signal, "retention");
+        let news = dropped.saturating_sub(retention.get());
+        retention.inc_by(news);
         let since = {
-            let mut at_end = self.at_end.lock().unwrap_or_else(PoisonError::into_inner);
-            let slot = &mut at_end[usize::from(signal == ExportSignal::Spans)];
+            let slot = &mut self.lanes()[place(signal)].at_end;
             if behind <= 0 {
                 *slot = Some(now);
             }
@@ -124,19 +155,29 @@ impl ExportMetrics {
         };
         let seconds = i64::try_from(now.saturating_sub(since).as_secs()).unwrap_or(i64::MAX);
         self.lag_seconds.get_or_create(&label(signal)).set(seconds);
+        news
     }
 
-    /// Each signal that is exported, for how many seconds it has had something to send, and how many records are lost.
-    pub(crate) fn state(&self) -> Vec<(&'static str, i64, u64)> {
-        let at_end = *self.at_end.lock().unwrap_or_else(PoisonError::into_inner);
-        let signals = [ExportSignal::Logs, ExportSignal::Spans].into_iter().zip(at_end);
-        let signals = signals.filter(|(_, at_end)| at_end.is_some()).map(|(signal, _)| signal);
+    /// How each signal that is exported stands.
+    pub(crate) fn state(&self) -> Vec<ExportState> {
+        let lanes = self.lanes().clone();
+        let signals = [ExportSignal::Logs, ExportSignal::Spans].into_iter().zip(lanes);
         signals
-            .map(|signal| {
-                let lag = self.lag_seconds.get_or_create(&label(signal)).get();
-                let lost = ["rejected", "refused", "retention"];
-                (signal.name(), lag, lost.iter().map(|reason| self.lost(signal, reason).get()).sum())
+            .filter(|(_, lane)| lane.at_end.is_some())
+            .map(|(signal, lane)| {
+                let lost = REASONS.iter().map(|reason| self.lost_counter(signal, reason).get());
+                ExportState {
+                    signal: signal.name(),
+                    behind_s: self.lag_seconds.get_or_create(&label(signal)).get(),
+                    behind_rows: self.lag_rows.get_or_create(&label(signal)).get(),
+                    lost: lost.sum(),
+                    waits: lane.waits,
+                }
             })
             .collect()
     }
+}
+
+fn place(signal: ExportSignal) -> usize {
+    usize::from(signal == ExportSignal::Spans)
 }

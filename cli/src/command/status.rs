@@ -21,6 +21,9 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<()> {
     if let Some(Value::Object(kubernetes)) = status.get("kubernetes") {
         show_kubernetes(kubernetes, out)?;
     }
+    for export in objects(&status, "export") {
+        show_export(&export, out)?;
+    }
     if !status.contains_key("agents") {
         return Ok(out.line("it answers; how its store and agents stand is for operators to see")?);
     }
@@ -86,6 +89,23 @@ fn show_kubernetes(kubernetes: &Row, out: &Out) -> Result<()> {
     for watch in watches.iter().filter(|watch| !text(watch, "error").is_empty()) {
         let line = format!("watch of {}: {}", text(watch, "kind"), clean(text(watch, "error")));
         out.line(&out.paint(Tone::Warn, &line))?;
+    }
+    Ok(())
+}
+
+/// What is sent on, and what keeps it from being sent.
+fn show_export(export: &Row, out: &Out) -> Result<()> {
+    let signal = clean(text(export, "signal"));
+    if let Some(Value::String(problem)) = export.get("problem") {
+        let behind = units::seconds(number(export, "behind_s").unwrap_or_default());
+        let line = format!("export of {signal}, behind for {behind}: {}", clean(problem));
+        out.line(&out.paint(Tone::Bad, &line))?;
+    } else {
+        out.line(&format!("export of {signal}: the endpoint takes it"))?;
+    }
+    if let Some(lost) = number(export, "lost_records").filter(|lost| *lost > 0.0) {
+        let line = format!("export of {signal}: {} records are lost to the endpoint", units::count(lost));
+        out.line(&out.paint(Tone::Bad, &line))?;
     }
     Ok(())
 }

@@ -17,6 +17,11 @@ use super::points::Points;
 use super::resource::{number, pair, resource, text};
 use super::spans::traces;
 
+/// Where requests go, below the endpoint.
+pub(super) const LOGS: &str = "/v1/logs";
+pub(super) const TRACES: &str = "/v1/traces";
+pub(super) const METRICS: &str = "/v1/metrics";
+
 /// One request, and what is lost with it.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -66,7 +71,7 @@ fn logs(payload: &v1::Payload) -> Option<Request> {
         .collect();
     let rows = counted([("log", payload.logs.len()), ("process", payload.processes.len())]);
     (!resource_logs.is_empty()).then(|| Request {
-        path: "/v1/logs",
+        path: LOGS,
         body: ExportLogsServiceRequest { resource_logs }.encode_to_vec(),
         rows,
         points: 0,
@@ -114,15 +119,20 @@ fn request(
     rows: BTreeMap<&'static str, u64>,
     losses: Vec<v1::LossRow>,
 ) -> Option<Request> {
-    let metrics = resource_metrics.iter().flat_map(|of| &of.scope_metrics).flat_map(|of| &of.metrics);
-    let points = metrics.map(points_of).sum();
+    let points = points_in(&resource_metrics);
     (!resource_metrics.is_empty()).then(|| Request {
-        path: "/v1/metrics",
+        path: METRICS,
         body: ExportMetricsServiceRequest { resource_metrics }.encode_to_vec(),
         rows,
         points,
         losses,
     })
+}
+
+/// How many points there are.
+pub(super) fn points_in(resource_metrics: &[ResourceMetrics]) -> u64 {
+    let metrics = resource_metrics.iter().flat_map(|of| &of.scope_metrics).flat_map(|of| &of.metrics);
+    metrics.map(points_of).sum()
 }
 
 fn points_of(metric: &Metric) -> u64 {

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message as _;
 use proto::v1;
 
-use super::convert::{Request, counted, scope};
+use super::convert::{Request, TRACES, counted, scope};
 use super::resource::{resource, text};
 
 /// The spans of a payload; `None` without any.
@@ -27,7 +27,7 @@ pub(super) fn traces(payload: &v1::Payload) -> Option<Request> {
         })
         .collect();
     (!resource_spans.is_empty()).then(|| Request {
-        path: "/v1/traces",
+        path: TRACES,
         body: ExportTraceServiceRequest { resource_spans }.encode_to_vec(),
         rows: counted([("span", payload.spans.len())]),
         points: 0,

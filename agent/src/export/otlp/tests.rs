@@ -191,3 +191,37 @@ async fn points_that_are_rejected_are_no_rows_and_losses_go_back_to_the_ledger()
         .collect();
     assert_eq!(lost, [("log", "spool", "x", 3), ("metric_point", "export", "rejected", 2)]);
 }
+
+#[tokio::test]
+async fn what_is_too_large_goes_in_halves_and_a_record_alone_is_booked() {
+    let mut three = payload("a");
+    let logs = ["b", "c"].map(|line| payload(line).logs.remove(0));
+    three.logs.extend(logs);
+    three.losses.clear();
+    let fake = Fake::default();
+    // three lines, then two of them, then the first of those
+    fake.answers.lock().unwrap().extend([
+        (413, Vec::new()),
+        (200, Vec::new()),
+        (413, Vec::new()),
+        (413, Vec::new()),
+    ]);
+    let lost = deliver(&[three], &fake).await;
+    let lost: Vec<(&str, &str, u64)> =
+        lost.iter().map(|row| (row.signal.as_str(), row.reason.as_str(), row.count)).collect();
+    assert_eq!(lost, [("log", "too_large", 1)]);
+    let bodies = bodies(&fake);
+    assert!(bodies.len() == 2 && bodies[0].contains("\"a\"") && bodies[1].contains("\"c\""), "{bodies:?}");
+    let metrics = fake.received.lock().unwrap().iter().filter(|(path, _)| path == "/v1/metrics").count();
+    assert_eq!(metrics, 1);
+}
+
+#[tokio::test]
+async fn what_answers_and_is_no_endpoint_drops_nothing() {
+    let fake = Fake::default();
+    let codes = [404, 405, 301, 401, 403];
+    fake.answers.lock().unwrap().extend(codes.map(|code| (code, Vec::new())));
+    let lost = deliver(&[payload("a")], &fake).await;
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(bodies(&fake).len(), 1);
+}

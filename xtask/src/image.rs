@@ -25,6 +25,8 @@ pub(crate) use self::workload::{coredns, pause, tools};
 
 /// The profile of which no static build is made: to try a change in a cluster.
 const DEV: &str = "dev";
+/// As `dev`, of what `cargo build --workspace` made last: nothing is built.
+const BUILT: &str = "built";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Whom the aggregator runs as: a number, so that `runAsNonRoot` can see that it is not root.
 const USER: u32 = 65532;
@@ -32,12 +34,30 @@ const USER: u32 = 65532;
 /// Where the programs come from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Programs {
-    /// Cargo profile to build with; `release` is slower to build and faster to run, `dev` is not static.
+    /// Cargo profile to build with; `release` is slower to build and faster to run, `dev` is not static, `built` packs what
+    /// `cargo build --workspace` made last.
     #[arg(long, default_value = "up")]
     profile: String,
     /// Pack the programs in this directory instead of building them.
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Those that lie in a directory.
+    pub(crate) fn packed(dir: &Path) -> Self {
+        Self { profile: DEV.to_owned(), bin_dir: Some(dir.to_owned()) }
+    }
+
+    /// Those that lie in the target directory.
+    pub(crate) fn built() -> Self {
+        Self { profile: BUILT.to_owned(), bin_dir: None }
+    }
+
+    /// Whether nothing is to be built for them.
+    pub(crate) fn is_built(&self) -> bool {
+        self.profile == BUILT
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,6 +100,7 @@ pub(crate) fn wake(programs: &Programs, registry: &str, tag: &str, to: &Path) ->
     let bin = match (&programs.bin_dir, programs.profile.as_str()) {
         (Some(dir), _) => std::path::absolute(dir).context("find the programs")?,
         (None, DEV) => build_dev()?,
+        (None, BUILT) => strip()?,
         (None, profile) => build(profile)?,
     };
     fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
@@ -119,6 +140,11 @@ fn build_dev() -> Result<PathBuf> {
         "cli",
     ]);
     run::check(&mut cargo)?;
+    strip()
+}
+
+/// Copies of the debug builds without symbols.
+fn strip() -> Result<PathBuf> {
     let stripped = tree::target().join("image-dev");
     fs::create_dir_all(&stripped).with_context(|| format!("create {}", stripped.display()))?;
     for name in ["wake-agent", "wake-aggregator", "wake"] {

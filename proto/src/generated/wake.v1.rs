@@ -831,7 +831,7 @@ pub struct KubeNode {
     pub node_port_first: u32,
     #[prost(uint32, tag = "6")]
     pub node_port_last: u32,
-    /// of the whole cluster, by the aggregator's config
+    /// for the whole cluster; none is defined yet: nobody fills it, and agents pass over it
     #[prost(btree_map = "string, string", tag = "7")]
     pub settings: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,

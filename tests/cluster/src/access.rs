@@ -83,6 +83,12 @@ pub(crate) fn a_developer_reads_only_their_namespace(lab: &Lab) {
         for query in ["", "?where=namespace%3D", "?contains=whispers"] {
             let query = if query.ends_with("%3D") { format!("{query}{OTHER}") } else { query.to_owned() };
             let (_, body) = developer.call_for(5, "GET", &format!("{path}{query}"), None).unwrap();
+            if path.ends_with("/map") {
+                // it names who calls a workload of theirs, as that workload's own rows do
+                assert!(!body.contains("secretive whispers"), "{path}{query}: {body}");
+                edges_have_an_end_of_theirs(&body);
+                continue;
+            }
             let told = [format!("\"namespace\":\"{OTHER}\""), "secretive whispers".to_owned()];
             assert!(!told.iter().any(|told| body.contains(told.as_str())), "{path}{query}: {body}");
         }
@@ -105,4 +111,13 @@ pub(crate) fn kubectl_wake_asks_over_tls(lab: &Lab) {
     let other = ["logs", "-n", OTHER, "whispers", "--as-service-account", developer.as_str(), "--limit", "5"];
     let told = lab.kubectl_wake(&other).unwrap_or_else(|error| error);
     assert!(!told.contains("secretive whispers"), "{told}");
+}
+
+/// Each edge of the map begins or ends in the developer's namespace.
+fn edges_have_an_end_of_theirs(body: &str) {
+    let map: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    for edge in map["rows"].as_array().into_iter().flatten() {
+        let is_theirs = |end: &str| text(edge, end).starts_with(&format!("{SHOP}/"));
+        assert!(is_theirs("client") || is_theirs("server"), "{edge}");
+    }
 }

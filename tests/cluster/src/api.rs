@@ -26,9 +26,10 @@ impl Api {
 
     fn try_open(lab: &Lab, token: Option<&str>) -> Result<Self, String> {
         let mut forward = lab.command();
+        // each connection that curl closes is an error to it
         // to the pod by way of its Service: any that is ready will do
         forward.args(["port-forward", "-n", WAKE, "service/wake-aggregator", ":9401"]);
-        let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut forward = forward.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         let mut told = BufReader::new(forward.stdout.take().unwrap());
         told.read_line(&mut line).unwrap();

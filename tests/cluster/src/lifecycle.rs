@@ -14,7 +14,7 @@ fn upgrade(lab: &Lab, set: &str) {
 }
 
 /// A line of `text` that a new pod writes arrives with its name.
-fn a_new_pod_is_seen(lab: &Lab, name: &str) {
+pub(crate) fn a_new_pod_is_seen(lab: &Lab, name: &str) {
     let manifest = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
          - {{name: say, image: IMAGE, imagePullPolicy: IfNotPresent, command: [sh, -c, \"echo {name} speaks; sleep 3\"]}}\n"

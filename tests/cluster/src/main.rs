@@ -10,8 +10,11 @@ mod lab;
 mod lifecycle;
 mod logs;
 mod outages;
+mod policy;
 mod rbac;
+mod rotation;
 mod traffic;
+mod versions;
 mod workloads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,10 +60,26 @@ const TESTS: &[Test] = &[
         "the_aggregator_killed_loses_nothing_acknowledged",
         outages::the_aggregator_killed_loses_nothing_acknowledged,
     ),
+    test(
+        "the_aggregators_traffic_is_what_its_policy_allows",
+        policy::the_aggregators_traffic_is_what_its_policy_allows,
+    ),
     own("capture_goes_on_without_the_api_server", outages::capture_goes_on_without_the_api_server),
     own(
         "agents_and_aggregator_are_reconfigured_one_after_the_other_and_rolled_back",
         lifecycle::agents_and_aggregator_are_reconfigured_one_after_the_other_and_rolled_back,
+    ),
+    own(
+        "certificates_given_as_secrets_are_replaced_under_way",
+        rotation::certificates_given_as_secrets_are_replaced_under_way,
+    ),
+    own(
+        "older_programs_and_newer_ones_understand_each_other",
+        versions::older_programs_and_newer_ones_understand_each_other,
+    ),
+    own(
+        "a_service_monitor_finds_the_aggregators_metrics",
+        policy::a_service_monitor_finds_the_aggregators_metrics,
     ),
     own("every_right_is_used_and_none_is_missing", rbac::every_right_is_used_and_none_is_missing),
     own("uninstalled_it_leaves_nothing_behind", lifecycle::uninstalled_it_leaves_nothing_behind),

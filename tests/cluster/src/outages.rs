@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::lab::{Lab, SHOP, WAKE, ensure, text, wait};
 
 /// `edge` numbers its lines; from each pod, every number up to the newest must be there exactly once.
-fn nothing_is_missing(lab: &Lab, least: u64) {
+pub(crate) fn nothing_is_missing(lab: &Lab, least: u64) {
     let api = lab.api();
     let query = format!(
         "SELECT pod, count(*) AS lines, count(DISTINCT body) AS bodies, \
@@ -34,7 +34,7 @@ fn nothing_is_missing(lab: &Lab, least: u64) {
 }
 
 /// The newest line that a pod of `edge` has written itself.
-fn written(lab: &Lab) -> u64 {
+pub(crate) fn written(lab: &Lab) -> u64 {
     let pods = lab.items(&["pods", "-n", SHOP, "-l", "app=edge"]);
     let newest = pods.iter().map(|pod| {
         let log = lab.kubectl(&["logs", "-n", SHOP, text(&pod["metadata"], "name"), "--tail=1"]);

@@ -71,6 +71,14 @@ pub(super) fn check(programs: &Programs) -> Result<()> {
         "otlp.collectors={observability/collector}",
         "rbac.lookUpAgents=true",
         "networkPolicy.moreEgress[0].ports[0].port=4318",
+        "aggregator.extraVolumes[0].name=certs",
+        "aggregator.extraVolumes[0].secret.secretName=wake-certs",
+        "aggregator.extraVolumeMounts[0].name=certs",
+        "aggregator.extraVolumeMounts[0].mountPath=/var/run/secrets/wake/certs",
+        "agent.extraVolumes[0].name=certs",
+        "agent.extraVolumes[0].secret.secretName=wake-certs",
+        "agent.extraVolumeMounts[0].name=certs",
+        "agent.extraVolumeMounts[0].mountPath=/var/run/secrets/wake/certs",
     ];
     for (name, text) in [("plain", plain), ("optional", render(programs, &optional)?)] {
         conform(programs, name, &text)?;

@@ -167,6 +167,7 @@ volumePluginDir: /var/lib/kubelet/volume-plugins
 containerLogMaxSize: 1Mi
 containerLogMaxFiles: 3
 containerLogMonitorInterval: 3s
+syncFrequency: 10s
 evictionHard: {{memory.available: 100Mi, nodefs.available: "1%", imagefs.available: "1%"}}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

@@ -92,6 +92,25 @@ pub(crate) fn find() -> Result<Programs> {
     Ok(Programs { kube, coredns, helm, kubeconform })
 }
 
+/// Why the programs are not there.
+#[derive(Debug)]
+pub(super) enum NotBuilt {
+    /// Nobody has built them here yet.
+    Later,
+    /// Nobody can here.
+    Never(String),
+}
+
+/// Why the programs are not there, if they are not.
+pub(super) fn why_not_built() -> Result<Option<NotBuilt>> {
+    if dirs(&home()?)?.iter().all(|dir| dir.is_dir()) {
+        return Ok(None);
+    }
+    let version = run::read(Command::new("go").arg("version")).ok();
+    let never = lacking(version.as_deref().map(str::trim_end)).map(NotBuilt::Never);
+    Ok(Some(never.unwrap_or(NotBuilt::Later)))
+}
+
 /// Where each module's programs are, or are to be.
 fn dirs(home: &Path) -> Result<[PathBuf; 4]> {
     let mut dirs = Vec::new();

@@ -13,6 +13,8 @@ use crate::{image, out, run, tree};
 
 /// The whole run, cluster and all.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// The tag of the images of an earlier version.
+const OLDER: &str = "older";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     keep: bool,
     #[command(flatten)]
     programs: image::Programs,
+    /// Programs of an earlier version, to be tried beside those of now, each way round.
+    #[arg(long, value_name = "DIR")]
+    older_bin_dir: Option<PathBuf>,
     /// Only tests whose name holds one of these.
     tests: Vec<String>,
 }
@@ -42,6 +47,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     }
     if args.keep {
         let (state, programs) = (State::find()?, programs::find()?);
+        load_older(args, &state)?;
         return tests(args, &programs, &wake::values(&state)?, Some(&state));
     }
     let _lock = State::find()?.lock()?;
@@ -55,8 +61,28 @@ fn here(args: &Args) -> Result<()> {
     chart::check(&programs)?;
     let nodes = Node::all(2);
     wake::load(&state, &nodes, &args.programs)?;
+    load_older(args, &state)?;
     wake::install(&state, &programs, nodes.first().context("there is a node")?)?;
     tests(args, &programs, &wake::values(&state)?, Some(&state))
+}
+
+/// What CI runs: everything, with the programs that its tests were built with.
+pub(super) fn in_ci() -> Result<()> {
+    main(&Args {
+        context: None,
+        image: format!("{REGISTRY}/tools:1"),
+        values: None,
+        keep: false,
+        programs: image::Programs::built(),
+        older_bin_dir: None,
+        tests: Vec::new(),
+    })
+}
+
+/// Images of the earlier version into every node.
+fn load_older(args: &Args, state: &State) -> Result<()> {
+    let Some(dir) = &args.older_bin_dir else { return Ok(()) };
+    wake::load_as(state, &Node::all(2), &image::Programs::packed(dir), OLDER)
 }
 
 fn elsewhere(args: &Args, context: &str) -> Result<()> {
@@ -68,16 +94,12 @@ fn elsewhere(args: &Args, context: &str) -> Result<()> {
 }
 
 fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -> Result<()> {
-    out::step("building tests/cluster");
-    let mut cargo = run::clean("cargo");
-    run::check(cargo.current_dir(tree::root()).args([
-        "build",
-        "--locked",
-        "-p",
-        "cluster-tests",
-        "-p",
-        "cli",
-    ]))?;
+    if !args.programs.is_built() {
+        out::step("building tests/cluster");
+        let mut cargo = run::clean("cargo");
+        cargo.current_dir(tree::root());
+        run::check(cargo.args(["build", "--locked", "-p", "cluster-tests", "-p", "cli"]))?;
+    }
     out::step("tests/cluster");
     let mut command = Command::new(tree::target().join("debug/cluster-tests"));
     command.args(&args.tests).env("RUST_BACKTRACE", "0").env("WAKE_TEST_KUBECTL", programs.kube("kubectl"));
@@ -88,6 +110,9 @@ fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -
         let xtask = std::env::current_exe().context("find xtask")?;
         command.env("KUBECONFIG", state.kubeconfig());
         command.env("WAKE_TEST_AUDIT", state.audit()).env("WAKE_TEST_XTASK", xtask);
+    }
+    if args.older_bin_dir.is_some() {
+        command.env("WAKE_TEST_OLDER_TAG", OLDER);
     }
     if let Some(context) = &args.context {
         command.env("WAKE_TEST_CONTEXT", context);

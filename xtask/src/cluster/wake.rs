@@ -38,7 +38,12 @@ spec:
 
 /// Builds the images and loads them into every node.
 pub(super) fn load(state: &State, nodes: &[Node], from: &image::Programs) -> Result<()> {
-    let wake = image::wake(from, "localhost", env!("CARGO_PKG_VERSION"), &image::directory())?;
+    load_as(state, nodes, from, env!("CARGO_PKG_VERSION"))
+}
+
+/// As `load`, with a tag of one's own.
+pub(super) fn load_as(state: &State, nodes: &[Node], from: &image::Programs, tag: &str) -> Result<()> {
+    let wake = image::wake(from, "localhost", tag, &image::directory())?;
     for node in nodes {
         for archive in [&wake.agent, &wake.aggregator] {
             node::import(state, node, archive)?;

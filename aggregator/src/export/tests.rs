@@ -208,7 +208,7 @@ impl Bench {
 async fn what_is_repeated_sends_nothing_that_was_taken() {
     let bench = Bench::new().await;
     // four requests; the second and the third are not taken at once
-    bench.append(payload(0..12, 180_000, "b")).await;
+    bench.append(payload(0..12, 170_000, "b")).await;
     let answers = [(200, vec![]), (503, vec![]), (200, vec![]), (429, vec![]), (502, vec![])];
     bench.fake.answers.lock().unwrap().extend(answers);
     bench.start().await;
@@ -232,7 +232,7 @@ async fn what_is_repeated_sends_nothing_that_was_taken() {
 #[tokio::test]
 async fn what_is_refused_for_good_is_counted_and_the_rest_goes_on() {
     let bench = Bench::new().await;
-    bench.append(payload(0..6, 180_000, "b")).await;
+    bench.append(payload(0..6, 170_000, "b")).await;
     // a partial success of which one record is rejected: `{1: {1: 1}}`
     let partial = vec![0x0a, 2, 0x08, 1];
     bench.fake.answers.lock().unwrap().extend([(400, vec![]), (200, partial)]);
@@ -292,7 +292,9 @@ async fn what_is_too_large_is_halved_and_one_alone_is_counted() {
 #[tokio::test]
 async fn an_endpoint_that_refuses_everything_is_asked_less_and_less() {
     let bench = Bench::new().await;
-    bench.append(payload(0..20, 450_000, "b")).await;
+    for first in [0, 5, 10, 15] {
+        bench.append(payload(first..first + 5, 450_000, "b")).await;
+    }
     bench.fake.answers.lock().unwrap().extend((0..5).map(|_| (500, vec![])));
     let began = tokio::time::Instant::now();
     bench.start().await;

@@ -831,7 +831,7 @@ pub struct KubeNode {
     pub node_port_first: u32,
     #[prost(uint32, tag = "6")]
     pub node_port_last: u32,
-    /// for the whole cluster; none is defined yet: nobody fills it, and agents pass over it
+    /// of the whole cluster, by the aggregator's config
     #[prost(btree_map = "string, string", tag = "7")]
     pub settings: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,

@@ -179,7 +179,7 @@ mod tests {
         let span = |at: u32| v1::SpanRow { identity: at % 2, name: format!("{at}"), ..Default::default() };
         let flow = |at: u32| v1::FlowRow {
             identity: at % 2,
-            peer_ip: format!("10.0.0.{at}"),
+            peer_address: format!("10.0.0.{at}"),
             bytes_sent: 1,
             ts: u64::from(at),
             ..Default::default()

@@ -4,6 +4,7 @@
 //! know what was observed after it.
 
 mod alarm;
+mod elsewhere;
 mod mended;
 mod near;
 mod open;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::elsewhere::elsewhere;
 use super::mended::mended;
 use super::weigh::{ALPHA, Evidence, Judgement, STILL, Verdict, Weighed, verdict};
 use crate::arms::Arms;
@@ -171,8 +172,10 @@ impl Open {
         let own = self.own.iter().flat_map(Probe::findings);
         let own = own.chain(self.arms.as_ref().and_then(Arms::finding)).chain(self.silence.clone());
         let own = own.chain(self.versus.iter().flat_map(Versus::findings));
+        let own: Vec<Finding> = own.collect();
         Evidence {
-            own: own.collect(),
+            elsewhere: elsewhere(facts, samples, change, &own, self.looked),
+            own,
             hints: self.hints.iter().flat_map(Probe::findings).collect(),
             around: self
                 .around

@@ -40,6 +40,8 @@ pub(super) struct Evidence {
     /// Lines whose control is too weak for a verdict: they only order changes that nothing else tells apart.
     pub(super) hints: Vec<Finding>,
     pub(super) around: Vec<(Relation, Finding)>,
+    /// Requests of workloads out of reach, as a ratio to before.
+    pub(super) elsewhere: f64,
     /// Share of the new pods' failures that old pods show too.
     pub(super) shared: f64,
     /// Largest mean failure of calls made.
@@ -201,6 +203,9 @@ fn carrier(finding: &Finding, evidence: &Evidence, callees: &[&str]) -> Option<S
     let real =
         |g: &Finding| g.direction == Direction::Worse && g.p <= CARRIER_P && g.now >= STILL && before(g);
     if finding.what == What::Signal(Signal::RequestRate) {
+        if size.baseline > 0.0 && (1.0 - evidence.elsewhere) * size.baseline >= CARRIED * -size.excess() {
+            return Some("everybody's traffic".to_owned());
+        }
         // a workload whose callers fail, slow down or fall silent is called less
         let caller = |g: &&(Relation, Finding)| matches!(g.0, Relation::Caller(1)) && real(&g.1);
         return evidence.around.iter().find(caller).map(|g| g.1.workload.clone());

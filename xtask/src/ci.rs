@@ -1,10 +1,10 @@
-//! `cargo xtask ci`: lint, tidy, test, kernels, in this order, with the time that each took.
+//! `cargo xtask ci`: lint, tidy, test, kernels, cluster, in this order, with the time that each took.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{bpf, clock, kernels, lint, out, test, tidy};
+use crate::{bpf, clock, cluster, kernels, lint, out, test, tidy};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,6 +15,7 @@ pub(crate) struct Args {
 
 /// Runs every step even if one fails, so that one run shows all that is wrong.
 pub(crate) fn main(args: &Args) -> Result<()> {
+    let began = clock::now();
     let mut done: Vec<(&str, Duration, Result<()>)> = Vec::new();
     let mut step = |name: &'static str, work: &dyn Fn() -> Result<()>| {
         out::step(&format!("ci: {name}"));
@@ -29,6 +30,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     step("tidy", &tidy::main);
     step("test", &|| test::main(&test::Args { full: args.full, minutes: None, cargo: Vec::new() }));
     step("kernels", &|| kernels::main(&kernels::Args::in_ci(args.full)));
+    step("cluster", &|| cluster::in_ci(&|| began.elapsed()));
     if args.full || bpf::unverified()? {
         step("bpf --check", &|| bpf::main(&bpf::Args::CHECK));
     }

@@ -125,6 +125,8 @@ fn is_same(log: &Identity, writer: &Identity) -> bool {
         let is_container = log.container.is_empty()
             || writer.container.is_empty()
             || log.container == writer.container
+            // a container whose name nobody told is called by its id
+            || writer.container == writer.container_id
             || (!log.container_id.is_empty() && log.container_id == writer.container_id);
         return log.pod_uid == writer.pod_uid && is_container;
     }

@@ -101,3 +101,18 @@ async fn a_chunk_waits_for_its_writes_and_not_for_ever() {
     written.seen(NOW + 20_000_000);
     join.ready(&chunk).await;
 }
+
+#[test]
+fn a_container_is_known_by_its_name_or_by_its_pod() {
+    let of = |pod: &str, container: &str, id: &str| v1::Identity {
+        pod_uid: pod.to_owned(),
+        container: container.to_owned(),
+        container_id: id.to_owned(),
+        ..v1::Identity::default()
+    };
+    let log = of("uid-1", "app", "");
+    assert!(super::is_same(&log, &of("uid-1", "app", "ab12")));
+    assert!(super::is_same(&log, &of("uid-1", "ab12", "ab12")), "nobody told its name");
+    assert!(!super::is_same(&log, &of("uid-1", "sidecar", "cd34")));
+    assert!(!super::is_same(&log, &of("uid-2", "app", "ab12")));
+}

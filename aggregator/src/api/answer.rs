@@ -183,6 +183,22 @@ impl Sink for Rows {
     }
 }
 
+/// Rows for an endpoint that takes each as it comes and keeps none.
+pub(crate) struct Each<F>(pub(crate) F);
+
+impl<F: FnMut(Map<String, Value>) -> Take> Sink for Each<F> {
+    fn columns(&mut self, _schema: &SchemaRef) {}
+
+    fn rows(&mut self, batch: &RecordBatch) -> Take {
+        for row in json::objects(batch, &["lsn"]) {
+            if (self.0)(row) == Take::Enough {
+                return Take::Enough;
+            }
+        }
+        Take::More
+    }
+}
+
 /// A JSON body that is written already.
 #[derive(Debug)]
 pub(crate) struct Body {

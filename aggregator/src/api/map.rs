@@ -14,6 +14,7 @@ use crate::api::map::graph::{Graph, Wanted};
 use crate::api::openapi::{RangeParams, ServiceMap};
 use crate::api::params::Params;
 use crate::query::gap;
+use crate::query::reason::{Reason, ReasonCode};
 use crate::query::session::Take;
 
 /// Edges unless the request says otherwise, and the most that it may ask for.
@@ -59,6 +60,10 @@ pub(crate) async fn map(api: Api, mut params: Params) -> Result<Body, ApiError> 
             answer.push(node);
         }
         answer.say("more_edges", drawn.more_edges.into());
+        if drawn.folded > 0 {
+            let detail = format!("{} requests are counted between (other) and (other)", drawn.folded);
+            session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
+        }
         gap::note(&session, range.ns(), &[Table::Flow, Table::Span]).await?;
         Ok(answer.end(&session.reasons.list()))
     })

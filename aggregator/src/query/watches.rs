@@ -3,10 +3,11 @@
 //!
 //! A rule puts a watch below each of them. Below windows it asks the query's memory for all rows that went in; below
 //! joins it refuses rows so wide that a batch of repetitions would not fit, and hands on no more rows at a time than a
-//! batch has; below an unnesting it cuts batches until what comes of each fits.
+//! batch has; below an unnesting it cuts batches until what comes of each fits. Of a row a join repeats what it compares,
+//! and the rest where both sides come out: a semi- or anti-join hands on each row of one side once, and none of the other.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
-use datafusion::common::{Result, internal_err, resources_err};
+use datafusion::common::{JoinSide, JoinType, Result, internal_err, resources_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -31,18 +34,19 @@ use crate::query::made::Made;
 pub(super) struct Watches;
 
 /// What the part above does with the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Above {
     /// It holds all of them; `texts`: so many of its own columns may repeat the widest.
     Holds { texts: usize },
-    /// It repeats a row for those of another side.
-    Joins,
+    /// It repeats a row for those of another side: these columns of it, or all.
+    Joins { repeated: Option<Arc<[usize]>> },
     /// It repeats a row for each item of its lists.
     Unnests,
 }
 
 impl Above {
-    fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+    /// What a plan does with the rows of one of its children.
+    fn of(plan: &Arc<dyn ExecutionPlan>, child: usize) -> Option<Self> {
         Some(match plan.name() {
             "BoundedWindowAggExec" if !looks_back(plan) => return None,
             "WindowAggExec" | "BoundedWindowAggExec" => {
@@ -56,11 +60,42 @@ impl Above {
             | "NestedLoopJoinExec"
             | "SortMergeJoinExec"
             | "SymmetricHashJoinExec"
-            | "PiecewiseMergeJoinExec" => Self::Joins,
+            | "PiecewiseMergeJoinExec" => Self::Joins { repeated: repeated(plan, child) },
             "UnnestExec" => Self::Unnests,
             _ => return None,
         })
     }
+}
+
+/// Which columns of a child's rows a join repeats; `None`: all.
+fn repeated(plan: &Arc<dyn ExecutionPlan>, child: usize) -> Option<Arc<[usize]>> {
+    let (on, filter, kind) = if let Some(join) = plan.as_any().downcast_ref::<HashJoinExec>() {
+        (join.on(), join.filter(), join.join_type())
+    } else if let Some(join) = plan.as_any().downcast_ref::<NestedLoopJoinExec>() {
+        (&[][..], join.filter(), join.join_type())
+    } else if let Some(join) = plan.as_any().downcast_ref::<SortMergeJoinExec>() {
+        (&join.on[..], join.filter.as_ref(), &join.join_type)
+    } else {
+        return None;
+    };
+    let once = matches!(
+        kind,
+        JoinType::LeftSemi
+            | JoinType::RightSemi
+            | JoinType::LeftAnti
+            | JoinType::RightAnti
+            | JoinType::LeftMark
+            | JoinType::RightMark
+    );
+    if !once {
+        return None;
+    }
+    let side = if child == 0 { JoinSide::Left } else { JoinSide::Right };
+    let keys = on.iter().map(|(left, right)| if child == 0 { left } else { right });
+    let mut columns: BTreeSet<usize> = keys.flat_map(collect_columns).map(|column| column.index()).collect();
+    let asked = filter.into_iter().flat_map(|filter| filter.column_indices());
+    columns.extend(asked.filter(|column| column.side == side).map(|column| column.index));
+    Some(columns.into_iter().collect())
 }
 
 /// Whether windows that go with the rows need rows again that have gone by.
@@ -81,11 +116,16 @@ impl PhysicalOptimizerRule for Watches {
         let most = Made::of(config).map_or(usize::MAX, Made::most) as u128;
         let rows = config.execution.batch_size;
         let watched = plan.transform_up(|plan| {
-            let Some(above) = Above::of(&plan) else { return Ok(Transformed::no(plan)) };
-            let watch = |child: &Arc<dyn ExecutionPlan>| {
-                Arc::new(Watch { input: Arc::clone(child), above, most, rows }) as Arc<dyn ExecutionPlan>
+            if Above::of(&plan, 0).is_none() {
+                return Ok(Transformed::no(plan));
+            }
+            let watch = |(at, child): (usize, &Arc<dyn ExecutionPlan>)| match Above::of(&plan, at) {
+                Some(above) => {
+                    Arc::new(Watch { input: Arc::clone(child), above, most, rows }) as Arc<dyn ExecutionPlan>
+                }
+                None => Arc::clone(child),
             };
-            let children = plan.children().into_iter().map(watch).collect();
+            let children = plan.children().into_iter().enumerate().map(watch).collect();
             plan.with_new_children(children).map(Transformed::yes)
         });
         watched.data()
@@ -149,14 +189,14 @@ impl ExecutionPlan for Watch {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return internal_err!("a watch has one child");
         };
-        let Self { above, most, rows, .. } = *self;
-        Ok(Arc::new(Self { input, above, most, rows }))
+        let Self { above, most, rows, .. } = &*self;
+        Ok(Arc::new(Self { input, above: above.clone(), most: *most, rows: *rows }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let reservation = MemoryConsumer::new("Window").register(context.memory_pool());
         let mut passes = Passes {
-            above: self.above,
+            above: self.above.clone(),
             most: self.most,
             rows: self.rows.max(1),
             held: Held { reservation, bytes: 0, rows: 0, widest: 0 },
@@ -192,13 +232,16 @@ struct Held {
 impl Passes {
     /// The batch, or pieces of it.
     fn pass(&mut self, batch: RecordBatch) -> Result<VecDeque<RecordBatch>> {
-        match self.above {
+        match &self.above {
             Above::Holds { texts } => {
-                self.held.add(&batch, texts)?;
+                self.held.add(&batch, *texts)?;
                 Ok(VecDeque::from([batch]))
             }
-            Above::Joins => {
-                let row = widest(&batch);
+            Above::Joins { repeated } => {
+                let row = match repeated {
+                    Some(columns) => widest(&batch.project(columns)?),
+                    None => widest(&batch),
+                };
                 if row.saturating_mul(self.rows as u128) > self.most {
                     return resources_err!(
                         "a join repeats rows, and one of {row} bytes repeated {} times is more than {} bytes",

@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Map, Value};
 use store::Table;
 
-use crate::api::answer::Rows;
+use crate::api::answer::Each;
 use crate::api::error::ApiError;
 use crate::api::map::graph::{Graph, Node, Traffic, Wanted};
 use crate::api::params::Range;
 use crate::api::wheres::{Values, clause};
 use crate::query::reason::{Reason, ReasonCode};
-use crate::query::session::Session;
+use crate::query::session::{Session, Take};
 
 /// Groups of flows that are read, those with the most bytes first.
 const MOST_GROUPS: usize = 20_000;
@@ -48,15 +48,18 @@ pub(super) async fn read(
          ORDER BY bytes_sent + bytes_received DESC LIMIT {}",
         MOST_GROUPS + 1
     );
-    let mut groups = Rows::default();
-    session.own(&query, values.0, &mut groups).await?;
-    if groups.0.len() > MOST_GROUPS {
+    let mut groups = 0;
+    let mut each = Each(|group: Row| {
+        groups += 1;
+        if groups <= MOST_GROUPS {
+            add(&group, graph);
+        }
+        Take::More
+    });
+    session.own(&query, values.0, &mut each).await?;
+    if groups > MOST_GROUPS {
         let detail = format!("only the {MOST_GROUPS} busiest pairs of workload and peer are on the map");
         session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
-        groups.0.truncate(MOST_GROUPS);
-    }
-    for group in &groups.0 {
-        add(group, graph);
     }
     let mut values = Values::default();
     let time = clause(Table::Flow, range, &[], &mut values)?;
@@ -66,11 +69,11 @@ pub(super) async fn read(
          peer_namespace, peer_workload, max(peer_workload_kind) AS peer_workload_kind FROM flow {named} peer_workload IS NOT NULL \
          GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 LIMIT {MOST_ADDRESSES}"
     );
-    let mut peers = Rows::default();
-    session.own(&query, values.0, &mut peers).await?;
-    for peer in &peers.0 {
-        learn(peer, graph);
-    }
+    let mut each = Each(|peer: Row| {
+        learn(&peer, graph);
+        Take::More
+    });
+    session.own(&query, values.0, &mut each).await?;
     Ok(())
 }
 

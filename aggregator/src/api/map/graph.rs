@@ -1,209 +1,33 @@
 //! The map while it is put together: nodes, edges, and requests whose other end is not known yet.
+//!
+//! Bounded: so many edges, and so many groups of requests, each with its histograms of durations; what comes beyond is
+//! counted between two others, and said.
 
+mod edge;
+#[cfg(test)]
+mod tests;
+mod who;
+
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use proto::histogram::{BUCKETS, bucket, quantile_ns};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::api::error::ApiError;
-use crate::api::wheres::Values;
 use crate::requests::pairs::{Channel, Party, Request, Side};
+use edge::{Edge, OTHER, Requests, edge_row};
+use who::{Who, node_row};
 
-#[cfg(test)]
-mod tests;
+pub(super) use edge::Traffic;
+pub(super) use who::{Node, Wanted};
 
 /// Edges that are kept while the map is made.
 const MOST_EDGES: usize = 10_000;
 /// Groups of requests with one end that are kept.
 const MOST_LONE: usize = 10_000;
-/// Protocols of one edge.
-const MOST_PROTOCOLS: usize = 16;
-
-/// Which edges are asked for: those with an end that is so.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
-    namespace: Option<String>,
-    workload: Option<String>,
-}
-
-impl Wanted {
-    pub(super) fn new(wheres: Vec<(String, String)>) -> Result<Self, ApiError> {
-        let mut wanted = Self::default();
-        for (key, text) in wheres {
-            let place = match key.as_str() {
-                "namespace" => &mut wanted.namespace,
-                "workload" => &mut wanted.workload,
-                _ => {
-                    let message = format!("has no {key:?}; the map is asked by namespace and workload");
-                    return Err(ApiError::parameter("where", 0, &message));
-                }
-            };
-            if place.replace(text).is_some() {
-                return Err(ApiError::parameter("where", 0, &format!("names two of {key}")));
-            }
-        }
-        Ok(wanted)
-    }
-
-    /// As a condition on flows.
-    pub(super) fn sql(&self, values: &mut Values) -> String {
-        let mut end = |prefix: &str| {
-            let mut all = vec![String::from("true")];
-            for (column, text) in [("namespace", &self.namespace), ("workload", &self.workload)] {
-                if let Some(text) = text {
-                    all.push(format!("coalesce({prefix}{column}, '') = {}", values.text(text.clone())));
-                }
-            }
-            format!("({})", all.join(" AND "))
-        };
-        format!("({} OR {})", end(""), end("peer_"))
-    }
-
-    fn has(&self, node: &Node) -> bool {
-        let is = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|wanted| wanted == text);
-        match &node.who {
-            Who::Workload { namespace, workload } => {
-                is(&self.namespace, namespace) && is(&self.workload, workload)
-            }
-            _ => self.namespace.is_none() && self.workload.is_none(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
-    Workload {
-        namespace: String,
-        workload: String,
-    },
-    /// Somebody with a name.
-    Other(String),
-    Address(IpAddr),
-}
-
-/// Somebody on the map.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    who: Who,
-    kind: String,
-}
-
-impl Node {
-    /// A workload, if it has a name.
-    pub(super) fn workload(namespace: &str, workload: &str, kind: &str) -> Option<Self> {
-        let who = Who::Workload { namespace: namespace.to_owned(), workload: workload.to_owned() };
-        (!workload.is_empty()).then(|| Self { who, kind: kind.to_owned() })
-    }
-
-    /// Somebody else, by name.
-    pub(super) fn other(name: String, kind: &str) -> Self {
-        Self { who: Who::Other(name), kind: kind.to_owned() }
-    }
-
-    /// Somebody else, by address.
-    pub(super) fn address(address: IpAddr, kind: &str) -> Self {
-        Self { who: Who::Address(address), kind: kind.to_owned() }
-    }
-
-    fn of(party: &Party) -> Self {
-        let named = Self::workload(&party.namespace, &party.workload, &party.kind);
-        named.unwrap_or_else(|| Self::other(String::from("unknown"), "unknown"))
-    }
-}
-
-/// What flows say of an edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traffic {
-    pub(super) bytes_sent: i64,
-    pub(super) bytes_received: i64,
-    pub(super) connections: i64,
-    pub(super) failures: i64,
-    pub(super) resets: i64,
-    pub(super) retransmits: i64,
-    pub(super) srtt_us: Option<i64>,
-}
-
-impl Traffic {
-    fn add(&mut self, more: Self) {
-        let Self { bytes_sent, bytes_received, connections, failures, resets, retransmits, srtt_us } = more;
-        for (sum, more) in [
-            (&mut self.bytes_sent, bytes_sent),
-            (&mut self.bytes_received, bytes_received),
-            (&mut self.connections, connections),
-            (&mut self.failures, failures),
-            (&mut self.resets, resets),
-            (&mut self.retransmits, retransmits),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
-        // the busiest part comes first
-        self.srtt_us = self.srtt_us.or(srtt_us);
-    }
-}
-
-/// Requests of one protocol.
-#[derive(Clone, Debug)]
-struct Requests {
-    count: u64,
-    errors: u64,
-    /// Durations as the client and as the server saw them.
-    client: Vec<u64>,
-    server: Vec<u64>,
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self { count: 0, errors: 0, client: vec![0; BUCKETS], server: vec![0; BUCKETS] }
-    }
-}
-
-impl Requests {
-    fn add(&mut self, request: Request<'_>) {
-        self.count += 1;
-        self.errors += u64::from(request.failed());
-        for (side, counts) in [(request.client, &mut self.client), (request.server, &mut self.server)] {
-            if let Some(side) = side {
-                counts[bucket(u64::try_from(side.duration_ns).unwrap_or(0))] += 1;
-            }
-        }
-    }
-
-    fn merge(&mut self, more: &Self) {
-        self.count += more.count;
-        self.errors += more.errors;
-        for (counts, more) in [(&mut self.client, &more.client), (&mut self.server, &more.server)] {
-            counts.iter_mut().zip(more).for_each(|(count, more)| *count += more);
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Edge {
-    /// As clients and as servers saw it.
-    flows: [Option<Traffic>; 2],
-    requests: BTreeMap<Arc<str>, Requests>,
-}
-
-impl Edge {
-    /// Requests of this protocol; of all that are too many together.
-    fn of(&mut self, protocol: Arc<str>) -> &mut Requests {
-        let is_new = !self.requests.contains_key(&protocol);
-        let protocol =
-            if is_new && self.requests.len() >= MOST_PROTOCOLS { Arc::from("other") } else { protocol };
-        self.requests.entry(protocol).or_default()
-    }
-
-    fn count(&self) -> u64 {
-        self.requests.values().map(|requests| requests.count).sum()
-    }
-
-    /// What its client saw, else its server.
-    fn traffic(&self) -> Option<Traffic> {
-        self.flows[0].or(self.flows[1])
-    }
-}
+/// Groups of requests on all edges together: an edge has one for each of its protocols.
+const MOST_GROUPS: usize = 10_000;
 
 /// Requests of which one end was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,6 +56,10 @@ pub(super) struct Graph {
     callers: BTreeSet<Who>,
     oldest_ns: Option<i64>,
     left_out: u64,
+    /// Groups of requests on edges.
+    groups: usize,
+    /// Requests that were counted between two others because there were too many groups.
+    folded: u64,
 }
 
 /// The map as it is shown.
@@ -240,6 +68,8 @@ pub(super) struct Drawn {
     pub(super) edges: Vec<Map<String, Value>>,
     pub(super) nodes: Vec<Map<String, Value>>,
     pub(super) more_edges: usize,
+    /// Requests that are on the map between two others, since there were too many kinds of them.
+    pub(super) folded: u64,
 }
 
 impl Graph {
@@ -284,7 +114,7 @@ impl Graph {
         match (request.client, request.server) {
             (Some(client), Some(server)) => {
                 let (client, server) = (Node::of(&client.party), Node::of(&server.party));
-                self.edge(client, server).of(request.protocol()).add(request);
+                self.requests(client, server, request.protocol(), 1).add(request);
             }
             (Some(side), None) => self.alone(side, false, request),
             (None, Some(side)) => self.alone(side, true, request),
@@ -318,19 +148,43 @@ impl Graph {
     }
 
     fn edge(&mut self, client: Node, server: Node) -> &mut Edge {
-        let mut ends = [client, server];
+        let ends = self.ends(client, server);
+        self.edges.entry(ends).or_default()
+    }
+
+    /// Between whom this is counted: two others, if there are too many edges.
+    fn ends(&mut self, client: Node, server: Node) -> (Who, Who) {
+        let (mut client, mut server) = (client, server);
         let is_full = self.edges.len() >= MOST_EDGES;
-        if is_full && !self.edges.contains_key(&(ends[0].who.clone(), ends[1].who.clone())) {
-            ends = [0, 1].map(|_| Node::other(String::from("(other)"), "other"));
+        if is_full && !self.edges.contains_key(&(client.who.clone(), server.who.clone())) {
+            (client, server) = (others(), others());
         }
-        for Node { who, kind } in &ends {
+        for Node { who, kind } in [&client, &server] {
             let known = self.kinds.entry(who.clone()).or_default();
             if known.is_empty() {
                 known.clone_from(kind);
             }
         }
-        let [client, server] = ends.map(|node| node.who);
-        self.edges.entry((client, server)).or_default()
+        (client.who, server.who)
+    }
+
+    /// Where so many requests between two are counted: between two others, if there are too many groups.
+    fn requests(&mut self, client: Node, server: Node, protocol: Arc<str>, count: u64) -> &mut Requests {
+        let mut ends = self.ends(client, server);
+        let mut protocol = match self.edges.get(&ends) {
+            Some(edge) => edge.place(protocol),
+            None => protocol,
+        };
+        let is_known = |ends, protocol| {
+            self.edges.get(ends).is_some_and(|edge: &Edge| edge.requests.contains_key(protocol))
+        };
+        if self.groups >= MOST_GROUPS && !is_known(&ends, &protocol) {
+            self.folded += count;
+            (ends, protocol) = (self.ends(others(), others()), Arc::from(OTHER));
+        }
+        let requests = &mut self.edges.entry(ends).or_default().requests;
+        self.groups += usize::from(!requests.contains_key(&protocol));
+        requests.entry(protocol).or_default()
     }
 
     /// Says who the other end of requests with one end is, now that all was read.
@@ -343,7 +197,8 @@ impl Graph {
                 Some((own, self.server_of(&lone)))
             };
             if let Some((client, server)) = ends {
-                self.edge(client, server).of(lone.protocol).merge(&requests);
+                let count = requests.count();
+                self.requests(client, server, lone.protocol, count).merge(requests);
             }
         }
     }
@@ -395,15 +250,10 @@ impl Graph {
             _ => who.clone(),
         };
         let mut edges: BTreeMap<(Who, Who), Edge> = BTreeMap::new();
-        for ((client, server), edge) in &self.edges {
-            let into = edges.entry((named(client), named(server))).or_default();
-            for (sum, more) in into.flows.iter_mut().zip(edge.flows) {
-                if let Some(more) = more {
-                    sum.get_or_insert_default().add(more);
-                }
-            }
-            for (protocol, requests) in &edge.requests {
-                into.of(Arc::clone(protocol)).merge(requests);
+        for ((client, server), edge) in std::mem::take(&mut self.edges) {
+            match edges.entry((named(&client), named(&server))) {
+                Entry::Vacant(place) => drop(place.insert(edge)),
+                Entry::Occupied(mut place) => place.get_mut().merge(edge),
             }
         }
         let kinds: BTreeMap<Who, &str> =
@@ -426,73 +276,12 @@ impl Graph {
             nodes: ends.into_iter().map(|who| node_row(&node(who))).collect(),
             edges: drawn.into_iter().map(|(ends, edge)| edge_row(ends, edge, seconds)).collect(),
             more_edges,
+            folded: self.folded,
         }
     }
 }
 
-fn name(who: &Who) -> String {
-    match who {
-        Who::Workload { namespace, workload } if namespace.is_empty() => workload.clone(),
-        Who::Workload { namespace, workload } => format!("{namespace}/{workload}"),
-        Who::Other(name) => name.clone(),
-        Who::Address(address) => address.to_string(),
-    }
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(mut map) => {
-            // what is absent is not said
-            map.retain(|_, value| !value.is_null());
-            map
-        }
-        _ => Map::new(),
-    }
-}
-
-fn node_row(node: &Node) -> Map<String, Value> {
-    let (namespace, workload) = match &node.who {
-        Who::Workload { namespace, workload } => (Some(namespace), Some(workload)),
-        _ => (None, None),
-    };
-    let kind = Some(&node.kind).filter(|kind| !kind.is_empty());
-    object(json!({
-        "name": name(&node.who), "namespace": namespace, "workload": workload, "kind": kind,
-    }))
-}
-
-fn edge_row((client, server): &(Who, Who), edge: &Edge, seconds: f64) -> Map<String, Value> {
-    let mut requests: Vec<(&Arc<str>, &Requests)> = edge.requests.iter().collect();
-    requests.sort_by_key(|(_, requests)| std::cmp::Reverse(requests.count));
-    let requests = requests.into_iter().map(|(protocol, requests)| {
-        let by_client = requests.client.iter().any(|count| *count > 0);
-        let counts = if by_client { &requests.client } else { &requests.server };
-        let us = |fraction: f64| quantile_ns(counts, fraction).map(|ns| ns / 1e3);
-        Value::Object(object(json!({
-            "protocol": Some(protocol.as_ref()).filter(|protocol| !protocol.is_empty()),
-            "count": requests.count,
-            "errors": requests.errors,
-            "per_s": requests.count as f64 / seconds,
-            "p50_us": us(0.5),
-            "p99_us": us(0.99),
-            "seen_by": if by_client { "client" } else { "server" },
-        })))
-    });
-    let mut row = object(json!({
-        "client": name(client), "server": name(server), "requests": requests.collect::<Vec<_>>(),
-    }));
-    if let Some(traffic) = edge.traffic() {
-        let Traffic { bytes_sent, bytes_received, connections, failures, resets, retransmits, srtt_us } =
-            traffic;
-        row.extend(object(json!({
-            "bytes_sent": bytes_sent,
-            "bytes_received": bytes_received,
-            "connections": connections,
-            "failures": failures,
-            "resets": resets,
-            "retransmits": retransmits,
-            "srtt_us": srtt_us,
-        })));
-    }
-    row
+/// One end of everything that there is no room to tell apart.
+fn others() -> Node {
+    Node::other(String::from("(other)"), "other")
 }

@@ -48,7 +48,7 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
     params.end()?;
     let now = api.now_ns().max(range.from_ns.saturating_add(1));
     let to_ns = range.to_ns.min(now);
-    let mut request = PatternRequest { from_ns: range.from_ns, to_ns, contains, ..PatternRequest::default() };
+    let mut request = PatternRequest { from_ns: range.from_ns, to_ns, ..PatternRequest::default() };
     for (name, value) in wheres {
         match name.as_str() {
             "namespace" => request.namespace = Some(value),
@@ -73,11 +73,13 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
                 compared(show, range.from_ns, found.patterns, earlier.patterns)
             }
         };
+        // only now: a pattern without the text may cover one that has it
+        let rows = rows.into_iter().filter(|(pattern, _)| pattern.contains(&contains));
         if dropped > 0 {
             let detail = format!("{dropped} lines of further patterns are not in the answer");
             session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
         }
-        for (pattern, before) in rows.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        for (pattern, before) in rows.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             if answer.push(&row(&pattern, before)) == Take::Enough {
                 let detail = "the answer is cut at the most rows or bytes that one may have";
                 session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));

@@ -29,8 +29,6 @@ pub struct PatternRequest {
     pub namespace: Option<String>,
     /// Only this workload.
     pub workload: Option<String>,
-    /// Only patterns with all of these in their text or in their example.
-    pub contains: Vec<String>,
     /// Whose lines; the view's own scope narrows it.
     pub scope: Scope,
 }
@@ -90,12 +88,6 @@ impl PatternRequest {
         self.scope.allows(namespace)
             && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
             && self.workload.as_ref().is_none_or(|wanted| wanted == workload)
-    }
-
-    fn names(&self, pattern: &Pattern) -> bool {
-        let has =
-            |text: &String| pattern.text.contains(text.as_str()) || pattern.example.contains(text.as_str());
-        self.contains.iter().all(has)
     }
 
     pub(crate) fn overlaps(&self, (oldest, newest): (i64, i64)) -> bool {
@@ -190,7 +182,7 @@ impl Found {
         }
     }
 
-    fn finish(self, request: &PatternRequest, registry: &Registry, errors: Vec<ScanError>) -> Patterns {
+    fn finish(self, registry: &Registry, errors: Vec<ScanError>) -> Patterns {
         let mut patterns = Vec::with_capacity(self.patterns);
         for ((namespace, workload), templates) in self.by_stream {
             patterns.extend(templates.into_iter().map(|(template, counted)| {
@@ -209,7 +201,6 @@ impl Found {
                 }
             }));
         }
-        patterns.retain(|pattern| request.names(pattern));
         patterns.sort_by(|a, b| {
             let key = |pattern: &Pattern| (std::cmp::Reverse(pattern.lines), pattern.id);
             key(a).cmp(&key(b)).then_with(|| (&a.namespace, &a.workload).cmp(&(&b.namespace, &b.workload)))
@@ -233,6 +224,11 @@ pub(crate) fn shown(template: &[u8]) -> String {
 }
 
 impl Pattern {
+    /// Whether it has all of these in its text or in its example.
+    pub fn contains(&self, texts: &[String]) -> bool {
+        texts.iter().all(|text| self.text.contains(text.as_str()) || self.example.contains(text.as_str()))
+    }
+
     /// Whether lines of the other pattern could be of this one, had the blocks in which they were met had other
     /// neighbours: words that vary within a block are slots there, and stay words where they do not.
     pub fn covers(&self, other: &Self) -> bool {
@@ -292,5 +288,5 @@ pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest, stop: 
     for (stream, (bodies, times)) in streams {
         found.count_bodies(request, stream, &bodies, &times);
     }
-    found.finish(request, &snapshot.registry.lock(), errors)
+    found.finish(&snapshot.registry.lock(), errors)
 }

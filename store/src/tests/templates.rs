@@ -144,7 +144,6 @@ async fn patterns_are_the_same_before_and_after_a_seal() {
         to_ns: i64::MAX,
         namespace: None,
         workload: None,
-        contains: Vec::new(),
         scope: crate::Scope::All,
     };
     let late =

@@ -1,5 +1,7 @@
 //! wake-aggregator: parses, builds, waits.
 
+mod arenas;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +83,7 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     drop(out);
+    arenas::keep_few();
     daemon::private::files();
     daemon::log::init(environment.get("WAKE_LOG").map(String::as_str));
     let runtime =

@@ -11,20 +11,22 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::batch::{Arrival, admit};
 use crate::dedupe::BatchKey;
-use crate::segment::{BodyFile, PatternCounts, Sketch};
+use crate::scan::{Filter, Test};
+use crate::segment::{BodyFile, PatternCounts, Sketch, Terms};
 use crate::{Limits, catalog, wal};
 
 /// A target's name in `fuzz/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("ingest_batch", ingest_batch),
     ("wal", write_ahead_log),
     ("manifest", manifest),
     ("segment_body", segment_body),
     ("segment_sketch", segment_sketch),
     ("segment_patterns", segment_patterns),
+    ("segment_terms", segment_terms),
     ("pattern_registry", pattern_registry),
     ("log_field", log_field),
 ];
@@ -121,6 +123,21 @@ pub fn segment_patterns(data: &[u8]) {
                 patterns.iter().all(|(_, _, counted)| !counted.minutes.is_empty()),
                 "a pattern has a minute"
             );
+        }
+    });
+}
+
+/// `terms.bin`; the first byte says of how many thousand rows.
+pub fn segment_terms(data: &[u8]) {
+    let Some((thousands, bytes)) = data.split_first() else { return };
+    let rows = u32::from(*thousands) * 1_000;
+    in_file(bytes, |path| {
+        let Ok(terms) = Terms::open(path, u64::from(rows)) else { return };
+        let test = Test::Entry(String::from("key"), String::from("value"));
+        let filters = [Filter { column: 0, name: String::from("attributes"), test }];
+        let all: Vec<_> = std::iter::once(0..rows).collect();
+        if let Ok(possible) = terms.possible(crate::Table::Span, all, &filters) {
+            assert!(possible.iter().all(|rows| rows.start < rows.end), "a range has a row");
         }
     });
 }

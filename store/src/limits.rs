@@ -104,7 +104,7 @@ impl Limits {
         Self {
             wal_soft_bytes: 256 << 20,
             wal_hard_bytes: 1 << 30,
-            head_bytes: 128 * MIB,
+            head_bytes: 96 * MIB,
             seal_log_bytes: 32 * MIB,
             seal_log_rows: 250_000,
             seal_table_bytes: 16 * MIB,

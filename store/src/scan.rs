@@ -27,6 +27,8 @@ pub struct ScanRequest {
     pub columns: Option<Vec<String>>,
     /// Columns that must equal a value, given as text; '' is absent. `attributes.KEY` looks into the map.
     pub equals: Vec<(String, String)>,
+    /// Columns of whole numbers that are never absent, each from the first to the second, both included.
+    pub within: Vec<(String, i64, i64)>,
     /// The most rows to yield.
     pub limit: Option<usize>,
     /// The order of rows.
@@ -58,6 +60,7 @@ impl Default for ScanRequest {
             to_ns: i64::MAX,
             columns: None,
             equals: Vec::new(),
+            within: Vec::new(),
             limit: None,
             order: Order::Any,
             scope: Scope::All,
@@ -100,6 +103,9 @@ impl Plan {
         for (column, value) in &request.equals {
             filters.push(Filter::new(&schema, column, value)?);
         }
+        for (column, from, upto) in &request.within {
+            filters.push(Filter::within(&schema, column, (*from, *upto))?);
+        }
         let mut limit = request.limit.unwrap_or(usize::MAX);
         match Filter::of_scope(&schema, &request.scope) {
             Ok(filter) => filters.extend(filter),
@@ -110,7 +116,10 @@ impl Plan {
             (None, None) => None,
             (after, upto) => Some((after.unwrap_or(i64::MIN), upto.unwrap_or(i64::MAX))),
         };
-        filters.extend(lsns.map(|range| Filter::of_lsns(&schema, range)).transpose()?);
+        filters.extend(
+            lsns.map(|(after, upto)| Filter::within(&schema, "lsn", (after.saturating_add(1), upto)))
+                .transpose()?,
+        );
         let timed = request.from_ns != i64::MIN || request.to_ns != i64::MAX || request.order != Order::Any;
         let mut read: Vec<usize> = yielded.clone();
         read.extend(filters.iter().map(|filter| filter.column));

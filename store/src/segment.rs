@@ -1,8 +1,8 @@
 //! Segments: sealed rows of one table and hour, immutable.
 //!
 //! A folder `seg/<tenant>/<table>/<date>/<hour>/<id>/` with `data.parquet` (every column but the log's body), for the
-//! log `body.bin`, `sketch.parquet` and `patterns.parquet`, and `meta.json`, written last. Rows are sorted, and a row's number is the same
-//! in `data.parquet` and `body.bin`.
+//! log `body.bin`, `sketch.parquet` and `patterns.parquet`, for tables that are searched by their values `terms.bin`, and
+//! `meta.json`, written last. Rows are sorted, and a row's number is the same in all of them.
 
 mod body;
 mod cache;
@@ -14,9 +14,10 @@ mod patterns;
 mod reader;
 mod rows;
 mod sketch;
+mod terms;
 mod traces;
 
-pub(crate) use body::{Access, BodyFile, BodyWriter, Candidates, Run, Times, Tokens, Written};
+pub(crate) use body::{Access, BlockEncoder, BodyFile, BodyWriter, Candidates, Run, Times, Tokens, Written};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
 pub(crate) use handle::{Segment, checksum};
@@ -25,6 +26,7 @@ pub(crate) use reader::{Reader, TakeKeys, Unpacked};
 pub(crate) use rows::read;
 pub(crate) use rows::times;
 pub(crate) use sketch::{Group, MergedSketch, Sketch, SketchBuilder};
+pub(crate) use terms::{TERMS, Terms, TermsWriter, columns as term_columns};
 
 /// The file of columns.
 pub(crate) const DATA: &str = "data.parquet";

@@ -21,7 +21,7 @@ use crate::head::Head;
 use crate::readers::Readers;
 use crate::registry::SharedRegistry;
 use crate::rows::{CHUNK_ROWS, Chunk, TableRows};
-use crate::segment::{Reader, Segment};
+use crate::segment::{BlockEncoder, Reader, Segment};
 use crate::stats::{Counts, Stopwatch, SyncCounts};
 use crate::{Appended, Limits, Refused, SealError, Snapshot, Table};
 
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) compacting: Mutex<()>,
     /// Segments that compaction leaves alone.
     pub(crate) unreadable: Unreadable,
+    /// Encodes the bodies of seals and merges, a block at a time.
+    pub(crate) encoder: BlockEncoder,
     /// The store is being closed: long work ends early.
     pub(crate) closing: AtomicBool,
     manifest: Mutex<Manifest>,
@@ -145,6 +147,7 @@ impl Shared {
             running: Mutex::new(()),
             compacting: Mutex::new(()),
             unreadable: Unreadable::default(),
+            encoder: BlockEncoder::default(),
             closing: AtomicBool::new(false),
             manifest: Mutex::new(manifest),
             state: Mutex::new(state),

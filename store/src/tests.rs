@@ -20,3 +20,4 @@ mod resolved;
 mod scopes;
 mod search;
 mod templates;
+mod terms;

@@ -107,7 +107,11 @@ fn conditions(params: &mut Params, range: Range, values: &mut Values) -> Result<
     };
     for (key, text) in attributes {
         let key = key.strip_prefix("attributes.").unwrap_or(&key).replace('\'', "''");
-        also(format!("coalesce(attributes['{key}'], '') = {}", values.text(text)));
+        also(match text.is_empty() {
+            true => format!("coalesce(attributes['{key}'], '') = ''"),
+            // as the store looks for it
+            false => format!("attributes['{key}'] = {}", values.text(text)),
+        });
     }
     if let Some(text) = params.one("service")? {
         also(format!("{SERVICE} = {}", values.text(text)));

@@ -23,6 +23,8 @@ pub(crate) enum Part {
     To(i64),
     /// `column = value`
     Equals(String, String),
+    /// `column BETWEEN first AND second`
+    Within(String, i64, i64),
     /// `body` contains every one of these.
     Contains(Vec<String>),
     /// `body` does not contain this.
@@ -116,6 +118,20 @@ fn compare(table: Table, subject: &Expr, op: Operator, value: &ScalarValue) -> O
             let found = equal_text(schema.field_with_name(&column.name).ok()?.data_type(), value)?;
             exact(Part::Equals(column.name.clone(), found))
         }
+        Expr::Column(column) if table != Table::Log => compare_number(table, &column.name, op, value),
+        Expr::ScalarFunction(function) if op == Operator::Eq && function.name() == "get_field" => {
+            let [Expr::Column(column), key] = function.args.as_slice() else { return None };
+            let (key, value) = (literal(key)?, text(value)?);
+            // an absent key is null, which equals nothing; to the store it is ''
+            let is_kept = column.name == "attributes" && !value.is_empty();
+            let schema = table.schema();
+            let is_map = matches!(schema.field_with_name(&column.name).ok()?.data_type(), DataType::Map(..));
+            if is_kept && is_map {
+                exact(Part::Equals(format!("attributes.{key}"), value.to_owned()))
+            } else {
+                None
+            }
+        }
         Expr::ScalarFunction(function) if function.name() == "strpos" => {
             let needle = needle(table, function)?;
             let bound = integer(value)?;
@@ -131,6 +147,24 @@ fn compare(table: Table, subject: &Expr, op: Operator, value: &ScalarValue) -> O
         }
         _ => None,
     }
+}
+
+/// A bound of a column of whole numbers that is never null.
+fn compare_number(table: Table, column: &str, op: Operator, value: &ScalarValue) -> Option<Pushed> {
+    let schema = table.schema();
+    let field = schema.field_with_name(column).ok()?;
+    let ScalarValue::Int64(Some(number)) = value else { return None };
+    if field.data_type() != &DataType::Int64 || field.is_nullable() {
+        return None;
+    }
+    let (from, upto) = match op {
+        Operator::Gt => (number.checked_add(1)?, i64::MAX),
+        Operator::GtEq => (*number, i64::MAX),
+        Operator::Lt => (i64::MIN, number.checked_sub(1)?),
+        Operator::LtEq => (i64::MIN, *number),
+        _ => return None,
+    };
+    exact(Part::Within(column.to_owned(), from, upto))
 }
 
 fn compare_time(op: Operator, value: &ScalarValue) -> Option<Pushed> {

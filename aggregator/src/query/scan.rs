@@ -194,6 +194,11 @@ impl Answers for StoreScan {
         if !equals.is_empty() {
             write!(formatter, ", equals={equals:?}")?;
         }
+        if let Source::Rows(ScanRequest { within, .. }) = &self.source
+            && !within.is_empty()
+        {
+            write!(formatter, ", within={within:?}")?;
+        }
         if let Some(limit) = limit {
             write!(formatter, ", limit={limit}, order={order:?}")?;
         }

@@ -103,6 +103,7 @@ fn source(
             Part::To(ns) => scan.to_ns = scan.to_ns.min(ns),
             Part::Nothing => scan.limit = Some(0),
             Part::Equals(column, value) => scan.equals.push((column, value)),
+            Part::Within(column, from, upto) => scan.within.push((column, from, upto)),
             Part::Contains(needles) => logs.contains.extend(needles.into_iter().map(String::into_bytes)),
             Part::Excludes(needle) => logs.excludes.push(needle.into_bytes()),
             Part::Regex(pattern) => logs.regexes.push(pattern),

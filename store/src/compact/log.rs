@@ -126,7 +126,7 @@ fn merge_bodies(
 ) -> Result<Written<Checked>, MergeError> {
     let path = draft.folder.join(BODY);
     let failed = || io("write", &path);
-    let mut writer = BodyWriter::new(draft.create(BODY)?, None).map_err(failed())?;
+    let mut writer = BodyWriter::new(draft.create(BODY)?, &shared.encoder, None).map_err(failed())?;
     let columns = job.inputs.iter().map(|segment| reading(segment, || segment.open_columns()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     for ((namespace, workload), pieces) in streams {

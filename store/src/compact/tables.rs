@@ -52,7 +52,7 @@ pub(super) fn merge(shared: &Shared, job: &Job, draft: &Draft<'_>) -> Result<Ent
         let segment = job.inputs.first().map_or(0, |segment| segment.number);
         return Err(MergeError::Read { segment, source: std::io::Error::other(detail) });
     }
-    let entry = job.entry(vec![written.file]);
+    let entry = job.entry(written.files);
     Ok(Entry { namespaces: written.namespaces, ..entry })
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum Test {
     Absent,
     /// One of the namespaces that may be seen.
     In(Scope),
-    /// A number above the first, and not above the second.
+    /// A number from the first to the second, both included.
     Within(i64, i64),
 }
 
@@ -68,11 +68,15 @@ impl Filter {
         Ok(Some(Self { column, name: name.to_owned(), test: Test::In(scope.clone()) }))
     }
 
-    /// The condition that a range of positions is.
-    pub(crate) fn of_lsns(schema: &Schema, (after, upto): (i64, i64)) -> Result<Self, ScanError> {
-        let name = "lsn";
+    /// A range of a column of whole numbers, such as positions, which is never absent.
+    pub(crate) fn within(schema: &Schema, name: &str, (from, upto): (i64, i64)) -> Result<Self, ScanError> {
         let column = schema.index_of(name).map_err(|_error| ScanError::UnknownColumn(name.to_owned()))?;
-        Ok(Self { column, name: name.to_owned(), test: Test::Within(after, upto) })
+        let field = schema.field(column);
+        if field.data_type() != &DataType::Int64 || field.is_nullable() {
+            let value = format!("{from} to {upto}");
+            return Err(ScanError::Incomparable { column: name.to_owned(), value });
+        }
+        Ok(Self { column, name: name.to_owned(), test: Test::Within(from, upto) })
     }
 
     /// Whether a row whose column has this text may pass.
@@ -98,10 +102,10 @@ impl Filter {
                 texts(array, &|found| std::str::from_utf8(found).is_ok_and(|text| scope.allows(text)))
             }
             Test::Int(value) => equals_int(array, *value),
-            Test::Within(after, upto) => {
+            Test::Within(from, upto) => {
                 let array = array.as_primitive::<Int64Type>();
                 BooleanBuffer::collect_bool(rows, |row| {
-                    (*after < array.value(row)) & (array.value(row) <= *upto)
+                    (*from <= array.value(row)) & (array.value(row) <= *upto)
                 })
             }
             Test::Float(value) => {

@@ -145,7 +145,8 @@ impl Job<'_> {
         let path = draft.folder.join(BODY);
         let failed = || io("write", &path);
         let patterns = Some(PatternCounts::default());
-        let mut writer = BodyWriter::new(draft.create(BODY)?, patterns).map_err(failed())?;
+        let mut writer =
+            BodyWriter::new(draft.create(BODY)?, &self.shared.encoder, patterns).map_err(failed())?;
         let mut stream = None;
         for row in rows {
             if stream != Some(row.stream) {

@@ -13,7 +13,10 @@ use parquet::arrow::ArrowWriter;
 use super::files::{Checked, Draft};
 use super::io;
 use crate::rows::{Chunk, lsns, times};
-use crate::segment::{DATA, Entry, FileEntry, NamespaceRows, TENANT, hour_folder, writer_properties};
+use crate::segment::{
+    DATA, Entry, FileEntry, NamespaceRows, TENANT, TERMS, TermsWriter, hour_folder, term_columns,
+    writer_properties,
+};
 use crate::state::Shared;
 use crate::{SealError, Table};
 
@@ -91,7 +94,7 @@ fn write_hour(
         }
         writer.write(&batch)?;
     }
-    let Written { file, namespaces, rows } = writer.finish()?;
+    let Written { files, namespaces, rows } = writer.finish()?;
     let entry = Entry {
         version: crate::segment::VERSION,
         id,
@@ -99,7 +102,7 @@ fn write_hour(
         tenant: TENANT.to_owned(),
         level: 0,
         path: path.to_string_lossy().into_owned(),
-        files: vec![file],
+        files,
         rows,
         text_bytes: 0,
         min_ts,
@@ -113,18 +116,19 @@ fn write_hour(
     Ok(entry)
 }
 
-/// Writes `data.parquet` of a table other than the log, batch by batch in the table's order.
+/// Writes `data.parquet` of a table other than the log, and its `terms.bin`, batch by batch in the table's order.
 pub(crate) struct TableWriter {
     table: Table,
     path: PathBuf,
     writer: ArrowWriter<Checked>,
+    terms: Option<(PathBuf, TermsWriter<Checked>)>,
     namespaces: Vec<NamespaceRows>,
     rows: u64,
 }
 
 /// What came of it.
 pub(crate) struct Written {
-    pub(crate) file: FileEntry,
+    pub(crate) files: Vec<FileEntry>,
     pub(crate) namespaces: Vec<NamespaceRows>,
     pub(crate) rows: u64,
 }
@@ -135,21 +139,37 @@ impl TableWriter {
         let properties = writer_properties(table, rows);
         let writer = ArrowWriter::try_new(draft.create(DATA)?, table.file_schema(), Some(properties));
         let writer = writer.map_err(|source| SealError::Columns { path: path.clone(), source })?;
-        Ok(Self { table, path, writer, namespaces: Vec::new(), rows: 0 })
+        let terms = match term_columns(table).is_empty() {
+            true => None,
+            false => {
+                let path = draft.folder.join(TERMS);
+                let terms = TermsWriter::new(draft.create(TERMS)?, table).map_err(io("write", &path))?;
+                Some((path, terms))
+            }
+        };
+        Ok(Self { table, path, writer, terms, namespaces: Vec::new(), rows: 0 })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), SealError> {
         if self.table.sort_columns().first() == Some(&"namespace") {
             add_namespaces(batch, &mut self.namespaces);
         }
+        if let Some((path, terms)) = &mut self.terms {
+            terms.add(batch).map_err(io("write", path))?;
+        }
         self.rows += batch.num_rows() as u64;
         self.writer.write(batch).map_err(|source| SealError::Columns { path: self.path.clone(), source })
     }
 
     pub(crate) fn finish(self) -> Result<Written, SealError> {
-        let Self { path, writer, namespaces, rows, table: _ } = self;
+        let Self { path, writer, terms, namespaces, rows, table: _ } = self;
         let file = writer.into_inner().map_err(|source| SealError::Columns { path: path.clone(), source })?;
-        Ok(Written { file: file.finish(DATA).map_err(io("sync", &path))?, namespaces, rows })
+        let mut files = vec![file.finish(DATA).map_err(io("sync", &path))?];
+        if let Some((path, terms)) = terms {
+            let file = terms.finish().map_err(io("write", &path))?;
+            files.push(file.finish(TERMS).map_err(io("sync", &path))?);
+        }
+        Ok(Written { files, namespaces, rows })
     }
 }
 

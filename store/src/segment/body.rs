@@ -5,7 +5,7 @@
 //! ([`crate::template`]), whichever is smaller.
 //! Does not: know levels, times, or what a match is.
 
-mod bloom;
+pub(super) mod bloom;
 mod candidates;
 mod format;
 mod read;
@@ -15,5 +15,6 @@ mod write;
 pub(crate) use candidates::Candidates;
 pub(crate) use format::Run;
 pub(crate) use read::{Access, BodyFile, Times};
+pub(super) use tokens::TokenSet;
 pub(crate) use tokens::Tokens;
-pub(crate) use write::{BodyWriter, Written};
+pub(crate) use write::{BlockEncoder, BodyWriter, Written};

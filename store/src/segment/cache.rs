@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BodyFile, ColumnsFile, PatternCounts, Sketch};
+use super::{BodyFile, ColumnsFile, PatternCounts, Sketch, Terms};
 use crate::template::BlockHead;
 
 /// What is kept of a segment.
@@ -17,6 +17,7 @@ pub(super) enum Kept {
     Sketch(Arc<Sketch>),
     Head(Arc<BlockHead>),
     Patterns(Arc<PatternCounts>),
+    Terms(Arc<Terms>),
 }
 
 /// Which part of a segment.
@@ -29,6 +30,7 @@ pub(super) enum Part {
     /// The head of the block that is this page of the bodies.
     Head(u32),
     Patterns,
+    Terms,
 }
 
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{
-    BODY, BodyFile, ColumnsFile, DATA, Entry, MergedSketch, PATTERNS, PatternCounts, SKETCH, Sketch, bad,
+    BODY, BodyFile, ColumnsFile, DATA, Entry, MergedSketch, PATTERNS, PatternCounts, SKETCH, Sketch, TERMS,
+    Terms, bad,
 };
 use crate::{ScanError, Table};
 
@@ -109,6 +110,15 @@ impl Segment {
         }
         self.check(PATTERNS)?;
         PatternCounts::read(&self.folder.join(PATTERNS)).map(Some)
+    }
+
+    /// `terms.bin`, if there is one.
+    pub(crate) fn open_terms(&self) -> io::Result<Option<Terms>> {
+        if !self.entry.files.iter().any(|file| file.name == TERMS) {
+            return Ok(None);
+        }
+        self.check(TERMS)?;
+        Terms::open(&self.folder.join(TERMS), self.entry.rows).map(Some)
     }
 
     pub(super) fn unreadable(&self, detail: impl ToString) -> ScanError {

@@ -112,11 +112,11 @@ pub(super) fn possible(metadata: &ParquetMetaData, from_ns: i64, to_ns: i64, fil
                 };
                 rows = intersect(&rows, &of_pages(metadata, &filter.name, may));
             }
-            Test::Within(after, upto) => {
+            Test::Within(from, upto) => {
                 let may = |index: &ColumnIndexMetaData, page: usize| match index {
                     ColumnIndexMetaData::INT64(values) => {
                         values.min_value(page).is_none_or(|least| least <= upto)
-                            && values.max_value(page).is_none_or(|most| most > after)
+                            && values.max_value(page).is_none_or(|most| most >= from)
                     }
                     _ => true,
                 };

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 
 use super::cache::{Cache, Kept, Part};
-use super::{BodyFile, ColumnsFile, Segment, Sketch, bad};
+use super::{BodyFile, ColumnsFile, Segment, Sketch, TERMS, Terms, bad};
 use crate::rows::Texts;
 use crate::template::BlockHead;
 use crate::{ScanError, search};
@@ -95,6 +95,26 @@ impl Reader {
         match kept {
             Ok(Kept::Sketch(sketch)) => Some(sketch),
             Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// The segment's terms, if it has them. They only repeat what the rows say: where they cannot be read, rows are.
+    fn terms(&self, segment: &Segment) -> Option<Arc<Terms>> {
+        if !segment.entry.files.iter().any(|file| file.name == TERMS) {
+            return None;
+        }
+        let kept = self.cache.get(segment.number, Part::Terms, || {
+            let terms = segment.open_terms()?.ok_or_else(|| bad("no terms"))?;
+            let bytes = terms.memory();
+            Ok((Kept::Terms(Arc::new(terms)), bytes))
+        });
+        match kept {
+            Ok(Kept::Terms(terms)) => Some(terms),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, segment = %segment.entry.id, "terms are not used");
+                None
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 use datafusion::common::ScalarValue;
+use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Expr, col, lit};
 use store::Table;
 
@@ -35,6 +36,27 @@ fn equality_is_pushed_where_the_store_compares_alike() {
     {
         assert_eq!(push(Table::Log, &left), None, "{left}");
     }
+}
+
+#[test]
+fn spans_are_asked_for_by_attribute_and_duration() {
+    let pushed = |filter: &Expr| push(Table::Span, filter);
+    let exact = |part: Part| Some(Pushed { parts: vec![part], is_exact: true });
+    let route = || get_field(col("attributes"), "http.route");
+    assert_eq!(
+        pushed(&route().eq(lit("/cart"))),
+        exact(Part::Equals("attributes.http.route".into(), "/cart".into()))
+    );
+    assert_eq!(pushed(&route().eq(lit(""))), None);
+    assert_eq!(pushed(&route().not_eq(lit("/cart"))), None);
+    let took = || col("duration_ns");
+    let within = |from, upto| exact(Part::Within("duration_ns".into(), from, upto));
+    assert_eq!(pushed(&took().gt_eq(lit(5_i64))), within(5, i64::MAX));
+    assert_eq!(pushed(&took().gt(lit(5_i64))), within(6, i64::MAX));
+    assert_eq!(pushed(&lit(5_i64).gt(took())), within(i64::MIN, 4));
+    assert_eq!(pushed(&took().lt_eq(lit(5_i64))), within(i64::MIN, 5));
+    assert_eq!(pushed(&took().gt(lit(i64::MAX))), None);
+    assert_eq!(pushed(&col("cgroup_id").gt(lit(5_i64))), None, "may be null");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A token's hash is xxh3, mixed with the page's salt, so that a false positive in one page says nothing of the next.
 
 /// Bytes of a block.
-pub(super) const BLOCK: usize = 32;
+pub(in crate::segment) const BLOCK: usize = 32;
 /// Bits per token for 0.1 % false positives.
 const BITS: usize = 15;
 /// With fewer bits per token a bloom is not worth its bytes.
@@ -14,7 +14,7 @@ const WORDS: [u32; 8] =
 
 /// The hash of a token, before salting.
 #[inline]
-pub(super) fn hash(token: &[u8]) -> u64 {
+pub(in crate::segment) fn hash(token: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(token)
 }
 
@@ -31,14 +31,19 @@ fn place(hash: u64, blocks: usize) -> usize {
 }
 
 /// How many blocks hold so many tokens of a page within `cap` bytes; 0 if they do not fit.
-pub(super) fn blocks(tokens: usize, cap: usize) -> usize {
+pub(in crate::segment) fn blocks(tokens: usize, cap: usize) -> usize {
     let wanted = (tokens * BITS).div_ceil(BLOCK * 8).max(1);
     let blocks = wanted.min(cap / BLOCK);
     if blocks * BLOCK * 8 >= tokens * MIN_BITS { blocks } else { 0 }
 }
 
 /// Writes a bloom of `blocks` blocks.
-pub(super) fn build(hashes: impl Iterator<Item = u64>, salt: u64, blocks: usize, out: &mut Vec<u8>) {
+pub(in crate::segment) fn build(
+    hashes: impl Iterator<Item = u64>,
+    salt: u64,
+    blocks: usize,
+    out: &mut Vec<u8>,
+) {
     let start = out.len();
     let mut words = vec![[0_u32; 8]; blocks];
     for hash in hashes {
@@ -55,12 +60,12 @@ pub(super) fn build(hashes: impl Iterator<Item = u64>, salt: u64, blocks: usize,
 }
 
 /// The position of the block that a token's hash touches, in a bloom of so many blocks.
-pub(super) fn block_of(hash: u64, salt: u64, blocks: usize) -> usize {
+pub(in crate::segment) fn block_of(hash: u64, salt: u64, blocks: usize) -> usize {
     place(salted(hash, salt), blocks)
 }
 
 /// Whether that block has the token: false is certain.
-pub(super) fn has(block: &[u8; BLOCK], hash: u64, salt: u64) -> bool {
+pub(in crate::segment) fn has(block: &[u8; BLOCK], hash: u64, salt: u64) -> bool {
     let low = bits(salted(hash, salt));
     block.as_chunks::<4>().0.iter().zip(WORDS).all(|(word, odd)| {
         let bit = 1 << (low.wrapping_mul(odd) >> 27);

@@ -134,10 +134,10 @@ pub(super) fn mask(token: &[u8], out: &mut Vec<u8>) {
 
 /// A set of hashes, cleared for each page.
 #[derive(Debug)]
-pub(super) struct TokenSet {
+pub(in crate::segment) struct TokenSet {
     /// 0 is free; the hash 0 stands as 1.
     slots: Vec<u64>,
-    pub(super) len: usize,
+    pub(in crate::segment) len: usize,
 }
 
 impl Default for TokenSet {
@@ -149,7 +149,7 @@ impl Default for TokenSet {
 impl TokenSet {
     /// Whether it was new.
     #[inline]
-    fn insert(&mut self, hash: u64) -> bool {
+    pub(in crate::segment) fn insert(&mut self, hash: u64) -> bool {
         let hash = hash.max(1);
         let mask = self.slots.len() - 1;
         let mut at = usize::try_from(hash & mask as u64).unwrap_or(0);
@@ -177,11 +177,11 @@ impl TokenSet {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+    pub(in crate::segment) fn iter(&self) -> impl Iterator<Item = u64> {
         self.slots.iter().copied().filter(|hash| *hash != 0)
     }
 
-    fn clear(&mut self) {
+    pub(in crate::segment) fn clear(&mut self) {
         self.slots.fill(0);
         self.len = 0;
     }

@@ -1,9 +1,11 @@
 //! Writing `body.bin`: one pass over the bodies, a block at a time, in bounded memory.
 //!
 //! A block becomes templates and columns, or plain pages where these are smaller. A stream that does not template is
-//! asked again ever more rarely.
+//! asked again ever more rarely. All writers of a store share one [`BlockEncoder`]: what it takes to encode a block is
+//! several times the block, and a seal and a merge need not both have it.
 
 mod copy;
+mod encoder;
 
 use std::io::{self, Write};
 
@@ -13,6 +15,8 @@ use super::tokens::Tokens;
 use crate::rows::Texts;
 use crate::segment::PatternCounts;
 use crate::template::{BLOCK_TEXT, Encoded, Encoder, MAX_ROWS};
+
+pub(crate) use encoder::BlockEncoder;
 
 /// zstd level: higher ones save two or three points for four times the CPU.
 const LEVEL: i32 = 1;
@@ -27,7 +31,7 @@ const SAMPLES: usize = 4;
 const CLEARLY: usize = 80;
 
 /// Writes bodies in row order.
-pub(crate) struct BodyWriter<W> {
+pub(crate) struct BodyWriter<'a, W> {
     out: W,
     offset: u64,
     footer: Footer,
@@ -40,7 +44,7 @@ pub(crate) struct BodyWriter<W> {
     /// Bodies of the block that is being gathered, and their records' times.
     block: Texts,
     times: Vec<i64>,
-    encoder: Encoder,
+    encoder: &'a BlockEncoder,
     /// Blocks of this stream to write plain, and how many of its blocks did not template.
     skip: u32,
     lost: u32,
@@ -62,9 +66,13 @@ pub(crate) struct Written<W> {
     pub(crate) patterns: Option<PatternCounts>,
 }
 
-impl<W: Write> BodyWriter<W> {
+impl<'a, W: Write> BodyWriter<'a, W> {
     /// `patterns` takes what kinds of lines there are; [`Self::finish`] gives it back.
-    pub(crate) fn new(mut out: W, patterns: Option<PatternCounts>) -> io::Result<Self> {
+    pub(crate) fn new(
+        mut out: W,
+        encoder: &'a BlockEncoder,
+        patterns: Option<PatternCounts>,
+    ) -> io::Result<Self> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
         Ok(Self {
@@ -79,7 +87,7 @@ impl<W: Write> BodyWriter<W> {
             tokens: Tokens::default(),
             block: Texts::default(),
             times: Vec::new(),
-            encoder: Encoder::new()?,
+            encoder,
             skip: 0,
             lost: 0,
             compressor: zstd::bulk::Compressor::new(LEVEL)?,
@@ -123,12 +131,15 @@ impl<W: Write> BodyWriter<W> {
             return Ok(());
         }
         let (block, times) = (std::mem::take(&mut self.block), std::mem::take(&mut self.times));
+        let shared = self.encoder;
+        let mut alone = shared.alone();
+        let encoder = alone.encoder()?;
         let encoded = match self.skip.checked_sub(1) {
             Some(left) => {
                 self.skip = left;
                 None
             }
-            None => self.encode(&block, &times)?,
+            None => self.encode(encoder, &block, &times)?,
         };
         if let (Some(patterns), Some(run)) = (&mut self.patterns, self.footer.runs.last()) {
             let own;
@@ -143,7 +154,7 @@ impl<W: Write> BodyWriter<W> {
             patterns.add_block(stream, &found.templates, &found.of, &times, &block);
         }
         match encoded {
-            Some(encoded) => self.write_block(&encoded, &block)?,
+            Some(encoded) => self.write_block(encoder, &encoded, &block)?,
             None => {
                 block.iter().try_for_each(|body| self.push_plain(body))?;
                 self.end_page()?;
@@ -156,8 +167,8 @@ impl<W: Write> BodyWriter<W> {
     }
 
     /// The block as templates, if that is smaller than plain pages.
-    fn encode(&mut self, block: &Texts, times: &[i64]) -> io::Result<Option<Encoded>> {
-        if let Some(encoded) = self.encoder.encode(block, times)? {
+    fn encode(&mut self, encoder: &mut Encoder, block: &Texts, times: &[i64]) -> io::Result<Option<Encoded>> {
+        if let Some(encoded) = encoder.encode(block, times)? {
             let guess = self.guess_plain(block)? + block.len();
             if encoded.bytes.len() * 100 < guess * CLEARLY || encoded.bytes.len() <= self.size_plain(block)? {
                 self.lost = 0;
@@ -200,7 +211,7 @@ impl<W: Write> BodyWriter<W> {
         Ok(size)
     }
 
-    fn write_block(&mut self, encoded: &Encoded, block: &Texts) -> io::Result<()> {
+    fn write_block(&mut self, encoder: &mut Encoder, encoded: &Encoded, block: &Texts) -> io::Result<()> {
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let Encoded { bytes, head_bytes, head_unpacked, .. } = encoded;
         self.out.write_all(bytes)?;
@@ -213,9 +224,9 @@ impl<W: Write> BodyWriter<W> {
             rows: small(block.len()),
             ..Page::default()
         };
-        let tokens = self.encoder.take_tokens();
+        let tokens = encoder.take_tokens();
         self.add_page(page, &tokens, block.all().len());
-        self.encoder.give_tokens(tokens);
+        encoder.give_tokens(tokens);
         Ok(())
     }
 
@@ -234,6 +245,7 @@ impl<W: Write> BodyWriter<W> {
     /// Writes blooms, footer and tail.
     pub(crate) fn finish(mut self) -> io::Result<Written<W>> {
         self.end_block()?;
+        self.encoder.release();
         self.footer.blooms = (self.offset, self.blooms.len() as u64);
         for page in &mut self.footer.pages {
             page.bloom_offset += self.offset;

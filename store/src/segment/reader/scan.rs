@@ -1,4 +1,6 @@
-//! Scanning a segment: rows by time and equality, bodies only of those that pass.
+//! Scanning a segment: rows by time and equality, bodies and columns that decide nothing only of those that pass.
+
+mod late;
 
 use std::io;
 
@@ -11,6 +13,7 @@ use crate::segment::pages::possible;
 use crate::segment::rows::{assemble, read, times};
 use crate::segment::traces::without_other_traces;
 use crate::segment::{Access, Segment};
+use late::Late;
 
 /// Rows of a batch while scanning.
 const BATCH: usize = 8_192;
@@ -30,12 +33,23 @@ impl Reader {
             possible(file.metadata.metadata(), plan.from_ns, plan.to_ns, &plan.filters),
             &plan.filters,
         )?;
+        let rows =
+            match self.terms(segment).map(|terms| terms.possible(plan.table, rows.clone(), &plan.filters)) {
+                Some(Ok(rows)) => rows,
+                // it only repeats what the rows say
+                Some(Err(_)) | None => rows,
+            };
         if rows.is_empty() {
             return Ok(());
         }
         let body = plan.read.index_of("body").ok();
         let others: Vec<usize> = (0..plan.read.fields().len()).filter(|at| Some(*at) != body).collect();
         let others = plan.read.project(&others).map_err(io::Error::other)?;
+        if body.is_none()
+            && let Some(late) = Late::new(plan)?
+        {
+            return late.scan(&file, &rows, plan, take);
+        }
         let mut numbers = rows.iter().cloned().flatten();
         for batch in read(&file, &rows, &plan.read, BATCH)? {
             if plan.stop.is_set() {

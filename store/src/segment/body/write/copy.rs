@@ -6,7 +6,7 @@ use super::super::format::Page;
 use super::super::read::PackedPage;
 use super::BodyWriter;
 
-impl<W: Write> BodyWriter<W> {
+impl<W: Write> BodyWriter<'_, W> {
     /// Appends a page to the current run without unpacking it.
     pub(crate) fn copy_page(&mut self, packed: PackedPage) -> io::Result<()> {
         let PackedPage { page, packed, blooms } = packed;

@@ -1,0 +1,93 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{MapBuilder, RecordBatch, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::{ROWS, Terms, TermsWriter};
+use crate::Table;
+use crate::scan::{Filter, Test};
+
+/// `rows` spans: `name` is the row's number in hundreds, `attributes.id` the row's number.
+fn spans(rows: Range<u32>) -> RecordBatch {
+    let names: StringArray = rows.clone().map(|row| Some(format!("n{}", row / 100))).collect();
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for row in rows {
+        maps.keys().append_value("id");
+        maps.values().append_value(format!("i{row}"));
+        maps.append(true).unwrap();
+    }
+    let maps = maps.finish();
+    let schema = Schema::new(vec![
+        Field::new("name", DataType::Utf8, true),
+        Field::new("attributes", arrow::array::Array::data_type(&maps).clone(), false),
+    ]);
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(names), Arc::new(maps)]).unwrap()
+}
+
+fn written(rows: u32, batch: u32) -> Vec<u8> {
+    let mut writer = TermsWriter::new(Vec::new(), Table::Span).unwrap();
+    for start in (0..rows).step_by(batch as usize) {
+        writer.add(&spans(start..(start + batch).min(rows))).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn open(bytes: &[u8], rows: u32) -> std::io::Result<Terms> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    Terms::open(file.path(), u64::from(rows))
+}
+
+fn filter(name: &str, test: Test) -> Filter {
+    Filter { column: 0, name: name.to_owned(), test }
+}
+
+fn name(value: &str) -> Filter {
+    filter("name", Test::Text(value.to_owned()))
+}
+
+fn attribute(key: &str, value: &str) -> Filter {
+    filter("attributes", Test::Entry(key.to_owned(), value.to_owned()))
+}
+
+#[test]
+fn rows_without_a_term_are_left_out_however_they_came() {
+    let rows = ROWS * 3 + 17;
+    for batch in [rows, 1_000, ROWS] {
+        let terms = open(&written(rows, batch), rows).unwrap();
+        let possible = |filters: &[Filter]| terms.possible(Table::Span, vec![0..rows], filters).unwrap();
+        assert_eq!(possible(&[]), [0..rows]);
+        assert_eq!(possible(&[attribute("id", "i5000")]), [ROWS..ROWS * 2]);
+        assert_eq!(possible(&[attribute("id", &format!("i{}", rows - 1))]), [ROWS * 3..rows]);
+        // both must hold for one row, so at least for one of its neighbours each
+        assert_eq!(possible(&[attribute("id", "i5000"), name("n0")]), []);
+        // on both sides of a border
+        assert_eq!(possible(&[name("n40")]), [0..ROWS * 2]);
+        assert_eq!(possible(&[name("i5000")]), []);
+        assert_eq!(possible(&[attribute("ip", "i5000")]), []);
+        // what is absent is no term
+        assert_eq!(possible(&[attribute("ip", "")]), [0..rows]);
+        assert_eq!(possible(&[filter("trace_id", Test::Text("x".to_owned()))]), [0..rows]);
+        let asked = vec![10..20, 4_090..5_001, 12_000..12_010];
+        let some = terms.possible(Table::Span, asked, &[attribute("id", "i4100")]).unwrap();
+        assert_eq!(some, [4_096..5_001]);
+    }
+    assert_eq!(open(&written(0, 1), 0).unwrap().possible(Table::Span, vec![], &[name("x")]).unwrap(), []);
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    let rows = ROWS + 1;
+    let bytes = written(rows, 1_000);
+    assert!(open(&bytes, rows).is_ok());
+    assert!(open(&bytes, ROWS).is_err());
+    for len in (0..bytes.len()).rev().step_by(97) {
+        assert!(open(&bytes[..len], rows).is_err());
+    }
+    for at in bytes.len() - 44..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x41;
+        assert!(open(&changed, rows).is_err(), "{at}");
+    }
+}

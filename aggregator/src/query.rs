@@ -26,7 +26,6 @@ mod pushdown;
 pub mod reason;
 mod scan;
 pub(crate) mod session;
-mod sift;
 mod table;
 mod text;
 mod top;

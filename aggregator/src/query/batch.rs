@@ -1,7 +1,7 @@
 //! How many rows a query's parts work on at once: fewer where each could be wide.
 //!
-//! A constant becomes a column of as many rows, and a join repeats a row of one side for rows of the other: their number
-//! times the width of a row is memory that nobody counts.
+//! A constant becomes a column of as many rows, a join repeats a row of one side for rows of the other, and what filters
+//! gathers rows until there are so many: their number times the width of a row is memory that nobody counts.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};

@@ -21,7 +21,7 @@ use store::{Snapshot, Table};
 use crate::query::made::Made;
 use crate::query::session::Reasons;
 use crate::query::table::StoreTable;
-use crate::query::{batch, bounded, counts, field_counts, fields, histogram, sift, top, watches};
+use crate::query::{batch, bounded, counts, field_counts, fields, histogram, top, watches};
 
 const CATALOG: &str = "wake";
 const SCHEMA: &str = "public";
@@ -56,7 +56,6 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(counts::RULE))
             .with_physical_optimizer_rule(Arc::new(field_counts::RULE))
             .with_physical_optimizer_rule(Arc::new(watches::Watches))
-            .with_physical_optimizer_rule(Arc::new(sift::Sifts))
             .build();
         let mut context = SessionContext::new_with_state(state);
         histogram::scalar_functions().into_iter().for_each(|function| context.register_udf(function));

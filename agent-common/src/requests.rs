@@ -169,7 +169,7 @@ pub struct Header {
     pub start_ns: u64,
     /// When the call ended.
     pub at_ns: u64,
-    /// Bytes that the call carried.
+    /// Bytes that the call carried; of a connection's end, bytes that had come and that nobody read.
     pub total: u64,
     /// Of the first call of a run: bytes of the run before. Else: bytes of this run before this call.
     pub before_total: u64,
@@ -268,6 +268,9 @@ pub const FIELDS: &[Field] = &[
     required("OFF_LOCAL_V4", &[("sock", "__sk_common.skc_rcv_saddr")], 4),
     optional("OFF_PEER_V6", &[("sock", "__sk_common.skc_v6_daddr")], 16, "ipv6"),
     optional("OFF_LOCAL_V6", &[("sock", "__sk_common.skc_v6_rcv_saddr")], 16, "ipv6"),
+    required("OFF_STATE", &[("sock", "__sk_common.skc_state")], 1),
+    optional("OFF_RECEIVED", &[("tcp_sock", "rcv_nxt")], 4, "unread answers"),
+    optional("OFF_READ", &[("tcp_sock", "copied_seq")], 4, "unread answers"),
     // two bytes since 5.6; before, part of a bitfield
     required("OFF_PROTOCOL", &[("sock", "sk_protocol")], 2),
     required("OFF_SK_SOCKET", &[("sock", "sk_socket")], 8),

@@ -193,6 +193,10 @@ pub struct RequestsConfig {
     /// Most spans of one workload in one window; those beyond are counted, errors last.
     #[schemars(range(min = 10, max = 1_000_000))]
     pub max_spans: u32,
+    /// Memory that the decoders of all connections may hold, bytes. Beyond it those that hold most are forgotten, and begin
+    /// anew at their next request; counted as `decoder_memory`.
+    #[schemars(range(min = 1_048_576))]
+    pub max_memory: u64,
 }
 
 /// Syscalls.
@@ -311,6 +315,7 @@ impl AgentConfig {
             max_connections: flows.max_connections,
             max_requested: requests.max_connections,
             max_spans: requests.max_spans,
+            max_decoder_memory: requests.max_memory,
             max_map_entries: None,
             ebpf_log: self.ebpf_log,
             written: Written::default(),

@@ -22,7 +22,7 @@ pub use crate::requests::protocol::fuzz::{
     request_dns, request_http1, request_http2, request_kafka, request_mysql, request_path, request_postgres,
     request_redis, request_statement,
 };
-use crate::requests::tracker::Tracker;
+use crate::requests::tracker::{Limits, Tracker};
 
 /// What takes any bytes.
 pub type Decoder = fn(&[u8]);
@@ -115,7 +115,9 @@ pub fn kernel_records(data: &[u8]) {
             }
         }
         6 => {
-            let mut tracker = Tracker::new(100, Ids::seeded(1), crate::requests::written::Written::default());
+            let limits = Limits { connections: 8, memory: 1 << 20, spans: 100 };
+            let mut tracker =
+                Tracker::new(limits, Ids::seeded(1), crate::requests::written::Written::default());
             let mut samples = Vec::new();
             for bytes in bytes.chunks(size_of::<requests::Header>() + 64) {
                 let mut head = [0; requests::HEAD_LEN];

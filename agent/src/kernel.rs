@@ -91,6 +91,8 @@ pub struct Settings {
     pub max_requested: u32,
     /// Most spans of one workload in a window.
     pub max_spans: u32,
+    /// Bytes that the decoders of requests may hold in sum.
+    pub max_decoder_memory: u64,
     /// Cap on the entries of every hash map (tests of full maps).
     pub max_map_entries: Option<u32>,
     /// Let the programs' own debug lines reach the log.
@@ -111,6 +113,7 @@ impl Default for Settings {
             max_connections: 65_536,
             max_requested: 32_768,
             max_spans: 20_000,
+            max_decoder_memory: 64 << 20,
             max_map_entries: None,
             ebpf_log: false,
             written: Written::default(),

@@ -151,6 +151,8 @@ pub struct RetentionDays {
     pub object_change: u32,
     /// Spans.
     pub span: u32,
+    /// Counts of requests.
+    pub request: u32,
 }
 
 /// What a query may use. What is reached ends the query with a typed error or a stated partial answer.
@@ -231,6 +233,7 @@ impl RetentionDays {
             Table::KubeEvent => self.kube_event,
             Table::ObjectChange => self.object_change,
             Table::Span => self.span,
+            Table::Request => self.request,
         }
     }
 }

@@ -210,6 +210,7 @@ fn admit_rows(
         kube_events,
         object_changes,
         spans,
+        requests,
     } = payload;
     let mut identities: Vec<Arc<v1::Identity>> = identities.into_iter().map(Arc::new).collect();
     check_sizes(&identities)?;
@@ -234,6 +235,7 @@ fn admit_rows(
     admit_table(&identities, kube_events, &mut gate, &mut tables)?;
     admit_table(&identities, object_changes, &mut gate, &mut tables)?;
     admit_table(&identities, spans, &mut gate, &mut tables)?;
+    admit_table(&identities, requests, &mut gate, &mut tables)?;
     // who sends rows without a batch of their own is told at once, and is no node whose ledger this could be
     if *key.node != *OWN_NODE {
         lost.extend(gate.losses());

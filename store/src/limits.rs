@@ -93,6 +93,7 @@ impl Default for Limits {
                 days(30),
                 days(90),
                 days(7),
+                days(30),
             ],
         }
     }

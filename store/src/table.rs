@@ -35,11 +35,13 @@ pub enum Table {
     ObjectChange,
     /// Operations of requests, as traces have them.
     Span,
+    /// Requests, counted per window, other end and name.
+    Request,
 }
 
 impl Table {
     /// How many tables there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// Every table, in the order of a batch's rows.
     pub const ALL: [Self; Self::COUNT] = [
@@ -55,6 +57,7 @@ impl Table {
         Self::KubeEvent,
         Self::ObjectChange,
         Self::Span,
+        Self::Request,
     ];
 
     /// The table's name in SQL, on disk and in metrics.
@@ -72,6 +75,7 @@ impl Table {
             Self::KubeEvent => "kube_event",
             Self::ObjectChange => "object_change",
             Self::Span => "span",
+            Self::Request => "request",
         }
     }
 
@@ -80,6 +84,7 @@ impl Table {
         match self {
             Self::Drop => "flow",
             Self::SyscallLatency => "syscall",
+            Self::Request => "span",
             Self::KubeEvent | Self::ObjectChange => "kubernetes",
             other => other.name(),
         }
@@ -115,7 +120,7 @@ impl Table {
     /// The columns by which a segment's rows are sorted; `ts` and `lsn` follow.
     pub(crate) fn sort_columns(self) -> &'static [&'static str] {
         match self {
-            Self::Log | Self::Flow | Self::Drop | Self::Block => &["namespace", "workload"],
+            Self::Log | Self::Flow | Self::Drop | Self::Block | Self::Request => &["namespace", "workload"],
             Self::Usage | Self::Syscall | Self::SyscallLatency => &["namespace", "workload", "pod"],
             Self::Process => &["node"],
             Self::KubeEvent | Self::ObjectChange => &["namespace"],

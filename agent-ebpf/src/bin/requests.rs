@@ -182,7 +182,7 @@ fn requests_state(context: BtfTracePointContext) -> i32 {
         CLOSE => {
             if let (Some(conn), Some(header)) = (conn::find(socket), out::end_scratch()) {
                 // SAFETY: a map's value, before it goes; this CPU's own.
-                unsafe { out::end(socket, conn, header) };
+                unsafe { out::end(socket, conn, header, socket::unread(socket)) };
                 conn::forget(socket);
             }
         }

@@ -48,7 +48,9 @@ pub struct Call {
     pub direction: u8,
     /// `PLAIN`, ...
     pub shape: u8,
-    pub padding: [u8; 2],
+    /// Not 0: what was carried is not, or not all of it, where the caller wanted it (`MSG_TRUNC`).
+    pub is_discarded: u8,
+    pub padding: u8,
     /// Where the buffer, vector or message is.
     pub place: u64,
     /// How many buffers a vector has.
@@ -104,6 +106,14 @@ use abi::{
     SPLICE, THIRD, USER32, WRITE, WRITEV,
 };
 
+/// Flags of a call that say that its bytes are none of the stream's next: out of band, looked at and left where they are, or
+/// told of an error.
+const MSG_OOB: u32 = 0x1;
+const MSG_PEEK: u32 = 0x2;
+const MSG_ERRQUEUE: u32 = 0x2000;
+/// The bytes go, and are not copied; of a datagram the whole length is told.
+const MSG_TRUNC: u32 = 0x20;
+
 const fn bit(number: u32) -> u64 {
     1 << number
 }
@@ -155,6 +165,23 @@ pub fn is_wait(registers: *const u8) -> bool {
     }
 }
 
+/// The flags that the caller gave; those that a `msghdr` has are the kernel's answer.
+#[inline(always)]
+fn flags(registers: *const u8, number: u32) -> u32 {
+    let place = match number {
+        SENDTO | RECVFROM | SENDMMSG | RECVMMSG => FOURTH,
+        SENDMSG | RECVMSG => THIRD,
+        _ => return 0,
+    };
+    register(registers, place) as u32
+}
+
+/// Whether what a call with these flags carried is not to be taken for a message.
+#[inline(always)]
+fn is_aside(flags: u32, direction: u8) -> bool {
+    flags & if direction == IN { MSG_OOB | MSG_PEEK | MSG_ERRQUEUE } else { MSG_OOB } != 0
+}
+
 /// Keeps the call that ends, if it is one that carries bytes; arguments stay in their registers until then.
 #[inline(always)]
 pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
@@ -163,6 +190,10 @@ pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
         return None;
     }
     let direction = if is_write(number) { OUT } else { IN };
+    let flags = flags(registers, number);
+    if is_aside(flags, direction) {
+        return None;
+    }
     let shape = match number {
         READ | WRITE | SENDTO | RECVFROM => PLAIN,
         READV | WRITEV => VECTOR,
@@ -181,7 +212,8 @@ pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
         count: register(registers, THIRD),
         total: returned,
         name: if has_name { register(registers, FIFTH) } else { 0 },
-        padding: [0; 2],
+        is_discarded: (direction == IN && flags & MSG_TRUNC != 0) as u8,
+        padding: 0,
         socket: 0,
         ids: 0,
     };

@@ -72,9 +72,12 @@ pub fn established(socket: u64, role: u8) {
     _ = put(socket, role);
 }
 
-/// A connection that was open before anybody looked.
+/// A connection that was open before anybody looked. One that is over is none: its entry would stay for ever.
 #[inline(always)]
 pub fn begin(socket: u64) -> Option<*mut Conn> {
+    if socket::is_closed(socket) {
+        return None;
+    }
     if put(socket, ROLE_UNKNOWN) { find(socket) } else { None }
 }
 

@@ -24,7 +24,10 @@ pub fn seen(call: &Call) {
     while index < MOST_MESSAGES {
         let place = call.place + index * MESSAGES_STRIDE;
         match call.shape {
-            PLAIN => one(call, Buffer { base: call.place, total: call.total, name: call.name }),
+            // a datagram that was cut tells its whole length
+            PLAIN => {
+                one(call, Buffer { base: call.place, total: least(call.total, call.count), name: call.name })
+            }
             MESSAGE | MESSAGES => {
                 let mut total = call.total;
                 if several {
@@ -32,10 +35,12 @@ pub fn seen(call: &Call) {
                     let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
                     total = u64::from(length.unwrap_or(0));
                 }
-                if let Some(message) = message(place) {
-                    // SAFETY: the helper checks the address. A datagram of DNS is in one buffer.
-                    let base = unsafe { bpf_probe_read_user(message.vector as *const u64) }.unwrap_or(0);
-                    one(call, Buffer { base, total, name: message.name });
+                // SAFETY: the helper checks the address. A datagram of DNS is in one buffer.
+                if let Some(message) = message(place)
+                    && let Ok([base, length]) =
+                        unsafe { bpf_probe_read_user(message.vector as *const [u64; 2]) }
+                {
+                    one(call, Buffer { base, total: least(total, length), name: message.name });
                 }
             }
             _ => {}
@@ -45,6 +50,11 @@ pub fn seen(call: &Call) {
             break;
         }
     }
+}
+
+#[inline(always)]
+fn least(one: u64, other: u64) -> u64 {
+    if one < other { one } else { other }
 }
 
 /// Where a datagram lies, and where the address of the other end.

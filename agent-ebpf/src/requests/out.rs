@@ -121,13 +121,13 @@ pub fn event(line: &Line) {
     unsafe { output((&raw const *line).cast(), size_of::<Line>() as u64) };
 }
 
-/// A connection of which something was told has ended, or is not looked at any more. `header` is where it is
-/// written.
+/// A connection of which something was told has ended with `unread` bytes that nobody read, or is not looked at any more.
+/// `header` is where it is written.
 ///
 /// # Safety
 /// `conn` is a value of the table, `header` a scratch of this CPU and program.
 #[inline(always)]
-pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header) {
+pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header, unread: u32) {
     // SAFETY: the caller's.
     unsafe {
         if (*conn).sequence == 0 {
@@ -138,7 +138,7 @@ pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header) {
         (*header).sequence = (*conn).sequence.wrapping_add(1);
         (*header).start_ns = 0;
         (*header).at_ns = bpf_ktime_get_boot_ns();
-        (*header).total = 0;
+        (*header).total = u64::from(unread);
         (*header).before_total = (*conn).run_total;
         (*header).before_ns = (*conn).run_last_ns;
         (*header).tid = 0;

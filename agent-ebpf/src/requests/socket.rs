@@ -16,7 +16,7 @@ macro_rules! offsets {
 
 offsets! {
     OFF_FILES OFF_FDT OFF_FD OFF_PRIVATE OFF_SOCKET_FILE OFF_SOCKET_SK OFF_FAMILY OFF_PORTS OFF_PEER_V4 OFF_LOCAL_V4
-    OFF_PEER_V6 OFF_LOCAL_V6 OFF_PROTOCOL
+    OFF_PEER_V6 OFF_LOCAL_V6 OFF_PROTOCOL OFF_STATE OFF_RECEIVED OFF_READ
     OFF_SK_SOCKET OFF_FILE_FLAGS OFF_FILE_INODE OFF_FILE_POSITION OFF_INODE_MODE OFF_INODE_NUMBER OFF_INODE_SUPER
     OFF_SUPER_DEVICE
 }
@@ -91,6 +91,22 @@ pub fn transport(socket: u64) -> u8 {
     match read::<u16>(socket, &OFF_PROTOCOL) {
         Some(6) => TRANSPORT_TCP,
         Some(17) => TRANSPORT_UDP,
+        _ => 0,
+    }
+}
+
+/// Whether a TCP connection is over: what it had received may still be read, but nobody tells of its end again.
+#[inline(always)]
+pub fn is_closed(socket: u64) -> bool {
+    const CLOSE: u8 = 7;
+    read::<u8>(socket, &OFF_STATE) == Some(CLOSE)
+}
+
+/// Bytes that a TCP connection has received and nobody has read; the other end's FIN counts as one.
+#[inline(always)]
+pub fn unread(socket: u64) -> u32 {
+    match (read::<u32>(socket, &OFF_RECEIVED), read::<u32>(socket, &OFF_READ)) {
+        (Some(received), Some(read)) => received.wrapping_sub(read),
         _ => 0,
     }
 }

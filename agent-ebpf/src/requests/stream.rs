@@ -44,7 +44,8 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> bool {
             return false;
         }
         let data = (&raw mut (*record).data).cast::<u8>();
-        let length = if call.shape == ELSEWHERE { 0 } else { gather(call, data, most) };
+        let is_elsewhere = call.shape == ELSEWHERE || call.is_discarded != 0;
+        let length = if is_elsewhere { 0 } else { gather(call, data, most) };
         (*header).data_len = length;
         (*header).head_len = (*conn).head_len;
         (*header).head = (*conn).head;
@@ -89,7 +90,7 @@ pub unsafe fn tell(conn: *mut Conn, record: *mut Record, call: &Call) {
     // SAFETY: the caller's.
     unsafe {
         if is_closed_book((*conn).protocol) {
-            return out::end(call.socket, conn, &raw mut (*record).header);
+            return out::end(call.socket, conn, &raw mut (*record).header, 0);
         }
         (*conn).head_len = 0;
         (*conn).run_told = (*conn).run_told.wrapping_add((*record).header.data_len);

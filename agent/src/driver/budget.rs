@@ -22,6 +22,10 @@ mod threads;
 const SYSCALL_NS: u64 = 150;
 const SWITCH_NS: u64 = 330;
 const PACKET_NS: u64 = 170;
+/// Of a request at one end: two calls or a little more (docs/journal/2026-11-22-requests.md).
+const REQUEST_NS: u64 = 2_500;
+/// What it takes to decode and count a request, as a share of a row's way through the agent, which a span takes whole.
+const DECODED_ROWS: f64 = 0.3;
 /// What timing adds to a call: `sys_enter` is dispatched at each, and reads the clock at one in 16, or at each.
 const SAMPLED_NS: u64 = 70;
 const TIMED_NS: u64 = 300;
@@ -35,14 +39,14 @@ pub struct Budget {
     governor: Governor,
     /// Own CPU time, that of the log threads, and monotonic time at the last look; the first one only begins.
     last: Option<(Duration, Duration, Duration)>,
-    /// The probe that was dropped for it.
-    dropped: Option<&'static str>,
+    /// The probes that were dropped for it.
+    dropped: Vec<&'static str>,
 }
 
 impl Budget {
     /// Allows this much CPU time per second.
     pub fn new(per_second: Duration) -> Self {
-        Self { governor: Governor::new(per_second), last: None, dropped: None }
+        Self { governor: Governor::new(per_second), last: None, dropped: Vec::new() }
     }
 
     /// CPU time per second that a host with this many CPUs allows where the config says nothing.
@@ -75,13 +79,16 @@ pub(super) enum Timing {
 pub(super) struct Counted {
     /// Time in programs.
     programs: Cost,
-    /// Share of flows among the rows, and so of the agent's own work.
+    /// Share of flows among the rows, and so of the agent's own work; of spans; of requests that are decoded and counted.
     flows: f64,
+    spans: f64,
+    requests: f64,
 }
 
 impl Counted {
     pub(super) fn of(samples: &[Sample], timing: Timing) -> Self {
         let (mut packets, mut calls, mut switches, mut flows) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let (mut requests, mut spans) = (0_u64, 0_u64);
         for sample in samples {
             match &sample.row {
                 Row::Flow(row) => {
@@ -89,6 +96,10 @@ impl Counted {
                     flows += 1;
                 }
                 Row::Syscall(row) => calls = calls.saturating_add(row.count),
+                Row::Request(row) => {
+                    requests = requests.saturating_add(row.count);
+                    spans = spans.saturating_add(row.spans);
+                }
                 Row::RunQueue(row) => {
                     switches = switches.saturating_add(row.voluntary.saturating_add(row.involuntary));
                 }
@@ -102,20 +113,33 @@ impl Counted {
         };
         let took = |events: u64, ns: u64| Duration::from_nanos(events.saturating_mul(ns));
         let (latency, run_queue) = (took(calls, timing_ns), took(switches, SWITCH_NS));
-        let total = latency + run_queue + took(calls, SYSCALL_NS) + took(packets, PACKET_NS);
-        let flows = flows as f64 / samples.len().max(1) as f64;
-        Self { programs: Cost { total, latency, run_queue, peers: Duration::ZERO }, flows }
+        let requested = took(requests, REQUEST_NS);
+        let total = latency + run_queue + requested + took(calls, SYSCALL_NS) + took(packets, PACKET_NS);
+        let decoded = requests as f64 * DECODED_ROWS;
+        let rows = samples.len().max(1) as f64 + spans as f64 + decoded;
+        Self {
+            programs: Cost { total, latency, run_queue, requests: requested, ..Cost::default() },
+            flows: flows as f64 / rows,
+            spans: spans as f64 / rows,
+            requests: decoded / rows,
+        }
     }
 
     /// With the agent's own time.
     fn cost(&self, own: Duration) -> Cost {
-        Cost { total: self.programs.total + own, peers: own.mul_f64(self.flows), ..self.programs }
+        Cost {
+            total: self.programs.total + own,
+            peers: own.mul_f64(self.flows),
+            spans: own.mul_f64(self.spans),
+            requests: self.programs.requests + own.mul_f64(self.requests),
+            ..self.programs
+        }
     }
 }
 
 impl Driver {
-    /// What this window lacks because of the budget. Timings: as many as would have been taken. Run-queue delays: one per
-    /// window. Flows by peer: as many rows as are folded.
+    /// What this window lacks because of the budget. Timings: as many as would have been taken. Run-queue delays and requests:
+    /// one per window. Flows by peer: as many rows as are folded. Spans are counted where they are shed.
     pub(super) fn shed_losses(&self, samples: &[Sample]) -> Vec<Loss> {
         let every = if self.settings.syscall_latency_full { 1 } else { 16 };
         let loss = |part: &Part| {
@@ -127,7 +151,11 @@ impl Driver {
                     });
                     ("syscall", calls.fold(0, u64::saturating_add) / every)
                 }
-                Part::RunQueue => ("usage", u64::from(self.budget.dropped.is_some())),
+                Part::RunQueue | Part::Requests => {
+                    let signal = if *part == Part::RunQueue { "usage" } else { "span" };
+                    (signal, u64::from(self.budget.dropped.contains(&part.probe())))
+                }
+                Part::Spans => ("span", 0),
                 Part::Peers => (
                     "flow",
                     samples.iter().filter(|sample| matches!(sample.row, Row::Flow(_))).count() as u64,
@@ -190,12 +218,12 @@ impl Driver {
 
     fn shed(&mut self, part: Part, probes: &mut Vec<Attached>) {
         match part {
-            Part::SyscallLatency => detail(probes, part, false),
-            Part::RunQueue => {
+            Part::SyscallLatency | Part::Spans => detail(probes, part, false),
+            Part::RunQueue | Part::Requests => {
                 let count = probes.len();
                 probes.retain(|probe| probe.name != part.probe());
                 if probes.len() < count {
-                    self.budget.dropped = Some(part.probe());
+                    self.budget.dropped.push(part.probe());
                     self.states.over_budget(part.probe());
                 }
             }
@@ -205,14 +233,21 @@ impl Driver {
 
     fn restore(&mut self, part: Part, probes: &mut Vec<Attached>) {
         match part {
-            Part::SyscallLatency => detail(probes, part, true),
-            Part::RunQueue => {
-                let Some(name) = self.budget.dropped.take() else { return };
+            Part::SyscallLatency | Part::Spans => detail(probes, part, true),
+            Part::RunQueue | Part::Requests => {
+                let Some(at) = self.budget.dropped.iter().position(|name| *name == part.probe()) else {
+                    return;
+                };
+                let name = self.budget.dropped.swap_remove(at);
                 let Some(probe) = self.probes.iter().find(|probe| probe.name == name) else { return };
                 let Settings { cgroup_root, host_owner, .. } = &self.settings;
                 let features = KernelFeatures::of_node(cgroup_root.as_deref(), *host_owner);
                 probes.extend(self.attach_one(probe, &features));
                 drop(features);
+                // what is attached anew tells all
+                if self.budget.is_shed(Part::Spans) && part == Part::Requests {
+                    detail(probes, Part::Spans, false);
+                }
                 crate::kernel::memory::give_back();
             }
             Part::Peers => {}

@@ -1,7 +1,8 @@
 //! The agent's budget: when it costs more than it may, parts are shed in a fixed order, and taken up again when there is
 //! room. Pure.
 //!
-//! Order: latency of syscalls, run-queue delays, flows by peer. Never: identity, counts, bytes, loss counters.
+//! Order: spans of requests that did not fail and were not slow, latency of syscalls, run-queue delays, flows by peer, and at
+//! last requests altogether. Never: identity, counts, bytes, loss counters.
 //! What counts is the agent's own CPU time and, estimated from counts, that of its programs inside other processes.
 //! Sheds after `HOLD` above the budget, one part at a time, and only a part that the cost comes from: what saves less
 //! than `WORTH_PERCENT` stays. Restores the last after a calm time that doubles each time a restored part had to go
@@ -25,21 +26,28 @@ const WORTH_PERCENT: u128 = 5;
 /// What can be shed, the first to go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
+    /// Spans of requests that did not fail and were not slow; all stay counted.
+    Spans,
     /// Timing of syscalls; their counts and errors stay.
     SyscallLatency,
     /// Run-queue delays and context switches: the whole `sched` probe.
     RunQueue,
     /// Flows by peer; their sums per workload stay.
     Peers,
+    /// Requests: the whole `requests` probe.
+    Requests,
 }
 
 impl Part {
     /// The order of shedding.
-    pub const ORDER: [Self; 3] = [Self::SyscallLatency, Self::RunQueue, Self::Peers];
+    pub const ORDER: [Self; 5] =
+        [Self::Spans, Self::SyscallLatency, Self::RunQueue, Self::Peers, Self::Requests];
 
     /// For the metric and the log.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Spans => "request_spans",
+            Self::Requests => "requests",
             Self::SyscallLatency => "syscall_latency",
             Self::RunQueue => "run_queue",
             Self::Peers => "flow_peers",
@@ -49,6 +57,7 @@ impl Part {
     /// The probe that it belongs to.
     pub fn probe(self) -> &'static str {
         match self {
+            Self::Spans | Self::Requests => "requests",
             Self::SyscallLatency => "syscalls",
             Self::RunQueue => "sched",
             Self::Peers => "flows",
@@ -67,11 +76,17 @@ pub struct Cost {
     pub run_queue: Duration,
     /// Rows of flows.
     pub peers: Duration,
+    /// Spans of requests.
+    pub spans: Duration,
+    /// The `requests` probe without its spans.
+    pub requests: Duration,
 }
 
 impl Cost {
     fn of(&self, part: Part) -> Duration {
         match part {
+            Part::Spans => self.spans,
+            Part::Requests => self.requests,
             Part::SyscallLatency => self.latency,
             Part::RunQueue => self.run_queue,
             Part::Peers => self.peers,

@@ -75,6 +75,7 @@ impl Batcher {
                 add(&mut payload.syscall_latency, v1::SyscallLatencyRow { identity: at, ..row }, bytes);
             }
             Row::Block(row) => add(&mut payload.block, v1::BlockRow { identity: at, ..row }, bytes),
+            Row::Request(row) => add(&mut payload.requests, v1::RequestRow { identity: at, ..*row }, bytes),
             Row::Process(row) => add(&mut payload.processes, v1::ProcessRow { identity: at, ..*row }, bytes),
             Row::Log(row) => add(&mut payload.logs, v1::LogRow { identity: at, ..*row }, bytes),
             Row::Span(row) => add(&mut payload.spans, v1::SpanRow { identity: at, ..*row }, bytes),

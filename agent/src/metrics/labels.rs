@@ -39,7 +39,7 @@ pub struct ExtentLabels {
 /// What the budget can shed.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct PartLabels {
-    /// syscall_latency | run_queue | flow_peers
+    /// request_spans | syscall_latency | run_queue | flow_peers | requests
     pub part: String,
 }
 

@@ -150,6 +150,13 @@ impl Workloads {
                 count(Id::Exits, &[("outcome", outcome)], row.count.max(1) as f64);
             }
             Row::Log(row) => count(Id::LogLines, &[("level", &row.level)], 1.0),
+            Row::Request(row) => {
+                let outcome = if row.status == "error" { "error" } else { "ok" };
+                let labels = [("kind", row.kind.as_str()), ("protocol", &row.protocol), ("outcome", outcome)];
+                count(Id::Requests, &labels, row.count as f64);
+                count(Id::RequestSpans, &labels, row.spans as f64);
+                count(Id::RequestSeconds, &labels, row.duration_ns_sum as f64 / 1e9);
+            }
             Row::RunQueue(_) | Row::SyscallLatency(_) | Row::Process(_) | Row::Span(_) => {}
         }
     }

@@ -24,7 +24,7 @@ use crate::kernel::load::{Loader, Object, ProgramReport};
 use crate::kernel::losses::Losses;
 use crate::kernel::{KernelFeatures, Settings, clock};
 use crate::requests::ids::Ids;
-use crate::requests::tracker::{Run, Tracker};
+use crate::requests::tracker::{Limits, Run, Tracker};
 use crate::requests::written::Written;
 use crate::window::Window;
 use crate::window::sample::Loss;
@@ -69,10 +69,15 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .max_entries("CONNS", settings.max_requested)
         .hashes(&["CONNS", "HOST_COMMS"])
         .load()?;
+    let limits = Limits {
+        connections: settings.max_requested as usize,
+        memory: settings.max_decoder_memory as usize,
+        spans: settings.max_spans,
+    };
     let probe = Requests {
         ring: object.ring("RECORDS")?,
         conns: object.dump("CONNS", features)?,
-        tracker: Tracker::new(settings.max_spans, Ids::random(), settings.written.clone()),
+        tracker: Tracker::new(limits, Ids::random(), settings.written.clone()),
         written: settings.written.clone(),
         hosts: object.hosts(features)?,
         losses: object.losses(features, "span")?,
@@ -166,6 +171,12 @@ impl Running for Requests {
 
     fn wake_fds(&self) -> Vec<RawFd> {
         vec![self.ring.as_raw_fd()]
+    }
+
+    /// Spans of requests that did not fail and were not slow; all stay counted.
+    fn detail(&mut self, on: bool) -> Result<(), AttachError> {
+        self.tracker.tell_all(on);
+        Ok(())
     }
 
     fn poll(&mut self, sink: &mut Sink) {

@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 
-use agent_common::requests::{FLAG_POLLED, FLAG_WAITED, HTTP1, IN, OUT};
+use agent_common::requests::{FLAG_POLLED, FLAG_WAITED, HTTP1, IN, OUT, is_closed_book};
 
 use super::context::{Context, said};
 use super::ids::Ids;
-use super::protocol::{Chunk, Decoder, Direction, Exchange, Protocol, decoder};
+use super::protocol::{Chunk, Decoder, Direction, Exchange, NO_RESPONSE, Protocol, decoder};
 use super::threads::{Thread, Threads};
 use crate::decode::requests::Piece;
 
@@ -100,6 +100,10 @@ impl Connection {
             let is_answered = self.is_request(self.direction) == Some(false);
             let end_ns = if is_answered { header.before_ns } else { header.at_ns };
             self.decoder.end(end_ns, &mut exchanges);
+            // given up, not ended; or an answer had come that the client did not read, whose FIN counts as one byte
+            if is_closed_book(header.protocol) || self.is_client && header.total > 1 {
+                unsee(&mut exchanges);
+            }
             self.place(exchanges, threads, ids, out);
             self.close(threads);
             return is_lost;
@@ -145,6 +149,25 @@ impl Connection {
         let mut exchanges = Vec::new();
         self.rest(total, last_ns, &mut exchanges);
         self.place(exchanges, threads, ids, out);
+    }
+
+    /// It is forgotten though it may go on: whether what is open was answered will not be known.
+    pub fn forget(&mut self, threads: &mut Threads, ids: &mut Ids, out: &mut Vec<Placed>) {
+        let mut exchanges = Vec::new();
+        self.decoder.end(self.last_ns, &mut exchanges);
+        unsee(&mut exchanges);
+        self.place(exchanges, threads, ids, out);
+        self.close(threads);
+    }
+
+    /// Whether requests wait for an answer.
+    pub fn is_open(&self) -> bool {
+        self.decoder.open() > 0
+    }
+
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.decoder) + self.decoder.memory() + self.open.capacity() * size_of::<Open>()
     }
 
     /// Nothing more will come: what is open ends.
@@ -263,7 +286,10 @@ impl Connection {
     ) {
         for exchange in exchanges {
             // what is older and still open was not understood as a request
-            let is_ordered = !matches!(exchange.protocol, Protocol::Http2 | Protocol::Grpc | Protocol::Kafka);
+            let is_ordered = !matches!(
+                exchange.protocol,
+                Protocol::Http2 | Protocol::Grpc | Protocol::Kafka | Protocol::Dns
+            );
             while is_ordered
                 && let Some(first) = self.open.front()
                 && (first.start_ns < exchange.start_ns)
@@ -318,6 +344,15 @@ impl Connection {
         for open in self.open.drain(..) {
             threads.end(open.thread, open.context.span_id, self.last_ns);
         }
+    }
+}
+
+/// What nobody answered may have been answered after all.
+fn unsee(exchanges: &mut [Exchange]) {
+    for exchange in exchanges.iter_mut().filter(|one| one.error_type.as_deref() == Some(NO_RESPONSE)) {
+        exchange.failed = false;
+        exchange.error_type = None;
+        exchange.unseen(None);
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// How many bytes there were: more than `bytes` holds if the head was cut.
     pub total: u64,
-    /// Something of this direction, before this chunk, was lost.
+    /// Something of this connection, of either direction, was lost before this chunk.
     pub gap: bool,
 }
 
@@ -71,13 +71,26 @@ pub trait Decoder: Send {
     /// An answer that has begun ends here; a request without one is given as failed, with the error `no_response`.
     /// What outlives requests (prepared statements, header tables) stays, so that a connection may go on.
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>);
+
+    /// Requests that wait for their answer, or whose answer is under way.
+    fn open(&self) -> usize;
+
+    /// Bytes that it holds now, beside itself: never less than half of what is true, and told without a look at each thing.
+    fn memory(&self) -> usize;
 }
+
+/// What an open request takes with its texts, and one with a statement.
+const OPEN_BYTES: usize = 1_024;
+const OPEN_STATEMENT_BYTES: usize = 2_048;
 
 impl fmt::Debug for dyn Decoder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Decoder")
     }
 }
+
+/// `error_type` of what was not answered.
+pub const NO_RESPONSE: &str = "no_response";
 
 /// A request and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +140,14 @@ impl Exchange {
     /// Nobody answered.
     fn unanswered(&mut self, ts_ns: u64) {
         self.failed = true;
-        self.error_type = Some("no_response".to_owned());
+        self.error_type = Some(NO_RESPONSE.to_owned());
         self.end_ns = ts_ns.max(self.start_ns);
+    }
+
+    /// Whether and how it was answered was not seen; `ts_ns` is the last that was seen of it, if anything was.
+    pub fn unseen(&mut self, ts_ns: Option<u64>) {
+        self.truncated = true;
+        self.end_ns = self.end_ns.max(self.start_ns).max(ts_ns.unwrap_or(0));
     }
 
     /// The value of an attribute.

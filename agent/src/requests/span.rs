@@ -10,6 +10,7 @@ use proto::v1;
 
 use super::connection::Placed;
 use super::ids::hex;
+use super::protocol::Exchange;
 use crate::kernel::clock::unix_ns;
 use crate::window::sample::{Owner, Row, Sample};
 
@@ -85,8 +86,13 @@ pub fn shown(confidence: f64) -> String {
     format!("{}", (confidence * 100.0).round() / 100.0)
 }
 
+/// Whether a request failed, as the owner of this end sees it.
+pub fn failed(exchange: &Exchange, is_client: bool) -> bool {
+    exchange.failed || is_client && is_client_error(exchange)
+}
+
 /// A client takes an HTTP status from 400 on for an error, and every code of gRPC but OK.
-fn is_client_error(exchange: &super::protocol::Exchange) -> bool {
+fn is_client_error(exchange: &Exchange) -> bool {
     let status =
         exchange.attribute("http.response.status_code").and_then(|status| status.parse::<u16>().ok());
     let code = exchange.attribute("rpc.grpc.status_code");

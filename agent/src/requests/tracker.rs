@@ -1,127 +1,124 @@
-//! All connections that are decoded: bounded, fed record by record, spans out.
+//! All connections that are decoded: bounded, fed record by record, spans and counts out.
+//!
+//! Connections and datagrams have tables of their own: a datagram's entry lasts until it is answered. Bounded in number, and
+//! in the sum of what all decoders hold; what has to go is told as far as it was seen, and counted.
 
-use std::collections::HashMap;
+mod datagrams;
+mod elsewhere;
+mod streams;
+
 use std::net::SocketAddr;
 
-use agent_common::requests::line::{EVENT_CONNECT, EVENT_LINE};
 use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
 
 use super::connection::{Connection, Placed};
-use super::context::Context;
 use super::ids::Ids;
 use super::protocol::Protocol;
+use super::red::Red;
 use super::shed::Shed;
-use super::span::{Ends, sample};
-use super::threads::{Thread, Threads};
-use super::written::{Found, Write, Written};
+use super::span::{Ends, failed, sample};
+use super::threads::Threads;
+use super::written::Written;
 use crate::decode::requests::{Elsewhere, Piece};
-use crate::kernel::clock::unix_ns;
 use crate::window::sample::{Loss, Sample};
+use datagrams::Datagrams;
+use elsewhere::Doings;
+pub use streams::Run;
+use streams::Streams;
 
-/// Most connections that are decoded at once.
-const MOST_CONNECTIONS: usize = 32_768;
-/// A question by datagram without an answer is given up after this long.
-const DATAGRAM_NS: u64 = 6_000_000_000;
-/// A connection that was quiet this long is forgotten; its next record begins it anew.
-const IDLE_NS: u64 = 3_600_000_000_000;
-/// The same when the table is full.
-const IDLE_WHEN_FULL_NS: u64 = 30_000_000_000;
-/// An answer under way whose rest is not sent is asked for after this long, of this many connections at a time.
-const QUIET_NS: u64 = 300_000_000;
-const MOST_QUIET: usize = 512;
-
-/// Connections that were made and have carried nothing yet, and for how long they are remembered.
-const MOST_OPENERS: usize = 16_384;
-const OPENED_NS: u64 = 10_000_000_000;
-
-/// What tells a connection from every other: the socket and when it was met; of a datagram its other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    socket: u64,
-    born_ns: u64,
-    peer: Option<SocketAddr>,
+/// What the tracker may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are decoded at once.
+    pub connections: usize,
+    /// Bytes that their decoders hold in sum.
+    pub memory: usize,
+    /// Spans of one workload in a window.
+    pub spans: u32,
 }
 
+/// A connection, and between whom it is.
 #[derive(Debug)]
 struct Known {
     connection: Connection,
     ends: Ends,
     /// Asked for since its last record.
     is_asked: bool,
+    /// Bytes that it was last seen to take.
+    memory: usize,
 }
 
-/// What a run has carried by now, as the programs know it.
-#[derive(Clone, Copy, Debug)]
-pub struct Run {
-    /// When the entry was made.
-    pub born_ns: u64,
-    /// Bytes of the run.
-    pub total: u64,
-    /// Its last one.
-    pub last_ns: u64,
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    threads: Threads,
+    doings: Doings,
+    ids: Ids,
+    shed: Shed,
+    red: Red,
+    spans: Vec<Placed>,
+    counts: Counts,
+}
+
+/// What happened since the last look.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Spans beyond a workload's share, and those that the budget for CPU shed.
+    over_share: u64,
+    over_budget: u64,
+    /// Records that were lost.
+    gaps: u64,
+    /// Connections that were not taken, that had to go for others, and that had to go for their memory.
+    refused: u64,
+    evicted: u64,
+    too_large: u64,
+    /// Questions by datagram that had to go for others.
+    questions: u64,
 }
 
 /// The connections, and what is shared by them.
 #[derive(Debug)]
 pub struct Tracker {
-    known: HashMap<Key, Known>,
-    threads: Threads,
-    /// Which span's thread has made a connection, and when, until its first request.
-    openers: HashMap<u64, (Context, f64, u64)>,
-    written: Written,
-    ids: Ids,
-    shed: Shed,
-    spans: Vec<Placed>,
-    /// Spans beyond the budget, records lost, connections not taken: since the last look.
-    shed_spans: u64,
-    gaps: u64,
-    refused: u64,
+    streams: Streams,
+    datagrams: Datagrams,
+    shared: Shared,
 }
 
 impl Tracker {
-    /// Allows each workload this many spans in a window; what threads write while they serve goes to `written`.
-    pub fn new(max_spans: u32, ids: Ids, written: Written) -> Self {
+    /// Nothing is known yet; what threads write while they serve goes to `written`.
+    pub fn new(limits: Limits, ids: Ids, written: Written) -> Self {
         Self {
-            known: HashMap::new(),
-            threads: Threads::default(),
-            openers: HashMap::new(),
-            written,
-            ids,
-            shed: Shed::new(max_spans),
-            spans: Vec::new(),
-            shed_spans: 0,
-            gaps: 0,
-            refused: 0,
+            streams: Streams::new(limits.connections, limits.memory),
+            datagrams: Datagrams::default(),
+            shared: Shared {
+                threads: Threads::default(),
+                doings: Doings::new(written),
+                ids,
+                shed: Shed::new(limits.spans),
+                red: Red::default(),
+                spans: Vec::new(),
+                counts: Counts::default(),
+            },
         }
     }
 
     /// Takes a record; spans go to `out`.
     pub fn take(&mut self, piece: &Piece<'_>, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
-        let header = &piece.header;
-        let peer = piece.is_datagram().then(|| piece.peer());
-        let key = Key { socket: header.socket, born_ns: header.born_ns, peer };
-        if !self.known.contains_key(&key) {
-            let Some(protocol) = protocol(header.protocol).filter(|_| !piece.is_end()) else { return };
-            if !self.has_room(header.at_ns) {
-                self.refused += 1;
-                return;
-            }
-            let opener = self.openers.remove(&key.socket).map(|(context, sure, _)| (context, sure));
-            let connection = Connection::new(protocol, piece.is_client(), opener);
-            self.known.insert(key, Known { connection, ends: ends(piece), is_asked: false });
+        if piece.is_datagram() {
+            self.datagrams.take(piece, &mut self.shared, boot_to_unix_ns, out);
+        } else {
+            self.streams.take(piece, &mut self.shared, boot_to_unix_ns, out);
         }
-        let Some(known) = self.known.get_mut(&key) else { return };
-        known.is_asked = false;
-        let is_lost = known.connection.take(piece, &mut self.threads, &mut self.ids, &mut self.spans);
-        self.gaps += u64::from(is_lost);
-        let ends = known.ends;
-        if piece.is_end() {
-            self.known.remove(&key);
-        }
-        self.give(&ends, boot_to_unix_ns, out);
     }
 
-    /// Asks the programs for answers whose rest they do not send: `run` says what a socket's run has carried.
+    /// Takes what a thread did elsewhere than on its connections.
+    pub fn elsewhere(&mut self, seen: &Elsewhere<'_>, boot_to_unix_ns: i64) {
+        let Shared { threads, doings, .. } = &mut self.shared;
+        doings.take(seen, threads, boot_to_unix_ns);
+    }
+
+    /// Now and then: asks the programs for answers whose rest they do not send (`run` says what a socket's run has carried),
+    /// gives up questions that were not answered, and makes room.
     pub fn ask(
         &mut self,
         now_ns: u64,
@@ -129,126 +126,104 @@ impl Tracker {
         run: impl Fn(u64) -> Option<Run>,
         out: &mut Vec<Sample>,
     ) {
-        let is_due = |known: &Known| {
-            known.connection.is_waiting()
-                && !known.is_asked
-                && now_ns.saturating_sub(known.connection.last_ns) > QUIET_NS
-        };
-        let due: Vec<Key> = self
-            .known
-            .iter()
-            .filter(|(key, known)| key.peer.is_none() && is_due(known))
-            .map(|(key, _)| *key)
-            .take(MOST_QUIET)
-            .collect();
-        for key in due {
-            let Some(known) = self.known.get_mut(&key) else { continue };
-            match run(key.socket) {
-                // still under way: asked again later
-                Some(run) if run.born_ns == key.born_ns && now_ns.saturating_sub(run.last_ns) < QUIET_NS => {
-                    known.connection.last_ns = run.last_ns;
-                    continue;
-                }
-                Some(run) if run.born_ns == key.born_ns => {
-                    let (threads, ids) = (&mut self.threads, &mut self.ids);
-                    known.connection.grown(run.total, run.last_ns, threads, ids, &mut self.spans);
-                }
-                _ => {}
-            }
-            known.is_asked = true;
-            let ends = known.ends;
-            self.give(&ends, boot_to_unix_ns, out);
-        }
+        self.streams.ask(now_ns, run, &mut self.shared, boot_to_unix_ns, out);
+        self.streams.shrink(&mut self.shared, boot_to_unix_ns, out);
+        self.datagrams.expire(now_ns, &mut self.shared, boot_to_unix_ns, out);
     }
 
-    /// A window has ended: what was quiet too long goes, budgets begin anew.
+    /// Whether requests that did not fail and were not slow are told as spans; all are counted.
+    pub fn tell_all(&mut self, on: bool) {
+        self.shared.shed.tell_all(on);
+    }
+
+    /// A window has ended: what was quiet too long goes, what was counted goes out, budgets begin anew.
     pub fn tidy(&mut self, now_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) -> Vec<Loss> {
-        self.drop_quiet(now_ns, IDLE_NS, boot_to_unix_ns, out);
-        self.threads.forget(now_ns.saturating_sub(IDLE_NS));
-        self.openers.retain(|_, (.., at_ns)| now_ns.saturating_sub(*at_ns) < OPENED_NS);
-        self.shed.renew();
-        // an answer that paused is asked for once more
-        self.known.values_mut().for_each(|known| known.is_asked = false);
-        let counts = [
-            ("window", "span_budget", std::mem::take(&mut self.shed_spans)),
-            ("kernel", "record_gap", std::mem::take(&mut self.gaps)),
-            ("decode", "connections_full", std::mem::take(&mut self.refused)),
-        ];
-        let loss = |(stage, reason, count)| Loss { signal: "span", stage, reason, count };
-        counts.into_iter().filter(|(.., count)| *count > 0).map(loss).collect()
+        self.datagrams.expire(now_ns, &mut self.shared, boot_to_unix_ns, out);
+        self.streams.tidy(now_ns, &mut self.shared, boot_to_unix_ns, out);
+        self.shared.threads.forget(now_ns.saturating_sub(streams::IDLE_NS));
+        self.shared.doings.tidy(now_ns);
+        self.shared.shed.renew();
+        self.shared.red.close(out);
+        self.shared.counts.take()
     }
 
-    /// Takes what a thread did elsewhere than on its connections.
-    pub fn elsewhere(&mut self, seen: &Elsewhere<'_>, boot_to_unix_ns: i64) {
-        let line = &seen.line;
-        let thread = (line.tgid, line.tid);
-        match line.event {
-            EVENT_LINE => self.line(seen, thread, boot_to_unix_ns),
-            EVENT_CONNECT if self.openers.len() < MOST_OPENERS => {
-                if let Some((context, sure)) = self.threads.asks(thread) {
-                    self.openers.insert(line.inode, (context, sure, line.at_ns));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn line(&self, seen: &Elsewhere<'_>, thread: Thread, boot_to_unix_ns: i64) {
-        let line = &seen.line;
-        let Some((context, confidence)) = self.threads.logs(thread, line.start_ns) else { return };
-        let Some(target) = seen.target() else { return };
-        self.written.lock().push(&Write {
-            target,
-            tid: line.tid,
-            owner: line.workload,
-            start_ns: unix_ns(line.start_ns, boot_to_unix_ns),
-            bytes: seen.bytes,
-            total: line.total,
-            found: Found { context, confidence },
-        });
-    }
-
-    /// Connections that are decoded now.
+    /// Connections that are decoded now, and datagrams that wait for their answer.
     pub fn len(&self) -> usize {
-        self.known.len()
+        self.streams.len() + self.datagrams.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.len() == 0
     }
 
-    fn has_room(&mut self, now_ns: u64) -> bool {
-        if self.known.len() >= MOST_CONNECTIONS {
-            self.known.retain(|_, known| now_ns.saturating_sub(known.connection.last_ns) < IDLE_WHEN_FULL_NS);
-        }
-        self.known.len() < MOST_CONNECTIONS
+    /// Bytes that the decoders of connections hold.
+    pub fn memory(&self) -> usize {
+        self.streams.memory()
+    }
+}
+
+impl Counts {
+    fn take(&mut self) -> Vec<Loss> {
+        let Self { over_share, over_budget, gaps, refused, evicted, too_large, questions } =
+            std::mem::take(self);
+        let counts = [
+            ("window", "span_budget", over_share),
+            ("window", "budget", over_budget),
+            ("kernel", "record_gap", gaps),
+            ("decode", "connections_full", refused),
+            ("decode", "connections_evicted", evicted),
+            ("decode", "decoder_memory", too_large),
+            ("decode", "questions_full", questions),
+        ];
+        let loss = |(stage, reason, count)| Loss { signal: "span", stage, reason, count };
+        counts.into_iter().filter(|(.., count)| *count > 0).map(loss).collect()
+    }
+}
+
+impl Shared {
+    /// Feeds a record to its connection.
+    fn feed(&mut self, known: &mut Known, piece: &Piece<'_>, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
+        known.is_asked = false;
+        let is_lost = known.connection.take(piece, &mut self.threads, &mut self.ids, &mut self.spans);
+        self.counts.gaps += u64::from(is_lost);
+        self.give(&known.ends, boot_to_unix_ns, out);
     }
 
-    fn drop_quiet(&mut self, now_ns: u64, idle_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
-        let is_quiet = |key: &Key, known: &Known| {
-            let age = now_ns.saturating_sub(known.connection.last_ns);
-            age > if key.peer.is_some() { DATAGRAM_NS } else { idle_ns }
-        };
-        let quiet: Vec<Key> =
-            self.known.iter().filter(|(key, known)| is_quiet(key, known)).map(|(key, _)| *key).collect();
-        for key in quiet {
-            let Some(mut known) = self.known.remove(&key) else { continue };
-            let at_ns = known.connection.last_ns.max(now_ns.saturating_sub(DATAGRAM_NS));
-            known.connection.end(at_ns, &mut self.threads, &mut self.ids, &mut self.spans);
-            self.give(&known.ends, boot_to_unix_ns, out);
-        }
+    /// What is open on a connection ends without an answer.
+    fn end(&mut self, known: &mut Known, at_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
+        known.connection.end(at_ns, &mut self.threads, &mut self.ids, &mut self.spans);
+        self.give(&known.ends, boot_to_unix_ns, out);
     }
 
+    /// A connection is not looked at any more.
+    fn forget(&mut self, known: &mut Known, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
+        known.connection.forget(&mut self.threads, &mut self.ids, &mut self.spans);
+        self.give(&known.ends, boot_to_unix_ns, out);
+    }
+
+    /// Counts what has ended, and tells of it as far as may be told.
     fn give(&mut self, ends: &Ends, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
         for placed in self.spans.drain(..) {
-            if self.shed.allows(ends.owner, placed.exchange.failed) {
-                out.push(sample(placed, ends, boot_to_unix_ns));
-            } else {
-                self.shed_spans += 1;
+            let has_failed = failed(&placed.exchange, ends.is_client);
+            let mut counted = self.red.count(ends, &placed.exchange, has_failed);
+            match self.shed.allows(ends.owner, has_failed || counted.is_slow()) {
+                super::shed::Answer::Tell => {
+                    counted.told();
+                    out.push(sample(placed, ends, boot_to_unix_ns));
+                }
+                super::shed::Answer::OverShare => self.counts.over_share += 1,
+                super::shed::Answer::OverBudget => self.counts.over_budget += 1,
             }
         }
     }
+}
+
+/// A connection of which this is the first record.
+fn begin(piece: &Piece<'_>, protocol: Protocol, doings: &mut Doings) -> Known {
+    let opener = doings.opener(piece.header.socket);
+    let connection = Connection::new(protocol, piece.is_client(), opener);
+    Known { connection, ends: ends(piece), is_asked: false, memory: 0 }
 }
 
 fn ends(piece: &Piece<'_>) -> Ends {
@@ -279,3 +254,17 @@ fn protocol(number: u8) -> Option<Protocol> {
         _ => None,
     }
 }
+
+/// Whether datagrams between these go to many: who has no answer to such a question says nothing.
+fn is_to_many(local: SocketAddr, peer: SocketAddr) -> bool {
+    const MDNS: u16 = 5_353;
+    const LLMNR: u16 = 5_355;
+    let is_many = match peer.ip() {
+        std::net::IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        std::net::IpAddr::V6(address) => address.is_multicast(),
+    };
+    is_many || [local.port(), peer.port()].iter().any(|port| matches!(*port, MDNS | LLMNR))
+}
+
+#[cfg(test)]
+mod tests;

@@ -209,6 +209,7 @@ fn stamp(row: &mut Row, window: Window) {
         Row::Syscall(row) => (&mut row.ts, &mut row.window_s),
         Row::SyscallLatency(row) => (&mut row.ts, &mut row.window_s),
         Row::Block(row) => (&mut row.ts, &mut row.window_s),
+        Row::Request(row) => (&mut row.ts, &mut row.window_s),
         Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Span(_) => return,
     };
     *ts = window.start_ns;
@@ -224,6 +225,7 @@ pub(crate) fn table(row: &Row) -> &'static str {
         Row::Syscall(_) => "syscall",
         Row::SyscallLatency(_) => "syscall_latency",
         Row::Block(_) => "block",
+        Row::Request(_) => "request",
         Row::Process(_) => "process",
         Row::Log(_) => "log",
         Row::Span(_) => "span",

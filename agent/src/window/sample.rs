@@ -58,6 +58,8 @@ pub enum Row {
     SyscallLatency(v1::SyscallLatencyRow),
     /// Block I/O
     Block(v1::BlockRow),
+    /// Requests, counted
+    Request(Box<v1::RequestRow>),
     /// Process event; `ts` is already set
     Process(Box<v1::ProcessRow>),
     /// Log line; `ts` is already set

@@ -75,6 +75,7 @@ impl Default for RetentionDays {
             kube_event: days(Table::KubeEvent),
             object_change: days(Table::ObjectChange),
             span: days(Table::Span),
+            request: days(Table::Request),
         }
     }
 }

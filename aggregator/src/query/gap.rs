@@ -36,7 +36,7 @@ fn signals(table: Table) -> &'static [&'static str] {
         Table::Block => &["block"],
         Table::Process => &["process"],
         Table::KubeEvent | Table::ObjectChange => &["kubernetes"],
-        Table::Span => &["span"],
+        Table::Span | Table::Request => &["span"],
         // the ledger itself
         Table::Loss => &[],
     }

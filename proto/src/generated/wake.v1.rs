@@ -1223,6 +1223,8 @@ pub struct Payload {
     pub resolved: ::core::option::Option<Resolved>,
     #[prost(message, repeated, tag = "14")]
     pub object_changes: ::prost::alloc::vec::Vec<ObjectChangeRow>,
+    #[prost(message, repeated, tag = "15")]
+    pub requests: ::prost::alloc::vec::Vec<RequestRow>,
 }
 /// What the aggregator knew when the batch came in: it adds this to the batch before it writes it down, so that a
 /// replay gives the same rows. An agent sends none.
@@ -1733,6 +1735,47 @@ pub struct ObjectChangeRow {
     /// watched: as it happened | listed: found after a time without a watch
     #[prost(string, tag = "10")]
     pub seen: ::prost::alloc::string::String,
+}
+/// Requests that one workload made or served in one window, by the other end, protocol, name and outcome: each counted, also
+/// those that did not go out as spans.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestRow {
+    #[prost(uint32, tag = "1")]
+    pub identity: u32,
+    #[prost(fixed64, tag = "2")]
+    pub ts: u64,
+    #[prost(uint32, tag = "3")]
+    pub window_s: u32,
+    /// server | client
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    /// http | grpc | dns | postgresql | mysql | redis | kafka
+    #[prost(string, tag = "5")]
+    pub protocol: ::prost::alloc::string::String,
+    /// as their spans are named; 'other' beyond the bound on names
+    #[prost(string, tag = "6")]
+    pub name: ::prost::alloc::string::String,
+    /// error | ''
+    #[prost(string, tag = "7")]
+    pub status: ::prost::alloc::string::String,
+    /// the other end's, '' beyond the bound on rows
+    #[prost(string, tag = "8")]
+    pub peer_address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "9")]
+    pub server_port: u32,
+    /// exact
+    #[prost(uint64, tag = "10")]
+    pub count: u64,
+    /// how many of them went out as spans too
+    #[prost(uint64, tag = "11")]
+    pub spans: u64,
+    /// how many of them whose answer was not seen
+    #[prost(uint64, tag = "12")]
+    pub unseen: u64,
+    #[prost(uint64, tag = "13")]
+    pub duration_ns_sum: u64,
+    #[prost(uint32, repeated, tag = "14")]
+    pub duration_hist: ::prost::alloc::vec::Vec<u32>,
 }
 /// One operation of a request: a span of OpenTelemetry.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -146,6 +146,7 @@ checked! {
     KubeEventRow;
     ObjectChangeRow;
     SpanRow;
+    RequestRow, duration_hist;
 }
 impl Checked for v1::LossRow {
     fn ts(&self) -> u64 {

@@ -287,3 +287,27 @@ impl Convert for v1::SpanRow {
             .finish())
     }
 }
+
+impl Convert for v1::RequestRow {
+    const TABLE: Table = Table::Request;
+    fn convert(rows: &[(i64, Self)], identities: &[&v1::Identity]) -> Result<TableRows, ArrowError> {
+        Ok(columns(rows)
+            .times(|row| row.ts)
+            .int(|row| row.window_s)
+            .identity(identities, |row| row.identity)
+            .word(|row| &row.kind)
+            .word(|row| &row.protocol)
+            .word(|row| &row.name)
+            .word(|row| &row.status)
+            .word(|row| &row.peer_address)
+            .some_int(|row| {
+                (row.server_port != 0).then(|| i32::try_from(row.server_port).unwrap_or(i32::MAX))
+            })
+            .long(|row| row.count)
+            .long(|row| row.spans)
+            .long(|row| row.unseen)
+            .long(|row| row.duration_ns_sum)
+            .counts(|row| &row.duration_hist)
+            .finish())
+    }
+}

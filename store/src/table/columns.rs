@@ -246,6 +246,20 @@ const SPAN: [Column; 16] = [
     column("links", 35, Kind::Text),
 ];
 
+const REQUEST: [Column; 11] = [
+    column("kind", 20, Kind::Dictionary),
+    column("protocol", 21, Kind::Dictionary),
+    column("name", 22, Kind::Dictionary),
+    column("status", 23, Kind::Dictionary),
+    column("peer_address", 24, Kind::Dictionary),
+    column("server_port", 25, Kind::I32),
+    required("count", 26, Kind::I64),
+    required("spans", 27, Kind::I64),
+    required("unseen", 28, Kind::I64),
+    required("duration_ns_sum", 29, Kind::I64),
+    column("duration_hist", 30, Kind::Counts),
+];
+
 /// Every column of a table: `ts`, `window_s` where it has windows, identity, its own, `lsn`.
 pub(super) fn of(table: Table) -> Vec<Column> {
     let own: &[Column] = match table {
@@ -261,6 +275,7 @@ pub(super) fn of(table: Table) -> Vec<Column> {
         Table::KubeEvent => &KUBE_EVENT,
         Table::ObjectChange => &OBJECT_CHANGE,
         Table::Span => &SPAN,
+        Table::Request => &REQUEST,
     };
     let mut columns = vec![TS];
     let has_no_window =

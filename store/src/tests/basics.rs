@@ -256,6 +256,13 @@ pub(crate) fn everything(now: i64) -> v1::Payload {
             attributes: [("http.route".to_owned(), "/cart".to_owned())].into(),
             ..v1::SpanRow::default()
         }],
+        requests: vec![v1::RequestRow {
+            ts,
+            name: "GET /cart".to_owned(),
+            count: 3,
+            duration_hist: vec![0; 106],
+            ..v1::RequestRow::default()
+        }],
     }
 }
 

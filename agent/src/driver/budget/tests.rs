@@ -80,6 +80,25 @@ fn what_costs_nothing_stays_though_the_rest_is_too_dear() {
 }
 
 #[test]
+fn spans_of_requests_go_first_and_requests_last() {
+    let mut budget = Budget::new(Duration::from_millis(300));
+    let mut shed = Vec::new();
+    for _ in 0..60 {
+        let is_told = !budget.is_shed(Part::Spans);
+        let count = 400_000;
+        let row = v1::RequestRow { count, spans: if is_told { count } else { 0 }, ..Default::default() };
+        let rows = samples([Row::Request(Box::new(row))]);
+        // 10 s at 40,000 a second: spans take most of the agent's own time
+        let own = Duration::from_secs(if is_told { 9 } else { 3 });
+        let cost = Counted::of(&rows, Timing::Off).cost(own);
+        if let Decision::Shed(part) = budget.governor.observe(&cost, Duration::from_secs(10)) {
+            shed.push(part);
+        }
+    }
+    assert_eq!(shed, [Part::Spans, Part::Requests]);
+}
+
+#[test]
 fn a_large_host_may_spend_more() {
     let of_host = |cpus| Budget::of_host(cpus).as_millis();
     assert_eq!([1, 2, 7, 8, 64].map(of_host), [300, 300, 300, 320, 2_560]);

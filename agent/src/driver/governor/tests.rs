@@ -7,7 +7,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// A cost that each part has its share of.
 fn cost(total: Duration) -> Cost {
     let share = total / 5;
-    Cost { total, latency: share, run_queue: share, peers: share }
+    Cost { total, latency: share, run_queue: share, peers: share, ..Cost::default() }
 }
 
 /// Feeds windows of this cost, as ms per second, and returns what was decided, but for `Keep`.

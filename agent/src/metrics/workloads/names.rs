@@ -47,6 +47,9 @@ metrics! {
     Drops "wake_flow_dropped_packets" None, Counter, "Packets of a workload dropped by the kernel, by the kernel's reason";
     Syscalls "wake_syscalls" None, Counter, "System calls of a workload, by class";
     SyscallErrors "wake_syscall_errors" None, Counter, "System calls of a workload that failed, by class";
+    Requests "wake_requests" None, Counter, "Requests that a workload made or served, by kind, protocol and outcome";
+    RequestSpans "wake_request_spans" None, Counter, "Requests of a workload that went out as spans too";
+    RequestSeconds "wake_request_duration" Some("seconds"), Counter, "Time that the requests of a workload took, added up";
     BlockOperations "wake_block_operations" None, Counter, "Block I/O requests of a workload";
     Exits "wake_process_exits" None, Counter, "Processes of a workload that ended, by outcome";
     LogLines "wake_log_lines" None, Counter, "Log lines of a workload, by level";

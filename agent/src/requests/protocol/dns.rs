@@ -9,7 +9,7 @@ mod message;
 use std::collections::BTreeMap;
 
 use super::frames::{Event, Frames, Head};
-use super::{Chunk, Decoder, Direction, Exchange, Protocol};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol};
 use message::{HEAD, Message};
 
 /// Questions without an answer on one socket; beyond it the oldest is given up.
@@ -37,6 +37,8 @@ enum Transport {
 struct Open {
     exchange: Exchange,
     question: Option<(String, u16)>,
+    /// Its answer may have been lost.
+    doubtful: bool,
     order: u64,
 }
 
@@ -56,12 +58,12 @@ impl Dns {
         let is_request = chunk.direction == Direction::Request;
         match Message::read(bytes).filter(|message| message.is_response != is_request) {
             None => self.lost = true,
-            Some(message) if is_request => self.asked(message, began),
+            Some(message) if is_request => self.asked(message, began, out),
             Some(message) => self.answered(&message, began, chunk.ts_ns, out),
         }
     }
 
-    fn asked(&mut self, message: Message, began: u64) {
+    fn asked(&mut self, message: Message, began: u64, out: &mut Vec<Exchange>) {
         // The same question again, as it was not answered in time: the first counts.
         if self.pending.get(&message.id).is_some_and(|open| open.question == message.question) {
             return;
@@ -81,13 +83,14 @@ impl Dns {
         exchange.attributes.push(("network.transport", transport.to_owned()));
         if self.pending.len() >= MAX_PENDING {
             let oldest = self.pending.iter().min_by_key(|(_, open)| open.order).map(|(id, _)| *id);
-            if let Some(oldest) = oldest {
-                self.pending.remove(&oldest);
-            }
             self.lost = true;
+            if let Some(mut oldest) = oldest.and_then(|oldest| self.pending.remove(&oldest)) {
+                oldest.exchange.unseen(None);
+                self.give(oldest.exchange, out);
+            }
         }
         self.asked += 1;
-        let open = Open { exchange, question: message.question, order: self.asked };
+        let open = Open { exchange, question: message.question, doubtful: false, order: self.asked };
         self.pending.insert(message.id, open);
     }
 
@@ -120,7 +123,13 @@ impl Dns {
 
 impl Decoder for Dns {
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
-        self.lost |= chunk.gap;
+        if chunk.gap {
+            // what was lost may have been of either side
+            self.lost = true;
+            self.request.lose();
+            self.response.lose();
+            self.pending.values_mut().for_each(|open| open.doubtful = true);
+        }
         if chunk.total == 0 {
             return;
         }
@@ -145,12 +154,24 @@ impl Decoder for Dns {
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
         let mut open: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         open.sort_by_key(|open| open.order);
-        for Open { mut exchange, .. } in open {
-            exchange.unanswered(ts_ns);
+        for Open { mut exchange, doubtful, .. } in open {
+            if doubtful {
+                exchange.unseen(None);
+            } else {
+                exchange.unanswered(ts_ns);
+            }
             self.give(exchange, out);
         }
         self.request.lose();
         self.response.lose();
+    }
+
+    fn open(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn memory(&self) -> usize {
+        self.pending.len() * OPEN_BYTES + self.request.memory() + self.response.memory()
     }
 }
 

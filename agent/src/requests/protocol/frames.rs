@@ -99,6 +99,11 @@ impl Frames {
         }
     }
 
+    /// Bytes that are kept.
+    pub(super) fn memory(&self) -> usize {
+        self.kept.capacity()
+    }
+
     /// Whether the last frame has bytes to come that nobody wants.
     pub(super) fn is_open(&self) -> bool {
         self.skip > 0

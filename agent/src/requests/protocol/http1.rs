@@ -9,7 +9,7 @@ mod side;
 
 use super::http2::Http2;
 use super::pending::Pending;
-use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
 use head::{names, value};
 use side::{Body, Chunked, Found, Side};
 
@@ -20,6 +20,8 @@ pub(super) struct Http1 {
     request: Side,
     response: Side,
     pending: Pending<Open>,
+    /// Answers were missed, the last of them then: what is open ends with the next request.
+    blind: Option<u64>,
     /// Something was lost, and no exchange has said so yet.
     lost: bool,
     then: Then,
@@ -47,6 +49,7 @@ impl Http1 {
             request: Side::new(begins_request),
             response: Side::new(begins_response),
             pending: Pending::new(MAX_PENDING),
+            blind: None,
             lost: false,
             then: Then::Http1,
         }
@@ -68,6 +71,10 @@ impl Http1 {
                 self.then = Then::Http2(http2);
                 return;
             }
+            if let Some(last_ns) = self.blind.take() {
+                self.let_go(Some(last_ns), out);
+                self.response.lose();
+            }
             if self.response.is_open() {
                 self.finish_answered(out);
                 self.response.lose();
@@ -85,6 +92,24 @@ impl Http1 {
     }
 
     fn responses(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        if let Some(last_ns) = &mut self.blind {
+            *last_ns = chunk.ts_ns.max(*last_ns);
+        } else {
+            self.read_responses(chunk, out);
+            // where one answer's end was not seen, which of those that wait is next is not known
+            let is_unanswered = self.pending.back().is_some_and(|open| !open.answered);
+            if self.response.is_open() && is_unanswered {
+                self.blind = Some(chunk.ts_ns);
+                self.lost = true;
+            }
+        }
+        // an answer lasts as long as bytes come
+        if let Some(open) = self.pending.front().filter(|open| open.answered) {
+            open.exchange.end_ns = open.exchange.end_ns.max(chunk.ts_ns);
+        }
+    }
+
+    fn read_responses(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         let (mut bytes, mut behind) = unseen(chunk);
         let was_open = self.response.is_open();
         self.response.begin(chunk);
@@ -194,11 +219,23 @@ impl Http1 {
     /// Which answer belongs to which request is not known any more.
     fn lose(&mut self, out: &mut Vec<Exchange>) {
         self.lost = true;
+        self.blind = None;
         self.request.lose();
         self.response.lose();
-        let open: Vec<_> = self.pending.drain().filter(|open| open.answered).collect();
+        let open: Vec<_> = self.pending.drain().collect();
         for mut open in open {
-            open.exchange.truncated = true;
+            open.exchange.unseen(None);
+            self.give(open.exchange, out);
+        }
+    }
+
+    /// All that is open is told, that whose answer was missed without it.
+    fn let_go(&mut self, last_ns: Option<u64>, out: &mut Vec<Exchange>) {
+        let open: Vec<_> = self.pending.drain().collect();
+        for mut open in open {
+            if !open.answered {
+                open.exchange.unseen(last_ns);
+            }
             self.give(open.exchange, out);
         }
     }
@@ -224,6 +261,9 @@ impl Decoder for Http1 {
         if let Then::Http2(http2) = &mut self.then {
             return http2.end(ts_ns, out);
         }
+        if let Some(last_ns) = self.blind.take() {
+            self.let_go(Some(last_ns), out);
+        }
         let open: Vec<_> = self.pending.drain().collect();
         for mut open in open {
             if !open.answered {
@@ -233,6 +273,21 @@ impl Decoder for Http1 {
         }
         self.request.lose();
         self.response.lose();
+    }
+
+    fn open(&self) -> usize {
+        match &self.then {
+            Then::Http2(http2) => http2.open(),
+            Then::Http1 | Then::Other => self.pending.len(),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        let then = match &self.then {
+            Then::Http2(http2) => size_of::<Http2>() + http2.memory(),
+            Then::Http1 | Then::Other => 0,
+        };
+        self.pending.len() * OPEN_BYTES + self.request.head.capacity() + self.response.head.capacity() + then
     }
 }
 

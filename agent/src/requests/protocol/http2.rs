@@ -14,12 +14,14 @@ mod huffman;
 use std::collections::BTreeMap;
 
 use super::frames::Event;
-use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
 use blocks::{Headers, Side};
 use frame::{CONTINUATION, DATA, END_STREAM, Frame, HEADERS, PUSH_PROMISE, RST_STREAM};
 
 /// Streams that are followed at a time; beyond it the oldest is given up.
 const MAX_STREAMS: usize = 512;
+/// A stream that was open at a loss and had begun its answer is over if it was quiet this long.
+const DOUBT_NS: u64 = 2_000_000_000;
 
 #[derive(Default)]
 pub(super) struct Http2 {
@@ -28,12 +30,16 @@ pub(super) struct Http2 {
     streams: BTreeMap<u32, Stream>,
     /// Something was lost, and no exchange has said so yet.
     lost: bool,
+    /// Streams that were open at a loss may have ended in it: looked for again then.
+    doubt_ns: Option<u64>,
 }
 
 struct Stream {
     exchange: Exchange,
     /// The answer has begun, and what follows its head are trailers.
     answered: bool,
+    /// When its last frame came.
+    last_ns: u64,
 }
 
 impl Http2 {
@@ -45,7 +51,8 @@ impl Http2 {
     pub(super) fn upgraded(&mut self, mut exchange: Exchange) {
         exchange.protocol = Protocol::Http2;
         http::set(&mut exchange, "network.protocol.version", "2".to_owned());
-        self.streams.insert(1, Stream { exchange, answered: false });
+        let last_ns = exchange.start_ns;
+        self.streams.insert(1, Stream { exchange, answered: false, last_ns });
     }
 
     fn frame(
@@ -64,12 +71,13 @@ impl Http2 {
                 };
                 let Some(headers) = side.take(frame, began) else { return };
                 match direction {
-                    Direction::Request => self.asked(&headers),
+                    Direction::Request => self.asked(&headers, out),
                     Direction::Response => self.answered(&headers, ts_ns, out),
                 }
             }
             DATA if direction == Direction::Response => {
                 let Some(stream) = self.streams.get_mut(&frame.stream) else { return };
+                stream.last_ns = ts_ns;
                 stream.exchange.first_byte_ns.get_or_insert(ts_ns);
                 if frame.has(END_STREAM) {
                     self.finish(frame.stream, ts_ns, out);
@@ -80,7 +88,7 @@ impl Http2 {
         }
     }
 
-    fn asked(&mut self, headers: &Headers) {
+    fn asked(&mut self, headers: &Headers, out: &mut Vec<Exchange>) {
         // What is there already has its trailers; servers do not open streams by HEADERS.
         if headers.stream.is_multiple_of(2) || self.streams.contains_key(&headers.stream) {
             return;
@@ -101,15 +109,19 @@ impl Http2 {
             http::grpc(&mut exchange, path);
         }
         exchange.truncated = headers.unknown;
-        if self.streams.len() >= MAX_STREAMS {
-            self.streams.pop_first();
+        if self.streams.len() >= MAX_STREAMS
+            && let Some((_, oldest)) = self.streams.pop_first()
+        {
             self.lost = true;
+            self.let_go(oldest, out);
         }
-        self.streams.insert(headers.stream, Stream { exchange, answered: false });
+        let last_ns = headers.began;
+        self.streams.insert(headers.stream, Stream { exchange, answered: false, last_ns });
     }
 
     fn answered(&mut self, headers: &Headers, ts_ns: u64, out: &mut Vec<Exchange>) {
         let Some(stream) = self.streams.get_mut(&headers.stream) else { return };
+        stream.last_ns = ts_ns;
         let exchange = &mut stream.exchange;
         exchange.first_byte_ns.get_or_insert(headers.began);
         if !headers.end_stream && headers.status.is_some_and(|status| status < 200) {
@@ -157,17 +169,55 @@ impl Http2 {
         }
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, now_ns: u64) {
         self.lost = true;
         for stream in self.streams.values_mut() {
             stream.exchange.at_least = true;
         }
+        if !self.streams.is_empty() {
+            self.doubt_ns = Some(now_ns);
+        }
+    }
+
+    /// A stream whose end was not seen.
+    fn let_go(&mut self, mut stream: Stream, out: &mut Vec<Exchange>) {
+        stream.exchange.unseen(Some(stream.last_ns));
+        stream.exchange.at_least |= std::mem::take(&mut self.lost);
+        out.push(stream.exchange);
+    }
+
+    /// Streams that were open at a loss, and of which nothing came since: their ends were among what was lost.
+    fn clear_doubts(&mut self, now_ns: u64, out: &mut Vec<Exchange>) {
+        if self.doubt_ns.is_none_or(|since| now_ns.saturating_sub(since) < DOUBT_NS) {
+            return;
+        }
+        let is_over = |stream: &Stream| {
+            stream.exchange.at_least && stream.answered && now_ns.saturating_sub(stream.last_ns) >= DOUBT_NS
+        };
+        let over: Vec<u32> =
+            self.streams.iter().filter(|(_, stream)| is_over(stream)).map(|(number, _)| *number).collect();
+        for number in over {
+            if let Some(stream) = self.streams.remove(&number) {
+                self.let_go(stream, out);
+            }
+        }
+        let is_left = self.streams.values().any(|stream| stream.exchange.at_least && stream.answered);
+        self.doubt_ns = is_left.then_some(now_ns);
     }
 }
 
 impl Decoder for Http2 {
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         let is_request = chunk.direction == Direction::Request;
+        if chunk.gap {
+            // what was lost may have been in either direction's header table
+            for side in [&mut self.request, &mut self.response] {
+                side.lose();
+                side.frames.lose();
+            }
+            self.lose(chunk.ts_ns);
+        }
+        self.clear_doubts(chunk.ts_ns, out);
         let side = if is_request { &mut self.request } else { &mut self.response };
         let mut frames = std::mem::take(&mut side.frames);
         frames.push(chunk);
@@ -179,7 +229,7 @@ impl Decoder for Http2 {
                     }
                 }
                 Event::Lost => {
-                    self.lose();
+                    self.lose(chunk.ts_ns);
                     if is_request { self.request.lose() } else { self.response.lose() }
                 }
             }
@@ -190,16 +240,26 @@ impl Decoder for Http2 {
 
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
         let open = std::mem::take(&mut self.streams);
+        self.doubt_ns = None;
         for (_, mut stream) in open {
             if stream.answered {
-                stream.exchange.truncated = true;
-                stream.exchange.end_ns = ts_ns.max(stream.exchange.start_ns);
+                stream.exchange.unseen(Some(if stream.exchange.at_least { stream.last_ns } else { ts_ns }));
+            } else if stream.exchange.at_least {
+                stream.exchange.unseen(Some(stream.last_ns));
             } else {
                 stream.exchange.unanswered(ts_ns);
             }
             stream.exchange.at_least |= std::mem::take(&mut self.lost);
             out.push(stream.exchange);
         }
+    }
+
+    fn open(&self) -> usize {
+        self.streams.len()
+    }
+
+    fn memory(&self) -> usize {
+        self.streams.len() * OPEN_BYTES + self.request.memory() + self.response.memory()
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::bytes::Cursor;
 use super::frames::{Event, Frames, Head};
-use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
 use request::{MAX_LEN, MAX_VERSION, Request, client_id, tags};
 use topics::{Ids, Topics};
 
@@ -38,6 +38,8 @@ pub(super) struct Kafka {
 
 struct Open {
     exchange: Exchange,
+    /// Its answer may have been lost.
+    doubtful: bool,
     order: u64,
     key: i16,
     version: i16,
@@ -86,13 +88,14 @@ impl Kafka {
         }
         if self.pending.len() >= MAX_PENDING {
             let oldest = self.pending.iter().min_by_key(|(_, open)| open.order).map(|(id, _)| *id);
-            if let Some(oldest) = oldest {
-                self.pending.remove(&oldest);
-            }
             self.lost = true;
+            if let Some(mut oldest) = oldest.and_then(|oldest| self.pending.remove(&oldest)) {
+                oldest.exchange.unseen(None);
+                self.give(oldest.exchange, out);
+            }
         }
         self.asked += 1;
-        self.pending.insert(correlation, Open { exchange, order: self.asked, key, version });
+        self.pending.insert(correlation, Open { exchange, doubtful: false, order: self.asked, key, version });
     }
 
     fn name_topics(&mut self, exchange: &mut Exchange, key: i16, topics: &Topics) {
@@ -121,7 +124,7 @@ impl Kafka {
         let Some(mut open) = cursor.i32().and_then(|correlation| self.pending.remove(&correlation)) else {
             return;
         };
-        let Open { exchange, order: _, key, version } = &mut open;
+        let Open { exchange, doubtful: _, order: _, key, version } = &mut open;
         exchange.first_byte_ns = Some(began);
         exchange.end_ns = ts_ns.max(exchange.start_ns);
         // ApiVersions is asked by clients that do not know yet what the server can read.
@@ -163,7 +166,11 @@ impl Kafka {
 impl Decoder for Kafka {
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         if chunk.gap {
+            // what was lost may have been of either side
             self.lost = true;
+            self.request.lose();
+            self.response.lose();
+            self.pending.values_mut().for_each(|open| open.doubtful = true);
         }
         let is_request = chunk.direction == Direction::Request;
         let mut frames = std::mem::take(if is_request { &mut self.request } else { &mut self.response });
@@ -203,11 +210,23 @@ impl Decoder for Kafka {
         let mut open: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         open.sort_by_key(|open| open.order);
         for mut open in open {
-            open.exchange.unanswered(ts_ns);
+            if open.doubtful {
+                open.exchange.unseen(None);
+            } else {
+                open.exchange.unanswered(ts_ns);
+            }
             self.give(open.exchange, out);
         }
         self.request.lose();
         self.response.lose();
+    }
+
+    fn open(&self) -> usize {
+        self.pending.len() + usize::from(self.ending.is_some())
+    }
+
+    fn memory(&self) -> usize {
+        self.pending.len() * OPEN_BYTES + self.request.memory() + self.response.memory() + self.ids.memory()
     }
 }
 

@@ -13,7 +13,7 @@ use super::frames::{Event, Frames};
 use super::pending::Pending;
 use super::sql::statements::Statements;
 use super::sql::{self, Dialect, Statement};
-use super::{Chunk, Decoder, Direction, Exchange, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_STATEMENT_BYTES, Protocol, http};
 use packet::HEAD;
 
 /// Commands without an answer on one connection; clients send one at a time, MariaDB's may send more.
@@ -215,11 +215,17 @@ impl Mysql {
     fn gap(&mut self, out: &mut Vec<Exchange>) {
         self.lost = true;
         self.greeted = false;
-        let open: Vec<_> = self.pending.drain().filter(|open| open.answered).collect();
+        let open: Vec<_> = self.pending.drain().collect();
         for mut open in open {
-            open.exchange.truncated = true;
-            self.give(open.exchange, out);
+            if !matches!(open.command, Command::Login) {
+                open.exchange.unseen(None);
+                self.give(open.exchange, out);
+            }
         }
+        // what was lost may have been of either side
+        self.blind = false;
+        self.request.lose();
+        self.response.lose();
     }
 }
 
@@ -275,6 +281,17 @@ impl Decoder for Mysql {
         self.blind = false;
         self.request.lose();
         self.response.lose();
+    }
+
+    fn open(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn memory(&self) -> usize {
+        self.pending.len() * OPEN_STATEMENT_BYTES
+            + self.request.memory()
+            + self.response.memory()
+            + self.statements.memory()
     }
 }
 

@@ -67,6 +67,11 @@ impl<T> Pending<T> {
         }
     }
 
+    /// How many are kept.
+    pub(super) fn len(&self) -> usize {
+        self.kept
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -14,7 +14,7 @@ use super::frames::{Event, Frames, Head};
 use super::pending::Pending;
 use super::sql::statements::Statements;
 use super::sql::{self, Dialect, Statement};
-use super::{Chunk, Decoder, Direction, Exchange, Protocol};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_STATEMENT_BYTES, Protocol};
 use message::{HEAD, Startup, text};
 
 /// Requests without an answer on one connection.
@@ -229,11 +229,18 @@ impl Postgres {
         self.lost = true;
         self.asked_to_encrypt = false;
         (self.batch, self.executes, self.blind) = (None, 0, false);
-        for open in self.pending.drain().filter(|open| open.answered && open.until != Until::Sync) {
+        for open in self.pending.drain() {
+            if matches!(open.until, Until::Sync | Until::Ready { silent: true }) {
+                continue;
+            }
             let mut exchange = open.exchange;
-            (exchange.truncated, exchange.at_least) = (true, true);
+            exchange.unseen(None);
+            exchange.at_least = true;
             out.push(exchange);
         }
+        // what was lost may have been of either side
+        self.request.lose();
+        self.response.lose();
     }
 }
 
@@ -289,6 +296,18 @@ impl Decoder for Postgres {
         }
         self.request.lose();
         self.response.lose();
+    }
+
+    fn open(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn memory(&self) -> usize {
+        self.pending.len() * OPEN_STATEMENT_BYTES
+            + self.request.memory()
+            + self.response.memory()
+            + self.statements.memory()
+            + self.portals.memory()
     }
 }
 

@@ -8,7 +8,7 @@ mod commands;
 mod reply;
 
 use super::pending::Pending;
-use super::{Chunk, Decoder, Direction, Exchange, Protocol};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol};
 use commands::Replies;
 use reply::{Event, Value, Values};
 
@@ -24,6 +24,11 @@ pub(super) struct Redis {
     /// `CLIENT REPLY OFF`, and `SKIP` for the next command.
     mute: bool,
     skip: bool,
+    /// Answers were missed, the last of them then: what is open ends with the next command.
+    blind: Option<u64>,
+    /// Commands were missed, and then when the last answers came: some of them may be theirs.
+    missed: bool,
+    late: Option<u64>,
     lost: bool,
 }
 
@@ -36,6 +41,9 @@ impl Redis {
             ending: None,
             mute: false,
             skip: false,
+            blind: None,
+            missed: false,
+            late: None,
             lost: false,
         }
     }
@@ -91,6 +99,28 @@ impl Redis {
         }
     }
 
+    /// The rest of a call was not seen, and something was in it.
+    fn cut_off(&mut self, is_request: bool, ts_ns: u64) {
+        self.lost = true;
+        if is_request {
+            self.missed = true;
+        } else if !self.pending.is_empty() {
+            self.blind = Some(ts_ns);
+        }
+    }
+
+    /// Which answer belongs to which command is not known any more: all are told, without how they were answered.
+    fn let_go(&mut self, ts_ns: Option<u64>, out: &mut Vec<Exchange>) {
+        self.ended(out);
+        self.lost |= !self.pending.is_empty();
+        let open: Vec<_> = self.pending.drain().collect();
+        for mut exchange in open {
+            exchange.unseen(ts_ns);
+            self.give(exchange, out);
+        }
+        self.response.lose();
+    }
+
     fn give(&mut self, mut exchange: Exchange, out: &mut Vec<Exchange>) {
         exchange.at_least |= std::mem::take(&mut self.lost);
         out.push(exchange);
@@ -106,11 +136,22 @@ impl Decoder for Redis {
             ending.end_ns = ending.end_ns.max(chunk.ts_ns);
         }
         if chunk.gap {
-            // Which answer belongs to which command is not known any more.
             self.lost = true;
-            self.pending.drain().for_each(drop);
+            (self.blind, self.late, self.missed) = (None, None, false);
+            self.let_go(None, out);
             self.request.lose();
-            self.response.lose();
+        }
+        if is_request {
+            let (blind, late) = (self.blind.take(), self.late.take());
+            if let Some(last_ns) = blind.or(late) {
+                self.missed = false;
+                self.let_go(Some(last_ns), out);
+            }
+        } else if let Some(last_ns) = &mut self.blind {
+            *last_ns = chunk.ts_ns.max(*last_ns);
+            return;
+        } else if self.missed {
+            self.late = Some(chunk.ts_ns);
         }
         let (mut bytes, mut behind) = (chunk.bytes, chunk.total.saturating_sub(chunk.bytes.len() as u64));
         let values = if is_request { &mut self.request } else { &mut self.response };
@@ -119,15 +160,28 @@ impl Decoder for Redis {
             let values = if is_request { &mut self.request } else { &mut self.response };
             match values.next(&mut bytes, &mut behind, is_request) {
                 None => return,
-                Some(Event::Lost) => self.lost = true,
-                Some(Event::Value(value) | Event::Cut(value)) if is_request => self.asked(&value),
+                Some(Event::Lost) => self.cut_off(is_request, chunk.ts_ns),
+                Some(Event::Value(value)) if is_request => self.asked(&value),
                 Some(Event::Value(value)) => self.answered(&value, false, chunk.ts_ns, out),
-                Some(Event::Cut(value)) => self.answered(&value, true, chunk.ts_ns, out),
+                Some(Event::Cut(value)) if is_request => {
+                    self.asked(&value);
+                    self.cut_off(is_request, chunk.ts_ns);
+                }
+                Some(Event::Cut(value)) => {
+                    self.answered(&value, true, chunk.ts_ns, out);
+                    if !self.pending.is_empty() {
+                        self.cut_off(is_request, chunk.ts_ns);
+                    }
+                }
             }
         }
     }
 
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
+        self.late = None;
+        if let Some(last_ns) = self.blind.take() {
+            self.let_go(Some(last_ns), out);
+        }
         self.ended(out);
         let begun = self.response.began();
         let open: Vec<_> = self.pending.drain().collect();
@@ -143,6 +197,14 @@ impl Decoder for Redis {
         }
         self.request.lose();
         self.response.lose();
+    }
+
+    fn open(&self) -> usize {
+        self.pending.len() + usize::from(self.ending.is_some())
+    }
+
+    fn memory(&self) -> usize {
+        self.pending.len() * OPEN_BYTES + self.request.memory() + self.response.memory()
     }
 }
 

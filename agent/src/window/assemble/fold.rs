@@ -16,14 +16,19 @@ pub(super) fn weight(row: &Row) -> u64 {
         Row::Usage(row) => row.cpu_usage_ns.unwrap_or(0),
         Row::Syscall(row) => row.count,
         Row::Block(row) => row.bytes,
+        Row::Request(row) => row.count,
         Row::SyscallLatency(_) | Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Span(_) => 0,
     }
 }
 
-/// Rows beyond the budget: flows and syscalls become one `other` row per workload, the rest is counted lost.
+/// Owner, kind, protocol and status.
+type Requests = (usize, String, String, String);
+
+/// Rows beyond the budget: flows, syscalls and requests become one `other` row per workload, the rest is counted lost.
 pub(super) fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
     let mut flows: HashMap<(usize, String, String), (Arc<v1::Identity>, v1::FlowRow)> = HashMap::new();
     let mut syscalls: HashMap<(usize, String), (Arc<v1::Identity>, v1::SyscallRow)> = HashMap::new();
+    let mut requests: HashMap<Requests, (Arc<v1::Identity>, v1::RequestRow)> = HashMap::new();
     let mut lost: HashMap<&'static str, u64> = HashMap::new();
     for Named { identity, row } in rest {
         let owner = Arc::as_ptr(&identity) as usize;
@@ -43,6 +48,11 @@ pub(super) fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
                     *into.errnos.entry(errno).or_default() += count;
                 }
             }
+            Row::Request(row) => {
+                let key = (owner, row.kind.clone(), row.protocol.clone(), row.status.clone());
+                let (_, into) = requests.entry(key).or_insert_with(|| (identity, other_request(&row)));
+                add_request(into, &row);
+            }
             row => *lost.entry(signal(table(&row))).or_default() += 1,
         }
     }
@@ -50,7 +60,29 @@ pub(super) fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
     losses.extend(lost.into_iter().map(budget));
     let flows = flows.into_values().map(|(identity, row)| Named { identity, row: Row::Flow(Box::new(row)) });
     let syscalls = syscalls.into_values().map(|(identity, row)| Named { identity, row: Row::Syscall(row) });
-    flows.chain(syscalls).collect()
+    let requests =
+        requests.into_values().map(|(identity, row)| Named { identity, row: Row::Request(Box::new(row)) });
+    flows.chain(syscalls).chain(requests).collect()
+}
+
+fn other_request(like: &v1::RequestRow) -> v1::RequestRow {
+    v1::RequestRow {
+        ts: like.ts,
+        window_s: like.window_s,
+        kind: like.kind.clone(),
+        protocol: like.protocol.clone(),
+        name: String::from("other"),
+        status: like.status.clone(),
+        ..v1::RequestRow::default()
+    }
+}
+
+fn add_request(into: &mut v1::RequestRow, row: &v1::RequestRow) {
+    into.count += row.count;
+    into.spans += row.spans;
+    into.unseen += row.unseen;
+    into.duration_ns_sum = into.duration_ns_sum.saturating_add(row.duration_ns_sum);
+    add_hist(&mut into.duration_hist, &row.duration_hist);
 }
 
 fn other_flow(like: &v1::FlowRow) -> v1::FlowRow {

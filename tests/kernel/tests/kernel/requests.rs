@@ -225,3 +225,41 @@ fn a_full_table_is_counted() {
     let is_full = |loss: &&agent::window::sample::Loss| loss.reason == "map_full";
     assert!(probe.sink.losses.iter().any(|loss| is_full(&loss)), "{:?}", probe.sink.losses);
 }
+
+#[test]
+fn what_is_only_looked_at_is_no_message() {
+    const NAME: &str = "what_is_only_looked_at_is_no_message";
+    if !requires(NAME, NEEDS) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "peeking").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let spans = run(&mut probe, &cgroup, "http peeking 40");
+    for kind in ["server", "client"] {
+        assert_eq!(count(&spans, kind, "/ok", "200"), 20, "{kind}");
+        assert_eq!(count(&spans, kind, "/missing", "404"), 20, "{kind}");
+    }
+    assert_eq!(spans.len(), 80);
+    assert_lossless(&probe);
+}
+
+#[test]
+fn an_answer_that_came_and_was_not_read_is_no_failure() {
+    const NAME: &str = "an_answer_that_came_and_was_not_read_is_no_failure";
+    if !requires(NAME, NEEDS) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "unread").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let status = cgroup.enter(&mut child::command("http unread 10")).status().unwrap();
+    assert!(status.success());
+    let mut clients = Vec::new();
+    eventually("ten requests of clients", || {
+        probe.drain();
+        clients = spans(&probe, &cgroup);
+        clients.retain(|span| span.kind == "client");
+        clients.len() >= 10
+    });
+    assert_eq!(clients.len(), 10);
+    assert!(clients.iter().all(|span| span.status.is_empty()), "{clients:#?}");
+}

@@ -94,7 +94,8 @@ fn a_cut_body_is_passed_over_by_its_length() {
     let calls: &Calls<'_> =
         &[(Request, &post), (Response, &answer), (Request, b"GET /b HTTP/1.1\r\n\r\n"), (Response, &rest)];
     let found = exchanges(HTTP, calls, 256);
-    assert_eq!(found.iter().map(|one| one.end_ns).collect::<Vec<_>>(), [3, 1_000]);
+    assert_eq!(found.iter().map(|one| one.end_ns).collect::<Vec<_>>(), [3, 3]);
+    assert_eq!((found[1].truncated, found[1].error_type.as_deref()), (true, None), "its answer was not seen");
     let found = exchanges(HTTP, calls, 50_000);
     assert_eq!(found.iter().map(|one| one.end_ns).collect::<Vec<_>>(), [3, 3]);
     assert_eq!(found[1].error_type.as_deref(), Some("503"));
@@ -144,7 +145,7 @@ fn what_is_no_http_is_passed_over() {
 }
 
 #[test]
-fn a_gap_ends_what_was_open_and_marks_the_next() {
+fn a_gap_ends_what_was_open_and_marks_it() {
     let mut decoder = decoder(HTTP);
     let mut out = Vec::new();
     let mut chunk = |direction, bytes: &[u8], gap| {
@@ -156,7 +157,10 @@ fn a_gap_ends_what_was_open_and_marks_the_next() {
     let told: Vec<_> = out.iter().map(tell).collect();
     assert_eq!(
         told,
-        ["GET /b http.request.method=GET url.path=/b http.route=/b http.response.status_code=200 +"]
+        [
+            "GET /a http.request.method=GET url.path=/a http.route=/a ? +",
+            "GET /b http.request.method=GET url.path=/b http.route=/b http.response.status_code=200",
+        ]
     );
 }
 
@@ -180,4 +184,27 @@ fn an_answer_that_begins_behind_another_ends_no_earlier() {
     ];
     let found = exchanges(HTTP, calls, usize::MAX);
     assert_eq!((found[1].first_byte_ns, found[1].end_ns), (Some(1), 1));
+}
+
+#[test]
+fn a_pipeline_after_an_answer_that_could_not_be_read_leaves_nothing_behind() {
+    let ask: &[u8] = b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
+    let ok: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let unreadable = [b"HTTP/1.1 2x0 OK\r\n\r\n".as_slice(), ok, ok].concat();
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{}", "x".repeat(90));
+    let cut = long.repeat(3);
+    for (answers, first) in [(unreadable.as_slice(), ""), (cut.as_bytes(), " http.response.status_code=200")]
+    {
+        let calls: &Calls<'_> =
+            &[(Request, ask), (Response, answers), (Request, b"GET /d HTTP/1.1\r\n\r\n"), (Response, ok)];
+        let found = told(HTTP, calls, 60);
+        let of = |path: &str, rest: &str| {
+            format!("GET /{path} http.request.method=GET url.path=/{path} http.route=/{path}{rest}")
+        };
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found[0].starts_with(&of("a", first)), "{found:#?}");
+        assert!(found[1].starts_with(&of("b", " ?")) && found[2].starts_with(&of("c", " ?")), "{found:#?}");
+        assert_eq!(found[3], of("d", " http.response.status_code=200"));
+        assert!(found.iter().any(|one| one.ends_with('+')), "{found:#?}");
+    }
 }

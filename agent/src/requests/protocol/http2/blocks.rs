@@ -59,6 +59,12 @@ impl Side {
         self.table.forget();
     }
 
+    /// Bytes that are kept.
+    pub(super) fn memory(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |block| block.bytes.capacity());
+        self.frames.memory() + self.table.memory() + open
+    }
+
     /// Takes a frame with a part of a block; the headers once all of it is there. A pushed block is none of ours.
     pub(super) fn take(&mut self, frame: &Frame<'_>, began: u64) -> Option<Headers> {
         let part = frame.block();

@@ -53,6 +53,11 @@ impl Table {
         self.size = 0;
     }
 
+    /// Bytes that are kept: an entry has two texts of its own.
+    pub(super) fn memory(&self) -> usize {
+        self.size + self.entries.capacity() * size_of::<Entry>() + self.scratch.capacity()
+    }
+
     /// Reads a block. What follows an error is unknown, and so is the table.
     pub(super) fn decode(&mut self, block: &[u8], mut each: impl FnMut(&Field)) -> Result<(), Broken> {
         let mut rest = block;

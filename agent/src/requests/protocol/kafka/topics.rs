@@ -43,6 +43,12 @@ impl Ids {
         }
     }
 
+    /// Bytes that they take.
+    pub(super) fn memory(&self) -> usize {
+        const NAME: usize = 64;
+        self.0.capacity() * (size_of::<(Id, String)>() + NAME)
+    }
+
     fn insert(&mut self, id: Id, name: String) {
         self.0.retain(|(other, _)| *other != id);
         if self.0.len() >= MAX_IDS {

@@ -236,3 +236,20 @@ fn an_answer_that_is_passed_over_does_not_end_early() {
     chunk(Response, 3, &end, end.len());
     assert_eq!((out.len(), out[0].end_ns, out[0].at_least), (1, 3, false));
 }
+
+#[test]
+fn a_gap_ends_the_message_of_the_other_side_too() {
+    let mut decoder = decoder(Protocol::Postgres);
+    let mut out = Vec::new();
+    let mut chunk = |direction, bytes: &[u8], total: usize, gap| {
+        decoder.chunk(&Chunk { direction, ts_ns: 7, bytes, total: total as u64, gap }, &mut out);
+    };
+    chunk(Request, b"Q\0\0\0\x0dSELECT 1\0", 14, false);
+    // a row of 1,000 bytes, of which some came
+    chunk(Response, b"D\0\0\x03\xe8", 100, false);
+    // what was lost shows in a request, and was the rest of the answer
+    chunk(Request, b"Q\0\0\0\x0dSELECT 2\0", 14, true);
+    chunk(Response, b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I", 20, false);
+    assert_eq!(out.len(), 2, "{out:?}");
+    assert!(out[0].truncated && out[0].at_least && !out[1].failed);
+}

@@ -64,6 +64,11 @@ impl Values {
         *self = Self { now: self.now, ..Self::new() };
     }
 
+    /// Bytes that are kept.
+    pub(super) fn memory(&self) -> usize {
+        self.line.capacity() + if self.value.is_some() { WORDS * MAX_WORD } else { 0 }
+    }
+
     /// When the value under way began.
     pub(super) fn began(&self) -> Option<u64> {
         self.value.as_ref().map(|value| value.began)

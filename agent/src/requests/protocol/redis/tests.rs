@@ -148,3 +148,35 @@ fn a_pipeline_longer_than_what_is_kept() {
     assert_eq!((found.len(), found[0].at_least), (super::MAX_PENDING + 1, true));
     assert_eq!(found[super::MAX_PENDING].name, "GET");
 }
+
+#[test]
+fn a_pipeline_whose_answers_were_cut_leaves_nothing_behind() {
+    let ask = [command(&["GET", "a"]), command(&["GET", "b"]), command(&["INCR", "c"])].concat();
+    let long = format!("$90\r\n{}\r\n", "x".repeat(90));
+    let answers = format!("{long}{long}:1\r\n");
+    let one = command(&["DEL", "a"]);
+    let calls: &Calls<'_> =
+        &[(Request, &ask), (Response, answers.as_bytes()), (Request, &one), (Response, b"-ERR no\r\n")];
+    // the second answer's head is behind the cut
+    let found = told(REDIS, calls, 100);
+    assert_eq!(
+        found,
+        [
+            "GET db.operation.name=GET",
+            "GET db.operation.name=GET +",
+            "INCR db.operation.name=INCR ? +",
+            "DEL db.operation.name=DEL db.response.status_code=ERR !ERR",
+        ]
+    );
+    let times: Vec<_> = exchanges(REDIS, calls, 100).iter().map(|one| one.end_ns).collect();
+    assert_eq!(times, [1, 1, 1, 3]);
+    // commands behind a cut are not known, and their answers belong to nobody
+    let calls: &Calls<'_> = &[
+        (Request, &command(&["INCR", "abcdefgh"]).repeat(8)),
+        (Response, b":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:8\r\n"),
+        (Request, &one),
+        (Response, b"-ERR no\r\n"),
+    ];
+    let found = told(REDIS, calls, 100);
+    assert_eq!(found.last().unwrap(), "DEL db.operation.name=DEL db.response.status_code=ERR !ERR");
+}

@@ -35,6 +35,12 @@ impl<K: Hash + Eq + Clone> Statements<K> {
         }
     }
 
+    /// Bytes that they take.
+    pub(in super::super) fn memory(&self) -> usize {
+        const EACH: usize = 256;
+        self.bytes + self.order.len() * EACH
+    }
+
     pub(in super::super) fn get(&self, name: &K) -> Option<&Arc<Statement>> {
         self.known.get(name)
     }

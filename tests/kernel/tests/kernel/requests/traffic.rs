@@ -37,6 +37,8 @@ pub(crate) fn work(rest: &str) {
         "leaf" => leaf(number),
         "logs" => logs(number),
         "many" => many(number),
+        "peeking" => peeking(number),
+        "unread" => unread(number),
         other => panic!("unknown traffic {other}"),
     }
 }
@@ -367,4 +369,54 @@ fn serve_logged(stream: TcpStream, file: &File) {
         whole(&mut output, path(&head));
         log(file, format!("answered {id}\n").as_bytes());
     }
+}
+
+/// A server that looks at each request before it reads it, as proxies do to find out what is spoken; each has its own path.
+fn peeking(number: usize) {
+    let (listener, address) = listen();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.set_nodelay(true).unwrap();
+        let mut first = [0; 16];
+        while stream.peek(&mut first).unwrap() > 0 {
+            let mut request = [0; 256];
+            let length = stream.read(&mut request).unwrap();
+            let head = str::from_utf8(&request[..length]).unwrap();
+            stream.write_all(answer(path(head)).as_bytes()).unwrap();
+        }
+    });
+    let mut client = BufReader::new(connect(address));
+    for index in 0..number {
+        ask(&mut client, ["/ok", "/missing"][index % 2]);
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Clients that hang up although their answer has come.
+fn unread(number: usize) {
+    let (address, server) = several(number);
+    for _ in 0..number {
+        let mut client = connect(address);
+        client.write_all(request("/ok").as_bytes()).unwrap();
+        assert!(client.peek(&mut [0; 4]).unwrap() > 0);
+    }
+    server.join().unwrap();
+}
+
+/// Serves so many connections, one after the other; who hangs up early is no matter.
+fn several(number: usize) -> (SocketAddr, thread::JoinHandle<()>) {
+    let (listener, address) = listen();
+    let server = thread::spawn(move || {
+        for _ in 0..number {
+            let mut stream = listener.accept().unwrap().0;
+            let mut request = [0; 256];
+            while let Ok(length) = stream.read(&mut request)
+                && length > 0
+            {
+                stream.write_all(answer("/ok").as_bytes()).unwrap();
+            }
+        }
+    });
+    (address, server)
 }

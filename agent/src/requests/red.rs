@@ -1,0 +1,194 @@
+//! Rate, errors and duration of all requests that were decoded, by workload, role, other end, protocol and name: counted here,
+//! whatever becomes of their spans.
+//!
+//! Bounded: names of one workload and other end, and rows of all. What is beyond is counted as `other`, so sums stay exact.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use agent_common::histogram::{BUCKETS, bucket};
+use proto::histogram::lower_bound_ns;
+use proto::v1;
+
+use super::protocol::Exchange;
+use super::span::Ends;
+use crate::window::sample::{Owner, Row, Sample};
+
+/// Names of requests that one workload may have towards one other end.
+const MOST_NAMES: usize = 256;
+/// Rows of a window.
+const MOST_ROWS: usize = 8_192;
+/// The name of what is beyond.
+const OTHER: &str = "other";
+/// Requests of a window that say what is slow in the next one.
+const ENOUGH: u64 = 100;
+
+/// Whose requests, and to or from whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Between {
+    owner: u64,
+    is_client: bool,
+    protocol: &'static str,
+    peer: Option<IpAddr>,
+    server_port: u16,
+}
+
+/// By whether they failed.
+type Rows = [Option<Box<Counts>>; 2];
+
+/// Requests of one row.
+#[derive(Debug)]
+pub struct Counts {
+    count: u64,
+    told: u64,
+    unseen: u64,
+    sum_ns: u64,
+    hist: [u32; BUCKETS],
+    /// Longer than 99 of 100 of the window before, where there were enough.
+    slow_ns: Option<u64>,
+}
+
+/// A request that was counted.
+#[derive(Debug)]
+pub struct Counted<'a> {
+    counts: &'a mut Counts,
+    duration_ns: u64,
+}
+
+impl Counted<'_> {
+    /// Whether it took longer than such requests do.
+    pub fn is_slow(&self) -> bool {
+        self.counts.slow_ns.is_some_and(|slow_ns| self.duration_ns > slow_ns)
+    }
+
+    /// It goes out as a span too.
+    pub fn told(&mut self) {
+        self.counts.told += 1;
+    }
+}
+
+/// The counts of a window.
+#[derive(Debug, Default)]
+pub struct Red {
+    counts: HashMap<Between, HashMap<Box<str>, Rows>>,
+    rows: usize,
+}
+
+impl Red {
+    /// Counts a request.
+    pub fn count(&mut self, ends: &Ends, exchange: &Exchange, failed: bool) -> Counted<'_> {
+        let duration_ns = exchange.end_ns.saturating_sub(exchange.start_ns);
+        let server = if ends.is_client { ends.peer } else { ends.local };
+        let mut between = Between {
+            owner: ends.owner,
+            is_client: ends.is_client,
+            protocol: exchange.protocol.as_str(),
+            peer: Some(ends.peer.ip()),
+            server_port: server.port(),
+        };
+        let mut name = exchange.name.as_str();
+        let place = usize::from(failed);
+        let names = self.counts.get(&between);
+        let is_known = names
+            .and_then(|names| names.get(name))
+            .is_some_and(|rows| rows.get(place).is_some_and(Option::is_some));
+        if !is_known {
+            if names.is_some_and(|names| names.len() >= MOST_NAMES && !names.contains_key(name)) {
+                name = OTHER;
+            }
+            if self.rows >= MOST_ROWS {
+                // few: as many as workloads and protocols
+                name = OTHER;
+                (between.peer, between.server_port) = (None, 0);
+            }
+        }
+        let names = self.counts.entry(between).or_default();
+        if !names.contains_key(name) {
+            names.insert(name.into(), Rows::default());
+        }
+        let rows = &mut self.rows;
+        let slot = names.get_mut(name).and_then(|of_name| of_name.get_mut(place)).expect("was put in above");
+        let counts = slot.get_or_insert_with(|| {
+            *rows += 1;
+            Box::new(Counts { count: 0, told: 0, unseen: 0, sum_ns: 0, hist: [0; BUCKETS], slow_ns: None })
+        });
+        counts.count += 1;
+        counts.unseen += u64::from(exchange.truncated && !failed && exchange.first_byte_ns.is_none());
+        counts.sum_ns = counts.sum_ns.saturating_add(duration_ns);
+        if let Some(count) = counts.hist.get_mut(bucket(duration_ns) as usize) {
+            *count = count.saturating_add(1);
+        }
+        Counted { counts, duration_ns }
+    }
+
+    /// The window has ended: what was counted goes out, and what was not is forgotten.
+    pub fn close(&mut self, out: &mut Vec<Sample>) {
+        let mut left = 0;
+        self.counts.retain(|between, names| {
+            names.retain(|name, rows| {
+                for (place, slot) in rows.iter_mut().enumerate() {
+                    let Some(counts) = slot else { continue };
+                    if counts.count == 0 {
+                        *slot = None;
+                        continue;
+                    }
+                    out.push(row(between, name, place == 1, counts));
+                    counts.renew();
+                    left += 1;
+                }
+                rows.iter().any(Option::is_some)
+            });
+            !names.is_empty()
+        });
+        self.rows = left;
+    }
+}
+
+impl Counts {
+    fn renew(&mut self) {
+        if self.count >= ENOUGH {
+            self.slow_ns = Some(self.slow());
+        }
+        (self.count, self.told, self.unseen, self.sum_ns) = (0, 0, 0, 0);
+        self.hist = [0; BUCKETS];
+    }
+
+    /// The upper end of the bucket that has the 99th of 100.
+    fn slow(&self) -> u64 {
+        let mut left = self.count - self.count / 100;
+        for (place, count) in self.hist.iter().enumerate() {
+            left = left.saturating_sub(u64::from(*count));
+            if left == 0 {
+                return upper_end(place);
+            }
+        }
+        u64::MAX
+    }
+}
+
+/// Where a bucket ends, in nanoseconds.
+fn upper_end(place: usize) -> u64 {
+    if place + 1 < BUCKETS { lower_bound_ns(place + 1) } else { u64::MAX }
+}
+
+fn row(between: &Between, name: &str, failed: bool, counts: &Counts) -> Sample {
+    let Between { owner, is_client, protocol, peer, server_port } = *between;
+    let row = v1::RequestRow {
+        kind: if is_client { "client" } else { "server" }.to_owned(),
+        protocol: protocol.to_owned(),
+        name: name.to_owned(),
+        status: if failed { "error" } else { "" }.to_owned(),
+        peer_address: peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        server_port: u32::from(server_port),
+        count: counts.count,
+        spans: counts.told,
+        unseen: counts.unseen,
+        duration_ns_sum: counts.sum_ns,
+        duration_hist: counts.hist.to_vec(),
+        ..v1::RequestRow::default()
+    };
+    Sample { owner: Owner::Workload(owner), row: Row::Request(Box::new(row)) }
+}
+
+#[cfg(test)]
+mod tests;

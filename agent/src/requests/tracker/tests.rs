@@ -1,0 +1,260 @@
+use agent_common::requests::{
+    DNS, EVENT_DATA, EVENT_END, HEAD_LEN, HTTP1, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER, TLS,
+    TRANSPORT_TCP, TRANSPORT_UDP,
+};
+use proto::v1::{RequestRow, SpanRow};
+
+use super::streams::Run;
+use super::{Limits, Tracker};
+use crate::decode::requests::Piece;
+use crate::requests::ids::Ids;
+use crate::window::sample::{Loss, Row, Sample};
+
+const LIMITS: Limits = Limits { connections: 64, memory: 1 << 20, spans: 1_000_000 };
+const GET: &[u8] = b"GET /a HTTP/1.1\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// What is told, in order.
+struct Told {
+    tracker: Tracker,
+    out: Vec<Sample>,
+}
+
+fn v4(last: u8) -> [u32; 4] {
+    [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes([10, 0, 0, last])]
+}
+
+/// The `number`th record of a client's connection.
+fn header(socket: u64, number: u32, direction: u8, total: u64) -> Header {
+    Header {
+        event: EVENT_DATA,
+        sequence: number,
+        socket,
+        born_ns: 1,
+        workload: 7,
+        start_ns: u64::from(number) * 1_000,
+        at_ns: u64::from(number) * 1_000,
+        total,
+        before_total: 0,
+        before_ns: 0,
+        local: v4(1),
+        peer: v4(2),
+        local_port: 40_000,
+        peer_port: 80,
+        tgid: 3,
+        tid: 4,
+        run_calls: 1,
+        protocol: HTTP1,
+        role: ROLE_CLIENT,
+        direction,
+        transport: TRANSPORT_TCP,
+        head_len: 0,
+        head: [0; HEAD_LEN],
+        data_len: 0,
+        flags: 0,
+    }
+}
+
+impl Told {
+    fn new(limits: Limits) -> Self {
+        Self {
+            tracker: Tracker::new(limits, Ids::seeded(1), crate::requests::written::Written::default()),
+            out: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, header: Header, data: &[u8]) {
+        self.tracker.take(&Piece { header, head: &[], data }, 0, &mut self.out);
+    }
+
+    fn ask(&mut self, socket: u64) {
+        self.take(header(socket, 1, OUT, GET.len() as u64), GET);
+    }
+
+    fn answer(&mut self, socket: u64) {
+        self.take(header(socket, 2, IN, OK.len() as u64), OK);
+    }
+
+    fn later(&mut self, now_ns: u64) {
+        self.tracker.ask(now_ns, 0, |_| None::<Run>, &mut self.out);
+    }
+
+    fn tidy(&mut self, now_ns: u64) -> Vec<Loss> {
+        self.tracker.tidy(now_ns, 0, &mut self.out)
+    }
+
+    fn spans(&self) -> Vec<&SpanRow> {
+        let of_row = |sample: &'_ Sample| matches!(sample.row, Row::Span(_));
+        let spans = self.out.iter().filter(|sample| of_row(sample));
+        spans
+            .filter_map(|sample| if let Row::Span(row) = &sample.row { Some(&**row) } else { None })
+            .collect()
+    }
+
+    fn requests(&self) -> Vec<&RequestRow> {
+        self.out
+            .iter()
+            .filter_map(|sample| if let Row::Request(row) = &sample.row { Some(&**row) } else { None })
+            .collect()
+    }
+}
+
+fn lost(losses: &[Loss], reason: &str) -> u64 {
+    losses.iter().filter(|loss| loss.reason == reason).map(|loss| loss.count).sum()
+}
+
+#[test]
+fn a_full_table_forgets_the_quiet_ones_and_says_what_it_knows_of_them() {
+    let mut told = Told::new(LIMITS);
+    for socket in 0..64 {
+        told.ask(socket);
+    }
+    // all are busy
+    told.ask(100);
+    assert_eq!((told.tracker.len(), told.spans().len()), (64, 0));
+    // one of them goes on, the others are quiet
+    let later = 40_000_000_000;
+    let going_on = Header { at_ns: later, start_ns: later, ..header(5, 2, IN, OK.len() as u64) };
+    told.take(going_on, OK);
+    told.take(Header { at_ns: later, ..header(101, 1, OUT, GET.len() as u64) }, GET);
+    assert_eq!(told.tracker.len(), 2);
+    let spans = told.spans();
+    assert_eq!(spans.len(), 64);
+    assert!(spans.iter().all(|span| span.status.is_empty()), "nobody knows that they failed");
+    assert_eq!(spans.iter().filter(|span| span.attributes.contains_key("wake.truncated")).count(), 63);
+    let losses = told.tidy(later);
+    assert_eq!((lost(&losses, "connections_full"), lost(&losses, "connections_evicted")), (1, 63));
+}
+
+#[test]
+fn all_decoders_together_hold_no_more_than_they_may() {
+    let mut told = Told::new(Limits { connections: 1_000, ..LIMITS });
+    for socket in 0..300 {
+        for number in 0..40 {
+            let ask = Header { run_calls: number, ..header(socket, number + 1, OUT, GET.len() as u64) };
+            told.take(ask, GET);
+            assert!(told.tracker.memory() <= LIMITS.memory + LIMITS.memory / 4);
+        }
+    }
+    told.later(1_000_000_000);
+    assert!(told.tracker.memory() <= LIMITS.memory, "{}", told.tracker.memory());
+    assert!(lost(&told.tidy(0), "decoder_memory") > 0);
+    for number in 0..300 {
+        let end = Header { event: EVENT_END, ..header(number, 100, OUT, 0) };
+        told.take(end, &[]);
+    }
+    assert_eq!((told.tracker.len(), told.tracker.memory()), (0, 0));
+    let counted = told.spans().len();
+    assert_eq!(counted, 12_000, "every request that was seen is told once");
+}
+
+#[test]
+fn a_connection_whose_answer_was_not_read_or_that_is_given_up_has_not_failed() {
+    let end =
+        |socket, protocol, unread| Header { event: EVENT_END, protocol, ..header(socket, 2, OUT, unread) };
+    for (protocol, unread, failed) in
+        [(HTTP1, 0, true), (HTTP1, 1, true), (HTTP1, 500, false), (TLS, 0, false)]
+    {
+        let mut told = Told::new(LIMITS);
+        told.ask(1);
+        told.take(end(1, protocol, unread), &[]);
+        let spans = told.spans();
+        assert_eq!(spans.len(), 1);
+        assert_eq!(
+            (spans[0].status == "error", spans[0].attributes.contains_key("error.type")),
+            (failed, failed)
+        );
+    }
+}
+
+fn question(id: u16) -> Vec<u8> {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend_from_slice(b"\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01");
+    bytes
+}
+
+fn datagram(socket: u64, at_ns: u64, direction: u8, peer: (u8, u16)) -> Header {
+    Header {
+        sequence: 0,
+        born_ns: 0,
+        start_ns: at_ns,
+        at_ns,
+        peer: v4(peer.0),
+        peer_port: peer.1,
+        protocol: DNS,
+        role: ROLE_CLIENT,
+        transport: TRANSPORT_UDP,
+        ..header(socket, 0, direction, 27)
+    }
+}
+
+#[test]
+fn a_question_is_kept_until_it_is_answered_or_late() {
+    let mut told = Told::new(LIMITS);
+    let (ask, mut answer) = (question(1), question(1));
+    answer[2] |= 0x80;
+    told.take(datagram(1, 1_000, OUT, (2, 53)), &ask);
+    told.take(datagram(2, 1_000, OUT, (2, 53)), &ask);
+    told.take(datagram(1, 9_000, IN, (2, 53)), &answer);
+    assert_eq!((told.tracker.len(), told.spans().len()), (1, 1));
+    // an answer to nothing begins nothing
+    told.take(datagram(1, 9_500, IN, (2, 53)), &answer);
+    assert_eq!(told.tracker.len(), 1);
+    told.later(7_000_000_000);
+    let spans = told.spans();
+    assert_eq!((told.tracker.len(), spans.len()), (0, 2));
+    assert_eq!(spans[1].attributes["error.type"], "no_response");
+    assert_eq!(spans[1].duration_ns, 6_000_000_000);
+}
+
+#[test]
+fn many_who_ask_find_room_at_once_and_questions_to_many_are_none() {
+    let mut told = Told::new(LIMITS);
+    let ask = question(1);
+    for socket in 0..200_000 {
+        told.take(datagram(socket, 1_000 + socket, OUT, (2, 53)), &ask);
+    }
+    assert_eq!(told.tracker.len(), 32_768);
+    assert_eq!(lost(&told.tidy(1_000_000), "questions_full"), 200_000 - 32_768);
+    let mut told = Told::new(LIMITS);
+    told.take(datagram(1, 1_000, OUT, (251, 5_353)), &ask);
+    told.take(Header { peer: [0xff02_0000_u32.to_be(), 0, 0, 1], ..datagram(1, 1_000, OUT, (2, 53)) }, &ask);
+    assert!(told.tracker.is_empty());
+}
+
+#[test]
+fn every_request_is_counted_also_those_that_are_no_spans() {
+    let mut told = Told::new(Limits { spans: 10, ..LIMITS });
+    for number in 0..50 {
+        told.ask(number);
+        told.answer(number);
+    }
+    told.tracker.tell_all(false);
+    told.ask(60);
+    told.answer(60);
+    let losses = told.tidy(0);
+    assert_eq!((lost(&losses, "span_budget"), lost(&losses, "budget")), (42, 1));
+    assert_eq!(told.spans().len(), 8);
+    let requests = told.requests();
+    assert_eq!((requests.len(), requests[0].count, requests[0].spans), (1, 51, 8));
+    assert_eq!((requests[0].kind.as_str(), requests[0].name.as_str()), ("client", "GET /a"));
+}
+
+#[test]
+fn a_lost_record_leaves_no_state_of_either_side() {
+    let mut told = Told::new(LIMITS);
+    let server = |number, direction, data: &[u8]| Header {
+        role: ROLE_SERVER,
+        ..header(1, number, direction, data.len() as u64)
+    };
+    told.take(server(1, IN, GET), GET);
+    // its answer and another request are lost
+    told.take(server(4, OUT, OK), OK);
+    told.take(server(5, IN, GET), GET);
+    told.take(server(6, OUT, OK), OK);
+    let spans = told.spans();
+    assert_eq!(spans.len(), 2);
+    assert!(spans[0].attributes.contains_key("wake.truncated"));
+    assert_eq!(spans[1].attributes["http.response.status_code"], "200");
+    assert_eq!(lost(&told.tidy(0), "record_gap"), 1);
+}

@@ -12,7 +12,7 @@ fn span(at: u64) -> v1::SpanRow {
     let mut attributes: std::collections::BTreeMap<String, String> = [
         ("http.route", format!("/cart/{}", at % 7)),
         ("user.id", format!("u{at}")),
-        ("http.response.status_code", if at % 997 == 0 { "503" } else { "200" }.to_owned()),
+        ("http.response.status_code", if at.is_multiple_of(997) { "503" } else { "200" }.to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
@@ -27,7 +27,7 @@ fn span(at: u64) -> v1::SpanRow {
         span_id: format!("{:016x}", at + 1),
         service: ["web", "cart"][usize::try_from(at % 2).unwrap()].to_owned(),
         name: format!("GET /{}", at % 11),
-        status: if at % 997 == 0 { "error" } else { "" }.to_owned(),
+        status: if at.is_multiple_of(997) { "error" } else { "" }.to_owned(),
         attributes,
         ..v1::SpanRow::default()
     }

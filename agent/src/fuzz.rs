@@ -120,6 +120,9 @@ pub fn kernel_records(data: &[u8]) {
                 Tracker::new(limits, Ids::seeded(1), crate::requests::written::Written::default());
             let mut samples = Vec::new();
             for bytes in bytes.chunks(size_of::<requests::Header>() + 64) {
+                if let Some(seen) = decode::requests::elsewhere(bytes) {
+                    tracker.elsewhere(&seen, 0);
+                }
                 let mut head = [0; requests::HEAD_LEN];
                 if let Some(piece) = decode::requests::piece(bytes, &mut head) {
                     tracker.take(&piece, 0, &mut samples);

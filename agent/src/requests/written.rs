@@ -200,14 +200,14 @@ impl Writes {
         let is_whole = began == start && kept.lines == 1 && kept.print == line.last;
         // several lines of one write are one record, of which the last one's place is known
         let is_record = kept.lines > 1 && kept.lines == u64::from(line.lines) && kept.print == line.first;
-        (start < began + kept.total && (is_whole || is_record)).then_some(kept.found)
+        (start < began.saturating_add(kept.total) && (is_whole || is_record)).then_some(kept.found)
     }
 
     fn find_text(&mut self, line: &Line, is_owner: &mut dyn FnMut(u64) -> bool) -> Option<Found> {
         let numbers = self.texts.get(&line.first)?.clone();
         let mut fits = |kept: &Kept| {
             !kept.is_used
-                && kept.start_ns <= line.by_ns + STAMP_NS
+                && kept.start_ns <= line.by_ns.saturating_add(STAMP_NS)
                 && line.by_ns.saturating_sub(kept.start_ns) <= ON_ITS_WAY_NS
                 && kept.lines == u64::from(line.lines)
                 && is_owner(kept.owner)
@@ -233,7 +233,9 @@ impl Writes {
     fn goes_on(&self, number: u64, write: &Write<'_>) -> bool {
         let Some(kept) = self.get(number) else { return false };
         let is_next = match (kept.target, write.target) {
-            (Target::File { start, .. }, Target::File { start: next, .. }) => start + kept.total == next,
+            (Target::File { start, .. }, Target::File { start: next, .. }) => {
+                start.saturating_add(kept.total) == next
+            }
             (Target::Stream { .. }, Target::Stream { .. }) => true,
             _ => false,
         };
@@ -250,7 +252,7 @@ impl Writes {
         self.unindex_text(before, number);
         let Some(at) = self.at(number) else { return };
         if let Some(kept) = self.kept.get_mut(at) {
-            kept.total += write.total;
+            kept.total = kept.total.saturating_add(write.total);
             (kept.lines, kept.print) = read(&bytes, kept.total);
         }
         self.index_text(number);

@@ -93,6 +93,8 @@ pub(crate) fn duration_ns(text: &str) -> Result<i64, Mistake> {
             "h" => 3_600.0,
             "d" => 86_400.0,
             "w" => 604_800.0,
+            // as Prometheus has it
+            "y" => 31_536_000.0,
             "" if tail.is_empty() => 1.0,
             _ => return Err(mistake(offset + digits)),
         };
@@ -127,6 +129,7 @@ mod tests {
         check("now", NOW);
         check("-15m", NOW - 900_000_000_000);
         check("now-1h30m", NOW - 5_400_000_000_000);
+        check("-1y", NOW - 31_536_000_000_000_000);
         check("+10s", NOW + 10_000_000_000);
     }
 

@@ -26,6 +26,7 @@ mod red;
 pub mod reference;
 mod requests;
 mod schedule;
+mod start;
 mod tls;
 
 use std::error::Error;
@@ -39,8 +40,8 @@ use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::http::{Door, HttpMetrics};
 use daemon::metrics::Registry;
-use daemon::shutdown::{Phase, Shutdown, Token};
-use store::{Recovered, Store};
+use daemon::shutdown::{Phase, Shutdown};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -48,21 +49,18 @@ use tokio_util::task::TaskTracker;
 pub use api::document as openapi;
 
 use crate::access::Access;
-use crate::access::kubernetes::Reviews;
-use crate::access::tokens::TokenFile;
 use crate::api::Late;
 use crate::audit::Audit;
-use crate::config::security::{AuthMode, TlsConfig, TlsMode};
-use crate::config::{Config, Enabled, Kubernetes, Otlp};
+use crate::config::security::AuthMode;
+use crate::config::{Config, Otlp};
 use crate::ingest::agents::Agents;
-use crate::ingest::enrol::{self, Enroller};
 use crate::ingest::otlp;
-use crate::ingest::otlp::senders::Senders;
 use crate::ingest::places::Places;
 use crate::kube::Kube;
 use crate::metrics::{ExportMetrics, IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
 use crate::red::Red;
+use crate::start::{callers, listeners, opened};
 use crate::tls::Tls;
 
 /// How long the start waits for the API server's first lists.
@@ -98,18 +96,18 @@ impl Aggregator {
     /// # Errors
     /// When an address is taken, or what says who may ask cannot be read.
     pub async fn build(config: Config, deps: Deps) -> anyhow::Result<Self> {
-        let access = access(&config, &deps.clock).await?;
-        let ingest = bind("ingest.listen", &config.ingest.listen).await?;
-        let api = bind("api.listen", &config.api.listen).await?;
+        let access = callers::access(&config, &deps.clock).await?;
+        let ingest = listeners::bind("ingest.listen", &config.ingest.listen).await?;
+        let api = listeners::bind("api.listen", &config.api.listen).await?;
         let admin = match config.admin.listen.as_str() {
             "" => None,
-            address => Some(bind("admin.listen", address).await?),
+            address => Some(listeners::bind("admin.listen", address).await?),
         };
         let health = Health::new();
         let usual = Otlp::default();
         let Otlp { grpc_listen, http_listen, .. } = &config.otlp;
-        let otlp_grpc = otlp("otlp.grpc_listen", grpc_listen, &usual.grpc_listen, &health).await?;
-        let otlp_http = otlp("otlp.http_listen", http_listen, &usual.http_listen, &health).await?;
+        let otlp_grpc = listeners::otlp("otlp.grpc_listen", grpc_listen, &usual.grpc_listen, &health).await?;
+        let otlp_http = listeners::otlp("otlp.http_listen", http_listen, &usual.http_listen, &health).await?;
         health.not_ready("store", "opening");
         let registry = Registry::new();
         Ok(Self { config, deps, registry, health, access, ingest, otlp_grpc, otlp_http, api, admin })
@@ -154,7 +152,7 @@ impl Aggregator {
             let served = daemon::admin::serve(door, registry.clone(), Router::new(), health.clone(), server);
             tokio::spawn(or_stop("admin", served, shutdown.clone()));
         }
-        let kubernetes_client = client_for(&config).await?;
+        let kubernetes_client = callers::client_for(&config).await?;
         health.not_ready("tls", "certificates are being read or made");
         let tls = Tls::start(&config.tls, kubernetes_client.clone(), &clock, &root, &shutdown).await?;
         health.ready("tls");
@@ -173,8 +171,8 @@ impl Aggregator {
         let served = daemon::admin::serve_app(door, router, health.clone(), server);
         tokio::spawn(or_stop("api", served, shutdown.clone()));
 
-        let (store, recovered) = open(&config, &clock).await?;
-        report(&recovered, &health);
+        let (store, recovered) = opened::open(&config, &clock).await?;
+        opened::report(&recovered, &health);
         let query_metrics = QueryMetrics::register(&root);
         let running = config.queries_running();
         let limits = query::Limits {
@@ -210,7 +208,7 @@ impl Aggregator {
             token: Arc::new(shutdown.register(Phase::Intake, "ingest")),
             places: Places::default(),
             nodes: kube::NodesService::new(kube.clone(), most_agents, ingest_metrics, clock.clone()),
-            enroller: enroller(&config, tls.as_ref(), kubernetes_client, &clock),
+            enroller: callers::enroller(&config, tls.as_ref(), kubernetes_client, &clock),
             tls,
             // an agent has one for batches and names, and another while it connects anew
             connections: most_agents * 2 + 16,
@@ -222,24 +220,10 @@ impl Aggregator {
             metrics: OtlpMetrics::register(&root, &clock),
             max_request_bytes: (config.otlp.max_request_mib as usize) << 20,
             room: Arc::new(Semaphore::new(config.otlp_kib())),
-            senders: senders(&config, &clock).await?,
+            senders: callers::senders(&config, &clock).await?,
         };
         let otlp_tls = otlp_tls.filter(|_| config.otlp.tls);
-        if let Some(listener) = otlp_http {
-            let (tls, on_failure) = match &otlp_tls {
-                Some(tls) => (Some(tls.api.clone()), Some(tls.on_failure("otlp http"))),
-                None => (None, None),
-            };
-            let door = Door { tls, on_failure, ..Door::plain(listener, http.of("otlp_http")) };
-            let token = shutdown.register(Phase::Intake, "otlp http");
-            let served = daemon::http::serve(door, otlp::router(otlp.clone()), token, || {});
-            tokio::spawn(or_stop("otlp http", served, shutdown.clone()));
-        }
-        if let Some(listener) = otlp_grpc {
-            let token = shutdown.register(Phase::Intake, "otlp grpc");
-            let served = otlp::serve_grpc(listener, otlp_tls, otlp, token);
-            tokio::spawn(or_stop("otlp grpc", served, shutdown.clone()));
-        }
+        receive(Receivers { grpc: otlp_grpc, http: otlp_http, tls: otlp_tls }, otlp, &http, &shutdown);
         let export_metrics = ExportMetrics::register(&root);
         let export = export::Parts {
             config: &config.export.otlp,
@@ -258,7 +242,7 @@ impl Aggregator {
         tokio::spawn(scheduled);
         let token = shutdown.register(Phase::Buffers, "compaction");
         tokio::spawn(schedule::compact(Arc::clone(&store), clock.clone(), token));
-        tokio::spawn(close(store, shutdown.register(Phase::Buffers, "store")));
+        tokio::spawn(opened::close(store, shutdown.register(Phase::Buffers, "store")));
         let streams = shutdown.register(Phase::Intake, "api streams");
         let audit = match config.audit_place() {
             Some(place) => {
@@ -316,133 +300,29 @@ async fn kubernetes(
     Ok(Some(kube))
 }
 
-/// A client for the API server, if certificates need one.
-async fn client_for(config: &Config) -> anyhow::Result<Option<::kube::Client>> {
-    let TlsConfig { mode, ca_secret, enrol_service_accounts, .. } = &config.tls;
-    let is_needed = !ca_secret.is_empty() || !enrol_service_accounts.is_empty();
-    Ok(if *mode == TlsMode::Issued && is_needed { Some(client(config).await?) } else { None })
+/// Where OTLP comes in, and how it is encrypted.
+struct Receivers {
+    grpc: Option<TcpListener>,
+    http: Option<TcpListener>,
+    tls: Option<Tls>,
 }
 
-/// Where agents get their certificates, if from here.
-fn enroller(
-    config: &Config,
-    tls: Option<&Tls>,
-    client: Option<::kube::Client>,
-    clock: &Clock,
-) -> Option<Enroller> {
-    let (tls, client) = (tls?, client?);
-    // each token is looked at once, for a certificate: no answer is used again
-    let reviews = Reviews::new(client.clone(), Vec::new(), Duration::ZERO, clock.clone());
-    Some(Enroller::new(enrol::Parts {
-        ca: tls.ca.clone()?,
-        reviews,
-        client,
-        audience: config.tls.enrol_audience.clone(),
-        accounts: config.tls.enrol_service_accounts.clone(),
-        clock: clock.clone(),
-        metrics: tls.metrics.clone(),
-    }))
-}
-
-/// A client for the API server, for what cannot do without.
-async fn client(config: &Config) -> anyhow::Result<::kube::Client> {
-    let wanted = Kubernetes { enabled: Enabled::On, ..config.kubernetes.clone() };
-    let client = kube::connect(&wanted).await.context("reach the Kubernetes API server")?;
-    client.context("reach the Kubernetes API server")
-}
-
-/// How callers prove who they are.
-async fn access(config: &Config, clock: &Clock) -> anyhow::Result<Access> {
-    let auth = &config.auth;
-    Ok(match auth.mode {
-        AuthMode::None => Access::Open,
-        AuthMode::Tokens => {
-            let opened = TokenFile::open(&auth.token_file, clock.clone());
-            let file = auth.token_file.display();
-            Access::Tokens(opened.with_context(|| format!("read auth.token_file {file}"))?)
-        }
-        AuthMode::Kubernetes => {
-            let client = client(config).await?;
-            let life = Duration::from_secs(u64::from(auth.cache_s));
-            Access::Kubernetes(Reviews::new(client, auth.audiences.clone(), life, clock.clone()))
-        }
-    })
-}
-
-/// Who may send over OTLP.
-async fn senders(config: &Config, clock: &Clock) -> anyhow::Result<Senders> {
-    let auth = &config.otlp.auth;
-    Ok(match auth.mode {
-        AuthMode::None => Senders::Open,
-        AuthMode::Tokens => {
-            let opened = TokenFile::open(&auth.token_file, clock.clone());
-            let file = auth.token_file.display();
-            Senders::Tokens(opened.with_context(|| format!("read otlp.auth.token_file {file}"))?)
-        }
-        AuthMode::Kubernetes => {
-            // answers are kept by `Senders`, for senders alone
-            let reviews = Reviews::new(client(config).await?, Vec::new(), Duration::ZERO, clock.clone());
-            let life = Duration::from_secs(u64::from(auth.cache_s));
-            Senders::accounts(reviews, auth.audiences.clone(), auth.collectors.clone(), life, clock.clone())
-        }
-    })
-}
-
-async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address} ({key})"))
-}
-
-/// Binds an address of OTLP. That of everybody's default is done without if somebody has it, such as a collector.
-async fn otlp(
-    key: &'static str,
-    address: &str,
-    usual: &str,
-    health: &Health,
-) -> anyhow::Result<Option<TcpListener>> {
-    if address == Otlp::OFF {
-        return Ok(None);
+/// Serves OTLP on the addresses that were bound for it.
+fn receive(at: Receivers, otlp: otlp::Context, http: &HttpMetrics, shutdown: &Shutdown) {
+    if let Some(listener) = at.http {
+        let (tls, on_failure) = match &at.tls {
+            Some(tls) => (Some(tls.api.clone()), Some(tls.on_failure("otlp http"))),
+            None => (None, None),
+        };
+        let door = Door { tls, on_failure, ..Door::plain(listener, http.of("otlp_http")) };
+        let token = shutdown.register(Phase::Intake, "otlp http");
+        let served = daemon::http::serve(door, otlp::router(otlp.clone()), token, || {});
+        tokio::spawn(or_stop("otlp http", served, shutdown.clone()));
     }
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if address == usual && error.kind() == std::io::ErrorKind::AddrInUse => {
-            tracing::warn!(
-                address,
-                key,
-                "another program listens there: OTLP is not received at this address"
-            );
-            health.note(key, format!("another program listens on {address}; OTLP is not received there"));
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("listen on {address} ({key})")),
-    }
-}
-
-async fn open(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<Store>, Recovered)> {
-    let dir = config.data_dir.clone();
-    let limits = config.limits();
-    let now_ns = i64::try_from(clock.now_unix_ns()).unwrap_or(i64::MAX);
-    let started = clock.monotonic();
-    // It reads the write-ahead log, which may take seconds.
-    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, limits, now_ns)).await;
-    let (store, recovered) =
-        opened?.with_context(|| format!("open the store in {}", config.data_dir.display()))?;
-    let seconds = clock.monotonic().saturating_sub(started).as_secs_f64();
-    let Recovered { batches, rows, torn_bytes, .. } = &recovered;
-    tracing::info!(dir = %config.data_dir.display(), batches, rows, torn_bytes, seconds, "store opened");
-    let stopwatch = clock.clone();
-    store.measure_with(move || stopwatch.monotonic());
-    Ok((store, recovered))
-}
-
-fn report(recovered: &Recovered, health: &Health) {
-    for detail in &recovered.rebuilt {
-        tracing::warn!(%detail, "the store's catalog was put right");
-    }
-    for damage in &recovered.damaged {
-        tracing::error!(%damage, "acknowledged data is lost");
-    }
-    if !recovered.damaged.is_empty() {
-        health.note("store", format!("acknowledged data is lost: {}", recovered.damaged.join("; ")));
+    if let Some(listener) = at.grpc {
+        let token = shutdown.register(Phase::Intake, "otlp grpc");
+        let served = otlp::serve_grpc(listener, at.tls, otlp, token);
+        tokio::spawn(or_stop("otlp grpc", served, shutdown.clone()));
     }
 }
 
@@ -456,12 +336,6 @@ async fn or_stop<E: Error>(
         tracing::error!(part, error = %chain(&error), "server failed");
         shutdown.request();
     }
-}
-
-async fn close(store: Arc<Store>, token: Token) {
-    token.stopped().await;
-    store.close().await;
-    drop(token);
 }
 
 /// An error and what caused it, on one line.

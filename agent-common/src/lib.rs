@@ -14,4 +14,5 @@ pub mod requests;
 pub mod sched;
 pub mod selfcheck;
 pub mod syscalls;
+pub mod tls;
 pub mod workload;

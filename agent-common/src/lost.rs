@@ -15,6 +15,10 @@ pub const BUDGET: u32 = 3;
 pub const READ_FAILED: u32 = 4;
 /// A hash map took no new key, and what it would have held was added to a coarser one: only detail is missing.
 pub const COARSER: u32 = 5;
+/// Plaintext of TLS whose connection is not known.
+pub const NO_SOCKET: u32 = 6;
+/// A program was interrupted by itself on the same CPU, and what it held was in use.
+pub const NESTED: u32 = 7;
 
 /// The reason's name in the ledger.
 pub const fn name(reason: u32) -> &'static str {
@@ -25,6 +29,8 @@ pub const fn name(reason: u32) -> &'static str {
         BUDGET => "rate_limit",
         READ_FAILED => "read_failed",
         COARSER => "detail",
+        NO_SOCKET => "no_socket",
+        NESTED => "nested",
         _ => "other",
     }
 }

@@ -7,7 +7,7 @@ use daemon::config::{Config, ConfigError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Settings;
+use crate::kernel::{Settings, TlsMode};
 use crate::logs::config::LogsConfig;
 use crate::requests::written::Written;
 
@@ -157,6 +157,30 @@ pub struct ProbesConfig {
     pub usage: ProbeConfig,
     /// Requests over plaintext connections, as spans: HTTP, gRPC, DNS, databases, queues.
     pub requests: RequestsConfig,
+    /// Plaintext of TLS connections for the probe `requests`, without which it does nothing.
+    pub tls: TlsProbeConfig,
+}
+
+/// Plaintext of TLS connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsProbeConfig {
+    /// Whether the probe runs. Costs some microseconds at each read and write of a program that uses OpenSSL or Go's
+    /// crypto/tls; nothing elsewhere.
+    pub mode: TlsProbeMode,
+}
+
+/// Whether plaintext is read inside TLS libraries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsProbeMode {
+    /// On kernels before 6.13: from then on programs at libraries have met faults of the kernel.
+    #[default]
+    Auto,
+    /// On every kernel.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// One probe.
@@ -290,7 +314,8 @@ impl Config for AgentConfig {
 impl AgentConfig {
     /// What every probe is told.
     pub fn settings(&self) -> Settings {
-        let ProbesConfig { flows, syscalls, sched, block, process, cgroups, usage, requests } = &self.probes;
+        let ProbesConfig { flows, syscalls, sched, block, process, cgroups, usage, requests, tls } =
+            &self.probes;
         let switches = [
             ("flows", flows.enabled),
             ("syscalls", syscalls.enabled),
@@ -300,6 +325,7 @@ impl AgentConfig {
             ("cgroups", cgroups.enabled),
             ("usage", usage.enabled),
             ("requests", requests.enabled),
+            ("tls", tls.mode != TlsProbeMode::Never),
         ];
         Settings {
             window_seconds: self.window.seconds,
@@ -317,6 +343,11 @@ impl AgentConfig {
             max_spans: requests.max_spans,
             max_decoder_memory: requests.max_memory,
             max_map_entries: None,
+            tls: match tls.mode {
+                TlsProbeMode::Auto => TlsMode::Auto,
+                TlsProbeMode::Always => TlsMode::On,
+                TlsProbeMode::Never => TlsMode::Off,
+            },
             ebpf_log: self.ebpf_log,
             written: Written::default(),
         }

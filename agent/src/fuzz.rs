@@ -28,7 +28,7 @@ use crate::requests::tracker::{Limits, Tracker};
 pub type Decoder = fn(&[u8]);
 
 /// Each target's name in `fuzz/`, and its function.
-pub const TARGETS: [(&str, Decoder); 21] = [
+pub const TARGETS: [(&str, Decoder); 22] = [
     ("kernel_records", kernel_records),
     ("kernel_btf", kernel_btf),
     ("kernel_object", kernel_object),
@@ -50,7 +50,17 @@ pub const TARGETS: [(&str, Decoder); 21] = [
     ("request_kafka", request_kafka),
     ("request_statement", request_statement),
     ("request_path", request_path),
+    ("tls_binary", tls_binary),
 ];
+
+/// A file that a process runs.
+pub fn tls_binary(data: &[u8]) {
+    if let Ok(Some(found)) = crate::tls::binary::examine(data, "/libssl.so.3") {
+        assert!(!found.places.is_empty() && found.places.iter().all(|place| !place.offsets.is_empty()));
+    }
+    _ = crate::tls::code::go(data);
+    assert!(crate::tls::code::cheap(data) < data.len().max(1) as u64);
+}
 
 /// Messages as netlink gives them.
 pub fn conntrack(data: &[u8]) {

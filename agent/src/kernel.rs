@@ -11,6 +11,7 @@ mod elf;
 pub mod features;
 pub(crate) mod fuzz;
 pub mod hosts;
+pub mod lent;
 pub mod load;
 pub mod losses;
 pub mod memory;
@@ -19,6 +20,7 @@ pub mod netlink;
 pub mod node;
 mod offsets;
 pub mod table;
+pub mod uprobe;
 pub mod view;
 pub mod wait;
 
@@ -54,6 +56,8 @@ pub struct KernelFeatures {
     pub page_size: u64,
     /// Effective capabilities, bit by number.
     pub capabilities: u64,
+    /// Maps that probes lend to those that are attached after them.
+    pub lent: lent::Lent,
 }
 
 impl KernelFeatures {
@@ -95,10 +99,24 @@ pub struct Settings {
     pub max_decoder_memory: u64,
     /// Cap on the entries of every hash map (tests of full maps).
     pub max_map_entries: Option<u32>,
+    /// Whether plaintext is read inside TLS libraries.
+    pub tls: TlsMode,
     /// Let the programs' own debug lines reach the log.
     pub ebpf_log: bool,
     /// Where writes of threads that serve requests go, for lines of logs to be joined with.
     pub written: Written,
+}
+
+/// Whether plaintext is read inside TLS libraries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all.
+    Off,
+    /// On kernels before 6.13.
+    #[default]
+    Auto,
+    /// On every kernel.
+    On,
 }
 
 impl Default for Settings {
@@ -115,6 +133,7 @@ impl Default for Settings {
             max_spans: 20_000,
             max_decoder_memory: 64 << 20,
             max_map_entries: None,
+            tls: TlsMode::Auto,
             ebpf_log: false,
             written: Written::default(),
         }

@@ -20,6 +20,7 @@ pub mod logs;
 pub mod metrics;
 pub mod probe;
 pub mod requests;
+pub mod tls;
 pub mod window;
 
 mod admin;
@@ -50,6 +51,7 @@ pub const PROBES: &[Probe] = &[
     probe::sched::PROBE,
     probe::block::PROBE,
     probe::requests::PROBE,
+    probe::tls::PROBE,
 ];
 
 /// How long all parts together may take to stop.

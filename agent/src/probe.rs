@@ -12,6 +12,7 @@ pub mod process;
 pub mod requests;
 pub mod sched;
 pub mod syscalls;
+pub mod tls;
 
 use std::os::fd::RawFd;
 
@@ -37,6 +38,11 @@ pub trait Running: Send {
     /// What works only in part here, e.g. `drop_reason: kernel < 5.17`.
     fn missing(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What works only in part, if that has changed since it was asked.
+    fn news(&mut self) -> Option<Vec<String>> {
+        None
     }
 
     /// Each program of its object, for the table kernel × probe × program.

@@ -11,6 +11,8 @@ mod call;
 mod conn;
 #[path = "../requests/datagram.rs"]
 mod datagram;
+#[path = "../tls/inside.rs"]
+mod inside;
 #[path = "../requests/line.rs"]
 mod line;
 #[path = "../requests/out.rs"]
@@ -26,6 +28,7 @@ use agent_common::requests::{
     LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_LINE, TAIL_STREAM,
     TAIL_UNDERSTAND, TRANSPORT_TCP, TRANSPORT_UDP,
 };
+use agent_common::tls::PLAINTEXT;
 use agent_ebpf::node::is_current_ours;
 use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
@@ -116,8 +119,11 @@ fn requests_stream(context: BtfTracePointContext) -> i32 {
     }
     let Some(conn) = found else { return 0 };
     // SAFETY: a map's value.
-    if unsafe { stream::seen(conn, &call) } {
-        return next(&context, TAIL_UNDERSTAND);
+    unsafe {
+        if stream::seen(conn, &call) {
+            return next(&context, TAIL_UNDERSTAND);
+        }
+        inside::note(conn, call.socket, call.direction, call.ids as u32);
     }
     0
 }
@@ -128,7 +134,10 @@ fn requests_understand(_: BtfTracePointContext) -> i32 {
     let Some(call) = call::kept() else { return 0 };
     let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else { return 0 };
     // SAFETY: a map's value, and this CPU's scratch.
-    unsafe { understand::seen(conn, record, &call) };
+    unsafe {
+        understand::seen(conn, record, &call);
+        inside::note(conn, call.socket, call.direction, call.ids as u32);
+    }
     0
 }
 
@@ -180,15 +189,30 @@ fn requests_state(context: BtfTracePointContext) -> i32 {
             conn::established(socket, role);
         }
         CLOSE => {
-            if let (Some(conn), Some(header)) = (conn::find(socket), out::end_scratch()) {
-                // SAFETY: a map's value, before it goes; this CPU's own.
-                unsafe { out::end(socket, conn, header, socket::unread(socket)) };
-                conn::forget(socket);
-            }
+            let Some(header) = out::end_scratch() else { return 0 };
+            // through memory: to a verifier the argument is a pointer, of which it takes no `|`
+            // SAFETY: this CPU's own.
+            let socket = unsafe {
+                write_volatile(&raw mut (*header).socket, socket);
+                read_volatile(&raw const (*header).socket)
+            };
+            ended(socket, socket::unread(socket));
+            // of its plaintext nobody knows how much was not read
+            ended(socket | PLAINTEXT, 0);
         }
         _ => {}
     }
     0
+}
+
+/// An entry of the table, of a connection or of its plaintext under TLS, is over.
+#[inline(always)]
+fn ended(key: u64, unread: u32) {
+    if let (Some(conn), Some(header)) = (conn::find(key), out::end_scratch()) {
+        // SAFETY: a map's value, before it goes; this CPU's own.
+        unsafe { out::end(key, conn, header, unread) };
+        conn::forget(key);
+    }
 }
 
 /// When what was read or written began, and when it ended.

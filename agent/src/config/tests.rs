@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use daemon::config::{example, parse};
 
 use super::AgentConfig;
+use crate::kernel::TlsMode;
 
 #[test]
 fn the_example_is_the_default() {
@@ -29,6 +30,12 @@ fn a_switched_off_probe_is_named_in_the_settings() {
     let text = "version: 1\nprobes: {requests: {enabled: true}}\n";
     let config: AgentConfig = parse(text, "agent.yaml", &BTreeMap::new()).unwrap();
     assert_eq!(config.settings().disabled, [""; 0]);
+    assert_eq!(config.settings().tls, TlsMode::Auto);
+    for (word, mode, disabled) in [("always", TlsMode::On, ""), ("never", TlsMode::Off, "tls")] {
+        let text = format!("version: 1\nprobes: {{requests: {{enabled: true}}, tls: {{mode: {word}}}}}\n");
+        let config: AgentConfig = parse(&text, "agent.yaml", &BTreeMap::new()).unwrap();
+        assert_eq!((config.settings().tls, config.settings().disabled.concat().as_str()), (mode, disabled));
+    }
 }
 
 #[test]

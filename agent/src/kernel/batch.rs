@@ -5,7 +5,7 @@
 //! Does not: know what is in the map; a value may change while it is read (each field is one word).
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 
 use agent_common::plain::Plain;
 use aya::maps::{Map, MapData};
@@ -15,6 +15,11 @@ use super::KernelFeatures;
 mod sys;
 
 pub(super) use sys::{lookup, size_of_values, update};
+
+/// Writes the bytes of a value under a key; they are as long as the map's values.
+pub(super) fn update_bytes<K: Plain>(map: BorrowedFd<'_>, key: &K, value: &[u8]) -> std::io::Result<()> {
+    update(map.as_raw_fd(), key, value)
+}
 
 /// First size of a batch, in bytes of values: big enough for any bucket seen, small enough to stay in cache.
 const FIRST_BATCH_BYTES: usize = 128 * 1024;

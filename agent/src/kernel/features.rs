@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::KernelFeatures;
 use super::btf::Btf;
+use super::lent::Lent;
 use super::mounts::mounts;
 use super::node::Node;
 use super::view::NodeView;
@@ -55,6 +56,7 @@ impl KernelFeatures {
             possible_cpus: possible_cpus(),
             page_size: page_size(),
             capabilities: effective_capabilities(),
+            lent: Lent::default(),
         };
         let mut seen = None;
         if features.has_btf {

@@ -10,6 +10,7 @@ use agent_common::fields::Field;
 use aya::EbpfLoader;
 
 use super::node::{self, Node};
+use super::uprobe::Uprobes;
 use super::{KernelFeatures, Settings, elf, offsets};
 use crate::probe::AttachError;
 
@@ -18,6 +19,7 @@ mod log;
 mod object;
 mod selfcheck;
 
+pub(super) use object::skipped_runs;
 pub use object::{Object, ProgramReport};
 pub(super) use selfcheck::self_check;
 
@@ -151,15 +153,20 @@ impl<'a> Loader<'a> {
         Ok(loader)
     }
 
-    /// Gives `agent_ebpf::workload` what it needs: the root cgroup's id and where a task keeps its leader's name.
-    pub fn workloads(self) -> Result<Self, AttachError> {
-        let root = self.features.root_cgroup_id;
-        if root == 0 {
+    /// Refuses where there are no cgroups to name owners by.
+    pub fn cgroup2(self) -> Result<Self, AttachError> {
+        if self.features.root_cgroup_id == 0 {
             let detail =
                 "no cgroup2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified".into();
             return Err(AttachError::Unsupported { code: "no_cgroup2", detail });
         }
-        self.global_u64("ROOT_CGROUP", root).node()?.fields(agent_common::workload::FIELDS)
+        Ok(self)
+    }
+
+    /// Gives `agent_ebpf::workload` what it needs: the root cgroup's id and where a task keeps its leader's name.
+    pub fn workloads(self) -> Result<Self, AttachError> {
+        let root = self.features.root_cgroup_id;
+        self.cgroup2()?.global_u64("ROOT_CGROUP", root).node()?.fields(agent_common::workload::FIELDS)
     }
 
     /// Sets a map's size.
@@ -174,6 +181,39 @@ impl<'a> Loader<'a> {
             self.max_entries.extend(maps.iter().map(|map| (*map, cap)));
         }
         self
+    }
+
+    /// Loads an object whose programs go to places of files; `shared` are maps that other probes have lent, `tails` the
+    /// programs that stand in its map `TAILS`.
+    pub fn load_uprobes(
+        self,
+        shared: &[&'static str],
+        tails: &[(&str, u32)],
+    ) -> Result<Uprobes, AttachError> {
+        let features = self.features;
+        super::uprobe::load(self, features, shared, tails)
+    }
+
+    pub(super) fn probe(&self) -> &'static str {
+        self.probe
+    }
+
+    pub(super) fn bytes(&self) -> &'static [u8] {
+        self.bytes
+    }
+
+    /// The globals as the object has them.
+    pub(super) fn global_bytes(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let bytes = |value: &Global| match value {
+            Global::U8(value) => value.to_ne_bytes().to_vec(),
+            Global::U32(value) => value.to_ne_bytes().to_vec(),
+            Global::U64(value) => value.to_ne_bytes().to_vec(),
+        };
+        self.globals.iter().map(|(name, value)| (*name, bytes(value))).collect()
+    }
+
+    pub(super) fn sizes(&self) -> &[(&'static str, u32)] {
+        &self.max_entries
     }
 
     /// Makes the maps. No program is loaded yet.

@@ -4,7 +4,8 @@
 //! names of the root cgroup's tasks. Kernel: 5.10 with BTF and cgroup2.
 //! Maps: `CONNS` (TCP connections by socket), a ring of 8 MiB; a refused entry counts as `map_full`, a lost record as
 //! `ring_full`, and marks its connection.
-//! Does not: see io_uring, TLS, UNIX sockets, or what 32-bit programs do; look at Wake's own processes.
+//! Does not: see io_uring, what is encrypted (but see `tls`), UNIX sockets, or what 32-bit programs do;
+//! look at Wake's own processes.
 
 mod rings;
 
@@ -14,6 +15,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use agent_common::requests::{
     Conn, FIELDS, HEAD_LEN, LAYOUT, TAIL_DATAGRAM, TAIL_LINE, TAIL_STREAM, TAIL_UNDERSTAND,
 };
+use agent_common::tls::THREADS;
 use aya::maps::{MapData, RingBuf};
 
 use super::{AttachError, Probe, Running, Sink};
@@ -59,6 +61,7 @@ impl std::fmt::Debug for Requests {
 
 fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Running>, AttachError> {
     let (low, high) = super::flows::ports::ephemeral();
+    let has_tls = super::tls::is_wanted(features, settings).is_ok();
     let mut object = Loader::new("requests", crate::ebpf_object!("requests"), features, settings)?
         .layout(LAYOUT)?
         .workloads()?
@@ -67,8 +70,15 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .global_u32("EPHEMERAL_LOW", u32::from(low))
         .global_u32("EPHEMERAL_HIGH", u32::from(high))
         .max_entries("CONNS", settings.max_requested)
+        .max_entries("INSIDE", if has_tls { THREADS } else { 1 })
         .hashes(&["CONNS", "HOST_COMMS"])
         .load()?;
+    // what the TLS probe finds goes the same way
+    if has_tls {
+        for map in super::tls::SHARED {
+            object.lend(map, features)?;
+        }
+    }
     let limits = Limits {
         connections: settings.max_requested as usize,
         memory: settings.max_decoder_memory as usize,

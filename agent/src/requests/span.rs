@@ -32,6 +32,8 @@ pub struct Ends {
     pub peer: SocketAddr,
     /// `tcp` or `udp`
     pub transport: &'static str,
+    /// Whether it was encrypted on its way.
+    pub is_encrypted: bool,
 }
 
 /// The row of an exchange; `boot_to_unix_ns` turns the kernel's stamps into wall time.
@@ -100,7 +102,7 @@ fn is_client_error(exchange: &Exchange) -> bool {
 }
 
 fn between(ends: &Ends) -> BTreeMap<String, String> {
-    let Ends { is_client, local, peer, transport, tgid, .. } = *ends;
+    let Ends { is_client, local, peer, transport, tgid, is_encrypted, .. } = *ends;
     let (client, server) = if is_client { (local, peer) } else { (peer, local) };
     let mut attributes = BTreeMap::new();
     let mut put = |key: &str, value: String| {
@@ -120,5 +122,8 @@ fn between(ends: &Ends) -> BTreeMap<String, String> {
         put("client.port", client.port().to_string());
     }
     put("process.pid", tgid.to_string());
+    if is_encrypted {
+        put("tls.established", "true".to_owned());
+    }
     attributes
 }

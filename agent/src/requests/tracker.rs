@@ -10,6 +10,7 @@ mod streams;
 use std::net::SocketAddr;
 
 use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
+use agent_common::tls::PLAINTEXT;
 
 use super::connection::{Connection, Placed};
 use super::ids::Ids;
@@ -239,6 +240,7 @@ fn ends(piece: &Piece<'_>) -> Ends {
         local: piece.local(),
         peer: piece.peer(),
         transport,
+        is_encrypted: piece.header.socket & PLAINTEXT != 0,
     }
 }
 

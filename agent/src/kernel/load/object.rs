@@ -21,7 +21,7 @@ use crate::probe::{AttachError, Sink};
 use crate::window::sample::Loss;
 
 /// What `/proc` says of a program's runs that were skipped; 0 where the kernel does not count them.
-fn skipped_runs(fd: RawFd) -> u64 {
+pub(in crate::kernel) fn skipped_runs(fd: RawFd) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)

@@ -144,6 +144,7 @@ fn work() {
             }
         }
         "http" => crate::requests::traffic::work(rest),
+        "tls" => crate::tls::fake::work(number),
         "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes(rest)),
         "direct_writes" => {
             let (number, device) = rest.split_once(' ').unwrap();

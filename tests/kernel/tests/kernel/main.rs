@@ -26,6 +26,7 @@ mod requires;
 mod sched;
 mod syscalls;
 mod table;
+mod tls;
 mod usage;
 
 use std::sync::OnceLock;

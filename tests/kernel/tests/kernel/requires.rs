@@ -31,6 +31,7 @@ impl Need {
             Self::Tool(name) => std::process::Command::new(name)
                 .arg("-V")
                 .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
                 .spawn()
                 .and_then(|mut child| child.wait())
                 .err()

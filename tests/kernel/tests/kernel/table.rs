@@ -3,7 +3,7 @@
 //! `kernel-table\t<probe>\t<program>\t<state>\t<verified instructions>\t<reason>`; the probe's own line has no program.
 
 use agent::config::AgentConfig;
-use agent::kernel::Settings;
+use agent::kernel::{Settings, TlsMode};
 use agent::probe::AttachError;
 
 use crate::cgroup::Cgroup;
@@ -18,6 +18,7 @@ fn every_probe_runs_or_says_why_not() {
     let cgroup = Cgroup::new(features, "table").ok();
     let settings = Settings {
         attach_cgroup: cgroup.as_ref().map(|cgroup| cgroup.directory().into()),
+        tls: TlsMode::On,
         ..Settings::default()
     };
     println!("\nkernel-release\t{}", features.release);
@@ -52,7 +53,7 @@ fn line(probe: &str, program: &str, state: &str, insns: Option<u32>, reason: &st
 
 #[test]
 fn without_btf_or_cgroup2_the_reason_is_named() {
-    let settings = Settings::default();
+    let settings = Settings { tls: TlsMode::On, ..Settings::default() };
     let none = agent::kernel::KernelFeatures::default();
     let with_cgroup2 = agent::kernel::KernelFeatures {
         cgroup2: Some("/sys/fs/cgroup".into()),

@@ -1,5 +1,7 @@
 //! Taking maps out of an object, with their shapes checked.
 
+use std::os::fd::AsFd as _;
+
 use agent_common::plain::Plain;
 use aya::maps::{Map, MapData, RingBuf};
 
@@ -18,6 +20,22 @@ impl Object {
             code: "object",
             detail: format!("object {} has no map {name}", self.probe),
         })
+    }
+
+    /// Lends a map that was not taken yet to probes that are attached later.
+    pub fn lend(&self, name: &'static str, features: &KernelFeatures) -> Result<(), AttachError> {
+        let failed = |detail: &str| AttachError::Failed {
+            code: "object",
+            detail: format!("map {name} of object {}: {detail}", self.probe),
+        };
+        let data = match self.ebpf.map(name) {
+            Some(Map::HashMap(data) | Map::Array(data) | Map::RingBuf(data)) => data,
+            _ => return Err(failed("there is none to lend")),
+        };
+        let descriptor =
+            data.fd().as_fd().try_clone_to_owned().map_err(|error| failed(&error.to_string()))?;
+        features.lent.lend(name, descriptor);
+        Ok(())
     }
 
     /// Takes a hash or per-CPU hash.

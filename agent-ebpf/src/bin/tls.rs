@@ -1,0 +1,180 @@
+//! TLS: the plaintext of connections, where a library reads and writes it; what becomes of it is as in `requests`, whose
+//! maps this object shares (`RECORDS`, `CONNS`, `INSIDE`, `SERVING_BY_TID`).
+//!
+//! Hooks: functions of OpenSSL where they begin and return, methods of Go's `tls.Conn` where they begin and at each of
+//! their return instructions. Kernel: 5.10 with BTF.
+//! Programs here can be preempted: what does not fit on the stack is guarded, and every program that needs 64 bytes of stack
+//! or more goes on in another, so that no kernel gives it a stack of its CPU's own.
+#![no_std]
+#![no_main]
+
+#[path = "../tls/abi.rs"]
+mod abi;
+#[path = "../tls/call.rs"]
+mod call;
+#[path = "../tls/conn.rs"]
+mod conn;
+#[path = "../tls/go.rs"]
+mod go;
+#[path = "../tls/guard.rs"]
+mod guard;
+#[path = "../tls/inside.rs"]
+#[expect(dead_code, reason = "the requests object uses the rest")]
+mod inside;
+#[path = "../tls/line.rs"]
+mod line;
+#[path = "../tls/openssl.rs"]
+mod openssl;
+#[path = "../requests/out.rs"]
+#[expect(dead_code, reason = "the requests object uses the rest")]
+mod out;
+#[path = "../requests/socket.rs"]
+#[expect(dead_code, reason = "the requests object uses the rest")]
+mod socket;
+#[path = "../requests/stream.rs"]
+mod stream;
+#[path = "../requests/understand.rs"]
+mod understand;
+
+use agent_common::requests::OUT;
+use agent_common::tls::{
+    HANDSHAKE, LAYOUT, READ, READ_EX, TAIL_COUNT, TAIL_PLAIN, TAIL_UNDERSTAND, WRITE, WRITE_EX,
+};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::{map, uprobe};
+use aya_ebpf::maps::ProgramArray;
+use aya_ebpf::programs::ProbeContext;
+
+/// The programs behind those at the libraries.
+#[map]
+static TAILS: ProgramArray = ProgramArray::with_max_entries(TAIL_COUNT, 0);
+
+#[uprobe]
+fn tls_ssl_read(context: ProbeContext) -> u32 {
+    enter(&context, READ)
+}
+
+#[uprobe]
+fn tls_ssl_read_ex(context: ProbeContext) -> u32 {
+    enter(&context, READ_EX)
+}
+
+#[uprobe]
+fn tls_ssl_write(context: ProbeContext) -> u32 {
+    enter(&context, WRITE)
+}
+
+#[uprobe]
+fn tls_ssl_write_ex(context: ProbeContext) -> u32 {
+    enter(&context, WRITE_EX)
+}
+
+#[uprobe]
+fn tls_ssl_handshake(context: ProbeContext) -> u32 {
+    enter(&context, HANDSHAKE)
+}
+
+#[inline(always)]
+fn enter(context: &ProbeContext, kind: u32) -> u32 {
+    openssl::enter(context, bpf_get_current_pid_tgid() as u32, kind);
+    0
+}
+
+/// One of the four that carry plaintext returns.
+#[uprobe]
+fn tls_ssl_done(context: ProbeContext) -> u32 {
+    let ids = bpf_get_current_pid_tgid();
+    if openssl::leave(&context, (ids >> 32) as u32, ids as u32) {
+        next(&context, TAIL_PLAIN);
+    }
+    0
+}
+
+#[uprobe]
+fn tls_ssl_shaken(_: ProbeContext) -> u32 {
+    let ids = bpf_get_current_pid_tgid();
+    openssl::shaken((ids >> 32) as u32, ids as u32);
+    0
+}
+
+#[uprobe]
+fn tls_go_read(context: ProbeContext) -> u32 {
+    go::read(&context, (bpf_get_current_pid_tgid() >> 32) as u32);
+    0
+}
+
+#[uprobe]
+fn tls_go_read_done(context: ProbeContext) -> u32 {
+    let ids = bpf_get_current_pid_tgid();
+    if go::read_done(&context, (ids >> 32) as u32, ids as u32) {
+        next(&context, TAIL_PLAIN);
+    }
+    0
+}
+
+#[uprobe]
+fn tls_go_write(context: ProbeContext) -> u32 {
+    if go::write(&context, bpf_get_current_pid_tgid() as u32) {
+        next(&context, TAIL_PLAIN);
+    }
+    0
+}
+
+/// Plaintext, as the slot of the thread says.
+#[uprobe]
+fn tls_plain(context: ProbeContext) -> u32 {
+    let ids = bpf_get_current_pid_tgid();
+    let Some(slot) = inside::slot(ids as u32) else { return 0 };
+    // SAFETY: the thread's own slot; the conn is a map's value.
+    unsafe {
+        let call = call::kept(slot, ids);
+        let Some(conn) = conn::plaintext(call.socket) else { return 0 };
+        if !guard::enter() {
+            return 0;
+        }
+        if stream::seen(conn, &call) {
+            next(&context, TAIL_UNDERSTAND);
+        }
+    }
+    guard::leave();
+    0
+}
+
+/// Its first bytes, of which it is not known what is spoken. The guard is that of the program before.
+#[uprobe]
+fn tls_understand(_: ProbeContext) -> u32 {
+    let ids = bpf_get_current_pid_tgid();
+    if let Some(slot) = inside::slot(ids as u32) {
+        // SAFETY: the thread's own slot, a map's value, and this CPU's scratch, which the guard keeps.
+        unsafe {
+            let call = call::kept(slot, ids);
+            if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) {
+                understand::seen(conn, record, &call);
+            }
+        }
+    }
+    guard::leave();
+    0
+}
+
+/// Goes on in another program; comes back only where that is not there.
+#[inline(always)]
+fn next(context: &ProbeContext, index: u32) {
+    // SAFETY: a program of the same kind, by the agent.
+    _ = unsafe { TAILS.tail_call(context, index) };
+}
+
+/// When what was read or written began, and when it ended.
+#[inline(always)]
+fn times(direction: u8, tid: u32) -> (u64, u64) {
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    match inside::slot(tid) {
+        // SAFETY: the thread's own slot.
+        Some(slot) if direction == OUT => (unsafe { (*slot).start_ns }, now),
+        _ => (now, now),
+    }
+}
+
+agent_ebpf::object!(LAYOUT);

@@ -1,0 +1,165 @@
+//! One file: which TLS library is in it, and where its programs go.
+
+use super::code::{self, MOST_CODE};
+use super::elf::{Elf, ElfError, Function, Source};
+use super::go;
+use crate::kernel::uprobe::Place;
+
+/// What a file has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// `openssl` or `go`
+    pub library: &'static str,
+    /// Where programs go.
+    pub places: Vec<Place>,
+}
+
+/// Why a file that has a TLS library is not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Unfit {
+    /// Of a few: `go_version`, `code`, `symbols`, `file`, `attach`, `limit`.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
+}
+
+impl From<ElfError> for Unfit {
+    fn from(error: ElfError) -> Self {
+        Self { code: "file", detail: error.to_string() }
+    }
+}
+
+fn unfit(code: &'static str, detail: impl Into<String>) -> Unfit {
+    Unfit { code, detail: detail.into() }
+}
+
+const GO_READ: &str = "crypto/tls.(*Conn).Read";
+const GO_WRITE: &str = "crypto/tls.(*Conn).Write";
+
+/// OpenSSL's functions: the program at the begin of each, and whether that at its return is the one for plaintext.
+const OPENSSL: [(&str, &str, bool); 5] = [
+    ("SSL_read", "tls_ssl_read", true),
+    ("SSL_read_ex", "tls_ssl_read_ex", true),
+    ("SSL_write", "tls_ssl_write", true),
+    ("SSL_write_ex", "tls_ssl_write_ex", true),
+    ("SSL_do_handshake", "tls_ssl_handshake", false),
+];
+
+/// Whether a file of this name is looked at when it is not the program itself.
+pub fn is_library(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    (name.starts_with("libssl") || name.starts_with("libgnutls")) && name.contains(".so")
+}
+
+/// Looks for TLS in a file; `None` where there is none to be seen.
+///
+/// # Errors
+/// Where there is some, and it cannot be read.
+pub fn examine<S: Source + ?Sized>(source: &S, path: &str) -> Result<Option<Found>, Unfit> {
+    let elf = match Elf::open(source) {
+        Err(ElfError::Kind) => return Ok(None),
+        other => other?,
+    };
+    if elf.section(".go.buildinfo").is_some() {
+        return go_program(&elf);
+    }
+    let found = elf.functions(&OPENSSL.map(|(name, ..)| name))?;
+    let reads = found.contains_key("SSL_read") || found.contains_key("SSL_read_ex");
+    let writes = found.contains_key("SSL_write") || found.contains_key("SSL_write_ex");
+    if !reads || !writes {
+        let is_named = is_library(path);
+        return if is_named { Err(unfit("symbols", "no functions of OpenSSL")) } else { Ok(None) };
+    }
+    let mut places = Vec::new();
+    let (mut done, mut shaken) = (Vec::new(), Vec::new());
+    for (name, program, is_plaintext) in OPENSSL {
+        let Some(Function { offset, .. }) = found.get(name) else { continue };
+        let at = offset + code::cheap(&elf.bytes(*offset, 64)?);
+        places.push(Place { program, offsets: vec![at], is_return: false });
+        if is_plaintext { &mut done } else { &mut shaken }.push(at);
+    }
+    for (program, offsets) in [("tls_ssl_done", done), ("tls_ssl_shaken", shaken)] {
+        if !offsets.is_empty() {
+            places.push(Place { program, offsets, is_return: true });
+        }
+    }
+    Ok(Some(Found { library: "openssl", places }))
+}
+
+fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unfit> {
+    let Some(minor) = go::version(elf)? else {
+        return Err(unfit("go_version", "Go before 1.18, or of no version"));
+    };
+    if !go::VERSIONS.contains(&minor) {
+        return Err(unfit("go_version", format!("Go 1.{minor} is not known")));
+    }
+    let mut found = elf.functions(&[GO_READ, GO_WRITE])?;
+    if found.len() < 2 {
+        found = go::functions(elf, &[GO_READ, GO_WRITE])?;
+    }
+    let (Some(read), Some(write)) = (found.get(GO_READ), found.get(GO_WRITE)) else {
+        // a program without TLS has neither
+        return if found.is_empty() { Ok(None) } else { Err(unfit("symbols", "only one of Go's functions")) };
+    };
+    let (read_code, write_code) = (code_of(elf, read)?, code_of(elf, write)?);
+    Ok(Some(Found {
+        library: "go",
+        places: vec![
+            Place {
+                program: "tls_go_write",
+                offsets: vec![write.offset + write_code.begin],
+                is_return: false,
+            },
+            Place { program: "tls_go_read", offsets: vec![read.offset + read_code.begin], is_return: false },
+            Place {
+                program: "tls_go_read_done",
+                offsets: read_code.returns.iter().map(|at| read.offset + at).collect(),
+                is_return: false,
+            },
+        ],
+    }))
+}
+
+fn code_of<S: Source + ?Sized>(elf: &Elf<'_, S>, function: &Function) -> Result<code::GoCode, Unfit> {
+    let size = usize::try_from(function.size).unwrap_or(usize::MAX);
+    if size == 0 || size > MOST_CODE {
+        return Err(unfit("code", format!("a function of {size} bytes")));
+    }
+    let bytes = elf.bytes(function.offset, size)?;
+    // behind a function's end the compiler puts breakpoints
+    let used = bytes.iter().rposition(|byte| *byte != 0xcc).map_or(0, |last| last + 1);
+    code::go(bytes.get(..used).unwrap_or_default())
+        .ok_or_else(|| unfit("code", "not as Go's compiler makes it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{examine, is_library};
+
+    #[test]
+    fn libraries_are_known_by_their_names() {
+        for path in ["/usr/lib/libssl.so.3", "/a/libssl-0c7a.so.1.1", "/usr/lib/libgnutls.so.30"] {
+            assert!(is_library(path), "{path}");
+        }
+        assert!(!is_library("/usr/lib/libcrypto.so.3") && !is_library("/libssl.so/x"));
+    }
+
+    #[test]
+    fn places_are_found_in_a_library_and_in_a_go_program_without_symbols() {
+        let library =
+            examine(&include_bytes!("../../../fuzz/corpus/tls_binary/library")[..], "").unwrap().unwrap();
+        assert_eq!((library.library, library.places.len()), ("openssl", 5));
+        assert_eq!(library.places[4].offsets, [0x120]);
+        let go = examine(&include_bytes!("../../../fuzz/corpus/tls_binary/go")[..], "").unwrap().unwrap();
+        let offsets: Vec<&[u64]> = go.places.iter().map(|place| place.offsets.as_slice()).collect();
+        assert_eq!(go.library, "go");
+        assert_eq!(offsets, [&[0x116][..], &[0x106], &[0x10b, 0x10d]]);
+    }
+
+    #[test]
+    fn what_is_no_file_of_this_machine_has_no_tls() {
+        assert_eq!(examine(&b"#!/bin/sh\n"[..], "/bin/x"), Ok(None));
+        assert_eq!(examine(&b""[..], "/bin/x"), Ok(None));
+    }
+}

@@ -1,0 +1,101 @@
+use super::{Elf, ElfError, Function};
+
+fn put(bytes: &mut Vec<u8>, values: &[(usize, u64)]) {
+    for (size, value) in values {
+        bytes.extend_from_slice(&value.to_le_bytes()[..*size]);
+    }
+}
+
+/// A library with these functions, 16 bytes of `push; ret` each, from 0x1000 on.
+pub(in crate::tls) fn library(names: &[&str]) -> Vec<u8> {
+    let code: Vec<u8> = [0x55, 0xc3, 0xcc, 0xcc].repeat(4).repeat(names.len());
+    let mut strings = vec![0];
+    let mut symbols = vec![0; 24];
+    for (index, name) in names.iter().enumerate() {
+        let address = 0x2000 + index as u64 * 16;
+        put(&mut symbols, &[(4, strings.len() as u64), (1, 0x12), (1, 0), (2, 1), (8, address), (8, 16)]);
+        strings.extend_from_slice(name.as_bytes());
+        strings.push(0);
+    }
+    let titles = b"\0.text\0.dynsym\0.dynstr\0.shstrtab\0".to_vec();
+    let parts =
+        [(64 + 56, 0), (0x1000, code.len()), (0, symbols.len()), (0, strings.len()), (0, titles.len())];
+    let mut place = parts[1].0 + parts[1].1;
+    let mut places = vec![parts[1].0];
+    for (_, size) in &parts[2..] {
+        places.push(place);
+        place += size;
+    }
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    put(&mut file, &[(2, 3), (2, 62), (4, 1), (8, 0), (8, 64), (8, place as u64), (4, 0)]);
+    put(&mut file, &[(2, 64), (2, 56), (2, 1), (2, 64), (2, 5), (2, 4)]);
+    put(
+        &mut file,
+        &[(4, 1), (4, 5), (8, 0x1000), (8, 0x2000), (8, 0), (8, code.len() as u64), (8, 0), (8, 0)],
+    );
+    file.resize(0x1000, 0);
+    file.extend(code.iter().chain(&symbols).chain(&strings).chain(&titles));
+    file.resize(place + 64, 0);
+    let sizes = [code.len(), symbols.len(), strings.len(), titles.len()];
+    let (kinds, titles, links) = ([1, 11, 3, 3], [1, 7, 15, 23], [0, 3, 0, 0]);
+    for index in 0..4 {
+        put(
+            &mut file,
+            &[(4, titles[index]), (4, kinds[index]), (8, 0), (8, 0x2000), (8, places[index] as u64)],
+        );
+        put(&mut file, &[(8, sizes[index] as u64), (4, links[index]), (4, 0), (8, 8), (8, 24)]);
+    }
+    file
+}
+
+#[test]
+fn functions_are_found_by_their_names() {
+    let file = library(&["other", "SSL_read", "SSL_write"]);
+    let elf = Elf::open(&file[..]).unwrap();
+    assert_eq!(elf.sections().len(), 5);
+    assert_eq!(elf.section(".dynsym").unwrap().size, 96);
+    let found = elf.functions(&["SSL_read", "SSL_write", "SSL_peek"]).unwrap();
+    assert_eq!(found.get("SSL_read"), Some(&Function { offset: 0x1010, size: 16 }));
+    assert_eq!(found.get("SSL_write"), Some(&Function { offset: 0x1020, size: 16 }));
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_name_in_the_end_of_a_longer_one_is_no_function_of_its_own() {
+    let file = library(&["my_SSL_read"]);
+    assert!(Elf::open(&file[..]).unwrap().functions(&["SSL_read"]).unwrap().is_empty());
+}
+
+#[test]
+fn a_table_of_many_pieces_is_searched_whole() {
+    let names: Vec<String> = (0..20_000).map(|number| format!("function_{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let file = library(&names);
+    let wanted = ["function_0", "function_5041", "function_19999"];
+    let found = Elf::open(&file[..]).unwrap().functions(&wanted).unwrap();
+    assert_eq!(
+        found.values().map(|function| function.offset).collect::<Vec<_>>(),
+        [0x1000, 0x1000 + 19_999 * 16, 0x1000 + 5_041 * 16]
+    );
+}
+
+#[test]
+fn damaged_files_are_refused_and_do_no_harm() {
+    let file = library(&["SSL_read", "SSL_write"]);
+    assert!(matches!(Elf::open(&b"#!/bin/sh"[..]), Err(ElfError::Kind)));
+    for cut in (0..file.len()).step_by(7) {
+        let cut = &file[..cut];
+        if let Ok(elf) = Elf::open(cut) {
+            _ = elf.functions(&["SSL_read"]);
+        }
+    }
+    let mut bytes = file.clone();
+    let headers = file.len() - 5 * 64;
+    for at in (0..120).chain(headers..file.len()) {
+        for value in [0, 0x7f, 0xff] {
+            let before = std::mem::replace(&mut bytes[at], value);
+            _ = super::super::binary::examine(&bytes[..], "/libssl.so.3");
+            bytes[at] = before;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Real programs: nginx and curl with OpenSSL, and a server and a client that Go's compiler makes here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{NEEDS, Pair, assert_all, count, go};
+use crate::cgroup::Cgroup;
+use crate::probes::eventually;
+use crate::requires::{Need, requires};
+
+/// A directory of a test's own.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("wake-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Ends with the test: asked to, since it must end its own children.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
+            _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        _ = self.0.wait();
+    }
+}
+
+/// A copy of the system's OpenSSL, so that programs of others that run the same file meet no program of this test.
+fn library(place: &Path) -> Option<PathBuf> {
+    let found = ["/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib64/libssl.so.3", "/usr/lib/libssl.so.3"];
+    let from = found.iter().find(|path| fs::metadata(path).is_ok())?;
+    let to = place.join("libssl.so.3");
+    fs::copy(from, &to).unwrap();
+    Some(to)
+}
+
+fn certificate(place: &Place) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(&place.0)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// nginx in the cgroup, with the library beside it.
+fn nginx(place: &Place, cgroup: &Cgroup, port: u16, http2: &str) -> Ended {
+    let conf = format!(
+        "daemon off;\nworker_processes 2;\npid nginx.pid;\nerror_log error.log;\nuser root;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{ access_log off; client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; \
+         scgi_temp_path e;\n\
+         server {{ listen 127.0.0.1:{port} ssl{http2}; ssl_certificate cert.pem; ssl_certificate_key key.pem;\n\
+         location = /warm {{ return 200 warm; }} location = /ok {{ return 200 hello; }}\n\
+         location = /broken {{ return 500 oh; }} }} }}\n"
+    );
+    place.write("nginx.conf", &conf);
+    let child = cgroup
+        .enter(Command::new("nginx").arg("-p").arg(&place.0).args(["-c", "nginx.conf"]))
+        .env("LD_LIBRARY_PATH", &place.0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Ended(child)
+}
+
+/// One curl for many requests on few connections; true where all were answered.
+fn curl(place: &Place, cgroup: &Cgroup, port: u16, paths: &[&str], flags: &[&str]) -> bool {
+    let urls = paths.iter().map(|path| format!("https://127.0.0.1:{port}{path}"));
+    let arguments = urls.flat_map(|url| [url, "-o".to_owned(), "/dev/null".to_owned()]);
+    cgroup
+        .enter(Command::new("curl").args(["-ks"]).args(flags).args(arguments))
+        .env("LD_LIBRARY_PATH", &place.0)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+const OPENSSL: [Need; 3] = [Need::Tool("nginx"), Need::Tool("curl"), Need::Tool("openssl")];
+
+/// 30 requests of each of 10 curls, over HTTP/1 or HTTP/2.
+fn openssl(name: &'static str, http2: &str, flags: &[&str]) {
+    if !requires(name, NEEDS) || !requires(name, &OPENSSL) {
+        return;
+    }
+    let place = Place::new(name);
+    if library(&place.0).is_none() {
+        return crate::requires::skip(name, "needs libssl.so.3");
+    }
+    certificate(&place);
+    let cgroup = Cgroup::new(crate::features(), name).unwrap();
+    let port = free_port();
+    let _server = nginx(&place, &cgroup, port, http2);
+    let mut pair = Pair::new(&cgroup);
+    eventually("an answer to /warm that is seen at both ends", || {
+        curl(&place, &cgroup, port, &["/warm"], flags);
+        pair.drain();
+        let spans = pair.spans();
+        ["server", "client"].iter().all(|kind| count(&spans, kind, "/warm", "200") > 0)
+    });
+    pair.losses();
+    for _ in 0..10 {
+        let paths = ["/ok", "/missing", "/ok", "/ok", "/broken", "/ok"].repeat(5);
+        assert!(curl(&place, &cgroup, port, &paths, flags));
+    }
+    // the last answers' ends come with the end of their connections
+    eventually("as many spans as requests", || {
+        pair.drain();
+        pair.spans().iter().filter(|span| span.attributes["url.path"] != "/warm").count() >= 600
+    });
+    let losses = pair.losses();
+    assert_all(&pair.spans(), 300);
+    assert_eq!(losses, [""; 0]);
+}
+
+#[test]
+fn nginx_and_curl_over_openssl() {
+    openssl("nginx_and_curl_over_openssl", "", &["--http1.1"]);
+}
+
+#[test]
+fn nginx_and_curl_over_openssl_and_http2() {
+    openssl("nginx_and_curl_over_openssl_and_http2", " http2", &["--http2"]);
+}
+
+/// Builds the Go program; `None` where it could not be, which is told.
+fn go_program(name: &str, place: &Place, flags: &[&str]) -> Option<PathBuf> {
+    place.write("go.mod", "module pair\n\ngo 1.21\n");
+    place.write("main.go", include_str!("../../../go/pair.go"));
+    let program = place.0.join("pair");
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .args(flags)
+        .arg(".")
+        .env("GOFLAGS", "-mod=mod")
+        .current_dir(&place.0)
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        crate::requires::skip(name, "needs Go's compiler");
+        return None;
+    }
+    Some(program)
+}
+
+fn go_pair(name: &'static str, build: &[&str]) {
+    if !requires(name, NEEDS) || !requires(name, &[Need::Tool("go")]) {
+        return;
+    }
+    let place = Place::new(name);
+    let Some(program) = go_program(name, &place, build) else { return };
+    let found = agent::tls::binary::examine(&fs::File::open(&program).unwrap(), "pair").unwrap().unwrap();
+    assert_eq!(found.library, "go");
+    let cgroup = Cgroup::new(crate::features(), name).unwrap();
+    let mut pair = Pair::new(&cgroup);
+    let mut child = cgroup
+        .enter(Command::new(program).arg("300"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    pair.warm();
+    pair.losses();
+    go(&mut child);
+    let losses = pair.losses();
+    assert_all(&pair.spans(), 300);
+    assert_eq!(losses, [""; 0]);
+}
+
+#[test]
+fn a_go_server_and_client() {
+    go_pair("a_go_server_and_client", &[]);
+}
+
+#[test]
+fn a_go_server_and_client_without_symbols_that_can_be_moved() {
+    go_pair(
+        "a_go_server_and_client_without_symbols_that_can_be_moved",
+        &["-ldflags=-s -w", "-buildmode=pie"],
+    );
+}

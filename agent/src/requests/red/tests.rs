@@ -17,6 +17,7 @@ fn ends(owner: u64, peer: u8) -> Ends {
         local: address(1, 40_000),
         peer: address(peer, 80),
         transport: "tcp",
+        is_encrypted: false,
     }
 }
 

@@ -174,7 +174,7 @@ pub struct TlsProbeConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TlsProbeMode {
-    /// On kernels before 6.13: from then on programs at libraries have met faults of the kernel.
+    /// On kernels before 6.11: from then on programs at libraries have met faults of the kernel.
     #[default]
     Auto,
     /// On every kernel.

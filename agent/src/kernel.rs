@@ -112,7 +112,7 @@ pub struct Settings {
 pub enum TlsMode {
     /// Not at all.
     Off,
-    /// On kernels before 6.13.
+    /// On kernels before 6.11.
     #[default]
     Auto,
     /// On every kernel.

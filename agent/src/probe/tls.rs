@@ -37,8 +37,9 @@ const MOST_PERF_PLACES: usize = 128;
 /// Between two steps of the watch, when nothing waits.
 const STEP: Duration = Duration::from_millis(200);
 
-/// The first kernel whose programs may have a stack per CPU, on which programs at libraries have met faults.
-const CAREFUL_FROM: (u32, u32) = (6, 13);
+/// The first kernel on which programs at libraries have met faults: from here on functions return from under a program by
+/// a syscall (x86-64), which seccomp's filters refuse before 6.14, and from 6.13 on programs may have a stack per CPU.
+const CAREFUL_FROM: (u32, u32) = (6, 11);
 
 /// Whether the probe is to run here, and why not.
 pub(super) fn is_wanted(features: &KernelFeatures, settings: &Settings) -> Result<(), AttachError> {
@@ -50,8 +51,9 @@ pub(super) fn is_wanted(features: &KernelFeatures, settings: &Settings) -> Resul
         "works with the probe requests only, which is off".to_owned()
     } else if settings.tls == TlsMode::Auto && (version >= CAREFUL_FROM || version == (0, 0)) {
         format!(
-            "from kernel 6.13 on only with probes.tls.mode: always (this is {}): programs at libraries can be preempted there \
-             on stacks that belong to a CPU",
+            "from kernel 6.11 on only with probes.tls.mode: always (this is {}): before 6.14 (and where its mend was \
+             not backported) a filter of seccomp that does not know the call uretprobe ends processes that have one, and from 6.13 \
+             on programs at libraries can be preempted on stacks that belong to a CPU",
             features.release
         )
     } else {
@@ -168,8 +170,11 @@ mod tests {
     #[test]
     fn newer_kernels_ask_for_a_decision_and_the_table_says_so() {
         let auto = Settings::default();
-        assert_eq!(why("6.12.107+deb13-cloud-amd64", &auto), None);
-        assert!(why("6.13.0", &auto).unwrap().contains("probes.tls.mode: always"));
+        assert_eq!(why("6.10.11+bpo-cloud-amd64", &auto), None);
+        for release in ["6.11.0", "6.12.107+deb13-cloud-amd64", "6.13.0", "7.0.1"] {
+            let why = why(release, &auto).unwrap();
+            assert!(why.contains("probes.tls.mode: always") && why.contains("uretprobe"), "{why}");
+        }
         assert!(why("", &auto).is_some());
         assert_eq!(why("6.18.1", &Settings { tls: TlsMode::On, ..Settings::default() }), None);
         assert!(why("6.1.0", &Settings { tls: TlsMode::Off, ..Settings::default() }).is_some());

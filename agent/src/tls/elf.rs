@@ -10,6 +10,8 @@ use memchr::memmem::Finder;
 const MOST_SECTIONS: usize = 4_096;
 const MOST_SEGMENTS: usize = 256;
 const MOST_NAMES: usize = 1 << 20;
+/// Most bytes of a section's name that are kept: those that are looked for are shorter.
+const MOST_NAME: usize = 64;
 /// Most bytes of a table that is searched.
 const MOST_TABLE: u64 = 1 << 30;
 /// Bytes of a table that are in memory at one time; a multiple of a symbol's size.
@@ -225,6 +227,7 @@ impl<'a, S: Source + ?Sized> Elf<'a, S> {
         let text = self.bytes(strings.offset, size)?;
         for (section, name) in sections.iter_mut().zip(names) {
             let rest = text.get(name..).unwrap_or_default();
+            let rest = rest.get(..MOST_NAME).unwrap_or(rest);
             section.name = rest.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
         }
         Ok(sections)

@@ -60,6 +60,24 @@ fn functions_are_found_by_their_names() {
     assert_eq!(found.len(), 2);
 }
 
+/// Every section's name is the same megabyte without an end.
+#[test]
+fn names_of_sections_are_kept_in_part() {
+    let mut file = library(&["SSL_read"]);
+    let table = usize::try_from(super::long(&file, 0x28)).unwrap();
+    let (at, sections) = (file.len() as u64, 4_096_usize);
+    file[0x3c..0x3e].copy_from_slice(&(sections as u16).to_le_bytes());
+    file[0x28..0x30].copy_from_slice(&at.to_le_bytes());
+    let mut titles = file[table + 4 * 64..table + 5 * 64].to_vec();
+    titles[0x18..0x20].copy_from_slice(&(at + sections as u64 * 64).to_le_bytes());
+    titles[0x20..0x28].copy_from_slice(&(1_u64 << 20).to_le_bytes());
+    file.extend(titles.repeat(sections));
+    file.resize(file.len() + (1 << 20), b'x');
+    let elf = Elf::open(&file[..]).unwrap();
+    assert_eq!(elf.sections().len(), sections);
+    assert!(elf.sections().iter().all(|section| section.name == b"x".repeat(super::MOST_NAME)));
+}
+
 #[test]
 fn a_name_in_the_end_of_a_longer_one_is_no_function_of_its_own() {
     let file = library(&["my_SSL_read"]);

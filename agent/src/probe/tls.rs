@@ -7,6 +7,7 @@
 //! Does not: see rustls, GnuTLS, Java, BoringSSL without symbols, or what the kernel encrypts itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -65,6 +66,8 @@ pub(super) fn is_wanted(features: &KernelFeatures, settings: &Settings) -> Resul
 struct Tls {
     /// Dropped before the thread is waited for: that ends it.
     stop: Option<SyncSender<()>>,
+    /// Set then: it does not read on.
+    is_over: Arc<AtomicBool>,
     watch: Option<JoinHandle<()>>,
     told: Arc<Mutex<Option<Told>>>,
     programs: Vec<ProgramReport>,
@@ -92,13 +95,22 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     let (reports, skipped) = (programs.programs(), programs.skipped());
     let told = Arc::new(Mutex::new(None));
     let (stop, stopped) = sync_channel(0);
-    let shared = Arc::clone(&told);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (shared, over) = (Arc::clone(&told), Arc::clone(&is_over));
     let processes = Processes::new(Path::new("/proc"), within(features, settings));
     let watch = std::thread::Builder::new()
         .name("wake-tls".to_owned())
-        .spawn(move || run(&programs, processes, &stopped, &shared))
+        .spawn(move || run(&programs, processes, &stopped, over, &shared))
         .map_err(|error| AttachError::Failed { code: "object", detail: format!("thread: {error}") })?;
-    Ok(Box::new(Tls { stop: Some(stop), watch: Some(watch), told, programs: reports, losses, skipped }))
+    Ok(Box::new(Tls {
+        stop: Some(stop),
+        is_over,
+        watch: Some(watch),
+        told,
+        programs: reports,
+        losses,
+        skipped,
+    }))
 }
 
 /// The cgroup whose processes are looked at, where it is not all of them: a test's, or the node's where it is a part.
@@ -108,10 +120,16 @@ fn within(features: &KernelFeatures, settings: &Settings) -> Option<PathBuf> {
 }
 
 /// Watches processes until the sender is gone; then everything is detached.
-fn run(programs: &Uprobes, processes: Processes, stopped: &Receiver<()>, told: &Mutex<Option<Told>>) {
+fn run(
+    programs: &Uprobes,
+    processes: Processes,
+    stopped: &Receiver<()>,
+    is_over: Arc<AtomicBool>,
+    told: &Mutex<Option<Told>>,
+) {
     let most = if programs.way() == Way::Multi { MOST_PLACES } else { MOST_PERF_PLACES };
     let attach = |file: &std::fs::File, places: &[_]| programs.attach(file, places);
-    let mut watch = Watch::new(processes, most, attach);
+    let mut watch = Watch::new(processes, most, attach).until(is_over);
     loop {
         let has_more = watch.step(clock::monotonic_ns());
         if let Some(news) = watch.told() {
@@ -145,6 +163,7 @@ impl Running for Tls {
 
 impl Drop for Tls {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
         drop(self.stop.take());
         if let Some(watch) = self.watch.take()
             && watch.join().is_err()

@@ -1,8 +1,10 @@
 //! ELF files, read piece by piece: sections, segments, and functions by their names. x86-64 only.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem::Finder;
 
@@ -12,8 +14,9 @@ const MOST_SEGMENTS: usize = 256;
 const MOST_NAMES: usize = 1 << 20;
 /// Most bytes of a section's name that are kept: those that are looked for are shorter.
 const MOST_NAME: usize = 64;
-/// Most bytes of a table that is searched.
-const MOST_TABLE: u64 = 1 << 30;
+/// Most bytes of a file that are read, in sum, and as how many a read counts at least.
+const MOST_READ: u64 = 512 << 20;
+const LEAST_READ: u64 = 4_096;
 /// Bytes of a table that are in memory at one time; a multiple of a symbol's size.
 const STEP: usize = 24 * 4_096;
 /// Most places where a name may stand in a table of strings.
@@ -48,6 +51,24 @@ impl Source for File {
             }
         }
         Ok(read)
+    }
+}
+
+/// A file that is read only until this is set: then each read fails.
+#[derive(Debug)]
+pub struct Until<'a> {
+    /// The file.
+    pub file: &'a File,
+    /// Whether to stop.
+    pub stop: &'a AtomicBool,
+}
+
+impl Source for Until<'_> {
+    fn read_at(&self, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Source::read_at(self.file, place, buffer)
     }
 }
 
@@ -115,6 +136,8 @@ pub struct Elf<'a, S: ?Sized> {
     source: &'a S,
     sections: Vec<Section>,
     segments: Vec<Segment>,
+    /// Bytes that may still be read.
+    left: Cell<u64>,
 }
 
 fn half(bytes: &[u8], at: usize) -> usize {
@@ -142,7 +165,7 @@ impl<'a, S: Source + ?Sized> Elf<'a, S> {
         if read < header.len() || !is_ours {
             return Err(ElfError::Kind);
         }
-        let mut elf = Self { source, sections: Vec::new(), segments: Vec::new() };
+        let mut elf = Self { source, sections: Vec::new(), segments: Vec::new(), left: Cell::new(MOST_READ) };
         elf.segments = elf.read_segments(&header)?;
         elf.sections = elf.read_sections(&header)?;
         Ok(elf)
@@ -161,8 +184,10 @@ impl<'a, S: Source + ?Sized> Elf<'a, S> {
     /// Bytes of the file; fewer where it ends.
     ///
     /// # Errors
-    /// Of reading.
+    /// Of reading, and where too much of this file was read already.
     pub fn bytes(&self, offset: u64, size: usize) -> Result<Vec<u8>, ElfError> {
+        let left = self.left.get().checked_sub(LEAST_READ.max(size as u64));
+        self.left.set(left.ok_or(ElfError::Damaged("more than 512 MiB to read"))?);
         let mut bytes = vec![0; size];
         let read = self.source.read_at(offset, &mut bytes).map_err(ElfError::Read)?;
         bytes.truncate(read);
@@ -233,19 +258,18 @@ impl<'a, S: Source + ?Sized> Elf<'a, S> {
         Ok(sections)
     }
 
-    /// The functions of these names, by the tables of symbols.
+    /// The functions of these names, by the first table of symbols of each kind: a file that can be run has no second.
     ///
     /// # Errors
     /// Of reading.
     pub fn functions<'n>(&self, names: &[&'n str]) -> Result<BTreeMap<&'n str, Function>, ElfError> {
         let mut found = BTreeMap::new();
         for kind in [DYNSYM, SYMTAB] {
-            for table in self.sections.iter().filter(|section| section.kind == kind) {
-                let Some(strings) = self.sections.get(table.link) else { continue };
-                let places = self.places(strings, names)?;
-                if !places.is_empty() {
-                    self.look_up(table, &places, &mut found)?;
-                }
+            let Some(table) = self.sections.iter().find(|section| section.kind == kind) else { continue };
+            let Some(strings) = self.sections.get(table.link) else { continue };
+            let places = self.places(strings, names)?;
+            if !places.is_empty() {
+                self.look_up(table, &places, &mut found)?;
             }
         }
         Ok(found)
@@ -300,8 +324,8 @@ impl<'a, S: Source + ?Sized> Elf<'a, S> {
         overlap: usize,
         mut visit: impl FnMut(u64, &[u8]),
     ) -> Result<(), ElfError> {
-        if section.size > MOST_TABLE {
-            return Err(ElfError::Damaged("a table of more than 1 GiB"));
+        if section.size > self.left.get() {
+            return Err(ElfError::Damaged("more than 512 MiB to read"));
         }
         let mut at = 0;
         while at < section.size {

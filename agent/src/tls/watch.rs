@@ -7,8 +7,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::binary::{Found, Unfit, examine};
+use super::elf::Until;
 use super::processes::{FileKey, Mapped, Processes};
 use crate::kernel::uprobe::Place;
 
@@ -77,6 +80,7 @@ pub struct Watch<A, H> {
     seen: HashMap<u32, Seen>,
     list_due_ns: u64,
     is_changed: bool,
+    stop: Arc<AtomicBool>,
 }
 
 impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
@@ -91,7 +95,13 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
             seen: HashMap::new(),
             list_due_ns: 0,
             is_changed: false,
+            stop: Arc::default(),
         }
+    }
+
+    /// Once this is set no more is done, not even with the file that is being read.
+    pub fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
     }
 
     /// Does what is due, a bounded part of it. True: there is more to do at once.
@@ -109,6 +119,9 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
             .take(MOST_LOOKS)
             .collect();
         for pid in &due {
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
             self.look(*pid, now_ns);
         }
         due.len() == MOST_LOOKS
@@ -242,9 +255,11 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
     }
 
     fn examine(&mut self, file: &File, path: &str) -> State<H> {
-        let Found { library, places } = match examine(file, path) {
+        let Found { library, places } = match examine(&Until { file, stop: &self.stop }, path) {
             Ok(Some(found)) => found,
             Ok(None) => return State::Plain,
+            // it is nothing that is wrong with the file
+            Err(_) if self.stop.load(Ordering::Relaxed) => return State::Plain,
             Err(unfit) => {
                 tracing::info!(path, reason = %unfit, "TLS that is not read");
                 return State::Unfit(unfit);

@@ -1,4 +1,8 @@
-use super::{Elf, ElfError, Function};
+use std::cell::Cell;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Elf, ElfError, Function, Source, Until};
 
 fn put(bytes: &mut Vec<u8>, values: &[(usize, u64)]) {
     for (size, value) in values {
@@ -76,6 +80,53 @@ fn names_of_sections_are_kept_in_part() {
     let elf = Elf::open(&file[..]).unwrap();
     assert_eq!(elf.sections().len(), sections);
     assert!(elf.sections().iter().all(|section| section.name == b"x".repeat(super::MOST_NAME)));
+}
+
+/// Nothing but its front, and then zeros without an end; counts what is read.
+struct Sparse {
+    front: Vec<u8>,
+    read: Cell<u64>,
+}
+
+impl Source for Sparse {
+    fn read_at(&self, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read.set(self.read.get() + buffer.len() as u64);
+        buffer.fill(0);
+        self.front[..].read_at(place, buffer)?;
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn what_is_read_of_a_file_is_bounded_in_sum() {
+    let mut front = library(&["SSL_read"]);
+    let table = usize::try_from(super::long(&front, 0x28)).unwrap();
+    // two tables, of which each alone could be read
+    for (section, size) in [(3, 3_u64 << 20), (2, 2 << 20)] {
+        let at = table + section * 64 + 0x20;
+        front[at..at + 8].copy_from_slice(&size.to_le_bytes());
+    }
+    let source = Sparse { front, read: Cell::new(0) };
+    let elf = Elf::open(&source).unwrap();
+    elf.left.set(4 << 20);
+    let failed = elf.functions(&["SSL_read"]).unwrap_err();
+    assert!(matches!(failed, ElfError::Damaged("more than 512 MiB to read")), "{failed}");
+    assert!(source.read.get() <= 5 << 20, "{}", source.read.get());
+    // one byte at a time does not help
+    let elf = Elf::open(&source).unwrap();
+    let reads = (0..1_000_000_u64).take_while(|at| elf.bytes(*at, 1).is_ok()).count() as u64;
+    assert!(reads <= super::MOST_READ / super::LEAST_READ, "{reads}");
+}
+
+#[test]
+fn a_file_is_not_read_on_after_a_stop() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&library(&["SSL_read"])).unwrap();
+    let stop = AtomicBool::new(false);
+    let source = Until { file: &file, stop: &stop };
+    let elf = Elf::open(&source).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    assert!(matches!(elf.functions(&["SSL_read"]), Err(ElfError::Read(_))));
 }
 
 #[test]

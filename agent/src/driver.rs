@@ -146,9 +146,6 @@ impl Driver {
             let took = self.clock.monotonic() - started;
             let labels = ProbeLabels { probe: probe.name.to_owned() };
             self.metrics.drain_seconds.get_or_create(&labels).observe(took.as_secs_f64());
-            if let Some(missing) = probe.running.news() {
-                self.states.running(probe.name, missing);
-            }
         });
     }
 

@@ -40,11 +40,6 @@ pub trait Running: Send {
         Vec::new()
     }
 
-    /// What works only in part, if that has changed since it was asked.
-    fn news(&mut self) -> Option<Vec<String>> {
-        None
-    }
-
     /// Each program of its object, for the table kernel × probe × program.
     fn programs(&self) -> Vec<ProgramReport> {
         Vec::new()

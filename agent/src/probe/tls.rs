@@ -22,7 +22,7 @@ use crate::kernel::losses::Losses;
 use crate::kernel::uprobe::{Skipped, Uprobes, Way};
 use crate::kernel::{KernelFeatures, Settings, TlsMode, clock};
 use crate::tls::processes::Processes;
-use crate::tls::watch::{Told, Watch};
+use crate::tls::watch::Watch;
 use crate::window::Window;
 use crate::window::sample::Loss;
 
@@ -69,7 +69,8 @@ struct Tls {
     /// Set then: it does not read on.
     is_over: Arc<AtomicBool>,
     watch: Option<JoinHandle<()>>,
-    told: Arc<Mutex<Option<Told>>>,
+    /// What was found and cannot be read, a line each.
+    lines: Arc<Mutex<Vec<String>>>,
     programs: Vec<ProgramReport>,
     losses: Losses,
     skipped: Skipped,
@@ -93,10 +94,10 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .load_uprobes(&SHARED, &[("tls_plain", TAIL_PLAIN), ("tls_understand", TAIL_UNDERSTAND)])?;
     let losses = programs.losses(features, "span")?;
     let (reports, skipped) = (programs.programs(), programs.skipped());
-    let told = Arc::new(Mutex::new(None));
+    let lines = Arc::new(Mutex::new(Vec::new()));
     let (stop, stopped) = sync_channel(0);
     let is_over = Arc::new(AtomicBool::new(false));
-    let (shared, over) = (Arc::clone(&told), Arc::clone(&is_over));
+    let (shared, over) = (Arc::clone(&lines), Arc::clone(&is_over));
     let processes = Processes::new(Path::new("/proc"), within(features, settings));
     let watch = std::thread::Builder::new()
         .name("wake-tls".to_owned())
@@ -106,7 +107,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         stop: Some(stop),
         is_over,
         watch: Some(watch),
-        told,
+        lines,
         programs: reports,
         losses,
         skipped,
@@ -125,15 +126,15 @@ fn run(
     processes: Processes,
     stopped: &Receiver<()>,
     is_over: Arc<AtomicBool>,
-    told: &Mutex<Option<Told>>,
+    lines: &Mutex<Vec<String>>,
 ) {
     let most = if programs.way() == Way::Multi { MOST_PLACES } else { MOST_PERF_PLACES };
     let attach = |file: &std::fs::File, places: &[_]| programs.attach(file, places);
     let mut watch = Watch::new(processes, most, attach).until(is_over);
     loop {
         let has_more = watch.step(clock::monotonic_ns());
-        if let Some(news) = watch.told() {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
+        if let Some(told) = watch.told() {
+            *lines.lock().unwrap_or_else(PoisonError::into_inner) = told.lines;
         }
         let wait = if has_more { STEP / 10 } else { STEP };
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
@@ -143,9 +144,12 @@ fn run(
 }
 
 impl Running for Tls {
-    fn news(&mut self) -> Option<Vec<String>> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(told.lines)
+    fn missing(&self) -> Vec<String> {
+        let mut missing = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.watch.as_ref().is_none_or(JoinHandle::is_finished) {
+            missing.push("everything: the watch for libraries has ended; the log has the reason".to_owned());
+        }
+        missing
     }
 
     fn programs(&self) -> Vec<ProgramReport> {

@@ -90,6 +90,7 @@ pub struct Driver {
 
 struct Attached {
     name: &'static str,
+    needs: Option<&'static str>,
     running: Box<dyn Running>,
     fds: Vec<RawFd>,
 }
@@ -161,6 +162,17 @@ impl Driver {
                 "panic",
                 "the probe panicked and was stopped; the log has the place",
             );
+            false
+        });
+        self.release(probes);
+    }
+
+    /// Probes go with the one that they need.
+    fn release(&self, probes: &mut Vec<Attached>) {
+        let running: Vec<&str> = probes.iter().map(|probe| probe.name).collect();
+        probes.retain(|probe| {
+            let Some(needed) = probe.needs.filter(|needed| !running.contains(needed)) else { return true };
+            self.states.without(probe.name, needed);
             false
         });
     }

@@ -29,6 +29,8 @@ pub type Attach = fn(&KernelFeatures, &Settings) -> Result<Box<dyn Running>, Att
 pub struct Probe {
     /// The name in config, `/probes`, the gauge and the status.
     pub name: &'static str,
+    /// The probe, earlier in the table, without which it has no use: it goes and comes back with that.
+    pub needs: Option<&'static str>,
     /// Loads and attaches the programs; the error becomes the probe's state.
     pub attach: Attach,
 }

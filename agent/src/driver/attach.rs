@@ -60,12 +60,16 @@ impl Driver {
 
     /// One probe; its state says what became of it.
     pub(super) fn attach_one(&self, probe: &'static Probe, features: &KernelFeatures) -> Option<Attached> {
+        if let Some(needed) = probe.needs.filter(|needed| !self.states.is_running(needed)) {
+            self.states.without(probe.name, needed);
+            return None;
+        }
         let attach = || (probe.attach)(features, &self.settings);
         match catch_unwind(AssertUnwindSafe(attach)) {
             Ok(Ok(running)) => {
                 self.states.running(probe.name, running.missing());
                 let fds = running.wake_fds();
-                return Some(Attached { name: probe.name, running, fds });
+                return Some(Attached { name: probe.name, needs: probe.needs, running, fds });
             }
             Ok(Err(error)) => self.refuse(probe.name, &error),
             Err(_) => self.states.failed(probe.name, "panic", "attaching panicked; the log has the place"),

@@ -11,6 +11,7 @@ use super::governor::{Cost, Decision, Governor, Part};
 use super::{Attached, Driver};
 use crate::kernel::{KernelFeatures, Settings, clock};
 use crate::metrics::labels::PartLabels;
+use crate::probe::Probe;
 use crate::window::sample::{Loss, Row, Sample};
 
 #[cfg(test)]
@@ -220,12 +221,13 @@ impl Driver {
         match part {
             Part::SyscallLatency | Part::Spans => detail(probes, part, false),
             Part::RunQueue | Part::Requests => {
-                let count = probes.len();
-                probes.retain(|probe| probe.name != part.probe());
-                if probes.len() < count {
-                    self.budget.dropped.push(part.probe());
-                    self.states.over_budget(part.probe());
+                // and what has no use without it
+                let goes = |probe: &Attached| [Some(probe.name), probe.needs].contains(&Some(part.probe()));
+                for probe in probes.iter().filter(|probe| goes(probe)) {
+                    self.budget.dropped.push(probe.name);
+                    self.states.over_budget(probe.name);
                 }
+                probes.retain(|probe| !goes(probe));
             }
             Part::Peers => {}
         }
@@ -235,14 +237,22 @@ impl Driver {
         match part {
             Part::SyscallLatency | Part::Spans => detail(probes, part, true),
             Part::RunQueue | Part::Requests => {
-                let Some(at) = self.budget.dropped.iter().position(|name| *name == part.probe()) else {
+                let back: Vec<&Probe> = self
+                    .probes
+                    .iter()
+                    .filter(|probe| self.budget.dropped.contains(&probe.name))
+                    .filter(|probe| [Some(probe.name), probe.needs].contains(&Some(part.probe())))
+                    .collect();
+                if back.is_empty() {
                     return;
-                };
-                let name = self.budget.dropped.swap_remove(at);
-                let Some(probe) = self.probes.iter().find(|probe| probe.name == name) else { return };
+                }
+                self.budget.dropped.retain(|name| back.iter().all(|probe| probe.name != *name));
                 let Settings { cgroup_root, host_owner, .. } = &self.settings;
+                // the same for all: by them one is lent the maps of another
                 let features = KernelFeatures::of_node(cgroup_root.as_deref(), *host_owner);
-                probes.extend(self.attach_one(probe, &features));
+                for probe in back {
+                    probes.extend(self.attach_one(probe, &features));
+                }
                 drop(features);
                 // what is attached anew tells all
                 if self.budget.is_shed(Part::Spans) && part == Part::Requests {

@@ -55,6 +55,16 @@ impl States {
         self.stopped(probe, "disabled", "budget", "shed, the agent is over its budget");
     }
 
+    /// The probe that it works with does not run.
+    pub fn without(&self, probe: &str, needed: &str) {
+        self.stopped(
+            probe,
+            "disabled",
+            "needs",
+            &format!("works with the probe {needed} only, which does not run"),
+        );
+    }
+
     /// This host lacks what it needs.
     pub fn unsupported(&self, probe: &str, code: &str, detail: &str) {
         self.stopped(probe, "unsupported", code, detail);

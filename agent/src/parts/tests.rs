@@ -60,7 +60,7 @@ impl Running for Bad {
     fn drain(&mut self, _window: Window, _sink: &mut Sink) {}
 }
 
-const BAD: &[Probe] = &[Probe { name: "bad", attach: |_, _| Ok(Box::new(Bad)) }];
+const BAD: &[Probe] = &[Probe { name: "bad", needs: None, attach: |_, _| Ok(Box::new(Bad)) }];
 
 #[tokio::test]
 async fn an_agent_whose_probe_thread_dies_says_so_and_ends() {

@@ -18,7 +18,7 @@ use crate::kernel::{KernelFeatures, Settings};
 use crate::window::Window;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "block", attach };
+pub const PROBE: Probe = Probe { name: "block", needs: None, attach };
 
 /// Seconds without a request after which an entry leaves the kernel.
 const IDLE_SECONDS: u32 = 300;

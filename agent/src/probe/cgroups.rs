@@ -18,7 +18,7 @@ use crate::window::Window;
 use crate::window::sample::{CgroupEvent, Loss};
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "cgroups", attach };
+pub const PROBE: Probe = Probe { name: "cgroups", needs: None, attach };
 
 /// Most records of one `poll`: more than the ring holds.
 const MOST_RECORDS: usize = 1024;

@@ -27,7 +27,7 @@ use conns::Conns;
 use cumulative::Cumulative;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "flows", attach };
+pub const PROBE: Probe = Probe { name: "flows", needs: None, attach };
 
 /// Edges and drops that are quiet this long leave the kernel.
 const EDGE_IDLE_SECONDS: u32 = 300;

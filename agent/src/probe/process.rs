@@ -24,7 +24,7 @@ use crate::window::Window;
 use crate::window::sample::Loss;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "process", attach };
+pub const PROBE: Probe = Probe { name: "process", needs: None, attach };
 
 /// Most records of one `poll`: more than the ring holds.
 const MOST_RECORDS: usize = 8192;

@@ -32,7 +32,7 @@ use crate::window::Window;
 use crate::window::sample::Loss;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "requests", attach };
+pub const PROBE: Probe = Probe { name: "requests", needs: None, attach };
 
 /// Most workloads of which it is told that they use io_uring.
 const MOST_RINGS: usize = 64;
@@ -74,11 +74,9 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .hashes(&["CONNS", "HOST_COMMS"])
         .load()?;
     // what the TLS probe finds goes the same way
-    if has_tls {
-        for map in super::tls::SHARED {
-            object.lend(map, features)?;
-        }
-    }
+    let shared = if has_tls { &super::tls::SHARED[..] } else { &[] };
+    let lent: Vec<_> =
+        shared.iter().map(|map| Ok((*map, object.lendable(map)?))).collect::<Result<_, AttachError>>()?;
     let limits = Limits {
         connections: settings.max_requested as usize,
         memory: settings.max_decoder_memory as usize,
@@ -96,7 +94,12 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         new_rings: 0,
         object,
     };
-    attach_programs(probe)
+    let running = attach_programs(probe)?;
+    // only now is there somebody who reads them
+    for (map, descriptor) in lent {
+        features.lent.lend(map, descriptor);
+    }
+    Ok(running)
 }
 
 fn attach_programs(mut probe: Requests) -> Result<Box<dyn Running>, AttachError> {

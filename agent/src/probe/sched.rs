@@ -18,7 +18,7 @@ use crate::kernel::{KernelFeatures, Settings};
 use crate::window::Window;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "sched", attach };
+pub const PROBE: Probe = Probe { name: "sched", needs: None, attach };
 
 /// Seconds without a switch after which an owner leaves the kernel.
 const IDLE_SECONDS: u32 = 300;

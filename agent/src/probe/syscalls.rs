@@ -24,7 +24,7 @@ use crate::kernel::{KernelFeatures, Settings};
 use crate::window::Window;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "syscalls", attach };
+pub const PROBE: Probe = Probe { name: "syscalls", needs: None, attach };
 
 /// Seconds without a call after which an entry leaves the kernel.
 const IDLE_SECONDS: u32 = 300;

@@ -27,7 +27,7 @@ use crate::window::Window;
 use crate::window::sample::Loss;
 
 /// The row of the probe table.
-pub const PROBE: Probe = Probe { name: "tls", attach };
+pub const PROBE: Probe = Probe { name: "tls", needs: Some("requests"), attach };
 
 /// Maps of the requests object that this one uses.
 pub(super) const SHARED: [&str; 4] = ["RECORDS", "CONNS", "INSIDE", "SERVING_BY_TID"];

@@ -1,6 +1,6 @@
 //! Taking maps out of an object, with their shapes checked.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use agent_common::plain::Plain;
 use aya::maps::{Map, MapData, RingBuf};
@@ -22,8 +22,8 @@ impl Object {
         })
     }
 
-    /// Lends a map that was not taken yet to probes that are attached later.
-    pub fn lend(&self, name: &'static str, features: &KernelFeatures) -> Result<(), AttachError> {
+    /// A descriptor of its own for a map that was not taken yet, to be lent to probes that are attached later.
+    pub fn lendable(&self, name: &str) -> Result<OwnedFd, AttachError> {
         let failed = |detail: &str| AttachError::Failed {
             code: "object",
             detail: format!("map {name} of object {}: {detail}", self.probe),
@@ -32,10 +32,7 @@ impl Object {
             Some(Map::HashMap(data) | Map::Array(data) | Map::RingBuf(data)) => data,
             _ => return Err(failed("there is none to lend")),
         };
-        let descriptor =
-            data.fd().as_fd().try_clone_to_owned().map_err(|error| failed(&error.to_string()))?;
-        features.lent.lend(name, descriptor);
-        Ok(())
+        data.fd().as_fd().try_clone_to_owned().map_err(|error| failed(&error.to_string()))
     }
 
     /// Takes a hash or per-CPU hash.

@@ -37,6 +37,8 @@ const MOST_PLACES: usize = 16_384;
 const MOST_PERF_PLACES: usize = 128;
 /// Between two steps of the watch, when nothing waits.
 const STEP: Duration = Duration::from_millis(200);
+/// How long its end is waited for: less than the agent has for its own.
+const END: Duration = Duration::from_secs(1);
 
 /// The first kernel on which programs at libraries have met faults: from here on functions return from under a program by
 /// a syscall (x86-64), which seccomp's filters refuse before 6.14, and from 6.13 on programs may have a stack per CPU.
@@ -69,6 +71,8 @@ struct Tls {
     /// Set then: it does not read on.
     is_over: Arc<AtomicBool>,
     watch: Option<JoinHandle<()>>,
+    /// Closed when it has ended, and its programs are gone.
+    ended: Receiver<()>,
     /// What was found and cannot be read, a line each.
     lines: Arc<Mutex<Vec<String>>>,
     programs: Vec<ProgramReport>,
@@ -99,14 +103,22 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     let is_over = Arc::new(AtomicBool::new(false));
     let (shared, over) = (Arc::clone(&lines), Arc::clone(&is_over));
     let processes = Processes::new(Path::new("/proc"), within(features, settings));
+    let (alive, ended) = sync_channel(0);
+    let work = move || {
+        // goes last, whatever happens
+        let _alive = alive;
+        let programs = programs;
+        run(&programs, processes, &stopped, over, &shared);
+    };
     let watch = std::thread::Builder::new()
         .name("wake-tls".to_owned())
-        .spawn(move || run(&programs, processes, &stopped, over, &shared))
+        .spawn(work)
         .map_err(|error| AttachError::Failed { code: "object", detail: format!("thread: {error}") })?;
     Ok(Box::new(Tls {
         stop: Some(stop),
         is_over,
         watch: Some(watch),
+        ended,
         lines,
         programs: reports,
         losses,
@@ -169,7 +181,12 @@ impl Drop for Tls {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         drop(self.stop.take());
-        if let Some(watch) = self.watch.take()
+        if self.ended.recv_timeout(END) == Err(RecvTimeoutError::Timeout) {
+            // a file on a system that does not answer; its programs go when it returns, or with the agent
+            tracing::warn!(
+                "the thread that watches for TLS libraries still waits for a file, and is left to itself"
+            );
+        } else if let Some(watch) = self.watch.take()
             && watch.join().is_err()
         {
             tracing::error!("the thread that watches for TLS libraries panicked");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::binary::is_library;
@@ -84,7 +84,7 @@ impl Processes {
         let ways = [by_name, process.join("map_files").join(&mapped.range), process.join("exe")];
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for way in ways {
-            // what is no file (a device, a pipe) must not be waited for
+            // what is no file (a device, a pipe) must not be opened, nor, if it is put here meanwhile, waited for
             match std::fs::metadata(&way) {
                 Ok(found) if found.is_file() && found.ino() == mapped.key.inode => {}
                 Ok(_) => continue,
@@ -93,8 +93,10 @@ impl Processes {
                     continue;
                 }
             }
-            match File::open(&way) {
-                Ok(file) if file.metadata()?.ino() == mapped.key.inode => return Ok(file),
+            let opened =
+                File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(&way);
+            match opened.and_then(|file| Ok((file.metadata()?, file))) {
+                Ok((found, file)) if found.is_file() && found.ino() == mapped.key.inode => return Ok(file),
                 Ok(_) => {}
                 Err(error) => last = error,
             }

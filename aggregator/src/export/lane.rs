@@ -101,8 +101,7 @@ impl Lane {
                 Err(stuck) => {
                     // what it would read is not held meanwhile
                     drop(snapshot);
-                    let wait = self.stuck(stuck, pause, &lines);
-                    pause = (pause * 2).min(PAUSES.1);
+                    let wait = self.stuck(stuck, &mut pause, &lines);
                     open = Some(window);
                     self.save().await;
                     tokio::time::sleep(wait).await;
@@ -175,12 +174,14 @@ impl Lane {
                 return Err(Stuck::TooLarge);
             }
             Outcome::TooLarge { why } => {
+                window.bytes += bytes;
                 window.finish(&lsns);
-                self.dropped("too_large", count, &why).await;
+                return self.dropped("too_large", count, &why);
             }
             Outcome::Refused { why } => {
+                window.bytes += bytes;
                 window.finish(&lsns);
-                self.dropped("refused", count, &why).await;
+                return self.dropped("refused", count, &why);
             }
             Outcome::Later { after, why } => return Err(Stuck::Endpoint { after, why }),
             Outcome::Misplaced { why } => return Err(Stuck::Misplaced { why }),
@@ -191,18 +192,19 @@ impl Lane {
     }
 
     /// Records that the endpoint refused for good. One that refuses everything is asked less and less often, so that what
-    /// is lost before somebody looks is little.
-    async fn dropped(&mut self, reason: &'static str, records: u64, why: &str) {
+    /// is lost before somebody looks is little; nothing of the store is held meanwhile.
+    fn dropped(&mut self, reason: &'static str, records: u64, why: &str) -> Result<(), Stuck> {
         self.lost(reason, records);
         tracing::error!(records, reason, why, "the OTLP endpoint refuses a request for good; it is dropped");
         let sentence = format!("the endpoint refuses requests for good ({why}); their records are lost");
         self.metrics.waits(self.signal, Some(sentence.clone()));
         self.health.note(self.signal.part(), sentence);
         self.drops = self.drops.saturating_add(1);
-        if self.drops > 1 {
-            let factor = 1_u32.checked_shl(self.drops - 2).unwrap_or(u32::MAX);
-            tokio::time::sleep(PAUSES.0.saturating_mul(factor).min(PAUSES.1)).await;
+        if self.drops <= 1 {
+            return Ok(());
         }
+        let factor = 1_u32.checked_shl(self.drops - 2).unwrap_or(u32::MAX);
+        Err(Stuck::Dropped { wait: PAUSES.0.saturating_mul(factor).min(PAUSES.1) })
     }
 
     fn lost(&mut self, reason: &'static str, records: u64) {
@@ -210,17 +212,21 @@ impl Lane {
         self.losses.add(reason, records, self.clock.monotonic());
     }
 
-    /// Says why it is stuck, and for how long to wait.
-    fn stuck(&self, stuck: Stuck, pause: Duration, lines: &Repeated) -> Duration {
+    /// Says why it is stuck, and for how long to wait; the next pause is longer.
+    fn stuck(&self, stuck: Stuck, pause: &mut Duration, lines: &Repeated) -> Duration {
+        let now = *pause;
         let (wait, why) = match stuck {
+            // it is told and counted already, as lost and not as waiting
+            Stuck::Dropped { wait } => return wait,
             Stuck::Endpoint { after, why } => (
-                after.map_or(pause, |after| after.min(MOST_PAUSE)),
+                after.map_or(now, |after| after.min(MOST_PAUSE)),
                 format!("the endpoint takes nothing: {why}"),
             ),
-            Stuck::Misplaced { why } => (pause, format!("the endpoint is not one, or not for us: {why}")),
-            Stuck::TooLarge => (pause, String::from("the endpoint takes smaller requests")),
-            Stuck::Store(error) => (pause, format!("rows cannot be read: {}", crate::chain(&error))),
+            Stuck::Misplaced { why } => (now, format!("the endpoint is not one, or not for us: {why}")),
+            Stuck::TooLarge => (now, String::from("the endpoint takes smaller requests")),
+            Stuck::Store(error) => (now, format!("rows cannot be read: {}", crate::chain(&error))),
         };
+        *pause = (now * 2).min(PAUSES.1);
         self.metrics.failed(self.signal);
         let sentence = format!("{why}; what is to be sent waits in the store");
         self.metrics.waits(self.signal, Some(sentence.clone()));

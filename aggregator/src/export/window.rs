@@ -27,6 +27,8 @@ pub(super) enum Stuck {
     Endpoint { after: Option<Duration>, why: String },
     /// What answers takes no OTLP from us.
     Misplaced { why: String },
+    /// A request was dropped, and not the first in a row: the next one waits.
+    Dropped { wait: Duration },
     /// The next request has to be smaller.
     TooLarge,
     /// Rows cannot be read.

@@ -164,6 +164,7 @@ impl Lane {
                     tracing::warn!(path, rejected, %why, "records rejected by the OTLP endpoint");
                 }
                 self.drops = 0;
+                self.size.taken();
                 self.health.forget(self.signal.part());
                 self.metrics.waits(self.signal, None);
             }

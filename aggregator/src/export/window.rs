@@ -8,6 +8,8 @@ use super::rows::REQUEST_RECORDS;
 const REQUEST_BYTES: usize = 512 << 10;
 /// However little an endpoint takes at a time, it is tried with so much before each record goes by itself.
 const LEAST_BYTES: usize = 8 << 10;
+/// After so many requests that were taken, larger ones are tried again.
+const GROW_AFTER: u32 = 16;
 
 /// Positions that are being sent: which of them are done, so that a window which is read again sends none twice.
 #[derive(Debug)]
@@ -35,28 +37,42 @@ pub(super) enum Stuck {
     Store(store::ScanError),
 }
 
-/// How many bytes a request may have: as many as the endpoint was seen to take.
+/// How many bytes a request may have: as many as the endpoint was seen to take, and now and then a few more.
 #[derive(Debug)]
-pub(super) struct Size(usize);
+pub(super) struct Size {
+    most: usize,
+    /// Requests that were taken since it last changed.
+    taken: u32,
+}
 
 impl Default for Size {
     fn default() -> Self {
-        Self(REQUEST_BYTES)
+        Self { most: REQUEST_BYTES, taken: 0 }
     }
 }
 
 impl Size {
     /// A request of several records and so many bytes was too large.
     pub(super) fn refused(&mut self, bytes: usize, window: &mut Window) {
-        if self.0 <= LEAST_BYTES || bytes <= LEAST_BYTES {
+        self.taken = 0;
+        if self.most <= LEAST_BYTES || bytes <= LEAST_BYTES {
             window.singly = true;
+            return;
         }
-        self.0 = (bytes / 2).clamp(LEAST_BYTES, self.0);
+        self.most = (bytes / 2).clamp(LEAST_BYTES, self.most);
+    }
+
+    /// A request was taken.
+    pub(super) fn taken(&mut self) {
+        self.taken += 1;
+        if self.taken >= GROW_AFTER {
+            *self = Self { most: (self.most + self.most / 8).min(REQUEST_BYTES), taken: 0 };
+        }
     }
 
     /// Whether a request of so many records and bytes is more than may be sent of this window at a time.
     pub(super) fn is_over(&self, records: usize, bytes: usize, window: &Window) -> bool {
-        records > 1 && (window.singly || bytes > self.0 || records > REQUEST_RECORDS)
+        records > 1 && (window.singly || bytes > self.most || records > REQUEST_RECORDS)
     }
 }
 
@@ -86,21 +102,20 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEAST_BYTES, REQUEST_BYTES, Size, Window};
+    use super::{GROW_AFTER, LEAST_BYTES, REQUEST_BYTES, Size, Window};
 
     #[test]
     fn what_is_too_large_is_halved_until_each_record_goes_by_itself() {
         let (mut size, mut window) = (Size::default(), Window::new(0, 8));
         let mut bytes = REQUEST_BYTES;
-        while size.is_over(2, LEAST_BYTES + 1, &window) || !size.is_over(2, REQUEST_BYTES, &window) {
+        while bytes > LEAST_BYTES {
+            assert!(!size.is_over(2, bytes, &window) && size.is_over(2, bytes + 1, &window));
             size.refused(bytes, &mut window);
             bytes /= 2;
-            assert!(bytes > 0);
         }
         assert!(!window.singly);
-        while !window.singly {
-            size.refused(LEAST_BYTES, &mut window);
-        }
+        size.refused(LEAST_BYTES, &mut window);
+        assert!(window.singly);
         assert!(size.is_over(2, 1, &window) && !size.is_over(1, usize::MAX, &window));
         assert!(!size.is_over(2, LEAST_BYTES, &Window::new(8, 16)), "the next window begins with some again");
     }
@@ -110,5 +125,19 @@ mod tests {
         let (mut size, mut window) = (Size::default(), Window::new(0, 8));
         size.refused(100, &mut window);
         assert!(window.singly);
+        assert!(!size.is_over(2, REQUEST_BYTES, &Window::new(8, 16)), "the next window is sent as before");
+    }
+
+    #[test]
+    fn what_is_taken_makes_requests_larger_again() {
+        let (mut size, mut window) = (Size::default(), Window::new(0, 8));
+        size.refused(REQUEST_BYTES, &mut window);
+        let half = REQUEST_BYTES / 2;
+        (1..GROW_AFTER).for_each(|_| size.taken());
+        assert!(size.is_over(2, half + 1, &window));
+        size.taken();
+        assert!(!size.is_over(2, half + half / 8, &window) && size.is_over(2, half + half / 8 + 1, &window));
+        (0..100 * GROW_AFTER).for_each(|_| size.taken());
+        assert!(!size.is_over(2, REQUEST_BYTES, &window) && size.is_over(2, REQUEST_BYTES + 1, &window));
     }
 }

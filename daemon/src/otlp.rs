@@ -9,11 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use prost::Message as _;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Response, StatusCode};
 
 /// The most bytes of an answer that are read.
 const MOST_ANSWER: usize = 64 << 10;
+/// What requests and answers are.
+const PROTOBUF: &str = "application/x-protobuf";
 
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +148,7 @@ impl Http {
         let request = self
             .client
             .post(format!("{}{path}", self.endpoint))
-            .header("Content-Type", "application/x-protobuf")
+            .header(CONTENT_TYPE, PROTOBUF)
             .header("Content-Encoding", "gzip")
             .body(packed);
         match request.send().await {
@@ -159,13 +161,35 @@ impl Http {
 async fn judge(response: Response, path: &str) -> Outcome {
     let status = response.status();
     let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let answer = read(response).await;
-    if status.is_success() {
-        let partial = answer.and_then(|bytes| Answer::decode(&*bytes).ok()?.partial_success);
-        let PartialSuccess { rejected, message } = partial.unwrap_or_default();
-        return Outcome::Taken { rejected: u64::try_from(rejected).unwrap_or(0), why: message };
+    if !status.is_success() {
+        return refusal(status, after.map(Duration::from_secs), path);
     }
-    refusal(status, after.map(Duration::from_secs), path)
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(|kind| String::from_utf8_lossy(kind.as_bytes()).into_owned());
+    match read(response).await {
+        Ok(answer) => success(status, kind.as_deref(), answer.as_deref()),
+        Err(error) => Outcome::Later { after: None, why: crate::log::chain(&error) },
+    }
+}
+
+/// What a success says. A page of a proxy or of another service comes with one, too, and has taken nothing.
+fn success(status: StatusCode, kind: Option<&str>, answer: Option<&[u8]>) -> Outcome {
+    let is_protobuf = kind
+        .and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PROTOBUF));
+    let decoded = match answer {
+        Some([]) => Some(Answer::default()),
+        Some(bytes) if is_protobuf => Answer::decode(bytes).ok(),
+        Some(_) | None => None,
+    };
+    let Some(Answer { partial_success }) = decoded else {
+        let kind: String = kind.unwrap_or("no content type").chars().take(100).collect();
+        return Outcome::Misplaced { why: format!("{status} with {kind}: look at the endpoint") };
+    };
+    let PartialSuccess { rejected, message } = partial_success.unwrap_or_default();
+    Outcome::Taken { rejected: u64::try_from(rejected).unwrap_or(0), why: message }
 }
 
 /// What a status says that is no success. OTLP names four that may be repeated as they are (429, 502, 503, 504) and none
@@ -193,20 +217,20 @@ fn refusal(status: StatusCode, after: Option<Duration>, path: &str) -> Outcome {
 }
 
 /// The answer's body, if it is of a sensible size.
-async fn read(mut response: Response) -> Option<Vec<u8>> {
+async fn read(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Some(chunk) = response.chunk().await? {
         if bytes.len() + chunk.len() > MOST_ANSWER {
-            return None;
+            return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }
-    Some(bytes)
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, refusal};
+    use super::{Outcome, refusal, success};
     use reqwest::StatusCode;
     use std::time::Duration;
 
@@ -228,6 +252,26 @@ mod tests {
             for code in codes {
                 assert_eq!(word(*code), expected, "{code}");
             }
+        }
+        let partial = [0x0a, 5, 0x08, 1, 0x12, 1, b'x'];
+        let (protobuf, page) = (Some("Application/X-Protobuf; charset=x"), b"<html>welcome</html>");
+        let success = |kind, answer| success(StatusCode::OK, kind, answer);
+        for kind in [None, Some("text/html"), protobuf] {
+            let whole = Outcome::Taken { rejected: 0, why: String::new() };
+            assert_eq!(success(kind, Some(&[])), whole, "no body is a whole success");
+        }
+        let one = Outcome::Taken { rejected: 1, why: "x".into() };
+        assert_eq!(success(protobuf, Some(&partial)), one);
+        for (kind, answer, named) in [
+            (Some("text/html"), Some(&page[..]), "text/html"),
+            (Some("application/octet-stream"), Some(&partial), "application/octet-stream"),
+            (None, Some(&page[..]), "no content type"),
+            (protobuf, Some(&page[..]), "Application/X-Protobuf; charset=x"),
+            // more than is read
+            (protobuf, None, "Application/X-Protobuf; charset=x"),
+        ] {
+            let why = format!("200 OK with {named}: look at the endpoint");
+            assert_eq!(success(kind, answer), Outcome::Misplaced { why });
         }
         let after = Some(Duration::from_secs(3));
         let told = refusal(StatusCode::SERVICE_UNAVAILABLE, after, "/v1/logs");

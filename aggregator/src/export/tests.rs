@@ -51,7 +51,8 @@ async fn take(State(fake): State<Fake>, body: Bytes) -> Response {
     if most > 0 && plain.len() > most {
         status = 413;
     }
-    if status == 200 {
+    let is_page = answer.starts_with(b"<");
+    if status == 200 && !is_page {
         let request = ExportLogsServiceRequest::decode(&*plain).unwrap();
         for resource in request.resource_logs {
             let attributes = resource.resource.unwrap_or_default().attributes;
@@ -66,7 +67,8 @@ async fn take(State(fake): State<Fake>, body: Bytes) -> Response {
             fake.taken.lock().unwrap().extend(bodies.by_ref().map(|body| body[..10].to_owned()));
         }
     }
-    (StatusCode::from_u16(status).unwrap(), answer).into_response()
+    let kind = [("Content-Type", if is_page { "text/html" } else { "application/x-protobuf" })];
+    (StatusCode::from_u16(status).unwrap(), kind, answer).into_response()
 }
 
 fn payload(numbers: std::ops::Range<u32>, length: usize, boot_id: &str) -> v1::Payload {
@@ -251,8 +253,9 @@ async fn what_is_refused_for_good_is_counted_and_the_rest_goes_on() {
 async fn what_answers_and_is_no_endpoint_drops_nothing_and_is_told() {
     let bench = Bench::new().await;
     bench.append(payload(0..2, 0, "b")).await;
-    let codes = [404, 405, 308, 401, 403];
-    bench.fake.answers.lock().unwrap().extend(codes.map(|code| (code, vec![])));
+    let page = (200, b"<html>welcome</html>".to_vec());
+    let codes = [404, 405, 308, 401, 403].map(|code| (code, vec![]));
+    bench.fake.answers.lock().unwrap().extend(std::iter::once(page).chain(codes));
     let metrics = bench.start().await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     let told = loop {

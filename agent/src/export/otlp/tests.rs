@@ -44,7 +44,8 @@ async fn take(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: Byte
         flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
         fake.received.lock().unwrap().push((uri.path().to_owned(), plain.into()));
     }
-    (StatusCode::from_u16(status).unwrap(), answer).into_response()
+    let kind = [("Content-Type", "application/x-protobuf")];
+    (StatusCode::from_u16(status).unwrap(), kind, answer).into_response()
 }
 
 fn payload(line: &str) -> v1::Payload {

@@ -42,7 +42,8 @@ impl Losses {
         *self.waiting.entry(reason).or_default() += count;
     }
 
-    /// Writes what was summed up, if it is time. What the store does not take now waits.
+    /// Writes what was summed up, if it is time. What the store does not take now waits. Who stops waiting for the answer
+    /// has handed it over none the less: it is not written twice.
     pub(super) async fn write(&mut self, store: &Store, clock: &Clock, is_end: bool) {
         let is_due = is_end || clock.monotonic().saturating_sub(self.since) >= WINDOW;
         if self.waiting.is_empty() || !is_due {
@@ -58,10 +59,12 @@ impl Losses {
             count: *count,
         };
         let losses = self.waiting.iter().map(row).collect();
+        let taken = std::mem::take(&mut self.waiting);
         let payload = v1::Payload { losses, ..v1::Payload::default() };
         match store.append_payload(payload, i64::try_from(now_ns).unwrap_or(i64::MAX)).await {
-            Ok(_) => self.waiting.clear(),
+            Ok(_) => {}
             Err(refused) => {
+                self.waiting = taken;
                 self.since = clock.monotonic();
                 tracing::debug!(detail = %refused.detail, "losses of the export wait for the store");
             }

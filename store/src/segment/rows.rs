@@ -16,6 +16,9 @@ use crate::rows::Texts;
 use crate::scan;
 use crate::{Table, search};
 
+/// Rows that are decoded at a time where single ones of them are wanted.
+const STEP: usize = 2_048;
+
 /// The columns of `schema` (but the body) of these rows, in batches.
 pub(crate) fn read(
     file: &ColumnsFile,
@@ -53,7 +56,8 @@ pub(crate) fn times(file: &ColumnsFile, range: Range<u32>, some: Option<&[u32]>)
     Ok(times)
 }
 
-/// Columns of single rows, which ascend. Where they lie close together, the ranges between them are read as well.
+/// Columns of single rows, which ascend. Where they lie close together, what lies between them is read as well, but only a
+/// step of it is held at a time.
 pub(super) fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) -> io::Result<RecordBatch> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(RecordBatch::new_empty(Arc::clone(schema)));
@@ -61,20 +65,28 @@ pub(super) fn some_rows(file: &ColumnsFile, rows: &[u32], schema: &SchemaRef) ->
     let span = (last - first) as usize + 1;
     let dense = rows.len() > 64 && rows.len() * 12 > span;
     let wanted = if dense { one(*first..last + 1) } else { ranges(rows) };
-    let mut batches = Vec::new();
-    for batch in read(file, &wanted, schema, 65_536)? {
+    let (mut batches, mut seen, mut left) = (Vec::new(), 0, rows);
+    for batch in read(file, &wanted, schema, STEP)? {
         let batch = batch.map_err(io::Error::other)?;
-        batches.push(scan::project_by_name(&batch, schema).map_err(io::Error::other)?);
+        let mut batch = scan::project_by_name(&batch, schema).map_err(io::Error::other)?;
+        let begin = seen;
+        seen += batch.num_rows();
+        if dense {
+            let (here, later) = left.split_at(left.partition_point(|row| ((row - first) as usize) < seen));
+            left = later;
+            if here.is_empty() {
+                continue;
+            }
+            let begin = first + u32::try_from(begin).map_err(io::Error::other)?;
+            let places: UInt32Array = here.iter().map(|row| row - begin).collect::<Vec<u32>>().into();
+            batch = take_record_batch(&batch, &places).map_err(io::Error::other)?;
+        }
+        batches.push(batch);
     }
-    let all = concat_batches(schema, &batches).map_err(io::Error::other)?;
-    if all.num_rows() != count(&wanted) {
+    if seen != count(&wanted) {
         return Err(bad("fewer rows than its footer says"));
     }
-    if !dense {
-        return Ok(all);
-    }
-    let places: UInt32Array = rows.iter().map(|row| row - first).collect::<Vec<u32>>().into();
-    take_record_batch(&all, &places).map_err(io::Error::other)
+    concat_batches(schema, &batches).map_err(io::Error::other)
 }
 
 /// Leaves out streams that the conditions on namespace and workload rule out.

@@ -13,7 +13,7 @@ use crate::scan::{self, Filter, mask};
 use crate::segment::rows::{read, some_rows};
 use crate::segment::{ColumnsFile, bad};
 
-/// Rows that pass before their other columns are read: they may lie far apart, and what lies between is read with them.
+/// Rows that pass before their other columns are read, so that it is done seldom. They are never more than a batch.
 const GATHERED: usize = 2_048;
 
 /// The columns of a scan in two parts.
@@ -74,9 +74,12 @@ impl Late {
             let Some(mask) = mask(&batch, plan.from_ns, plan.to_ns, &self.filters) else {
                 return Err(bad("conditions that decide nothing"));
             };
-            let before = passed.rows.len();
+            let kept = mask.values().count_set_bits();
+            if passed.rows.len() + kept > BATCH && !self.hand_over(file, &mut passed, plan, take)? {
+                return Ok(());
+            }
             passed.rows.extend(here.iter().zip(mask.values()).filter(|(_, keep)| *keep).map(|(row, _)| *row));
-            if passed.rows.len() > before {
+            if kept > 0 {
                 passed.batches.push(filter_record_batch(&batch, &mask).map_err(io::Error::other)?);
             }
             if passed.rows.len() >= GATHERED && !self.hand_over(file, &mut passed, plan, take)? {

@@ -73,6 +73,9 @@ fn main() -> anyhow::Result<ExitCode> {
         writeln!(out)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if !arguments.check_config {
+        arenas::keep_few();
+    }
     let environment = daemon::config::environment();
     let config = match daemon::config::load::<Config>(arguments.config.as_deref(), &environment) {
         Ok(config) => config,
@@ -83,7 +86,6 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     drop(out);
-    arenas::keep_few();
     daemon::private::files();
     daemon::log::init(environment.get("WAKE_LOG").map(String::as_str));
     let runtime =
@@ -95,6 +97,8 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    // a client that hangs up must not end us, also where a failed start of the program again has set that back
+    let _ignored = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe())?;
     let shutdown = Shutdown::new(GRACE);
     let aggregator =
         Aggregator::build(config, Deps { clock: Clock::system(), shutdown: shutdown.clone() }).await?;

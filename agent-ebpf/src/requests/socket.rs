@@ -5,6 +5,7 @@ use agent_common::requests::{TRANSPORT_TCP, TRANSPORT_UDP};
 use agent_ebpf::memory::{Offset, absent, read};
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
+use core::hint::black_box;
 
 /// Offsets, filled in by the agent.
 macro_rules! offsets {
@@ -105,10 +106,11 @@ pub fn is_closed(socket: u64) -> bool {
 /// Bytes that a TCP connection has received and nobody has read; the other end's FIN counts as one.
 #[inline(always)]
 pub fn unread(socket: u64) -> u32 {
-    match (read::<u32>(socket, &OFF_RECEIVED), read::<u32>(socket, &OFF_READ)) {
-        (Some(received), Some(read)) => received.wrapping_sub(read),
-        _ => 0,
-    }
+    // each a number whatever was read: of two options at once a compiler keeps one on the stack that is not written on
+    // every path, which verifiers before 6.3 refuse
+    let received = black_box(read::<u32>(socket, &OFF_RECEIVED).unwrap_or(0));
+    let taken = black_box(read::<u32>(socket, &OFF_READ).unwrap_or(received));
+    received.wrapping_sub(taken)
 }
 
 /// Both ports: the peer's in network order, then the local one in host order.

@@ -1,6 +1,7 @@
 //! The log reader as the writer sees it: chunks, and once a second what it lost and what does not work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::driver::states::States;
 use crate::export::joined::LogJoin;
@@ -16,8 +17,8 @@ use crate::metrics::logs::LogMetrics;
 pub struct Chunks {
     reader: Option<LogReader>,
     join: LogJoin,
-    /// Waits to be joined.
-    held: Option<Chunk>,
+    /// Waits to be joined, since when.
+    held: Option<(Chunk, Duration)>,
     states: States,
     metrics: LogMetrics,
 }
@@ -74,10 +75,11 @@ impl Chunks {
 impl ChunkSource for Chunks {
     async fn next(&mut self) -> Option<Chunk> {
         if self.held.is_none() {
-            self.held = self.reader.as_mut()?.next().await;
+            self.held = self.reader.as_mut()?.next().await.map(|chunk| (chunk, self.join.now()));
         }
-        self.join.ready(self.held.as_ref()?).await;
-        let mut chunk = self.held.take()?;
+        let (chunk, since) = self.held.as_ref()?;
+        self.join.ready(chunk, *since).await;
+        let (mut chunk, _) = self.held.take()?;
         self.join.join(&mut chunk);
         Some(chunk)
     }

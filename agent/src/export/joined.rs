@@ -58,8 +58,14 @@ impl LogJoin {
         self.is_stopping = true;
     }
 
+    /// The time by which `ready` measures.
+    pub fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// Waits until what these lines were written by was seen.
-    pub async fn ready(&self, chunk: &Chunk) {
+    /// `since` is when they were read: who waits may be asked anew many times meanwhile.
+    pub async fn ready(&self, chunk: &Chunk, since: Duration) {
         if self.is_stopping || !self.written.is_on() {
             return;
         }
@@ -68,10 +74,9 @@ impl LogJoin {
         };
         let newest = chunk.records.iter().filter(is_awaited).map(|record| record.row.observed_ts).max();
         let Some(newest) = newest else { return };
-        let began = self.clock.monotonic();
         while self.written.is_on()
             && self.written.seen_until() < newest.saturating_add(SETTLE_NS)
-            && self.clock.monotonic().saturating_sub(began) < LONGEST
+            && self.clock.monotonic().saturating_sub(since) < LONGEST
         {
             tokio::time::sleep(STEP).await;
         }

@@ -16,6 +16,8 @@ pub enum PodOf {
     None,
     /// A pod of which nothing was told yet.
     Unknown,
+    /// A pod of which the container was not told yet, and one of its containers may want something else than the pod.
+    Unnamed(Arc<v1::KubePod>),
     /// A pod, and the name of its container, `''` where that is not known.
     Known(Arc<v1::KubePod>, String),
 }
@@ -36,7 +38,7 @@ impl Identities {
                     PodOf::Known(pod, of)
                         if of.is_empty() && is_by_container(&pod) && !name.container.is_empty() =>
                     {
-                        self.not_told()
+                        PodOf::Unnamed(pod)
                     }
                     known => known,
                 }

@@ -259,6 +259,7 @@ fn pod_of(table: &Identities, owner: &Owner) -> String {
     match table.pod_of(owner) {
         PodOf::None => "none".to_owned(),
         PodOf::Unknown => "unknown".to_owned(),
+        PodOf::Unnamed(pod) => format!("{}, unnamed", pod.name),
         PodOf::Known(pod, container) => format!("{}/{container}", pod.name),
     }
 }
@@ -338,7 +339,7 @@ fn a_container_whose_name_is_not_told_waits_where_one_of_the_pod_has_its_own_ann
     table.told(with("logs", &[("app", "")]), Duration::ZERO);
     assert_eq!(pod_of(&table, &owner), "cart-7d9-x/", "the pod's word holds for all");
     table.told(with("app.logs", &[("app", "")]), Duration::ZERO);
-    assert_eq!(pod_of(&table, &owner), "unknown");
+    assert_eq!(pod_of(&table, &owner), "cart-7d9-x, unnamed");
     table.told(with("app.logs", &[("app", ID)]), Duration::ZERO);
     assert_eq!(pod_of(&table, &owner), "cart-7d9-x/app");
 }

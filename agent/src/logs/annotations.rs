@@ -98,8 +98,9 @@ impl Annotations {
     pub(crate) fn at_once(&self, owner: &Owner) -> Reading {
         match (self.pod_of(Whose::Owner(owner)), self.unknown.then) {
             (PodOf::Known(pod, container), _) if wishes::of(&pod, &container).0.is_off => Reading::Off,
-            (PodOf::Unknown, Then::Drop) => Reading::Unknown,
-            (PodOf::Known(..) | PodOf::None | PodOf::Unknown, _) => Reading::On,
+            (PodOf::Unnamed(pod), _) if wishes::of(&pod, "").0.is_off => Reading::Off,
+            (PodOf::Unknown | PodOf::Unnamed(_), Then::Drop) => Reading::Unknown,
+            (PodOf::Known(..) | PodOf::None | PodOf::Unknown | PodOf::Unnamed(_), _) => Reading::On,
         }
     }
 
@@ -122,8 +123,10 @@ impl Annotations {
                 }
             }
             // it has gone, and its log is still read
-            PodOf::Unknown if told.by.is_some() => {}
-            PodOf::Unknown => {
+            PodOf::Unknown | PodOf::Unnamed(_) if told.by.is_some() => {}
+            // a container that was not told yet has the pod's word until it has its own
+            PodOf::Unnamed(pod) if wishes::of(&pod, "").0.is_off => told.reading = Reading::Off,
+            PodOf::Unknown | PodOf::Unnamed(_) => {
                 let since = *told.since.get_or_insert(now);
                 let is_over = now.saturating_sub(since) >= Duration::from_secs(self.unknown.wait_s.into());
                 told.reading = match (is_over, self.unknown.then) {

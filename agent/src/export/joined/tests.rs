@@ -93,13 +93,22 @@ async fn a_chunk_waits_for_its_writes_and_not_for_ever() {
     let written = Written::default();
     let join = join(&written);
     let chunk = Chunk { records: vec![record(pod("uid-1"), 0, "one", "")], marks: Vec::new() };
-    join.ready(&chunk).await;
+    let since = join.now();
+    join.ready(&chunk, since).await;
     written.switch(true);
     written.seen(NOW);
-    let waiting = tokio::time::timeout(Duration::from_millis(50), join.ready(&chunk)).await;
+    let brief = Duration::from_millis(50);
+    let waiting = tokio::time::timeout(brief, join.ready(&chunk, since)).await;
     assert!(waiting.is_err(), "not seen so far");
     written.seen(NOW + 20_000_000);
-    join.ready(&chunk).await;
+    join.ready(&chunk, since).await;
+    // nothing more is ever seen, and who waits is interrupted again and again, as by the writer's other work
+    written.seen(NOW);
+    let since = join.now();
+    while tokio::time::timeout(brief, join.ready(&chunk, since)).await.is_err() {
+        assert!(join.now() < since + super::LONGEST * 20, "it waits for ever");
+    }
+    assert!(join.now() >= since + super::LONGEST);
 }
 
 #[test]

@@ -127,9 +127,11 @@ fn lines_find_the_request_that_their_thread_served() {
     // three records of each request say its number; the fourth does not
     let of_file = joined(&written, cgroup.id(), &truth, &records(&filed));
     assert_eq!((of_file.wrong, of_file.right + of_file.open), (0, 3 * ALL), "{of_file:?}");
-    assert!(of_file.right >= 3 * ALL * 95 / 100 && of_file.unnamed <= ALL, "{of_file:?}");
+    // a thread that had to wait before it wrote has no turn any more: how many do is up to the machine
+    let enough = 3 * ALL * 3 / 4;
+    assert!(of_file.right >= enough && of_file.unnamed <= ALL, "{of_file:?}");
     let of_pipe = joined(&written, cgroup.id(), &truth, &records(&piped));
     assert_eq!((of_pipe.wrong, of_pipe.right + of_pipe.open), (0, 3 * ALL), "{of_pipe:?}");
-    assert!(of_pipe.right >= 3 * ALL * 95 / 100, "{of_pipe:?}");
+    assert!(of_pipe.right >= enough, "{of_pipe:?}");
     eprintln!("lines of {ALL} requests: file {of_file:?}, pipe {of_pipe:?}");
 }

@@ -53,7 +53,7 @@ enum Verb {
 /// CI has 90 minutes; Kubernetes from source takes a quarter of an hour on two free cores, three times that on busy ones.
 const LATEST_BUILD: Duration = Duration::from_secs(40 * 60);
 /// One run takes some ten minutes, and ends by itself after half an hour.
-const LATEST_START: Duration = Duration::from_secs(55 * 60);
+const LATEST_START: Duration = Duration::from_secs(50 * 60);
 
 /// The step of `cargo xtask ci`; `spent` is what that has taken until now. Where no cluster can run, or there is no time
 /// left to build Kubernetes first, it says so and passes.
@@ -67,9 +67,13 @@ pub(crate) fn in_ci(spent: &dyn Fn() -> Duration) -> Result<()> {
     if wait::interrupted() || spent() > LATEST_START {
         return Err(error);
     }
-    // a machine that stood still for a while fails what has a deadline
+    // a machine that stood still for a while fails what has a deadline; whoever reads the end of the run is to know of it
     out::note(&format!("{error:#}; once more, in a new cluster"));
-    test::in_ci()
+    let second = test::in_ci();
+    if second.is_ok() {
+        out::error(&format!("UNSTEADY: passed only at the second try; the first: {error:#}"));
+    }
+    second
 }
 
 fn left_out(spent: &dyn Fn() -> Duration) -> Result<Option<String>> {

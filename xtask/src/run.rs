@@ -3,6 +3,7 @@
 mod deadline;
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -60,6 +61,12 @@ pub(crate) fn reproducible(program: &str) -> Command {
         }
     }
     command
+}
+
+/// This program, to be started again while it runs: by its process, for a build under way may put another file in its
+/// place (then the kernel calls its old path "(deleted)").
+pub(crate) fn this_program() -> PathBuf {
+    PathBuf::from(format!("/proc/{}/exe", std::process::id()))
 }
 
 /// Runs to the end with this terminal's output; fails unless it succeeds.

@@ -132,7 +132,7 @@ pub(super) fn build(tools: &Tools, arch: &str, programs: &[String]) -> Result<Ve
         .args(["-Z", "build-std=core"])
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_DIR", &target_dir)
-        .env("RUSTC_WRAPPER", std::env::current_exe().context("find this program")?)
+        .env("RUSTC_WRAPPER", run::this_program())
         .env(wrapper::MARK, "1")
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(tools, arch, &target_dir).join("\x1f"));
     for program in programs {

@@ -107,9 +107,8 @@ fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -
     command.env("WAKE_TEST_KUBECTL_WAKE", tree::target().join("debug/kubectl-wake"));
     command.env("WAKE_TEST_VALUES", values).env("WAKE_TEST_IMAGE", &args.image);
     if let Some(state) = own {
-        let xtask = std::env::current_exe().context("find xtask")?;
         command.env("KUBECONFIG", state.kubeconfig());
-        command.env("WAKE_TEST_AUDIT", state.audit()).env("WAKE_TEST_XTASK", xtask);
+        command.env("WAKE_TEST_AUDIT", state.audit()).env("WAKE_TEST_XTASK", run::this_program());
     }
     if args.older_bin_dir.is_some() {
         command.env("WAKE_TEST_OLDER_TAG", OLDER);

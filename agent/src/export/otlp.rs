@@ -4,8 +4,9 @@
 //! accepted is not sent again while the agent lives. OTLP has no sequence numbers, so that after an answer that got lost, or a
 //! restart between the two requests, records come twice: at least once, never less.
 //! A refusal that may pass (429, 502, 503, 504, no connection) is repeated after the time it names or a growing pause, and
-//! so is what something else than an OTLP endpoint answers (404, 405, a redirect, 401, 403). What is too large (413) is
-//! halved. Any other refusal drops that request, counted in the ledger, and so are records that a partial success rejects;
+//! so is what something else than an OTLP endpoint answers (404, 405, a redirect, 401, 403); but one that takes the other
+//! signals and not this one holds nobody up: what it does not serve is counted as lost (`unserved`). What is too large (413)
+//! is halved. Any other refusal drops that request, counted in the ledger, and so are records that a partial success rejects;
 //! an endpoint that refuses one after the other is asked less and less often.
 
 mod convert;
@@ -13,6 +14,7 @@ mod halve;
 mod points;
 mod resource;
 mod spans;
+mod unserved;
 
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ use crate::export::ledger::Ledger;
 use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
 use convert::Request;
+use unserved::Unserved;
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +88,7 @@ impl Sender {
         let mut backoff = Backoff::new(self.clock.now_unix_ns());
         let lines = Repeated::new(self.clock.clone(), Duration::from_secs(30));
         let mut most = MOST_BYTES;
+        let mut unserved = Unserved::default();
         loop {
             let next = self.spool.lock().next(&self.node);
             let Some(batch) = next else {
@@ -105,7 +109,11 @@ impl Sender {
             match crate::export::batch::unpack(&batch.zstd_payload, batch.unpacked_bytes) {
                 Some(payload) => {
                     for request in convert::requests(&payload, &self.node) {
-                        self.send_in_parts(request, &mut most, &mut backoff, &lines).await;
+                        if unserved.holds(request.path, self.clock.monotonic()) {
+                            self.unserved(&request);
+                            continue;
+                        }
+                        self.send_in_parts(request, &mut most, &mut backoff, &mut unserved, &lines).await;
                     }
                 }
                 None => {
@@ -134,6 +142,7 @@ impl Sender {
         request: Request,
         most: &mut usize,
         backoff: &mut Backoff,
+        unserved: &mut Unserved,
         lines: &Repeated,
     ) {
         let mut waiting = vec![request];
@@ -144,7 +153,7 @@ impl Sender {
                 waiting.extend([second, first]);
                 continue;
             }
-            let Err(TooLarge { why }) = self.send(&request, backoff, lines).await else { continue };
+            let Err(TooLarge { why }) = self.send(&request, backoff, unserved, lines).await else { continue };
             match halve::halve(&request) {
                 Some([first, second]) => {
                     *most = (request.body.len() / 2).clamp(LEAST_BYTES, *most);
@@ -171,12 +180,21 @@ impl Sender {
     ///
     /// # Errors
     /// When it is too large.
-    async fn send(&self, request: &Request, backoff: &mut Backoff, lines: &Repeated) -> Result<(), TooLarge> {
+    async fn send(
+        &self,
+        request: &Request,
+        backoff: &mut Backoff,
+        unserved: &mut Unserved,
+        lines: &Repeated,
+    ) -> Result<(), TooLarge> {
+        // others were taken since it was not
+        let mut is_alone = false;
         loop {
             self.metrics.sent_batches.inc();
             let (after, why) = match self.http.post(request.path, &request.body).await {
                 Outcome::Taken { rejected, why } => {
                     backoff.reset();
+                    unserved.serves(request.path);
                     self.metrics.connected.set(1);
                     self.health.forget("export");
                     if rejected > 0 {
@@ -192,8 +210,25 @@ impl Sender {
                 }
                 Outcome::TooLarge { why } => return Err(TooLarge { why }),
                 Outcome::Later { after, why } => (after, why),
-                Outcome::Misplaced { why } => (None, format!("it is none, or not for us: {why}")),
+                Outcome::Misplaced { why } => {
+                    if is_alone {
+                        unserved.is_not_served(request.path, self.clock.monotonic());
+                        self.unserved(request);
+                        self.health.note(
+                            "export",
+                            format!("the OTLP endpoint takes no {} ({why}); they are dropped", request.path),
+                        );
+                        tracing::warn!(path = request.path, %why, "the OTLP endpoint takes other signals only");
+                        return Ok(());
+                    }
+                    is_alone = unserved::takes_others(&self.http, request.path).await;
+                    if is_alone {
+                        continue;
+                    }
+                    (None, format!("it is none, or not for us: {why}"))
+                }
             };
+            is_alone = false;
             self.metrics.connected.set(0);
             self.metrics.stream_errors.inc();
             self.health
@@ -204,6 +239,13 @@ impl Sender {
             let pause = after.map_or_else(|| backoff.next(), |after| after.min(MOST_PAUSE));
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Books a request of a signal that the endpoint does not take.
+    fn unserved(&self, request: &Request) {
+        self.metrics.refused("unserved").inc();
+        self.lost(request, request.records(), "unserved");
+        self.ledger.put_back(&request.losses);
     }
 
     /// Books records of a request as lost: by signal, the first ones first where only some are.

@@ -18,8 +18,10 @@ use crate::window::sample::Owner;
 const MAX_DESCRIPTORS: usize = 100_000;
 /// Most files whose owner is remembered.
 const MAX_CACHED: usize = 8192;
-/// How long an answer holds without another look.
+/// How long it holds that nobody writes a file, at first.
 const FRESH: Duration = Duration::from_secs(10);
+/// How long a writer is taken to write on without a look at its descriptor.
+const LOOK: Duration = Duration::from_secs(1);
 /// The longest wait before a file without a writer is looked for again.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// A scan that took so long is repeated after this many times as long.
@@ -40,6 +42,8 @@ pub(crate) struct Owners {
 #[derive(Debug, Default)]
 struct Cached {
     writer: Option<Writer>,
+    /// Who wrote before, and until when that tells whose lines are, if nobody else writes.
+    former: Option<(Owner, Duration)>,
     /// When to look again.
     until: Duration,
     misses: u32,
@@ -73,15 +77,20 @@ impl Owners {
     /// The owner of what is written to this path (without symbolic links) now.
     pub(crate) fn of_file(&mut self, path: &Path) -> Owner {
         let now = self.clock.monotonic();
-        let cached = match self.cache.get(path) {
-            Some(cached) if now < cached.until => return owner_of(cached, path),
+        let known = match self.cache.get(path) {
+            Some(cached) if now < cached.until => return owner_of(cached, path, now),
             Some(cached) => cached.writer.clone(),
             None => None,
         };
-        if let Some(writer) = cached.filter(|writer| writer.still_writes(path)) {
+        if let Some(writer) = known {
+            let is_still = writer.still_writes(path);
             let entry = self.cache.entry(path.to_owned()).or_default();
-            entry.until = now + FRESH;
-            return writer.owner;
+            if is_still {
+                entry.until = now + LOOK;
+                return writer.owner;
+            }
+            // what it wrote may not be read yet; who writes now is not known, and has to be sought
+            *entry = Cached { former: Some((writer.owner, now + FRESH)), ..Cached::default() };
         }
         if self.cache.len() >= MAX_CACHED {
             self.cache.clear();
@@ -92,7 +101,7 @@ impl Owners {
         }
         self.cache
             .get(path)
-            .map_or_else(|| Owner::File(path.display().to_string()), |cached| owner_of(cached, path))
+            .map_or_else(|| Owner::File(path.display().to_string()), |cached| owner_of(cached, path, now))
     }
 
     /// Whether nobody has looked yet for who writes this path: scans are paced.
@@ -157,7 +166,7 @@ impl Owners {
             cached.writer = found.remove(path);
             cached.misses = if cached.writer.is_some() { 0 } else { cached.misses.saturating_add(1) };
             let wait = FRESH.saturating_mul(1 << cached.misses.saturating_sub(1).min(5));
-            cached.until = now + wait.min(MAX_WAIT);
+            cached.until = now + if cached.writer.is_some() { LOOK } else { wait.min(MAX_WAIT) };
         }
         let after = self.clock.monotonic();
         self.next_scan = after + after.saturating_sub(now).saturating_mul(PAUSE_FACTOR);
@@ -175,11 +184,10 @@ impl Owners {
     }
 }
 
-fn owner_of(cached: &Cached, path: &Path) -> Owner {
-    match &cached.writer {
-        Some(writer) => writer.owner.clone(),
-        None => Owner::File(path.display().to_string()),
-    }
+fn owner_of(cached: &Cached, path: &Path, now: Duration) -> Owner {
+    let former = cached.former.as_ref().filter(|(_, until)| now < *until).map(|(owner, _)| owner);
+    let owner = cached.writer.as_ref().map(|writer| &writer.owner).or(former);
+    owner.cloned().unwrap_or_else(|| Owner::File(path.display().to_string()))
 }
 
 /// Whether the descriptor was opened for writing: `flags` in its fdinfo is octal, its last two bits the mode.
@@ -217,8 +225,13 @@ mod tests {
         drop(file);
         let reader = File::open(&path).unwrap();
         assert_eq!(owners.of_file(&path), expected, "remembered");
-        clock.advance(Duration::from_secs(11));
+        owners.delay(Duration::from_secs(60));
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(owners.of_file(&path), expected, "it wrote what may not be read yet");
+        assert_eq!(owners.is_sought(&path), expected != of_file, "who writes now is not known");
+        clock.advance(Duration::from_secs(60));
         assert_eq!(owners.of_file(&path), of_file, "nobody writes it");
+        assert!(!owners.is_sought(&path));
         drop(reader);
     }
 }

@@ -36,6 +36,8 @@ pub const PROBE: Probe = Probe { name: "requests", needs: None, attach };
 
 /// Most workloads of which it is told that they use io_uring.
 const MOST_RINGS: usize = 64;
+/// Most processes with an io_uring that are looked at in a window.
+const MOST_RING_LOOKS: usize = 256;
 /// Most records of one `poll`.
 const MOST_RECORDS: usize = 65_536;
 
@@ -51,6 +53,8 @@ struct Requests {
     /// Workloads that have an io_uring, and how many of them were not told of yet.
     rings: BTreeSet<String>,
     new_rings: u64,
+    /// How many processes with one may still be looked at in this window.
+    ring_looks: usize,
 }
 
 impl std::fmt::Debug for Requests {
@@ -92,6 +96,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         undecodable: 0,
         rings: BTreeSet::new(),
         new_rings: 0,
+        ring_looks: MOST_RING_LOOKS,
         object,
     };
     let running = attach_programs(probe)?;
@@ -160,7 +165,12 @@ impl Requests {
 
     /// A process has an io_uring: what its workload does over that is not seen. Told once of each workload.
     fn ring(&mut self, process: u32) {
-        let Some(name) = rings::name(process).filter(|_| self.rings.len() < MOST_RINGS) else { return };
+        // whoever makes many of them has no file read for each
+        if self.rings.len() >= MOST_RINGS || self.ring_looks == 0 {
+            return;
+        }
+        self.ring_looks -= 1;
+        let Some(name) = rings::name(process) else { return };
         self.new_rings += u64::from(self.rings.insert(name));
     }
 }
@@ -210,6 +220,7 @@ impl Running for Requests {
         if count > 0 {
             sink.losses.push(Loss { signal: "span", stage: "decode", reason: "undecodable", count });
         }
+        self.ring_looks = MOST_RING_LOOKS;
         let count = std::mem::take(&mut self.new_rings);
         if count > 0 {
             sink.losses.push(Loss { signal: "span", stage: "kernel", reason: "io_uring", count });

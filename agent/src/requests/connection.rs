@@ -160,9 +160,9 @@ impl Connection {
         self.close(threads);
     }
 
-    /// Whether requests wait for an answer.
-    pub fn is_open(&self) -> bool {
-        self.decoder.open() > 0
+    /// Requests that wait for an answer, or whose answer is under way.
+    pub fn waiting(&self) -> usize {
+        self.decoder.open()
     }
 
     /// Bytes that it takes.
@@ -170,12 +170,12 @@ impl Connection {
         size_of_val(&*self.decoder) + self.decoder.memory() + self.open.capacity() * size_of::<Open>()
     }
 
-    /// Nothing more will come: what is open ends.
-    pub fn end(&mut self, at_ns: u64, threads: &mut Threads, ids: &mut Ids, out: &mut Vec<Placed>) {
+    /// It is this late: a decoder that gives up what is not answered in time does so.
+    pub fn pass(&mut self, now_ns: u64, threads: &mut Threads, ids: &mut Ids, out: &mut Vec<Placed>) {
         let mut exchanges = Vec::new();
-        self.decoder.end(at_ns, &mut exchanges);
+        let chunk = Chunk { direction: Direction::Request, ts_ns: now_ns, bytes: &[], total: 0, gap: false };
+        self.decoder.chunk(&chunk, &mut exchanges);
         self.place(exchanges, threads, ids, out);
-        self.close(threads);
     }
 
     fn is_request(&self, direction: u8) -> Option<bool> {

@@ -27,6 +27,7 @@ mod trace;
 
 use std::fmt;
 
+pub(crate) use dns::PATIENCE_NS;
 pub use infer::infer;
 
 /// Which way bytes went.

@@ -191,9 +191,9 @@ impl Shared {
         self.give(&known.ends, boot_to_unix_ns, out);
     }
 
-    /// What is open on a connection ends without an answer.
-    fn end(&mut self, known: &mut Known, at_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
-        known.connection.end(at_ns, &mut self.threads, &mut self.ids, &mut self.spans);
+    /// Time has passed: what was to be answered by now was not.
+    fn pass(&mut self, known: &mut Known, now_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
+        known.connection.pass(now_ns, &mut self.threads, &mut self.ids, &mut self.spans);
         self.give(&known.ends, boot_to_unix_ns, out);
     }
 

@@ -6,11 +6,14 @@
 //! Invariants: bounded in writes and in time; of several writes that could be a line's, none is taken; a write of several
 //! lines belongs to a record of as many lines or to none, since it may be a buffer that others have filled.
 
+mod shared;
+mod texts;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::context::Context;
+pub use shared::Written;
+use texts::Texts;
 
 #[cfg(test)]
 mod tests;
@@ -159,7 +162,7 @@ pub struct Writes {
     /// Number of the first one.
     first: u64,
     files: HashMap<(u64, u64), BTreeMap<u64, u64>>,
-    texts: HashMap<Print, Vec<u64>>,
+    texts: Texts,
     /// Lines without an end so far, by thread and inode: their write, and their bytes.
     parts: HashMap<(u32, u64), (u64, Vec<u8>)>,
 }
@@ -167,7 +170,9 @@ pub struct Writes {
 impl Writes {
     /// Takes a write.
     pub fn push(&mut self, write: &Write<'_>) {
-        self.forget(write.start_ns.saturating_sub(KEPT_NS));
+        let before_ns = write.start_ns.saturating_sub(KEPT_NS);
+        self.forget(before_ns);
+        self.texts.settle(before_ns);
         let place = (write.tid, write.target.inode());
         if let Some((number, before)) = self.parts.remove(&place)
             && self.goes_on(number, write)
@@ -204,26 +209,26 @@ impl Writes {
     }
 
     fn find_text(&mut self, line: &Line, is_owner: &mut dyn FnMut(u64) -> bool) -> Option<Found> {
-        let numbers = self.texts.get(&line.first)?.clone();
         let mut fits = |kept: &Kept| {
-            !kept.is_used
-                && kept.start_ns <= line.by_ns.saturating_add(STAMP_NS)
+            kept.start_ns <= line.by_ns.saturating_add(STAMP_NS)
                 && line.by_ns.saturating_sub(kept.start_ns) <= ON_ITS_WAY_NS
                 && kept.lines == u64::from(line.lines)
                 && is_owner(kept.owner)
         };
-        let fitting: Vec<u64> =
-            numbers.into_iter().filter(|number| self.get(*number).is_some_and(&mut fits)).collect();
+        let (numbers, doubtful_until_ns) = self.texts.get(line.first);
+        let fitting: Vec<u64> = numbers.filter(|number| self.get(*number).is_some_and(&mut fits)).collect();
         let first = self.get(*fitting.first()?)?.found;
-        let is_one = fitting.iter().all(|number| {
-            self.get(*number).is_some_and(|kept| kept.found.context.span_id == first.context.span_id)
-        });
+        let is_one = line.by_ns > doubtful_until_ns.saturating_add(STAMP_NS)
+            && fitting.iter().all(|number| {
+                self.get(*number).is_some_and(|kept| kept.found.context.span_id == first.context.span_id)
+            });
         // the first of several writes of one span is this line; of several spans none can be told, now or later
         let used = if is_one { fitting.get(..1)? } else { &fitting };
         for number in used {
             let at = self.at(*number)?;
             if let Some(kept) = self.kept.get_mut(at) {
                 kept.is_used = true;
+                self.texts.remove(kept.print, *number);
             }
         }
         is_one.then_some(Found { confidence: first.confidence * BY_TEXT, ..first })
@@ -249,7 +254,7 @@ impl Writes {
             bytes.extend_from_slice(&write.bytes[..write.bytes.len().min(room)]);
         }
         let Some(before) = self.get(number).map(|kept| kept.print) else { return };
-        self.unindex_text(before, number);
+        self.texts.remove(before, number);
         let Some(at) = self.at(number) else { return };
         if let Some(kept) = self.kept.get_mut(at) {
             kept.total = kept.total.saturating_add(write.total);
@@ -289,17 +294,8 @@ impl Writes {
     fn index_text(&mut self, number: u64) {
         let Some(kept) = self.get(number) else { return };
         if let Target::Stream { .. } = kept.target {
-            let print = kept.print;
-            self.texts.entry(print).or_default().push(number);
-        }
-    }
-
-    fn unindex_text(&mut self, print: Print, number: u64) {
-        if let Some(numbers) = self.texts.get_mut(&print) {
-            numbers.retain(|other| *other != number);
-            if numbers.is_empty() {
-                self.texts.remove(&print);
-            }
+            let (print, start_ns) = (kept.print, kept.start_ns);
+            self.texts.insert(print, number, start_ns);
         }
     }
 
@@ -314,7 +310,7 @@ impl Writes {
         let Some(kept) = self.kept.pop_front() else { return };
         let number = self.first;
         self.first += 1;
-        self.unindex_text(kept.print, number);
+        self.texts.remove(kept.print, number);
         if let Target::File { device, inode, start } = kept.target
             && let Some(places) = self.files.get_mut(&(device, inode))
         {
@@ -341,45 +337,5 @@ fn read(bytes: &[u8], total: u64) -> (u64, Print) {
             let is_open = is_cut || bytes.last() != Some(&b'\n');
             (ends + u64::from(is_open), Print::of(&bytes[..end]))
         }
-    }
-}
-
-/// The writes, shared by who sees them and who reads logs; clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Written(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    writes: Mutex<Writes>,
-    /// Somebody sees writes.
-    is_on: AtomicBool,
-    /// All writes that ended before were seen, wall time.
-    seen_ns: AtomicU64,
-}
-
-impl Written {
-    /// Whether writes are seen at all.
-    pub fn is_on(&self) -> bool {
-        self.0.is_on.load(Ordering::Relaxed)
-    }
-
-    /// Writes are seen from now on, or no longer.
-    pub fn switch(&self, is_on: bool) {
-        self.0.is_on.store(is_on, Ordering::Relaxed);
-    }
-
-    /// All writes that ended before this time were seen.
-    pub fn seen(&self, until_ns: u64) {
-        self.0.seen_ns.store(until_ns, Ordering::Release);
-    }
-
-    /// Until when they were.
-    pub fn seen_until(&self) -> u64 {
-        self.0.seen_ns.load(Ordering::Acquire)
-    }
-
-    /// The writes themselves.
-    pub fn lock(&self) -> MutexGuard<'_, Writes> {
-        self.0.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

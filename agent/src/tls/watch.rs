@@ -7,8 +7,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use daemon::clock::Clock;
+use daemon::log::Repeated;
 
 use super::binary::{Found, Unfit, examine};
 use super::elf::Until;
@@ -26,6 +31,10 @@ const MOST_PROCESSES: usize = 32_768;
 const MOST_FILES: usize = 4_096;
 /// How long programs stay after the last process has ended: the next one of the same kind may be short.
 const LINGER_NS: u64 = 25_000_000_000;
+/// How long it is remembered what a file without programs is, after its last process: the next one need not read it again.
+const REMEMBERED_NS: u64 = 600_000_000_000;
+/// Between two lines of the log that say the same of files.
+const LINES: Duration = Duration::from_secs(10);
 /// Most files that are named one by one.
 const MOST_NAMED: usize = 32;
 
@@ -40,10 +49,36 @@ enum State<H> {
     Unfit(Unfit),
 }
 
+impl<H> State<H> {
+    /// Whether it holds for the file, whoever runs it and when.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Unfit(unfit) => !matches!(unfit.code, "limit" | "attach"),
+            Self::Hooked { .. } => false,
+        }
+    }
+}
+
+/// What tells a file from another one that has its inode later, or from itself rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> Option<Self> {
+        let found = file.metadata().ok()?;
+        Some(Self { length: found.len(), changed: (found.ctime(), found.ctime_nsec()) })
+    }
+}
+
 #[derive(Debug)]
 struct Known<H> {
     path: String,
     state: State<H>,
+    stamp: Option<Stamp>,
     users: HashSet<u32>,
     idle_since: u64,
 }
@@ -81,6 +116,24 @@ pub struct Watch<A, H> {
     list_due_ns: u64,
     is_changed: bool,
     stop: Arc<AtomicBool>,
+    lines: Lines,
+    #[cfg(test)]
+    examined: usize,
+}
+
+/// Files come and go as often as processes: of each kind of line one is written at a time.
+#[derive(Debug)]
+struct Lines {
+    hooked: Repeated,
+    unfit: Repeated,
+    failed: Repeated,
+}
+
+impl Lines {
+    fn new() -> Self {
+        let [hooked, unfit, failed] = [(); 3].map(|()| Repeated::new(Clock::system(), LINES));
+        Self { hooked, unfit, failed }
+    }
 }
 
 impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
@@ -96,6 +149,9 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
             list_due_ns: 0,
             is_changed: false,
             stop: Arc::default(),
+            lines: Lines::new(),
+            #[cfg(test)]
+            examined: 0,
         }
     }
 
@@ -134,13 +190,14 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         }
         let mut told = Told { places: self.places, ..Told::default() };
         for known in self.files.values() {
+            let is_run = !known.users.is_empty();
             match &known.state {
                 State::Hooked { library, .. } => *told.hooked.entry(library).or_default() += 1,
-                State::Plain => {}
-                State::Unfit(unfit) => {
+                State::Unfit(unfit) if is_run => {
                     *told.unfit.entry(unfit.code).or_default() += 1;
                     told.lines.push(format!("{}: {unfit}", known.path));
                 }
+                State::Plain | State::Unfit(_) => {}
             }
         }
         told.lines.sort_unstable();
@@ -181,9 +238,10 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
             return;
         }
         known.idle_since = now_ns;
-        // without programs nothing keeps the inode from being another file's
-        if !matches!(known.state, State::Hooked { .. }) {
-            self.is_changed |= matches!(known.state, State::Unfit(_));
+        self.is_changed |= matches!(known.state, State::Unfit(_));
+        // without programs nothing keeps the inode from being another file's: its stamp says so
+        let is_kept = matches!(known.state, State::Hooked { .. }) || known.state.is_lasting();
+        if !is_kept || known.stamp.is_none() {
             self.files.remove(&key);
         }
     }
@@ -193,7 +251,8 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         let before = self.files.len();
         let mut freed = 0;
         self.files.retain(|_, known| {
-            let is_over = known.users.is_empty() && now_ns.saturating_sub(known.idle_since) > LINGER_NS;
+            let stays_ns = if known.state.is_lasting() { REMEMBERED_NS } else { LINGER_NS };
+            let is_over = known.users.is_empty() && now_ns.saturating_sub(known.idle_since) > stays_ns;
             if let State::Hooked { places, .. } = &known.state
                 && is_over
             {
@@ -239,18 +298,44 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
 
     /// A process runs a file. False: there is no room for it, or it could not be opened, which is tried again.
     fn acquire(&mut self, pid: u32, mapped: &Mapped) -> bool {
-        if let Some(known) = self.files.get_mut(&mapped.key) {
+        if let Some(known) = self.files.get_mut(&mapped.key)
+            && (!known.users.is_empty() || matches!(known.state, State::Hooked { .. }))
+        {
             known.users.insert(pid);
             return true;
         }
-        if self.files.len() >= MOST_FILES {
+        if !self.has_room() {
             return false;
         }
         let Ok(file) = self.processes.open(pid, mapped) else { return false };
+        let stamp = Stamp::of(&file);
+        if let Some(known) = self.files.get_mut(&mapped.key).filter(|known| known.stamp == stamp) {
+            known.users.insert(pid);
+            self.is_changed |= matches!(known.state, State::Unfit(_));
+            return true;
+        }
+        #[cfg(test)]
+        {
+            self.examined += 1;
+        }
         let state = self.examine(&file, &mapped.path);
         self.is_changed |= !matches!(state, State::Plain);
-        let known = Known { path: mapped.path.clone(), state, users: HashSet::from([pid]), idle_since: 0 };
+        let users = HashSet::from([pid]);
+        let known = Known { path: mapped.path.clone(), state, stamp, users, idle_since: 0 };
         self.files.insert(mapped.key, known);
+        true
+    }
+
+    /// Room for one more file: of those that no process runs one is forgotten for it, if it has no programs.
+    fn has_room(&mut self) -> bool {
+        if self.files.len() < MOST_FILES {
+            return true;
+        }
+        let idle = self.files.iter().filter(|(_, known)| known.users.is_empty() && known.state.is_lasting());
+        let Some(key) = idle.min_by_key(|(_, known)| known.idle_since).map(|(key, _)| *key) else {
+            return false;
+        };
+        self.files.remove(&key);
         true
     }
 
@@ -261,7 +346,9 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
             // it is nothing that is wrong with the file
             Err(_) if self.stop.load(Ordering::Relaxed) => return State::Plain,
             Err(unfit) => {
-                tracing::info!(path, reason = %unfit, "TLS that is not read");
+                if let Some(held_back) = self.lines.unfit.permit() {
+                    tracing::info!(path, reason = %unfit, held_back, "TLS that is not read");
+                }
                 return State::Unfit(unfit);
             }
         };
@@ -273,11 +360,15 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         match (self.attach)(file, &places) {
             Ok(hook) => {
                 self.places += count;
-                tracing::info!(path, library, places = count, "TLS is read");
+                if let Some(held_back) = self.lines.hooked.permit() {
+                    tracing::info!(path, library, places = count, held_back, "TLS is read");
+                }
                 State::Hooked { library, places: count, _hook: hook }
             }
             Err(error) => {
-                tracing::warn!(path, library, %error, "programs not attached");
+                if let Some(held_back) = self.lines.failed.permit() {
+                    tracing::warn!(path, library, %error, held_back, "programs not attached");
+                }
                 State::Unfit(Unfit { code: "attach", detail: error.to_string() })
             }
         }

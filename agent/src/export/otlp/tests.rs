@@ -34,15 +34,22 @@ type Answer = (u16, Vec<u8>);
 struct Fake {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     received: Arc<Mutex<Vec<(String, Bytes)>>>,
+    /// A path of which it knows nothing.
+    unserved: Option<String>,
 }
 
 async fn take(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     assert_eq!(headers["x-key"], "secret");
+    if fake.unserved == Some(uri.path().to_owned()) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let (status, answer) = fake.answers.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
     if status == 200 {
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
-        fake.received.lock().unwrap().push((uri.path().to_owned(), plain.into()));
+        if !plain.is_empty() {
+            fake.received.lock().unwrap().push((uri.path().to_owned(), plain.into()));
+        }
     }
     let kind = [("Content-Type", "application/x-protobuf")];
     (StatusCode::from_u16(status).unwrap(), kind, answer).into_response()
@@ -225,4 +232,15 @@ async fn what_answers_and_is_no_endpoint_drops_nothing() {
     let lost = deliver(&[payload("a")], &fake).await;
     assert!(lost.is_empty(), "{lost:?}");
     assert_eq!(bodies(&fake).len(), 1);
+}
+
+#[tokio::test]
+async fn a_signal_that_the_endpoint_does_not_take_holds_no_other() {
+    let fake = Fake { unserved: Some("/v1/logs".to_owned()), ..Fake::default() };
+    let lost = deliver(&[payload("a"), payload("b")], &fake).await;
+    let lost: Vec<(&str, &str, u64)> =
+        lost.iter().map(|row| (row.signal.as_str(), row.reason.as_str(), row.count)).collect();
+    assert_eq!(lost, [("log", "unserved", 2)]);
+    let received = fake.received.lock().unwrap();
+    assert_eq!(received.iter().filter(|(path, _)| path == "/v1/metrics").count(), 4);
 }

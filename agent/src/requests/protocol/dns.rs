@@ -6,7 +6,7 @@
 
 mod message;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::frames::{Event, Frames, Head};
 use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol};
@@ -16,6 +16,8 @@ use message::{HEAD, Message};
 const MAX_PENDING: usize = 256;
 /// Bytes of a message that are read: a head and the longest question.
 const WANT: usize = HEAD + 255 + 4;
+/// A question by datagram that is not answered so long after it was asked last is not answered any more.
+pub(crate) const PATIENCE_NS: u64 = 6_000_000_000;
 /// An answer's code when the name does not exist.
 const NXDOMAIN: u16 = 3;
 
@@ -23,6 +25,8 @@ pub(super) struct Dns {
     request: Frames,
     response: Frames,
     pending: BTreeMap<u16, Open>,
+    /// When questions were asked, the first ones first, with their order and id; some are answered by now.
+    waits: VecDeque<(u64, u64, u16)>,
     transport: Option<Transport>,
     asked: u64,
     lost: bool,
@@ -48,6 +52,7 @@ impl Dns {
             request: Frames::default(),
             response: Frames::default(),
             pending: BTreeMap::new(),
+            waits: VecDeque::new(),
             transport: None,
             asked: 0,
             lost: false,
@@ -64,8 +69,13 @@ impl Dns {
     }
 
     fn asked(&mut self, message: Message, began: u64, out: &mut Vec<Exchange>) {
-        // The same question again, as it was not answered in time: the first counts.
-        if self.pending.get(&message.id).is_some_and(|open| open.question == message.question) {
+        self.asked += 1;
+        let order = self.asked;
+        // The same question again, as it was not answered in time: the first counts, and waits on.
+        if let Some(open) = self.pending.get_mut(&message.id).filter(|open| open.question == message.question)
+        {
+            open.order = order;
+            self.wait(began, message.id);
             return;
         }
         let mut exchange = Exchange::new(Protocol::Dns, began);
@@ -89,9 +99,45 @@ impl Dns {
                 self.give(oldest.exchange, out);
             }
         }
-        self.asked += 1;
-        let open = Open { exchange, question: message.question, doubtful: false, order: self.asked };
-        self.pending.insert(message.id, open);
+        let open = Open { exchange, question: message.question, doubtful: false, order };
+        self.wait(began, message.id);
+        // an id that is used anew: whether the question of before was answered is not known
+        if let Some(mut before) = self.pending.insert(message.id, open) {
+            before.exchange.unseen(None);
+            self.give(before.exchange, out);
+        }
+    }
+
+    fn wait(&mut self, asked_ns: u64, id: u16) {
+        if self.waits.len() >= 2 * MAX_PENDING {
+            let pending = &self.pending;
+            self.waits.retain(|(_, order, id)| pending.get(id).is_some_and(|open| open.order == *order));
+        }
+        self.waits.push_back((asked_ns, self.asked, id));
+    }
+
+    /// Questions by datagram that nobody answered in time have no answer.
+    fn expire(&mut self, now_ns: u64, out: &mut Vec<Exchange>) {
+        while let Some((asked_ns, order, id)) = self.waits.front().copied() {
+            let is_open = self.pending.get(&id).is_some_and(|open| open.order == order);
+            if is_open && now_ns.saturating_sub(asked_ns) < PATIENCE_NS {
+                return;
+            }
+            self.waits.pop_front();
+            if is_open && let Some(open) = self.pending.remove(&id) {
+                self.give_up(open, asked_ns.saturating_add(PATIENCE_NS), out);
+            }
+        }
+    }
+
+    fn give_up(&mut self, open: Open, at_ns: u64, out: &mut Vec<Exchange>) {
+        let Open { mut exchange, doubtful, .. } = open;
+        if doubtful {
+            exchange.unseen(None);
+        } else {
+            exchange.unanswered(at_ns);
+        }
+        self.give(exchange, out);
     }
 
     fn answered(&mut self, message: &Message, began: u64, ts_ns: u64, out: &mut Vec<Exchange>) {
@@ -130,6 +176,9 @@ impl Decoder for Dns {
             self.response.lose();
             self.pending.values_mut().for_each(|open| open.doubtful = true);
         }
+        if self.transport != Some(Transport::Tcp) {
+            self.expire(chunk.ts_ns, out);
+        }
         if chunk.total == 0 {
             return;
         }
@@ -154,14 +203,10 @@ impl Decoder for Dns {
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {
         let mut open: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
         open.sort_by_key(|open| open.order);
-        for Open { mut exchange, doubtful, .. } in open {
-            if doubtful {
-                exchange.unseen(None);
-            } else {
-                exchange.unanswered(ts_ns);
-            }
-            self.give(exchange, out);
+        for open in open {
+            self.give_up(open, ts_ns, out);
         }
+        self.waits.clear();
         self.request.lose();
         self.response.lose();
     }
@@ -171,7 +216,8 @@ impl Decoder for Dns {
     }
 
     fn memory(&self) -> usize {
-        self.pending.len() * OPEN_BYTES + self.request.memory() + self.response.memory()
+        let waits = self.waits.capacity() * size_of::<(u64, u64, u16)>();
+        self.pending.len() * OPEN_BYTES + waits + self.request.memory() + self.response.memory()
     }
 }
 

@@ -7,18 +7,19 @@ use std::net::SocketAddr;
 
 use super::{Known, Shared, begin, is_to_many, protocol};
 use crate::decode::requests::Piece;
+use crate::requests::protocol::PATIENCE_NS;
 use crate::window::sample::Sample;
 
-/// Most sockets and other ends with questions that wait.
+/// Most questions that wait, and most sockets and other ends that have any.
 const MOST: usize = 32_768;
-/// A question without an answer is given up after this long.
-const PATIENCE_NS: u64 = 6_000_000_000;
 
 type Key = (u64, SocketAddr);
 
 #[derive(Debug, Default)]
 pub(super) struct Datagrams {
     known: HashMap<Key, (u64, Known)>,
+    /// Questions of all of them.
+    waiting: usize,
     /// When each was asked first; what is answered stays here until its time has come, or there are too many.
     asked: VecDeque<(u64, Key)>,
 }
@@ -35,18 +36,23 @@ impl Datagrams {
         boot_to_unix_ns: i64,
         out: &mut Vec<Sample>,
     ) {
+        if piece.is_request() {
+            self.make_room(piece.header.at_ns, shared, boot_to_unix_ns, out);
+        }
         let key = (piece.header.socket, piece.peer());
         if !self.known.contains_key(&key) {
             let is_question = piece.is_request() && !is_to_many(piece.local(), piece.peer());
             let Some(protocol) = protocol(piece.header.protocol).filter(|_| is_question) else { return };
-            self.make_room(shared, boot_to_unix_ns, out);
             let at_ns = piece.header.at_ns;
             self.known.insert(key, (at_ns, begin(piece, protocol, &mut shared.doings)));
             self.asked.push_back((at_ns, key));
         }
         let Some((_, known)) = self.known.get_mut(&key) else { return };
+        let before = known.connection.waiting();
         shared.feed(known, piece, boot_to_unix_ns, out);
-        if !known.connection.is_open() {
+        let after = known.connection.waiting();
+        self.waiting = (self.waiting + after).saturating_sub(before);
+        if after == 0 {
             self.known.remove(&key);
         }
     }
@@ -68,27 +74,32 @@ impl Datagrams {
             if *since_ns != asked_ns {
                 continue;
             }
-            let last_ns = known.connection.last_ns;
-            if now_ns.saturating_sub(last_ns) < PATIENCE_NS {
+            let before = known.connection.waiting();
+            shared.pass(known, now_ns, boot_to_unix_ns, out);
+            let after = known.connection.waiting();
+            self.waiting = (self.waiting + after).saturating_sub(before);
+            if after == 0 {
+                self.known.remove(&key);
+            } else {
                 // asked again meanwhile
                 *since_ns = now_ns;
                 self.asked.push_back((now_ns, key));
-                continue;
-            }
-            if let Some((_, mut known)) = self.known.remove(&key) {
-                shared.end(&mut known, last_ns.saturating_add(PATIENCE_NS), boot_to_unix_ns, out);
             }
         }
     }
 
-    fn make_room(&mut self, shared: &mut Shared, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
-        while self.known.len() >= MOST {
+    /// Before one more question: those that were asked first go.
+    fn make_room(&mut self, now_ns: u64, shared: &mut Shared, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
+        while self.known.len() >= MOST || self.waiting >= MOST {
             let Some((asked_ns, key)) = self.asked.pop_front() else { return };
             if self.known.get(&key).is_none_or(|(since_ns, _)| *since_ns != asked_ns) {
                 continue;
             }
             if let Some((_, mut known)) = self.known.remove(&key) {
-                shared.counts.questions += 1;
+                self.waiting = self.waiting.saturating_sub(known.connection.waiting());
+                // what nobody answered in time is told as that
+                shared.pass(&mut known, now_ns, boot_to_unix_ns, out);
+                shared.counts.questions += known.connection.waiting() as u64;
                 shared.forget(&mut known, boot_to_unix_ns, out);
             }
         }

@@ -208,6 +208,45 @@ fn a_question_is_kept_until_it_is_answered_or_late() {
 }
 
 #[test]
+fn a_socket_that_asks_all_the_time_has_its_unanswered_questions_told_as_that() {
+    let mut told = Told::new(LIMITS);
+    for number in 0..1_000_u16 {
+        // a question every 50 ms, of which one in ten is answered
+        let at_ns = u64::from(number) * 50_000_000;
+        let (ask, mut answer) = (question(number), question(number));
+        answer[2] |= 0x80;
+        told.take(datagram(1, at_ns, OUT, (2, 53)), &ask);
+        if number % 10 == 0 {
+            told.take(datagram(1, at_ns + 1_000, IN, (2, 53)), &answer);
+        }
+        told.later(at_ns);
+    }
+    told.later(70_000_000_000);
+    told.later(80_000_000_000);
+    assert!(told.tracker.is_empty());
+    let spans = told.spans();
+    let unanswered = spans.iter().filter(|span| span.attributes.contains_key("error.type"));
+    assert!(unanswered.clone().all(|span| span.duration_ns == 6_000_000_000));
+    assert_eq!((spans.len(), unanswered.count()), (1_000, 900));
+    assert!(spans.iter().all(|span| !span.attributes.contains_key("wake.truncated")));
+}
+
+#[test]
+fn all_questions_that_wait_are_bounded() {
+    let mut told = Told::new(LIMITS);
+    // few sockets with many questions each
+    for number in 0..200_u16 {
+        for socket in 0..400 {
+            told.take(datagram(socket, 1_000 + u64::from(number), OUT, (2, 53)), &question(number));
+        }
+    }
+    let told_of = told.spans().len();
+    assert!(told_of >= 400 * 200 - 32_768, "{told_of}");
+    assert_eq!(lost(&told.tidy(1_000_000), "questions_full"), told_of as u64);
+    assert!(told.spans().iter().all(|span| span.attributes.contains_key("wake.truncated")));
+}
+
+#[test]
 fn many_who_ask_find_room_at_once_and_questions_to_many_are_none() {
     let mut told = Told::new(LIMITS);
     let ask = question(1);

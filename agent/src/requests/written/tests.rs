@@ -114,6 +114,42 @@ fn the_same_text_of_two_spans_stays_open_and_of_one_does_not() {
 }
 
 #[test]
+fn of_a_text_that_is_written_too_often_no_line_is_taken() {
+    let mut writes = Writes::default();
+    let count = 1_000_u64;
+    for at in 0..count {
+        writes.push(&write(PIPE, b"done\n", SECOND + at, 1));
+    }
+    // all are of one span, but what had no room may have been of others
+    check(&mut writes, &text("done", SECOND + count), None);
+    // a line of before may be late, as long as lines may be on their way
+    writes.push(&write(PIPE, b"done\n", 2 * SECOND, 2));
+    check(&mut writes, &text("done", 2 * SECOND + 1), None);
+    let later = 6 * SECOND;
+    writes.push(&write(PIPE, b"done\n", later, 2));
+    check(&mut writes, &text("done", later + 1), Some(2));
+    writes.push(&write(PIPE, b"done\n", 100 * SECOND, 3));
+    assert_eq!((writes.kept.len(), writes.texts.len()), (1, 1));
+}
+
+#[test]
+fn equal_lines_of_others_are_not_looked_at_without_end() {
+    let mut writes = Writes::default();
+    for at in 0..30_000_u64 {
+        writes.push(&Write { owner: 8, ..write(PIPE, b"ok\n", SECOND + at, 1) });
+    }
+    let mut looked = 0;
+    for at in 0..1_000 {
+        let line = text("ok", SECOND + at);
+        writes.find(&line, |owner| {
+            looked += 1;
+            owner == 7
+        });
+    }
+    assert!(looked <= 1_000 * 128, "{looked}");
+}
+
+#[test]
 fn what_is_old_or_too_much_is_forgotten_whole() {
     let mut writes = Writes::default();
     for number in 0..super::MOST_WRITES as u64 + 10 {

@@ -143,6 +143,33 @@ fn what_cannot_be_read_is_named_and_what_is_too_much_as_well() {
 }
 
 #[test]
+fn a_file_without_programs_is_read_once_for_many_short_processes() {
+    let (proc, alive) = (Proc::new(), Rc::default());
+    let program = proc.file("app", b"no elf");
+    let other = proc.file("libgnutls.so.30", &super::super::elf::tests::library(&["gnutls_record_send"]));
+    let mut watch = watch(&proc, &alive, 100);
+    for round in 0..20_u32 {
+        let now = u64::from(round) * 10 * SECOND + SECOND;
+        proc.process(100 + round, 5, &program, Some(&other));
+        watch.step(now);
+        assert_eq!(watch.told().unwrap().lines.len(), 1);
+        proc.end(100 + round);
+        watch.step(now + 2 * SECOND);
+        assert_eq!(watch.told().unwrap().lines.len(), 0, "nobody runs it");
+    }
+    assert_eq!(watch.examined, 2);
+    // rewritten in its place
+    std::fs::write(&other, library()).unwrap();
+    proc.process(200, 5, &program, Some(&other));
+    watch.step(300 * SECOND);
+    assert_eq!((watch.examined, alive.get()), (3, 1));
+    proc.end(200);
+    watch.step(302 * SECOND);
+    watch.step(1_000 * SECOND);
+    assert_eq!(watch.files.len(), 0, "nothing is remembered for ever");
+}
+
+#[test]
 fn a_number_that_another_process_has_now_is_looked_at_anew() {
     let (proc, alive) = (Proc::new(), Rc::default());
     let (program, library) = (proc.file("app", b"no elf"), proc.file("libssl.so.3", &library()));

@@ -12,10 +12,17 @@ use crate::logs::config::LogsConfig;
 use crate::requests::written::Written;
 
 mod defaults;
+mod export;
+mod probes;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 
+pub use export::{ExportConfig, ExportKind, OtlpConfig};
+pub use probes::{
+    FlowsConfig, Latency, ProbeConfig, ProbesConfig, RequestsConfig, SyscallsConfig, TlsProbeConfig,
+    TlsProbeMode,
+};
 use tls::TlsConfig;
 
 /// Configuration of wake-agent. Every key is optional but `version`; what is shown are the defaults.
@@ -84,49 +91,6 @@ pub struct WindowConfig {
     pub max_rows: usize,
 }
 
-/// Where rows go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ExportConfig {
-    /// To a wake-aggregator, to an OTLP endpoint, or nowhere.
-    pub kind: ExportKind,
-    /// The aggregator's ingest address: http://host:port on loopback, https://host:port with `tls`; with `otlp` the
-    /// base URL of an OTLP/HTTP endpoint, such as `https://collector:4318`, below which `/v1/logs` and `/v1/metrics`
-    /// lie.
-    pub endpoint: String,
-    /// What `kind: otlp` needs beside the endpoint.
-    pub otlp: OtlpConfig,
-    /// Most batches that are sent and not yet acknowledged; each is at most 1 MiB unpacked.
-    #[schemars(range(min = 1, max = 64))]
-    pub in_flight: usize,
-}
-
-/// What `kind: otlp` needs beside the endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct OtlpConfig {
-    /// Headers of each request, such as an API key.
-    pub headers: std::collections::BTreeMap<String, String>,
-    /// PEM file with the certificates that `https` is checked against; those of the system when empty.
-    pub ca_file: PathBuf,
-    /// Seconds until a request without an answer is repeated.
-    #[schemars(range(min = 1, max = 300))]
-    pub timeout_s: u64,
-}
-
-/// Where rows go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportKind {
-    /// Over gRPC to `endpoint`, acknowledged batch by batch, through the spool.
-    Wake,
-    /// As OTLP/HTTP to `endpoint`, through the spool, at least once: log lines and process events as logs, spans as
-    /// traces, the sums of each window as metrics of delta temporality under the names of `/metrics`; latency histograms are not sent.
-    Otlp,
-    /// Nowhere: only `/metrics` is served, nothing is written to disk, logs are not read.
-    None,
-}
-
 /// Batches on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -135,112 +99,6 @@ pub struct SpoolConfig {
     /// counted as `spool_full`. At least 16 MiB.
     #[schemars(range(min = 16_777_216))]
     pub max_bytes: u64,
-}
-
-/// What is captured from the kernel.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProbesConfig {
-    /// TCP and UDP per workload and peer: bytes, retransmits, failures, drops.
-    pub flows: FlowsConfig,
-    /// Syscall counts, errors and latency per workload.
-    pub syscalls: SyscallsConfig,
-    /// Run-queue delay and context switches per workload.
-    pub sched: ProbeConfig,
-    /// Block I/O latency per workload and device.
-    pub block: ProbeConfig,
-    /// Processes: exec, exit, signals, OOM kills.
-    pub process: ProbeConfig,
-    /// Birth and death of cgroups, which name everything else; without it the cgroup tree is scanned each second.
-    pub cgroups: ProbeConfig,
-    /// CPU, memory, I/O and pressure from cgroup files.
-    pub usage: ProbeConfig,
-    /// Requests over plaintext connections, as spans: HTTP, gRPC, DNS, databases, queues.
-    pub requests: RequestsConfig,
-    /// Plaintext of TLS connections for the probe `requests`, without which it does nothing.
-    pub tls: TlsProbeConfig,
-}
-
-/// Plaintext of TLS connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsProbeConfig {
-    /// Whether the probe runs. Costs some microseconds at each read and write of a program that uses OpenSSL or Go's
-    /// crypto/tls; nothing elsewhere.
-    pub mode: TlsProbeMode,
-}
-
-/// Whether plaintext is read inside TLS libraries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TlsProbeMode {
-    /// On kernels before 6.11: from then on programs at libraries have met faults of the kernel.
-    #[default]
-    Auto,
-    /// On every kernel.
-    Always,
-    /// Not at all.
-    Never,
-}
-
-/// One probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProbeConfig {
-    /// Whether it runs.
-    pub enabled: bool,
-}
-
-/// Flows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct FlowsConfig {
-    /// Whether the probe runs.
-    pub enabled: bool,
-    /// Most connections that are told apart at one time; the kernel's memory for them is taken at start.
-    #[schemars(range(min = 1024, max = 1_048_576))]
-    pub max_connections: u32,
-    /// Watch only the sockets below this cgroup2 directory instead of the whole host.
-    pub cgroup: Option<PathBuf>,
-}
-
-/// Requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RequestsConfig {
-    /// Whether the probe runs. Costs time at each read and write of the host, a few microseconds at each end
-    /// of a request, and some 15 MiB of kernel memory.
-    pub enabled: bool,
-    /// Most TCP connections of the host that are known at one time; those beyond are not looked at, and counted.
-    #[schemars(range(min = 1024, max = 1_048_576))]
-    pub max_connections: u32,
-    /// Most spans of one workload in one window; those beyond are counted, errors last.
-    #[schemars(range(min = 10, max = 1_000_000))]
-    pub max_spans: u32,
-    /// Memory that the decoders of all connections may hold, bytes. Beyond it those that hold most are forgotten, and begin
-    /// anew at their next request; counted as `decoder_memory`.
-    #[schemars(range(min = 1_048_576))]
-    pub max_memory: u64,
-}
-
-/// Syscalls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SyscallsConfig {
-    /// Whether the probe runs.
-    pub enabled: bool,
-    /// How often a call's latency is taken. Counts and errors are exact either way.
-    pub latency: Latency,
-}
-
-/// How often a call's latency is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Latency {
-    /// One call of 16 on each CPU.
-    Sampled,
-    /// Every call; costs two to three times as much per call.
-    Full,
 }
 
 /// The admin endpoint.
@@ -279,16 +137,6 @@ pub struct BudgetConfig {
     pub cpu_ms_per_second: Option<u64>,
 }
 
-impl AgentConfig {
-    fn otlp_endpoint_problem(&self) -> Option<ConfigError> {
-        let endpoint = &self.export.endpoint;
-        let is_http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
-        let message = format!("'{endpoint}' is not of the form http(s)://host:port");
-        (endpoint.parse::<tonic::transport::Endpoint>().is_err() || !is_http)
-            .then(|| ConfigError::new("export.endpoint", message))
-    }
-}
-
 impl Config for AgentConfig {
     const ENV_PREFIX: &'static str = "WAKE_AGENT";
 
@@ -301,7 +149,7 @@ impl Config for AgentConfig {
             ));
         }
         match self.export.kind {
-            ExportKind::Otlp => found.extend(self.otlp_endpoint_problem()),
+            ExportKind::Otlp => found.extend(self.export.endpoint_problem()),
             ExportKind::Wake | ExportKind::None => found.extend(self.tls.problems(&self.export.endpoint)),
         }
         if !self.state_dir.is_absolute() {

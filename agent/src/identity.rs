@@ -7,6 +7,7 @@
 pub mod kube;
 pub mod name;
 mod naming;
+mod owners;
 pub mod pod_of;
 mod pods;
 pub mod saved;
@@ -16,12 +17,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::workload::{COMM_LEN, HOST_BIT, MAX_HOST_COMMS, host_key};
+use agent_common::workload::MAX_HOST_COMMS;
 use proto::v1;
 
 use self::kube::KubePods;
 use self::pods::Pods;
-use crate::window::sample::{CgroupEvent, Owner, PodContainer, Row, Sample};
+use crate::window::sample::CgroupEvent;
 
 #[cfg(test)]
 mod tests;
@@ -32,10 +33,6 @@ pub const TOMBSTONE_TTL: Duration = Duration::from_secs(15 * 60);
 pub const MAX_TOMBSTONES: usize = 16_384;
 /// How long a row waits for the names of its pod and container, which the API server may know later than the kernel.
 pub const NAME_PATIENCE: Duration = Duration::from_secs(2);
-/// Most log files and configured names whose identity is kept in memory; more are made anew.
-const MAX_NAMED: usize = 4_096;
-/// Digits of a container's id that name it where nothing else does.
-const SHORT_ID: usize = 12;
 
 /// What is the same in every identity of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,79 +182,6 @@ impl Identities {
         self.cgroups.get(&id).is_some_and(|entry| entry.is_removed)
     }
 
-    /// The identity of an owner; `None` for a cgroup that is not known (yet).
-    pub fn resolve(&mut self, owner: &Owner) -> Option<Arc<v1::Identity>> {
-        match owner {
-            Owner::Workload(key) if key & HOST_BIT != 0 => {
-                let comm = self.host_comms.get(key).cloned();
-                if comm.is_none() && *key != HOST_BIT {
-                    return None;
-                }
-                Some(self.host(comm.as_deref().unwrap_or("other")))
-            }
-            Owner::Workload(id) if *id == self.root_id || *id == 0 => Some(self.host("other")),
-            Owner::Workload(id) => {
-                let entry = self.cgroups.get(id)?;
-                let is_waiting = entry.waits_until.is_some_and(|until| self.now < until);
-                (!is_waiting).then(|| Arc::clone(&entry.identity))
-            }
-            Owner::Host(comm) => Some(self.host(comm)),
-            Owner::Pod(pod) => Some(self.pod(pod)),
-            Owner::Container(id) => match self.of_container(id) {
-                Some(owner) => self.resolve(&owner),
-                None => {
-                    let short = id.get(..SHORT_ID).unwrap_or(id);
-                    Some(self.kept(id, "container", &format!("container/{short}")))
-                }
-            },
-            Owner::File(path) => {
-                Some(self.kept(path, "file", &format!("file/{}", path.trim_start_matches('/'))))
-            }
-            Owner::Named(name) => Some(self.kept(name, "named", name)),
-        }
-    }
-
-    /// A process of the root cgroup tells the name behind its key, where its executable is called as its task.
-    pub fn learn(&mut self, sample: &Sample) {
-        let (Owner::Workload(key), Row::Process(row)) = (&sample.owner, &sample.row) else { return };
-        if key & HOST_BIT == 0 || self.host_comms.contains_key(key) {
-            return;
-        }
-        let name = row.executable.rsplit('/').next().unwrap_or_default();
-        let mut comm = [0; COMM_LEN];
-        // the kernel keeps 15 bytes and a zero
-        for (slot, byte) in comm.iter_mut().take(COMM_LEN - 1).zip(name.bytes()) {
-            *slot = byte;
-        }
-        if host_key(&comm) == *key {
-            let comm = String::from_utf8_lossy(&comm).trim_end_matches('\0').to_owned();
-            self.apply(&CgroupEvent::HostComm { key: *key, comm }, Duration::ZERO);
-        }
-    }
-
-    /// What an owner is called that nobody ever named: its path, or its id.
-    pub fn unnamed(&self, owner: &Owner) -> Arc<v1::Identity> {
-        if let Owner::Container(id) = owner
-            && let Some(owner) = self.of_container(id)
-        {
-            return self.unnamed(&owner);
-        }
-        if let Owner::Workload(id) = owner
-            && let Some(entry) = self.cgroups.get(id)
-        {
-            return Arc::clone(&entry.identity);
-        }
-        let (key, kind) = match owner {
-            Owner::Workload(key) if key & HOST_BIT != 0 => (0, "host_process"),
-            Owner::Workload(key) => (*key, "cgroup"),
-            Owner::Host(_) | Owner::File(_) | Owner::Named(_) | Owner::Pod(_) | Owner::Container(_) => {
-                (0, "cgroup")
-            }
-        };
-        let workload = if kind == "cgroup" { format!("cgroup/{key}") } else { String::from("host/other") };
-        Arc::new(v1::Identity { workload, workload_kind: kind.to_owned(), cgroup_id: key, ..self.blank() })
-    }
-
     /// The path of a cgroup, alive or dead.
     pub fn path(&self, id: u64) -> Option<&str> {
         self.cgroups.get(&id).map(|entry| entry.path.as_str())
@@ -278,57 +202,5 @@ impl Identities {
     /// This node's name.
     pub fn node(&self) -> &NodeName {
         &self.node
-    }
-
-    fn host(&mut self, comm: &str) -> Arc<v1::Identity> {
-        // kworker/0:1 and its siblings are one workload
-        let comm = comm.split('/').next().filter(|name| !name.is_empty()).unwrap_or("other");
-        let is_full = self.hosts.len() >= MAX_HOST_COMMS as usize;
-        let comm = if is_full && !self.hosts.contains_key(comm) { "other" } else { comm };
-        if let Some(identity) = self.hosts.get(comm) {
-            return Arc::clone(identity);
-        }
-        let identity = Arc::new(v1::Identity {
-            workload: format!("host/{comm}"),
-            workload_kind: String::from("host_process"),
-            cgroup_id: self.root_id,
-            ..self.blank()
-        });
-        self.hosts.insert(comm.to_owned(), Arc::clone(&identity));
-        identity
-    }
-
-    /// A container's log names the pod, and so the pod's cgroups from then on; both are the workload `pod/<uid>`.
-    fn pod(&mut self, owner: &PodContainer) -> Arc<v1::Identity> {
-        if let Some(identity) = self.pods.identity(owner) {
-            return identity;
-        }
-        let identity = Arc::new(self.of_log(owner));
-        self.pods.keep(owner, &identity);
-        let unnamed =
-            |entry: &&mut Entry| entry.identity.pod_uid == owner.uid && entry.identity.pod.is_empty();
-        for entry in self.cgroups.values_mut().filter(unnamed) {
-            let identity = Arc::make_mut(&mut entry.identity);
-            identity.namespace.clone_from(&owner.namespace);
-            identity.pod.clone_from(&owner.pod);
-        }
-        identity
-    }
-
-    /// The one identity of a file, or of a name given in the config.
-    fn kept(&mut self, key: &str, kind: &'static str, workload: &str) -> Arc<v1::Identity> {
-        if let Some(identity) = self.named.get(&(kind, key.to_owned())) {
-            return Arc::clone(identity);
-        }
-        let identity = Arc::new(v1::Identity {
-            workload: workload.to_owned(),
-            workload_kind: kind.to_owned(),
-            ..self.blank()
-        });
-        if self.named.len() >= MAX_NAMED {
-            self.named.clear();
-        }
-        self.named.insert((kind, key.to_owned()), Arc::clone(&identity));
-        identity
     }
 }

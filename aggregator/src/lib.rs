@@ -41,7 +41,6 @@ use daemon::clock::Clock;
 use daemon::http::{Door, HttpMetrics};
 use daemon::metrics::Registry;
 use daemon::shutdown::{Phase, Shutdown};
-use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -56,15 +55,13 @@ use crate::config::{Config, Otlp};
 use crate::ingest::agents::Agents;
 use crate::ingest::otlp;
 use crate::ingest::places::Places;
-use crate::kube::Kube;
-use crate::metrics::{ExportMetrics, IngestMetrics, KubeMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
+use crate::metrics::{ExportMetrics, IngestMetrics, OtlpMetrics, QueryMetrics, ScheduleMetrics};
 use crate::query::Query;
 use crate::red::Red;
-use crate::start::{callers, listeners, opened};
+use crate::start::receivers::{Receivers, receive};
+use crate::start::watched::kubernetes;
+use crate::start::{callers, listeners, opened, or_stop};
 use crate::tls::Tls;
-
-/// How long the start waits for the API server's first lists.
-const FIRST_LISTS: Duration = Duration::from_secs(10);
 
 /// What the aggregator takes from its process.
 #[derive(Clone, Debug)]
@@ -276,65 +273,6 @@ impl Aggregator {
         late.open(shared);
         health.ready("store");
         Ok(())
-    }
-}
-
-/// Watches the cluster, if it is to be watched; then every batch that comes in gets the names that are known.
-async fn kubernetes(
-    config: &Config,
-    store: &Arc<Store>,
-    root: &Registry,
-    clock: &Clock,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Option<Arc<Kube>>> {
-    let Some(client) = kube::connect(&config.kubernetes).await? else { return Ok(None) };
-    let kube = Kube::new(config.kubernetes.clone(), client, KubeMetrics::register(root), clock.clone());
-    let known = Arc::clone(&kube);
-    store.resolve_with(move |payload| known.resolve(payload));
-    // before the watch, which tells it
-    kube::record(&kube, Arc::clone(store), shutdown.register(Phase::Intake, "kube record")).await;
-    let token = shutdown.register(Phase::Buffers, "kube");
-    tokio::spawn(kube::watch(Arc::clone(&kube), token));
-    // what comes in before is named as far as is known, and never again
-    kube.first_lists(FIRST_LISTS).await;
-    Ok(Some(kube))
-}
-
-/// Where OTLP comes in, and how it is encrypted.
-struct Receivers {
-    grpc: Option<TcpListener>,
-    http: Option<TcpListener>,
-    tls: Option<Tls>,
-}
-
-/// Serves OTLP on the addresses that were bound for it.
-fn receive(at: Receivers, otlp: otlp::Context, http: &HttpMetrics, shutdown: &Shutdown) {
-    if let Some(listener) = at.http {
-        let (tls, on_failure) = match &at.tls {
-            Some(tls) => (Some(tls.api.clone()), Some(tls.on_failure("otlp http"))),
-            None => (None, None),
-        };
-        let door = Door { tls, on_failure, ..Door::plain(listener, http.of("otlp_http")) };
-        let token = shutdown.register(Phase::Intake, "otlp http");
-        let served = daemon::http::serve(door, otlp::router(otlp.clone()), token, || {});
-        tokio::spawn(or_stop("otlp http", served, shutdown.clone()));
-    }
-    if let Some(listener) = at.grpc {
-        let token = shutdown.register(Phase::Intake, "otlp grpc");
-        let served = otlp::serve_grpc(listener, at.tls, otlp, token);
-        tokio::spawn(or_stop("otlp grpc", served, shutdown.clone()));
-    }
-}
-
-/// A server that fails ends the process in order.
-async fn or_stop<E: Error>(
-    part: &'static str,
-    served: impl Future<Output = Result<(), E>>,
-    shutdown: Shutdown,
-) {
-    if let Err(error) = served.await {
-        tracing::error!(part, error = %chain(&error), "server failed");
-        shutdown.request();
     }
 }
 

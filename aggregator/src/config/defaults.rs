@@ -7,7 +7,8 @@ use daemon::config::Config as _;
 use store::{Limits, Table};
 
 use super::security::{AdminConfig, AuditConfig, AuthConfig, TlsConfig};
-use super::{Api, Config, DAY_S, Ingest, Otlp, Profile, QueryConfig, RetentionDays, StoreConfig};
+use super::store::DAY_S;
+use super::{Api, Config, Ingest, Otlp, Profile, QueryConfig, RetentionDays, StoreConfig};
 
 impl Default for Config {
     fn default() -> Self {

@@ -15,7 +15,7 @@ use proto::error::ErrorCode;
 use proto::v1;
 
 use crate::dedupe::BatchKey;
-use crate::rows::{LogRow, LogRows, LogRowsBuilder, TableRows, convert};
+use crate::rows::{LogRow, LogRows, LogRowsBuilder, TableRows, VERSION_ATTRIBUTE, convert};
 use crate::{Limits, Refused, Table};
 use gate::{Checked, Gate};
 
@@ -347,6 +347,7 @@ fn borrow(row: &v1::LogRow) -> LogRow<'_> {
         trace_id: &row.trace_id,
         span_id: &row.span_id,
         attributes: row.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        service_version: row.attributes.get(VERSION_ATTRIBUTE).map_or("", String::as_str),
     }
 }
 

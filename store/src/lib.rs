@@ -51,7 +51,7 @@ pub use scope::Scope;
 pub use seal::Sealed;
 pub use search::{
     FieldFormat, FieldRequest, Histogram, HistogramBucket, HistogramBy, HistogramRequest, LogRequest,
-    Pattern, PatternRequest, Patterns, RequestError, field,
+    Pattern, PatternRequest, PatternVersion, Patterns, RequestError, field,
 };
 pub use snapshot::{RowStream, Snapshot};
 pub use stats::{Counters, StoreStats, SyncTimes, TableStats};

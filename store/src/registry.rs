@@ -1,5 +1,5 @@
-//! The store-wide registry of log patterns: of each workload's patterns since when and until when there were lines, how
-//! many, the template and an example. It outlives the lines: retention takes segments, not what was seen.
+//! The store-wide registry of log patterns: of each workload's patterns since when and until when there were lines, in all
+//! and by version, how many, the template and an example. It outlives the lines: retention takes segments, not what was seen.
 //!
 //! In: what each sealed segment has counted. Kept in the file `patterns` of the store, written whole after each seal of the
 //! log, and caught up from the segments when the store is opened: it can be lost without losing a line, only the memory of
@@ -7,7 +7,8 @@
 
 mod file;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ const MOST: usize = 20_000;
 const MOST_BYTES: usize = 8 << 20;
 /// Bytes of a template and of an example that are kept.
 const TEXT: usize = 1_000;
+/// Versions of a pattern: the first, and those seen last.
+const MOST_VERSIONS: usize = 16;
 
 /// A pattern of a workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,18 @@ pub(crate) struct Seen {
     /// The template as people read it, and one line.
     pub(crate) text: String,
     pub(crate) example: String,
+    /// As far as lines were counted by version: releases before versions were told apart left this out, and do so again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) versions: Vec<SeenVersion>,
+}
+
+/// A version of the workload that had lines of the pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SeenVersion {
+    pub(crate) version: String,
+    pub(crate) first_ns: i64,
+    pub(crate) last_ns: i64,
+    pub(crate) lines: u64,
 }
 
 /// What was ever seen, as far as it is remembered.
@@ -69,10 +84,9 @@ impl SharedRegistry {
 }
 
 impl Registry {
-    /// When the first line of a pattern came, ns.
-    pub(crate) fn known(&self, namespace: &str, workload: &str, id: u64) -> Option<i64> {
-        let stream = self.by_stream.get(&(namespace.to_owned(), workload.to_owned()))?;
-        stream.get(&id).map(|seen| seen.first_ns)
+    /// What is remembered of a pattern.
+    pub(crate) fn seen(&self, namespace: &str, workload: &str, id: u64) -> Option<&Seen> {
+        self.by_stream.get(&(namespace.to_owned(), workload.to_owned()))?.get(&id)
     }
 
     /// Every pattern.
@@ -92,6 +106,20 @@ impl Registry {
             ) else {
                 continue;
             };
+            let mut versions: BTreeMap<&str, SeenVersion> = BTreeMap::new();
+            for ((_, version), lines) in &counted.minutes {
+                let Some(version) = counts.versions.name(*version) else { continue };
+                let fresh = || SeenVersion {
+                    version: version.to_owned(),
+                    first_ns: lines.first_ns,
+                    last_ns: lines.last_ns,
+                    lines: 0,
+                };
+                versions
+                    .entry(version)
+                    .or_insert_with(fresh)
+                    .add((lines.first_ns, lines.last_ns), lines.lines);
+            }
             let cut = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT)]).into_owned();
             self.put(Seen {
                 namespace: namespace.clone(),
@@ -102,6 +130,7 @@ impl Registry {
                 lines: minutes.map(|lines| lines.lines).sum(),
                 text: cut(crate::search::shown(template).as_bytes()),
                 example: cut(&counted.example),
+                versions: versions.into_values().collect(),
             });
         }
         self.forget();
@@ -114,8 +143,14 @@ impl Registry {
                 known.first_ns = known.first_ns.min(seen.first_ns);
                 known.last_ns = known.last_ns.max(seen.last_ns);
                 known.lines = known.lines.saturating_add(seen.lines);
+                let before = known.bytes();
+                seen.versions.into_iter().for_each(|version| known.put(version));
+                known.keep_versions();
+                self.bytes = self.bytes.saturating_sub(before) + known.bytes();
             }
             None => {
+                let mut seen = seen;
+                seen.keep_versions();
                 self.patterns += 1;
                 self.bytes += seen.bytes();
                 stream.insert(seen.id, seen);
@@ -148,7 +183,35 @@ pub(crate) fn fuzz(bytes: &[u8], is_json: bool) {
 
 impl Seen {
     fn bytes(&self) -> usize {
-        self.namespace.len() + self.workload.len() + self.text.len() + self.example.len() + size_of::<Self>()
+        let versions = self.versions.iter().map(|version| size_of::<SeenVersion>() + version.version.len());
+        let texts = self.namespace.len() + self.workload.len() + self.text.len() + self.example.len();
+        texts + versions.sum::<usize>() + size_of::<Self>()
+    }
+
+    fn put(&mut self, seen: SeenVersion) {
+        match self.versions.iter_mut().find(|known| known.version == seen.version) {
+            Some(known) => known.add((seen.first_ns, seen.last_ns), seen.lines),
+            None => self.versions.push(seen),
+        }
+    }
+
+    /// Keeps within the bound: the first version stays, of the others those that were seen last.
+    fn keep_versions(&mut self) {
+        if self.versions.len() > MOST_VERSIONS {
+            self.versions.sort_unstable_by(|a, b| (a.first_ns, &a.version).cmp(&(b.first_ns, &b.version)));
+            self.versions[1..].sort_unstable_by(|a, b| {
+                (Reverse(a.last_ns), &a.version).cmp(&(Reverse(b.last_ns), &b.version))
+            });
+            self.versions.truncate(MOST_VERSIONS);
+        }
+    }
+}
+
+impl SeenVersion {
+    fn add(&mut self, (first_ns, last_ns): (i64, i64), lines: u64) {
+        self.first_ns = self.first_ns.min(first_ns);
+        self.last_ns = self.last_ns.max(last_ns);
+        self.lines = self.lines.saturating_add(lines);
     }
 }
 

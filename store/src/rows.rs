@@ -10,6 +10,7 @@ mod log;
 mod origins;
 mod tables;
 mod texts;
+mod version;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
@@ -18,6 +19,7 @@ pub(crate) use log::{LogRow, LogRows, LogRowsBuilder, Origin};
 pub(crate) use origins::OriginMap;
 pub(crate) use tables::{Convert, TableRows, convert};
 pub(crate) use texts::Texts;
+pub(crate) use version::{ATTRIBUTE as VERSION_ATTRIBUTE, Names as VersionNames};
 
 /// The most rows that one chunk of the head holds.
 pub(crate) const CHUNK_ROWS: usize = 8_192;

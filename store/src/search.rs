@@ -24,7 +24,7 @@ pub(crate) use fields::{FieldPlan, count_fields};
 pub(crate) use literals::Required;
 pub(crate) use matcher::Matcher;
 pub(crate) use patterns::{Found, log_patterns, pattern_id, shown};
-pub use patterns::{Pattern, PatternRequest, Patterns};
+pub use patterns::{Pattern, PatternRequest, PatternVersion, Patterns};
 pub(crate) use run::{passing, run};
 pub(crate) use token::{MIN_TOKEN, is_token_byte, tokens};
 

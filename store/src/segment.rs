@@ -16,17 +16,19 @@ mod rows;
 mod sketch;
 mod terms;
 mod traces;
+mod versions;
 
 pub(crate) use body::{Access, BlockEncoder, BodyFile, BodyWriter, Candidates, Run, Times, Tokens, Written};
 pub(crate) use columns::{ColumnsFile, writer_properties};
 pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
 pub(crate) use handle::{Segment, checksum};
-pub(crate) use patterns::PatternCounts;
+pub(crate) use patterns::{Lines as PatternLines, PatternCounts, Version, Versions};
 pub(crate) use reader::{Reader, TakeKeys, Unpacked};
 pub(crate) use rows::read;
 pub(crate) use rows::times;
 pub(crate) use sketch::{Group, MergedSketch, Sketch, SketchBuilder};
 pub(crate) use terms::{TERMS, Terms, TermsWriter, columns as term_columns};
+pub(crate) use versions::versions;
 
 /// The file of columns.
 pub(crate) const DATA: &str = "data.parquet";

@@ -21,3 +21,4 @@ mod scopes;
 mod search;
 mod templates;
 mod terms;
+mod versions;

@@ -1,9 +1,10 @@
 //! `GET /patterns`: which kinds of lines workloads write, and which are new, gone or surging.
 
-use std::collections::HashMap;
+mod compared;
+mod versions;
 
 use serde_json::Map;
-use store::{Pattern, PatternRequest, Table};
+use store::{Pattern, PatternRequest, PatternVersion, Table};
 
 use crate::api::answer::{Answer, Body};
 use crate::api::error::{ApiError, ErrorBody};
@@ -13,15 +14,11 @@ use crate::api::params::Params;
 use crate::api::{Api, json};
 use crate::query::gap;
 use crate::query::reason::{Reason, ReasonCode};
-use crate::query::session::Take;
+use crate::query::session::{Session, Take};
+use compared::Compared;
 
 /// Patterns unless the request says otherwise.
 const PATTERNS: u64 = 100;
-/// A pattern surges at so many times the lines of the range before, and at so many lines.
-const SURGE_TIMES: u64 = 4;
-const SURGE_LINES: u64 = 10;
-/// Patterns of as many words that one is compared with, where it has no equal.
-const MOST_ALIKE: usize = 1_000;
 
 /// Log patterns of the range, the most frequent first.
 ///
@@ -33,7 +30,8 @@ const MOST_ALIKE: usize = 1_000;
         RangeParams,
         ("where" = Option<Vec<String>>, Query, description = "`namespace=shop` or `workload=cart`; all must hold"),
         ("contains" = Vec<String>, Query, description = "Text that the pattern or its example must contain. Repeat for more; all must be there"),
-        ("show" = Option<String>, Query, description = "`new`: never seen before the range; `gone`: only in the range before; `surging`: 4 times as many lines as before, or none before but earlier, and at least 10"),
+        ("version" = Option<String>, Query, description = "Only lines of this version of a workload: the attribute `service.version`, else the pod's label `app.kubernetes.io/version` or `version`, else the hash of a Deployment's template; empty for lines that say none"),
+        ("show" = Option<String>, Query, description = "`new`: never seen before the range; `gone`: only in the range before; `surging`: 4 times as many lines as before, or none before but earlier, and at least 10. With `version`, `new`: no version of the workload that began earlier had it; `gone`: such versions had it in the range or the one before, and this one never"),
         ("limit" = Option<u64>, Query, description = "Patterns, the most frequent first"),
     ),
     responses((status = 200, body = Rows<LogPattern>), (status = "default", body = ErrorBody))
@@ -42,13 +40,14 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
     let range = params.range(3_600)?;
     let wheres = params.wheres()?;
     let contains = params.all("contains");
+    let version = params.one("version")?;
     let show = params.choice("show", &["new", "gone", "surging"])?;
     let max_rows = api.0.limits.max_rows;
     let limit = params.number("limit", PATTERNS, max_rows as u64)?;
     params.end()?;
     let now = api.now_ns().max(range.from_ns.saturating_add(1));
     let to_ns = range.to_ns.min(now);
-    let mut request = PatternRequest { from_ns: range.from_ns, to_ns, ..PatternRequest::default() };
+    let mut request = PatternRequest { from_ns: range.from_ns, to_ns, version, ..PatternRequest::default() };
     for (name, value) in wheres {
         match name.as_str() {
             "namespace" => request.namespace = Some(value),
@@ -58,27 +57,12 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
     }
     let length = to_ns.saturating_sub(range.from_ns);
     let compared_from_ns = range.from_ns.saturating_sub(length);
-    let before = PatternRequest { from_ns: compared_from_ns, to_ns: range.from_ns, ..request.clone() };
+    let asked = Asked { show, since_ns: range.from_ns, compared_from_ns };
     api.answer("patterns", move |session| async move {
         let mut answer = Answer::objects(max_rows);
-        let found = session.snapshot.log_patterns(request).await.map_err(|error| refused(&error))?;
-        found.errors.iter().for_each(|error| session.reasons.add_scan(error));
-        let mut dropped = found.dropped_lines;
-        let rows: Vec<(Pattern, Option<u64>)> = match show {
-            None => found.patterns.into_iter().map(|pattern| (pattern, None)).collect(),
-            Some(show) => {
-                let earlier = session.snapshot.log_patterns(before).await.map_err(|error| refused(&error))?;
-                earlier.errors.iter().for_each(|error| session.reasons.add_scan(error));
-                dropped += earlier.dropped_lines;
-                compared(show, range.from_ns, found.patterns, earlier.patterns)
-            }
-        };
+        let rows = asked.of(&session, request).await?;
         // only now: a pattern without the text may cover one that has it
         let rows = rows.into_iter().filter(|(pattern, _)| pattern.contains(&contains));
-        if dropped > 0 {
-            let detail = format!("{dropped} lines of further patterns are not in the answer");
-            session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
-        }
         for (pattern, before) in rows.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             if answer.push(&row(&pattern, before)) == Take::Enough {
                 let detail = "the answer is cut at the most rows or bytes that one may have";
@@ -94,69 +78,44 @@ pub(crate) async fn patterns(api: Api, mut params: Params) -> Result<Body, ApiEr
     .await
 }
 
-/// The patterns that are new, gone or surging, with their lines in the range before, which ends at `since_ns`.
-fn compared(
-    show: &str,
+/// Which of a range's patterns are asked for.
+struct Asked {
+    show: Option<&'static str>,
     since_ns: i64,
-    now: Vec<Pattern>,
-    before: Vec<Pattern>,
-) -> Vec<(Pattern, Option<u64>)> {
-    if show == "gone" {
-        let here = Earlier::new(&now);
-        let gone = before.iter().filter(|pattern| here.lines(pattern) == 0);
-        return gone.map(|pattern| (Pattern { lines: 0, ..pattern.clone() }, Some(pattern.lines))).collect();
-    }
-    let there = Earlier::new(&before);
-    let rows =
-        now.into_iter().filter(|pattern| show == "new" || pattern.lines >= SURGE_LINES).map(|pattern| {
-            let lines = there.lines(&pattern);
-            (pattern, Some(lines))
-        });
-    let keep = |(pattern, before): &(Pattern, Option<u64>)| {
-        // what the registry has seen before the range is not new, however long ago that was
-        let was_known = pattern.known_since_ns < since_ns;
-        match (show, before.unwrap_or(0)) {
-            ("new", before) => before == 0 && !was_known,
-            (_, 0) => was_known,
-            (_, before) => pattern.lines >= before.saturating_mul(SURGE_TIMES),
-        }
-    };
-    rows.filter(keep).collect()
+    compared_from_ns: i64,
 }
 
-/// Patterns of another range. One that has no equal there may stand in others that were merged, or were not.
-struct Earlier<'a> {
-    lines: HashMap<(u64, &'a str, &'a str), u64>,
-    /// By how many words they have: patterns of which one covers the other have as many.
-    by_words: HashMap<(&'a str, &'a str, usize), Vec<&'a Pattern>>,
-}
-
-impl<'a> Earlier<'a> {
-    fn new(patterns: &'a [Pattern]) -> Self {
-        let mut earlier = Self { lines: HashMap::new(), by_words: HashMap::new() };
-        for pattern in patterns {
-            let (namespace, workload) = (pattern.namespace.as_str(), pattern.workload.as_str());
-            earlier.lines.insert((pattern.id, namespace, workload), pattern.lines);
-            let key = (namespace, workload, words(pattern));
-            earlier.by_words.entry(key).or_default().push(pattern);
+impl Asked {
+    /// The patterns, each with its lines in what it is compared with.
+    async fn of(&self, session: &Session, request: PatternRequest) -> Result<Vec<Compared>, ApiError> {
+        let Some(show) = self.show else {
+            let patterns = found(session, request).await?;
+            return Ok(patterns.into_iter().map(|pattern| (pattern, None)).collect());
+        };
+        // what is new has to be compared with all that is known
+        let ever = PatternRequest { ever: true, ..request.clone() };
+        if let (Some(version), "new" | "gone") = (request.version.clone(), show) {
+            let from_ns = if show == "gone" { self.compared_from_ns } else { ever.from_ns };
+            let patterns = found(session, PatternRequest { from_ns, ..ever }).await?;
+            return Ok(versions::compared(show, &version, patterns));
         }
-        earlier
-    }
-
-    /// Lines of the same pattern there, else of those that it covers or that cover it.
-    fn lines(&self, pattern: &Pattern) -> u64 {
-        let (namespace, workload) = (pattern.namespace.as_str(), pattern.workload.as_str());
-        if let Some(lines) = self.lines.get(&(pattern.id, namespace, workload)) {
-            return *lines;
-        }
-        let alike = self.by_words.get(&(namespace, workload, words(pattern)));
-        let alike = alike.into_iter().flatten().take(MOST_ALIKE);
-        alike.filter(|other| pattern.covers(other) || other.covers(pattern)).map(|other| other.lines).sum()
+        let before =
+            PatternRequest { from_ns: self.compared_from_ns, to_ns: self.since_ns, ..request.clone() };
+        let now = found(session, if show == "new" { ever } else { request }).await?;
+        let before = found(session, before).await?;
+        Ok(compared::compared(show, self.since_ns, now, &before))
     }
 }
 
-fn words(pattern: &Pattern) -> usize {
-    pattern.text.split(' ').count()
+/// The patterns of a request; what could not be looked at is noted.
+async fn found(session: &Session, request: PatternRequest) -> Result<Vec<Pattern>, ApiError> {
+    let found = session.snapshot.log_patterns(request).await.map_err(|error| refused(&error))?;
+    found.errors.iter().for_each(|error| session.reasons.add_scan(error));
+    if found.dropped_lines > 0 {
+        let detail = format!("{} lines of further patterns are not in the answer", found.dropped_lines);
+        session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
+    }
+    Ok(found.patterns)
 }
 
 fn row(pattern: &Pattern, before: Option<u64>) -> Map<String, serde_json::Value> {
@@ -172,66 +131,32 @@ fn row(pattern: &Pattern, before: Option<u64>) -> Map<String, serde_json::Value>
     put("first_ts", json::rfc3339(i128::from(pattern.first_ns)).into());
     put("last_ts", json::rfc3339(i128::from(pattern.last_ns)).into());
     put("known_since", json::rfc3339(i128::from(pattern.known_since_ns)).into());
+    let versions = &pattern.versions;
+    if let Some(first) = versions.first().filter(|of| is_named(of)) {
+        put("first_version", first.version.as_str().into());
+    }
+    if let Some(last) = versions.iter().max_by_key(|of| of.last_ns).filter(|of| is_named(of)) {
+        put("last_version", last.version.as_str().into());
+    }
+    let versions: Vec<_> = versions.iter().filter(|of| is_named(of)).map(of_version).collect();
+    if !versions.is_empty() {
+        put("versions", versions.into());
+    }
     put("pattern", pattern.text.as_str().into());
     put("example", pattern.example.as_str().into());
     row
 }
 
-#[cfg(test)]
-mod tests {
-    use store::Pattern;
+/// Whether its lines say which version it is.
+fn is_named(version: &PatternVersion) -> bool {
+    !version.version.is_empty()
+}
 
-    use super::compared;
-
-    fn pattern(id: u64, lines: u64) -> Pattern {
-        Pattern {
-            id,
-            lines,
-            namespace: "shop".to_owned(),
-            workload: "cart".to_owned(),
-            text: format!("pattern{id}"),
-            first_ns: 0,
-            last_ns: 0,
-            known_since_ns: i64::MAX,
-            example: String::new(),
-        }
-    }
-
-    #[test]
-    fn patterns_are_new_gone_or_surging() {
-        let known = |id, lines| Pattern { known_since_ns: 50, ..pattern(id, lines) };
-        let now = vec![
-            pattern(1, 50),
-            known(2, 9),
-            known(3, 40),
-            known(4, 100),
-            // long ago, and not in the range before
-            known(6, 12),
-            known(7, 9),
-        ];
-        let before = vec![pattern(2, 1), pattern(3, 10), pattern(4, 90), pattern(5, 7)];
-        let ids = |show: &str| -> Vec<(u64, u64, Option<u64>)> {
-            let rows = compared(show, 100, now.clone(), before.clone());
-            rows.into_iter().map(|(pattern, before)| (pattern.id, pattern.lines, before)).collect()
-        };
-        assert_eq!(ids("new"), [(1, 50, Some(0))]);
-        assert_eq!(ids("gone"), [(5, 0, Some(7))]);
-        assert_eq!(ids("surging"), [(3, 40, Some(10)), (6, 12, Some(0))]);
-    }
-
-    #[test]
-    fn a_word_that_varied_in_one_range_only_makes_nothing_new_or_gone() {
-        let of = |id, lines, text: &str| Pattern { text: text.to_owned(), ..pattern(id, lines) };
-        let merged = vec![of(1, 40, "user <*> left")];
-        let single = vec![of(2, 3, "user ann left"), of(3, 4, "user bob left"), of(4, 9, "disk full")];
-        let ids = |show: &str, now: &[Pattern], before: &[Pattern]| -> Vec<(u64, Option<u64>)> {
-            let rows = compared(show, 100, now.to_vec(), before.to_vec());
-            rows.into_iter().map(|(pattern, before)| (pattern.id, before)).collect()
-        };
-        assert_eq!(ids("new", &merged, &single), []);
-        assert_eq!(ids("gone", &merged, &single), [(4, Some(9))]);
-        assert_eq!(ids("surging", &merged, &single), [(1, Some(7))]);
-        assert_eq!(ids("new", &single, &merged), [(4, Some(0))]);
-        assert_eq!(ids("gone", &single, &merged), []);
-    }
+/// A version of the workload that had such lines.
+fn of_version(version: &PatternVersion) -> serde_json::Value {
+    serde_json::json!({
+        "version": version.version,
+        "first_ts": json::rfc3339(i128::from(version.first_ns)),
+        "last_ts": json::rfc3339(i128::from(version.last_ns)),
+    })
 }

@@ -59,7 +59,11 @@ pub(crate) struct Patterns {
     /// Only patterns with this text in them or in their example; all must be there
     #[arg(short = 't', long = "text", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
-    /// Which ones, compared with as long a time before
+    /// Only lines of this version of the workload (service.version, label app.kubernetes.io/version or version, or the hash
+    /// of a Deployment's template)
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// Which ones, compared with as long a time before; with --version, new and gone compare with earlier versions
     #[arg(long, value_enum, default_value_t = PatternShow::Top)]
     pub(crate) show: PatternShow,
     /// At most N patterns

@@ -19,10 +19,14 @@ const HEAD: [(&str, Align); 5] = [
     ("PATTERN", Align::Left),
 ];
 
+const HEAD_VERSIONS: [(&str, Align); 6] =
+    [HEAD[0], HEAD[1], HEAD[2], ("VERSION", Align::Left), HEAD[3], HEAD[4]];
+
 pub(super) async fn run(args: &Patterns, client: &Client, out: &Out) -> Result<()> {
     let mut params = args.scope.params(BACK);
     params.extend(filters(&args.filters)?);
     params.extend(args.texts.iter().map(|text| ("contains", text.clone())));
+    params.extend(args.version.iter().map(|version| ("version", version.clone())));
     params.push(("limit", args.limit.to_string()));
     let (show_only, what) = match args.show {
         PatternShow::Top => (None, "log patterns"),
@@ -32,7 +36,11 @@ pub(super) async fn run(args: &Patterns, client: &Client, out: &Out) -> Result<(
     };
     params.extend(show_only.map(|show| ("show", show.to_owned())));
     let answer = client.rows("patterns", &params).await?;
-    show(out, &answer, &HEAD, row, &format!("no {what} {}", args.scope.words(BACK)))
+    // a column that says nothing takes room from the patterns
+    let has_versions = answer.rows.iter().any(|row| !versions(row).is_empty());
+    let (head, cells): (&[_], fn(&Row) -> Vec<Cell>) =
+        if has_versions { (&HEAD_VERSIONS, row_versions) } else { (&HEAD, row) };
+    show(out, &answer, head, cells, &format!("no {what} {}", args.scope.words(BACK)))
 }
 
 fn row(row: &Row) -> Vec<Cell> {
@@ -43,4 +51,20 @@ fn row(row: &Row) -> Vec<Cell> {
         toned(text(row, "id"), Tone::Dim),
         cell(text(row, "pattern")),
     ]
+}
+
+fn row_versions(of: &Row) -> Vec<Cell> {
+    let mut cells = row(of);
+    cells.insert(3, cell(versions(of)));
+    cells
+}
+
+/// The version that had the first such line, and the one that had the last; `?` for lines that say none.
+fn versions(row: &Row) -> String {
+    let known = |name| Some(text(row, name)).filter(|version| !version.is_empty());
+    match (known("first_version"), known("last_version")) {
+        (None, None) => String::new(),
+        (Some(first), Some(last)) if first == last => first.to_owned(),
+        (first, last) => format!("{}..{}", first.unwrap_or("?"), last.unwrap_or("?")),
+    }
 }

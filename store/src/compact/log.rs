@@ -16,7 +16,7 @@ use super::{MergeError, go_on, reading};
 use crate::seal::{Checked, Draft, io, namespaces, write_patterns};
 use crate::segment::{
     BODY, BodyFile, BodyWriter, DATA, Entry, FileEntry, MergedSketch, PatternCounts, SKETCH, Segment,
-    Written, writer_properties,
+    Version, Written, writer_properties,
 };
 use crate::state::Shared;
 use crate::{SealError, Table};
@@ -146,7 +146,7 @@ fn merge_bodies(
                 let (rows, texts) = reading(segment, || body.texts(*page, &times))?;
                 let times = reading(segment, || times(rows.clone(), None))?;
                 let mut rows = texts.iter().zip(times);
-                rows.try_for_each(|(text, ts)| writer.push(text, ts)).map_err(failed())?;
+                rows.try_for_each(|(text, ts)| writer.push(text, ts, Version::UNTOLD)).map_err(failed())?;
             }
         }
     }

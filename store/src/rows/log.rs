@@ -14,6 +14,7 @@ use proto::v1::Identity;
 use super::identity::{dictionary_column, identity_column};
 use super::origins::OriginMap;
 use super::texts::Texts;
+use super::version::version_of;
 
 /// What many log rows have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub(crate) struct Origin {
     pub(crate) level: Box<str>,
     pub(crate) source: Box<str>,
     pub(crate) stream: Box<str>,
+    /// Of the workload, '' where it is not known.
+    pub(crate) version: Box<str>,
 }
 
 /// One admitted log row, borrowed from its batch.
@@ -38,10 +41,12 @@ pub(crate) struct LogRow<'a> {
     pub(crate) trace_id: &'a str,
     pub(crate) span_id: &'a str,
     pub(crate) attributes: Vec<(&'a str, &'a str)>,
+    /// The attribute `service.version`, ''.
+    pub(crate) service_version: &'a str,
 }
 
-/// Identity, level, source, stream.
-type Common<'a> = (u32, &'a str, &'a str, &'a str);
+/// Identity, level, source, stream, `service.version`.
+type Common<'a> = (u32, &'a str, &'a str, &'a str, &'a str);
 type Attributes = Box<[(Box<str>, Box<str>)]>;
 
 /// Log rows of one chunk. All vectors have one entry per row, except `origins` and `attributes`.
@@ -87,7 +92,7 @@ impl<'a> LogRowsBuilder<'a> {
 
     /// Adds a row whose identity index was checked. `lsn` is relative to the batch until it is written.
     pub(crate) fn push(&mut self, row: &LogRow<'a>, lsn: i64) {
-        let origin = self.origin((row.identity, row.level, row.source, row.stream));
+        let origin = self.origin((row.identity, row.level, row.source, row.stream, row.service_version));
         let rows = &mut self.rows;
         if !row.attributes.is_empty() {
             let attributes: Attributes =
@@ -116,9 +121,11 @@ impl<'a> LogRowsBuilder<'a> {
         }
         let origins = &mut self.rows.origins;
         let origin = *self.known.entry(key).or_insert_with(|| {
-            let (identity, level, source, stream) = key;
+            let (identity, level, source, stream, version) = key;
+            let identity = &self.identities[identity as usize];
             origins.push(Arc::new(Origin {
-                identity: Arc::clone(&self.identities[identity as usize]),
+                version: version_of(identity, version).into(),
+                identity: Arc::clone(identity),
                 level: level.into(),
                 source: source.into(),
                 stream: stream.into(),
@@ -144,7 +151,7 @@ impl LogRows {
             .flat_map(|(_, list)| list.iter())
             .map(|(key, value)| key.len() + value.len() + 48)
             .sum();
-        texts + attributes + self.ts.capacity() * 29 + self.origins.len() * 160
+        texts + attributes + self.ts.capacity() * 29 + self.origins.len() * 192
     }
 
     /// Makes lsns, which were relative to their batch, absolute.

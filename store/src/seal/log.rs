@@ -10,7 +10,7 @@ use super::io;
 use crate::rows::{Chunk, LogRows, OriginMap};
 use crate::segment::{
     BODY, BodyWriter, DATA, Entry, FileEntry, NamespaceRows, PATTERNS, PatternCounts, Run, SKETCH,
-    SketchBuilder, TENANT, Written, hour_folder, writer_properties,
+    SketchBuilder, TENANT, Version, Written, hour_folder, writer_properties,
 };
 use crate::state::Shared;
 use crate::{SealError, Table};
@@ -144,9 +144,11 @@ impl Job<'_> {
     fn bodies(&self, draft: &Draft<'_>, rows: &[Row]) -> Result<Written<Checked>, SealError> {
         let path = draft.folder.join(BODY);
         let failed = || io("write", &path);
-        let patterns = Some(PatternCounts::default());
+        let mut patterns = PatternCounts::default();
+        let origins = self.origins.origins.iter();
+        let versions: Vec<Version> = origins.map(|origin| patterns.versions.place(&origin.version)).collect();
         let mut writer =
-            BodyWriter::new(draft.create(BODY)?, &self.shared.encoder, patterns).map_err(failed())?;
+            BodyWriter::new(draft.create(BODY)?, &self.shared.encoder, Some(patterns)).map_err(failed())?;
         let mut stream = None;
         for row in rows {
             if stream != Some(row.stream) {
@@ -155,7 +157,8 @@ impl Job<'_> {
                 writer.start_run(namespace, workload).map_err(failed())?;
             }
             let body = self.chunks[row.chunk as usize].bodies.get(row.row as usize);
-            writer.push(body, row.ts).map_err(failed())?;
+            let origin = self.origins.origin(self.chunks, (row.chunk, row.row));
+            writer.push(body, row.ts, versions[origin as usize]).map_err(failed())?;
         }
         writer.finish().map_err(failed())
     }

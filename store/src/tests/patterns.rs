@@ -3,8 +3,15 @@
 use super::fixture::{NOW, SECOND, batch, lines, open, open_with};
 use crate::{Limits, Pattern, PatternRequest, Retention, Scope, Store, Table};
 
-const ALL: PatternRequest =
-    PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, namespace: None, workload: None, scope: Scope::All };
+const ALL: PatternRequest = PatternRequest {
+    from_ns: i64::MIN,
+    to_ns: i64::MAX,
+    namespace: None,
+    workload: None,
+    version: None,
+    ever: false,
+    scope: Scope::All,
+};
 
 async fn patterns(store: &Store, request: &PatternRequest) -> Vec<Pattern> {
     let answer = store.snapshot().log_patterns(request.clone()).await.unwrap();
@@ -174,8 +181,7 @@ fn a_pattern_covers_those_that_have_words_in_its_slots() {
         lines: 1,
         first_ns: 0,
         last_ns: 0,
-        known_since_ns: 0,
-        example: String::new(),
+        ..Pattern::default()
     };
     for (general, special, expected) in [
         ("user <*> logged in", "user alice logged in", true),
@@ -187,7 +193,9 @@ fn a_pattern_covers_those_that_have_words_in_its_slots() {
         ("<*>-<*>.log", "a-b.log", true),
         ("<*>-<*>.log", "ab.log", false),
         ("a<*>a", "a", false),
-        ("<*><*>", "x", true),
+        ("<*><*>", "x", false),
+        ("<*> - <*>", "a - b", false),
+        ("<*> - <*>", "<*> - <*>", true),
     ] {
         assert_eq!(pattern(general).covers(&pattern(special)), expected, "{general} {special}");
     }

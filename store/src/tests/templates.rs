@@ -139,13 +139,7 @@ async fn patterns_are_the_same_before_and_after_a_seal() {
         .collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     store.append(&super::fixture::batch("n", 1, 1, &super::fixture::lines(NOW, &bodies)), NOW).await.unwrap();
-    let all = PatternRequest {
-        from_ns: i64::MIN,
-        to_ns: i64::MAX,
-        namespace: None,
-        workload: None,
-        scope: crate::Scope::All,
-    };
+    let all = PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, ..PatternRequest::default() };
     let late =
         PatternRequest { from_ns: NOW + 200_000_000, workload: Some("cart".to_owned()), ..all.clone() };
     let none = PatternRequest { workload: Some("other".to_owned()), ..all.clone() };
@@ -167,7 +161,11 @@ async fn patterns_are_the_same_before_and_after_a_seal() {
     store.seal(NOW).await.unwrap();
     assert_eq!(ask(&all).await, before);
     // what was sealed is known since its first line, whatever is asked for
-    let since = |pattern: &crate::Pattern| crate::Pattern { known_since_ns: 0, ..pattern.clone() };
+    let since = |pattern: &crate::Pattern| crate::Pattern {
+        known_since_ns: 0,
+        versions: Vec::new(),
+        ..pattern.clone()
+    };
     let late_after = ask(&late).await;
     assert!(late_after.iter().all(|pattern| pattern.known_since_ns < NOW + 4_000_000));
     assert!(late_after.iter().map(since).eq(late_before.iter().map(since)));

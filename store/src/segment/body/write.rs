@@ -13,7 +13,7 @@ use super::bloom;
 use super::format::{Footer, Kind, MAGIC, PAGE_TEXT, Page, Run, VERSION};
 use super::tokens::Tokens;
 use crate::rows::Texts;
-use crate::segment::PatternCounts;
+use crate::segment::{PatternCounts, Version};
 use crate::template::{BLOCK_TEXT, Encoded, Encoder, MAX_ROWS};
 
 pub(crate) use encoder::BlockEncoder;
@@ -44,6 +44,8 @@ pub(crate) struct BodyWriter<'a, W> {
     /// Bodies of the block that is being gathered, and their records' times.
     block: Texts,
     times: Vec<i64>,
+    /// Of the workload; only where patterns are wanted.
+    versions: Vec<Version>,
     encoder: &'a BlockEncoder,
     /// Blocks of this stream to write plain, and how many of its blocks did not template.
     skip: u32,
@@ -87,6 +89,7 @@ impl<'a, W: Write> BodyWriter<'a, W> {
             tokens: Tokens::default(),
             block: Texts::default(),
             times: Vec::new(),
+            versions: Vec::new(),
             encoder,
             skip: 0,
             lost: 0,
@@ -113,8 +116,8 @@ impl<'a, W: Write> BodyWriter<'a, W> {
         Ok(())
     }
 
-    /// The next row's body, and its record's time.
-    pub(crate) fn push(&mut self, body: &[u8], ts: i64) -> io::Result<()> {
+    /// The next row's body, and its record's time and version; the latter is only asked for patterns.
+    pub(crate) fn push(&mut self, body: &[u8], ts: i64, version: Version) -> io::Result<()> {
         let full = self.block.all().len() + body.len() > BLOCK_TEXT || self.times.len() == MAX_ROWS;
         if full && !self.times.is_empty() {
             self.end_block()?;
@@ -122,6 +125,9 @@ impl<'a, W: Write> BodyWriter<'a, W> {
         self.text_bytes += body.len() as u64;
         self.block.push(body);
         self.times.push(ts);
+        if self.patterns.is_some() {
+            self.versions.push(version);
+        }
         Ok(())
     }
 
@@ -151,7 +157,7 @@ impl<'a, W: Write> BodyWriter<'a, W> {
                 }
             };
             let stream = (run.namespace.as_str(), run.workload.as_str());
-            patterns.add_block(stream, &found.templates, &found.of, &times, &block);
+            patterns.add_block(stream, &found.templates, &found.of, (&times, &self.versions), &block);
         }
         match encoded {
             Some(encoded) => self.write_block(encoder, &encoded, &block)?,
@@ -163,6 +169,7 @@ impl<'a, W: Write> BodyWriter<'a, W> {
         (self.block, self.times) = (block, times);
         self.block.clear();
         self.times.clear();
+        self.versions.clear();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The file: a row for each stream, template and minute; the example is in the first row of a pattern.
+//! The file: a row for each stream, template, minute and version; the example is in the first row of a pattern.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::{Counted, Lines, PatternCounts, minute_of};
+use super::{Counted, Lines, PatternCounts, Version, minute_of};
 use crate::segment::{ColumnsFile, bad};
 
 /// Rows that are read at once.
@@ -37,7 +37,7 @@ impl PatternCounts {
         }
         let mut writer = ArrowWriter::try_new(out, schema(), Some(properties.build()))?;
         for some in patterns.chunks(1_024) {
-            writer.write(&batch(some)?)?;
+            writer.write(&self.batch(some)?)?;
         }
         writer.close().map(drop)
     }
@@ -62,6 +62,11 @@ impl PatternCounts {
         let (templates, examples) = (bytes("template")?, bytes("example")?);
         let (minutes, firsts, lasts) = (time("minute")?, time("first_ts")?, time("last_ts")?);
         let lines = batch.column_by_name("lines")?.as_primitive_opt::<Int64Type>()?;
+        // files of older releases do not tell versions apart
+        let versions = match batch.column_by_name("version") {
+            Some(versions) => Some(versions.as_string_opt::<i32>()?),
+            None => None,
+        };
         for at in 0..batch.num_rows() {
             let template = if templates.is_valid(at) { templates.value(at) } else { b"" };
             let found = Lines {
@@ -71,9 +76,46 @@ impl PatternCounts {
             };
             let stream = (namespaces.value(at), workloads.value(at));
             let example = || if examples.is_valid(at) { examples.value(at) } else { &b""[..] };
-            self.add(stream, template, minute_of(minutes.value(at)), found, example);
+            let version = versions.filter(|versions| versions.is_valid(at));
+            let version = version.map(|versions| self.versions.place(versions.value(at)));
+            let minute = (minute_of(minutes.value(at)), version.unwrap_or(Version::UNTOLD));
+            self.add(stream, template, minute, found, example);
         }
         Some(())
+    }
+
+    fn batch(&self, patterns: &[(&(String, String), &[u8], &Counted)]) -> Result<RecordBatch, ParquetError> {
+        let mut texts = [BinaryBuilder::new(), BinaryBuilder::new()];
+        let (mut namespaces, mut workloads, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut minutes, mut lines, mut firsts, mut lasts) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for ((namespace, workload), template, counted) in patterns {
+            for (at, ((minute, version), found)) in counted.minutes.iter().enumerate() {
+                namespaces.push(namespace.as_str());
+                workloads.push(workload.as_str());
+                texts[0].append_option((!template.is_empty()).then_some(template));
+                texts[1].append_option((at == 0 && !template.is_empty()).then_some(&counted.example));
+                versions.push(self.versions.name(*version));
+                minutes.push(*minute);
+                lines.push(i64::try_from(found.lines).unwrap_or(i64::MAX));
+                firsts.push(found.first_ns);
+                lasts.push(found.last_ns);
+            }
+        }
+        let time = |times: Vec<i64>| Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC"));
+        let [mut templates, mut examples] = texts;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(namespaces)),
+            Arc::new(StringArray::from(workloads)),
+            Arc::new(templates.finish()),
+            time(minutes),
+            Arc::new(Int64Array::from(lines)),
+            time(firsts),
+            time(lasts),
+            Arc::new(examples.finish()),
+            Arc::new(StringArray::from(versions)),
+        ];
+        Ok(RecordBatch::try_new(schema(), columns)?)
     }
 }
 
@@ -92,36 +134,6 @@ fn schema() -> SchemaRef {
         field("first_ts", time(), false, 6),
         field("last_ts", time(), false, 7),
         field("example", DataType::Binary, true, 8),
+        field("version", DataType::Utf8, true, 9),
     ]))
-}
-
-fn batch(patterns: &[(&(String, String), &[u8], &Counted)]) -> Result<RecordBatch, ParquetError> {
-    let mut texts = [BinaryBuilder::new(), BinaryBuilder::new()];
-    let (mut namespaces, mut workloads) = (Vec::new(), Vec::new());
-    let (mut minutes, mut lines, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((namespace, workload), template, counted) in patterns {
-        for (at, (minute, found)) in counted.minutes.iter().enumerate() {
-            namespaces.push(namespace.as_str());
-            workloads.push(workload.as_str());
-            texts[0].append_option((!template.is_empty()).then_some(template));
-            texts[1].append_option((at == 0 && !template.is_empty()).then_some(&counted.example));
-            minutes.push(*minute);
-            lines.push(i64::try_from(found.lines).unwrap_or(i64::MAX));
-            firsts.push(found.first_ns);
-            lasts.push(found.last_ns);
-        }
-    }
-    let time = |times: Vec<i64>| Arc::new(TimestampNanosecondArray::from(times).with_timezone("UTC"));
-    let [mut templates, mut examples] = texts;
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from(namespaces)),
-        Arc::new(StringArray::from(workloads)),
-        Arc::new(templates.finish()),
-        time(minutes),
-        Arc::new(Int64Array::from(lines)),
-        time(firsts),
-        time(lasts),
-        Arc::new(examples.finish()),
-    ];
-    Ok(RecordBatch::try_new(schema(), columns)?)
 }

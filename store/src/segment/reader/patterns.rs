@@ -1,6 +1,7 @@
 //! The patterns of a segment's lines: counted when it was written; else blocks know their templates, plain pages are split.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Reader;
@@ -8,7 +9,7 @@ use crate::ScanError;
 use crate::search::{Found, PatternRequest};
 use crate::segment::cache::{Kept, Part};
 use crate::segment::rows::times;
-use crate::segment::{PatternCounts, Segment, bad};
+use crate::segment::{ColumnsFile, PatternCounts, Segment, Version, Versions, bad, versions};
 use crate::template::Bits;
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -24,15 +25,8 @@ impl Reader {
         self.named(segment, || self.try_log_patterns(segment, request, found))
     }
 
-    /// What the segment has counted, if the range cuts none of its minutes. It only repeats what the bodies say: where it
-    /// cannot be read they are asked.
-    fn counted(&self, segment: &Segment, request: &PatternRequest) -> Option<Arc<PatternCounts>> {
-        let (oldest, newest) = segment.times();
-        let from = request.from_ns <= oldest || request.from_ns.rem_euclid(MINUTE_NS) == 0;
-        let to = request.to_ns > newest || request.to_ns.rem_euclid(MINUTE_NS) == 0;
-        if !from || !to {
-            return None;
-        }
+    /// What the segment has counted. It only repeats what the bodies say: where it cannot be read they are asked.
+    fn counted(&self, segment: &Segment) -> Option<Arc<PatternCounts>> {
         let kept = self.cache.get(segment.number, Part::Patterns, || {
             let counts = segment.open_patterns()?.ok_or_else(|| bad("no patterns"))?;
             let bytes = counts.memory();
@@ -50,7 +44,15 @@ impl Reader {
         request: &PatternRequest,
         found: &mut Found,
     ) -> io::Result<()> {
-        if let Some(counts) = self.counted(segment, request) {
+        let counts = self.counted(segment);
+        let is_untold = |counts: &PatternCounts| {
+            request.version.is_some()
+                && counts.is_untold(|namespace, workload| request.wants(namespace, workload))
+        };
+        if let Some(counts) = &counts
+            && !request.cuts_a_minute(segment.times())
+            && !is_untold(counts)
+        {
             for ((namespace, workload), template, counted) in counts.iter() {
                 if !request.wants(namespace, workload) {
                     continue;
@@ -58,9 +60,10 @@ impl Reader {
                 let within = |minute: i64| {
                     minute.saturating_add(MINUTE_NS) > request.from_ns && minute < request.to_ns
                 };
-                for (_, lines) in counted.minutes.iter().filter(|(minute, _)| within(**minute)) {
-                    let lines = (lines.lines, lines.first_ns, lines.last_ns);
-                    found.add((namespace, workload), template, lines, &counted.example);
+                for ((_, version), lines) in counted.minutes.iter().filter(|((minute, _), _)| within(*minute))
+                {
+                    let version = here(&mut found.versions, &counts.versions, *version);
+                    found.add((namespace, workload), template, (version, *lines), &counted.example);
                 }
             }
             return Ok(());
@@ -70,6 +73,16 @@ impl Reader {
         for run in body.runs().iter().filter(|run| request.wants(&run.namespace, &run.workload)) {
             let stream = (run.namespace.as_str(), run.workload.as_str());
             let rows = run.first_row..run.first_row + run.rows;
+            // one version is mostly all that a stream has; else each row says its own
+            let only = counts.as_ref().and_then(|counts| {
+                let version = counts.only_version(&run.namespace, &run.workload)?;
+                Some(here(&mut found.versions, &counts.versions, version))
+            });
+            let is_untold = counts.is_none() || only == Some(Version::UNTOLD);
+            let only = match is_untold {
+                true => request.version.is_none().then_some(Version::UNTOLD),
+                false => only,
+            };
             for (page, _) in body.pages_of(std::slice::from_ref(&rows))? {
                 let (rows, is_block) = body.page_rows(page)?;
                 let records = times(&file, rows.clone(), None)?;
@@ -81,16 +94,18 @@ impl Reader {
                 {
                     continue;
                 }
+                let of = of_rows(&file, rows, only, &mut found.versions)?;
+                let wanted =
+                    records.iter().zip(of).map(|(ts, version)| request.has(*ts).then_some((*ts, version)));
                 if !is_block {
                     let (_, bodies) = body.page(page)?;
-                    found.count_bodies(request, stream, &bodies, &records);
+                    found.count_bodies(stream, &bodies, wanted);
                     continue;
                 }
                 let known = |rows: Option<&[u32]>| Ok(crate::template::chosen(&records, rows));
                 let block = body.block(page, self.head(segment, &body, page)?, &known)?;
                 let (templates, of) = block.patterns()?;
-                let rows = of.iter().copied().zip(records.iter().copied());
-                let wanted = found.count(request, stream, &templates, rows);
+                let wanted = found.count(stream, &templates, of.iter().copied().zip(wanted));
                 let mut some = Bits::new(block.rows());
                 wanted.iter().for_each(|(row, _)| some.set(*row));
                 let bodies = block.bodies(Some(&some))?;
@@ -100,5 +115,23 @@ impl Reader {
             }
         }
         Ok(())
+    }
+}
+
+/// A version of some counts among those that are found.
+fn here(found: &mut Versions, counted: &Versions, version: Version) -> Version {
+    counted.name(version).map_or(Version::UNTOLD, |name| found.place(name))
+}
+
+/// The version of each of these rows: all have this one, or their columns are asked.
+fn of_rows(
+    file: &ColumnsFile,
+    rows: Range<u32>,
+    only: Option<Version>,
+    found: &mut Versions,
+) -> io::Result<Vec<Version>> {
+    match only {
+        Some(only) => Ok(vec![only; rows.len()]),
+        None => versions(file, rows, found),
     }
 }

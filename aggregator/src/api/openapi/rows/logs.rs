@@ -53,14 +53,30 @@ pub(crate) struct LogPattern {
     workload: String,
     /// Lines in the range.
     lines: u64,
-    /// With `show`: lines in the range before.
+    /// With `show`: lines in the range before; with `version` too, of earlier versions in both.
     lines_before: Option<u64>,
     first_ts: String,
     last_ts: String,
     /// The first line of this pattern and workload that the store remembers, kept or not.
     known_since: String,
+    /// The version of the workload that had the first such line; absent where that line did not say one.
+    first_version: Option<String>,
+    /// The version that had the last one.
+    last_version: Option<String>,
+    /// The versions that had such lines, in the order of their first one: the first, and the latest 15.
+    versions: Option<Vec<PatternVersion>>,
     /// The line, `<*>` for each part that varies.
     pattern: String,
-    /// One such line, cut at 1,000 bytes.
+    /// One such line of any version, cut at 1,000 bytes.
     example: String,
+}
+
+/// A version of a workload that wrote a kind of line.
+#[derive(ToSchema)]
+pub(crate) struct PatternVersion {
+    version: String,
+    /// Its first such line that the store remembers.
+    first_ts: String,
+    /// Its last one.
+    last_ts: String,
 }

@@ -148,7 +148,7 @@ fn crowded(shared: &Shared) -> Result<Vec<Arc<Segment>>, SealError> {
     let doomed: u64 = state.doomed.iter().map(|doomed| doomed.segment.file_bytes()).sum();
     let leaving = doomed + crowded.iter().map(|segment| segment.file_bytes()).sum::<u64>();
     let wal: u64 = state.wal.iter().map(|file| file.bytes).sum();
-    let mut own = wal + rest.iter().map(|segment| segment.file_bytes()).sum::<u64>();
+    let mut own = state.unknown_bytes + wal + rest.iter().map(|segment| segment.file_bytes()).sum::<u64>();
     let mut used = total.saturating_sub(free).saturating_sub(leaving);
     let own_limit = shared.limits.max_disk_bytes / 100 * 85;
     let used_limit = total / 100 * u64::from(shared.limits.disk_drop_percent);
@@ -197,7 +197,7 @@ fn note_room(shared: &Shared) -> Result<(), SealError> {
     let mut state = shared.state();
     let segments: u64 =
         state.segments.iter().flat_map(|list| list.iter()).map(|segment| segment.file_bytes()).sum();
-    let own = segments + state.wal.iter().map(|file| file.bytes).sum::<u64>();
+    let own = segments + state.unknown_bytes + state.wal.iter().map(|file| file.bytes).sum::<u64>();
     let used_limit = total / 100 * u64::from(shared.limits.disk_refuse_percent);
     let full = total.saturating_sub(free) >= used_limit || own >= shared.limits.max_disk_bytes;
     if full != state.disk_full {

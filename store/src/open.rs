@@ -3,7 +3,7 @@
 mod covered;
 mod mend;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct Recovered {
     pub damaged: Vec<String>,
     /// Where the catalog could not be read, and what the segments said in its place; nothing of this is lost.
     pub rebuilt: Vec<String>,
+    /// Tables that only a newer release knows, with what is kept of each; nobody can ask for it here.
+    pub unknown_tables: Vec<String>,
 }
 
 /// An opened store, before its threads run.
@@ -67,7 +69,7 @@ pub(crate) fn open(
     let folders = segment_folders(dir)?;
     let catalog = mend::catalog(&*disk, dir, &mut loaded, &folders)?;
     let torn_bytes = loaded.torn_bytes;
-    let state = state(dir, &loaded)?;
+    let (state, unknown_tables) = state(dir, &loaded)?;
     // the catalog is written anew, also on a full disk; housekeeping makes the reserve again
     reserve::give_back(&*disk, dir);
     let manifest = Manifest::start(Arc::clone(&disk), dir.join("catalog"), loaded)?;
@@ -80,30 +82,45 @@ pub(crate) fn open(
     Counts::add(&shared.counts.lost_records, catalog.damaged.len() as u64);
     recovered.damaged.splice(..0, catalog.damaged);
     recovered.rebuilt = catalog.rebuilt;
+    recovered.unknown_tables = unknown_tables;
     let next_lsn = shared.state().last_lsn + 1;
     Ok(Opened { shared, next_lsn, lock, recovered })
 }
 
-/// What the catalog says, before the WAL adds to it.
-fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
+/// What the catalog says, before the WAL adds to it, and which tables only a newer release knows: their segments stay
+/// in the catalog and on disk as they are, count as the store's, and come back with that release.
+fn state(dir: &Path, loaded: &Loaded) -> Result<(State, Vec<String>), OpenError> {
     let contents = &loaded.contents;
     let mut segments: [Vec<Arc<Segment>>; Table::COUNT] = Default::default();
+    let mut unknown: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     for entry in &contents.segments {
         let damaged = |detail: &str| OpenError::Catalog {
             path: dir.join("catalog"),
             detail: format!("segment {}: {detail}", entry.path),
         };
-        let table = entry.table().ok_or_else(|| damaged("of an unknown table"))?;
         let segment = Segment::new(entry.clone(), dir).ok_or_else(|| damaged("lies outside the store"))?;
-        segments[table.index()].push(Arc::new(segment));
+        match entry.table() {
+            Some(table) => segments[table.index()].push(Arc::new(segment)),
+            None => {
+                let (count, rows, bytes) = unknown.entry(&entry.table).or_default();
+                *count += 1;
+                *rows = rows.saturating_add(entry.rows);
+                *bytes = bytes.saturating_add(entry.file_bytes());
+            }
+        }
     }
+    let unknown_bytes = unknown.values().map(|(.., bytes)| *bytes).fold(0, u64::saturating_add);
+    let described = |(table, (count, rows, bytes)): (&str, (u64, u64, u64))| {
+        format!("{table:?}: {rows} rows in {count} segments, {bytes} bytes, are kept and cannot be asked for")
+    };
+    let unknown = unknown.into_iter().map(described).collect();
     let sealed = |table: Table| contents.sealed_through.get(table.name()).copied().unwrap_or(-1);
-    Ok(State {
+    let state = State {
         head: Head::default(),
         segments: segments.map(Arc::new),
         version: contents.version,
         dedupe: Dedupe::from_entries(contents.dedupe.clone()),
-        in_flight: std::collections::HashMap::new(),
+        in_flight: HashMap::new(),
         own: None,
         last_lsn: contents.next_lsn - 1,
         wal: Vec::new(),
@@ -117,7 +134,9 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<State, OpenError> {
         doomed: Vec::new(),
         gone_before: Table::ALL
             .map(|table| contents.gone_before.get(table.name()).copied().unwrap_or(i64::MIN)),
-    })
+        unknown_bytes,
+    };
+    Ok((state, unknown))
 }
 
 /// Every folder that may be a segment: `seg / tenant / table / date / hour / id`.

@@ -99,6 +99,8 @@ pub(crate) struct State {
     pub(crate) doomed: Vec<Doomed>,
     /// Rows of each table from before this time may be gone, ns.
     pub(crate) gone_before: [i64; Table::COUNT],
+    /// Segments of tables that only a newer release knows, bytes: never dropped here, and part of what the store takes.
+    pub(crate) unknown_bytes: u64,
 }
 
 /// One WAL file and what pins it.

@@ -15,6 +15,7 @@ mod kept;
 mod lsns;
 mod memory;
 mod model;
+mod newer;
 mod patterns;
 mod resolved;
 mod scopes;

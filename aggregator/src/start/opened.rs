@@ -33,6 +33,13 @@ pub(crate) fn report(recovered: &Recovered, health: &Health) {
     for detail in &recovered.rebuilt {
         tracing::warn!(%detail, "the store's catalog was put right");
     }
+    for table in &recovered.unknown_tables {
+        tracing::warn!(%table, "a newer release wrote a table that this one does not know");
+    }
+    if !recovered.unknown_tables.is_empty() {
+        let told = format!("written by a newer release: {}", recovered.unknown_tables.join("; "));
+        health.note("tables", told);
+    }
     for damage in &recovered.damaged {
         tracing::error!(%damage, "acknowledged data is lost");
     }

@@ -68,11 +68,11 @@ fn described(entry: &Entry) -> String {
     format!("{} rows of {}, lsn {} to {}", entry.rows, entry.table, entry.min_lsn, entry.max_lsn)
 }
 
-/// What a segment's folder says of itself; `None` if it is no segment of this release's.
+/// What a segment's folder says of itself; `None` if it is no segment, or one in a newer form. One of a table that only a
+/// newer release knows is a segment all the same.
 fn read(root: &Path, folder: &Path) -> Option<Entry> {
     let entry: Entry = serde_json::from_slice(&fs::read(folder.join(META)).ok()?).ok()?;
-    let known = entry.version <= VERSION && entry.table().is_some();
-    (known && entry.folder(root)? == folder).then_some(entry)
+    (entry.version <= VERSION && entry.folder(root)? == folder).then_some(entry)
 }
 
 /// Whether the two may have rows in common: segments of one table and hour are neighbours by lsn.

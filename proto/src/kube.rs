@@ -88,9 +88,6 @@ pub fn check_node(node: &KubeNode) -> Result<(), &'static str> {
     if node.service_ranges.len() > MAX_RANGES || !node.service_ranges.iter().all(is_some_name) {
         return Err("service_ranges");
     }
-    if node.settings.len() > MAX_SETTINGS {
-        return Err("settings");
-    }
     Ok(())
 }
 

@@ -289,7 +289,6 @@ impl Kube {
             service_ranges: self.service_ranges(cache),
             node_port_first: NODE_PORTS.0,
             node_port_last: NODE_PORTS.1,
-            settings: std::collections::BTreeMap::new(),
             known: known.is_some(),
         }
     }

@@ -813,7 +813,7 @@ pub struct NodeUpdate {
     #[prost(uint64, tag = "7")]
     pub left_out: u64,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KubeNode {
     #[prost(string, tag = "1")]
     pub cluster: ::prost::alloc::string::String,
@@ -831,12 +831,6 @@ pub struct KubeNode {
     pub node_port_first: u32,
     #[prost(uint32, tag = "6")]
     pub node_port_last: u32,
-    /// of the whole cluster, by the aggregator's config
-    #[prost(btree_map = "string, string", tag = "7")]
-    pub settings: ::prost::alloc::collections::BTreeMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
     /// whether Kubernetes has a node of this name
     #[prost(bool, tag = "8")]
     pub known: bool,

@@ -29,9 +29,10 @@ pub struct TlsConfig {
     /// `issued`: DNS names and addresses by which agents and people reach this aggregator; `localhost`, `127.0.0.1` and
     /// `::1` are always among them.
     pub names: Vec<String>,
-    /// `issued`: hours that a certificate is valid; it is renewed after two thirds of them.
-    #[schemars(range(min = 1, max = 8_760))]
-    pub lifetime_h: u32,
+    /// `issued`: hours that a certificate is valid, 0.1 (six minutes) at least. It is renewed after two thirds of them; of
+    /// minutes, after half.
+    #[schemars(range(min = 0.1, max = 8_760.0))]
+    pub lifetime_h: f64,
     /// `issued`: the audience of the service account tokens that agents enrol with.
     pub enrol_audience: String,
     /// `issued`: the service accounts whose pods may enrol as agents, as namespace/name.
@@ -118,7 +119,7 @@ impl Default for TlsConfig {
             ca_secret: String::new(),
             ca_config_map: String::new(),
             names: Vec::new(),
-            lifetime_h: 24,
+            lifetime_h: 24.0,
             enrol_audience: String::from("wake-aggregator"),
             enrol_service_accounts: Vec::new(),
         }

@@ -14,7 +14,8 @@ use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyD
 
 /// How long a CA is valid that was made here: ten years.
 const CA_LIFE_S: i64 = 10 * 365 * 86_400;
-/// Certificates are valid from a while ago: clocks differ.
+/// Certificates are valid from a while ago: clocks differ. Of a short life at most half of it, or the time to renew,
+/// which counts from there, would be over at once.
 const BEFORE_S: i64 = 300;
 /// The longest request for a certificate, bytes.
 const MOST_CSR_BYTES: usize = 16 << 10;
@@ -172,7 +173,7 @@ impl Ca {
         if not_after_s <= now_s {
             return Err(CaError::Expired(self.not_after_s));
         }
-        valid(params, now_s - BEFORE_S, not_after_s);
+        valid(params, now_s - BEFORE_S.min((not_after_s - now_s) / 2), not_after_s);
         Ok(not_after_s)
     }
 }

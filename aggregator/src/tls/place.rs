@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::ByteString;
@@ -17,7 +18,7 @@ use crate::config::security::{TlsConfig, split};
 
 /// The CA of this config.
 pub(super) async fn ca(config: &TlsConfig, client: Option<&kube::Client>, now_s: i64) -> anyhow::Result<Ca> {
-    let life_s = i64::from(config.lifetime_h) * 3_600;
+    let life_s = seconds(config.lifetime_h);
     let Some((namespace, name)) = split(&config.ca_secret) else {
         let kept = in_directory(&config.ca_dir, now_s)?;
         return Ok(Ca::new(&kept, life_s)?);
@@ -31,6 +32,12 @@ pub(super) async fn ca(config: &TlsConfig, client: Option<&kube::Client>, now_s:
         publish(&maps, name, ca.pem()).await?;
     }
     Ok(ca)
+}
+
+/// Whole seconds of so many hours; the config's bounds keep both small.
+fn seconds(hours: f64) -> i64 {
+    Duration::try_from_secs_f64(hours * 3_600.0)
+        .map_or(0, |life| i64::try_from(life.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn in_directory(dir: &Path, now_s: i64) -> anyhow::Result<Kept> {
@@ -124,7 +131,13 @@ async fn publish(maps: &Api<ConfigMap>, name: &str, pem: &str) -> anyhow::Result
 
 #[cfg(test)]
 mod tests {
-    use super::in_directory;
+    use super::{in_directory, seconds};
+
+    #[test]
+    fn hours_are_seconds() {
+        assert_eq!([0.1, 1.0, 24.0].map(seconds), [360, 3_600, 86_400]);
+        assert_eq!([f64::NAN, -1.0].map(seconds), [0, 0]);
+    }
 
     #[test]
     fn a_directory_keeps_one_ca() {

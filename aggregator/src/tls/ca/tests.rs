@@ -53,3 +53,15 @@ fn a_server_has_its_names_and_loopback() {
     assert_eq!(described.node, None);
     assert!(ca().server(&["ä".to_owned()], NOW_S).is_err());
 }
+
+#[test]
+fn a_short_life_is_renewed_in_its_middle() {
+    let key = KeyPair::generate().unwrap();
+    let csr = CertificateParams::default().serialize_request(&key).unwrap();
+    for life_s in [360, 480, 3_600, 86_400] {
+        let ca = Ca::new(&make(NOW_S).unwrap(), life_s).unwrap();
+        let described = Described::of(&ca.agent(csr.der(), "node-1", NOW_S).unwrap().certificate).unwrap();
+        let after = described.renew_at_s() - NOW_S;
+        assert!((life_s / 2..=life_s * 2 / 3).contains(&after), "{life_s}: after {after} s");
+    }
+}

@@ -73,6 +73,9 @@ pub(crate) struct Args {
     /// Where the archives go [default: image in the target directory].
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// The image of the cluster tests' pods alone, of this machine's busybox and curl: for `cluster test --context`.
+    #[arg(long)]
+    tests: bool,
 }
 
 /// The two archives.
@@ -84,6 +87,16 @@ pub(crate) struct Wake {
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     let to = args.to.clone().unwrap_or_else(directory);
+    if args.tests {
+        fs::create_dir_all(&to).with_context(|| format!("create {}", to.display()))?;
+        let made = tools(&args.registry, &to)?;
+        out::note(&format!(
+            "docker load -i {}; name it by --image {}/tools:1",
+            made.display(),
+            args.registry
+        ));
+        return Ok(());
+    }
     let made = wake(&args.programs, &args.registry, &args.tag, &to)?;
     out::note(&format!("docker load -i {}", made.agent.display()));
     out::note(&format!("docker load -i {}", made.aggregator.display()));

@@ -1,9 +1,12 @@
 //! Who may read what: a developer's token, nobody's, and a forged one, at every endpoint that there is.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::lab::{Lab, OTHER, SHOP, ensure, text, wait};
+use crate::otlp;
 
 const OPENAPI: &str = include_str!("../../../docs/reference/openapi.json");
 
@@ -80,7 +83,11 @@ pub(crate) fn a_developer_reads_only_their_namespace(lab: &Lab) {
         assert!(!body.contains("secretive whispers"), "{query}: {body}");
     }
     for path in paths("get") {
-        for query in ["", "?where=namespace%3D", "?contains=whispers"] {
+        // a trace that there is, sent by the other namespace over OTLP, where that is on
+        let path = path.replace("{trace_id}", &otlp::trace_id(OTHER));
+        for query in
+            ["", "?where=namespace%3D", "?contains=whispers", "?show=whispers", "?from=-1h&limit=10000"]
+        {
             let query = if query.ends_with("%3D") { format!("{query}{OTHER}") } else { query.to_owned() };
             let (_, body) = developer.call_for(5, "GET", &format!("{path}{query}"), None).unwrap();
             if path.ends_with("/map") {
@@ -89,9 +96,63 @@ pub(crate) fn a_developer_reads_only_their_namespace(lab: &Lab) {
                 edges_have_an_end_of_theirs(&body);
                 continue;
             }
-            let told = [format!("\"namespace\":\"{OTHER}\""), "secretive whispers".to_owned()];
+            let told = [
+                format!("\"namespace\":\"{OTHER}\""),
+                "secretive whispers".to_owned(),
+                format!("secret of {OTHER}"),
+            ];
             assert!(!told.iter().any(|told| body.contains(told.as_str())), "{path}{query}: {body}");
         }
+    }
+}
+
+/// Who, what, in which scope; not with what they proved who they are, and nothing of what they were told.
+pub(crate) fn who_asked_what_is_written_down(lab: &Lab) {
+    let own = lab.own.as_ref().expect("only run in a cluster of our own");
+    lab.apply(SHOP, DEVELOPER);
+    let token = lab.kubectl(&["create", "token", "developer", "-n", SHOP]).trim().to_owned();
+    let query = "SELECT body AS what_they_asked FROM log WHERE workload = 'edge' LIMIT 1";
+    Api::open(lab, Some(&token)).rows("a line of their own", query);
+    drop(Api::open(lab, None).call("GET", "/api/v1/workloads", None).unwrap());
+    let file = own.volume.join("audit.log");
+    wait("both in the audit log", 30, || {
+        let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let records: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let theirs = records.iter().rev().find(|record| record.to_string().contains("what_they_asked"));
+        let theirs = theirs.ok_or_else(|| format!("{} records, none of theirs", records.len()))?;
+        let shown = theirs.to_string();
+        ensure(
+            shown.contains(&format!("system:serviceaccount:{SHOP}:developer")) && shown.contains(SHOP),
+            || shown.clone(),
+        )?;
+        ensure(shown.contains("\"status\":200") && shown.contains("/api/v1/sql"), || shown)?;
+        ensure(records.iter().any(|record| record["status"] == 401), || {
+            "nobody's question is missing".to_owned()
+        })?;
+        ensure(!text.contains(&token) && !text.contains("edge asks"), || {
+            "it holds what it must not".to_owned()
+        })
+    });
+}
+
+/// What an operator is told of each part, in words.
+pub(crate) fn wake_doctor_says_what_works(lab: &Lab) {
+    drop(lab.api());
+    let told = wait("wake doctor", 60, || {
+        let asked = ["doctor", "--as-service-account", "default/wake-test-operator"];
+        // it ends with an error when something does not work, and says so all the same
+        let told = lab.kubectl_wake(&asked).unwrap_or_else(|error| error);
+        ensure(told.contains("kernel"), || told.clone())?;
+        Ok(told)
+    });
+    for node in lab.items(&["nodes"]) {
+        let name = text(&node["metadata"], "name");
+        assert!(told.contains(name), "nothing of {name}: {told}");
+    }
+    for part in
+        ["kernel", "btf", "capabilities", "clock", "kubernetes", "prometheus", "alertmanager", "cert-manager"]
+    {
+        assert!(told.to_lowercase().contains(part), "nothing of {part}: {told}");
     }
 }
 

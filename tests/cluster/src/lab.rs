@@ -27,9 +27,10 @@ pub(crate) struct Lab {
     kubectl_wake: PathBuf,
     pub(crate) helm: PathBuf,
     pub(crate) chart: PathBuf,
-    pub(crate) values: PathBuf,
     /// None when the cluster is a person's own: nothing of it is stopped there, and its audit log is not ours.
     pub(crate) own: Option<Own>,
+    /// Whether a person has let Wake be restarted and reconfigured in a cluster of theirs.
+    pub(crate) may_change_wake: bool,
     context: Vec<String>,
     /// The image of the tests' pods.
     image: String,
@@ -39,6 +40,10 @@ pub(crate) struct Lab {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) audit: PathBuf,
+    /// Where the first node's kubelet looks for static pods.
+    pub(crate) manifests: PathBuf,
+    /// The aggregator's volume, in the first node.
+    pub(crate) volume: PathBuf,
     xtask: PathBuf,
 }
 
@@ -51,19 +56,28 @@ impl Lab {
                     .unwrap_or_else(|| panic!("{name} is not set; run: cargo xtask cluster test")),
             )
         };
-        let own = env::var_os("WAKE_TEST_AUDIT")
-            .map(|audit| Own { audit: PathBuf::from(audit), xtask: path("WAKE_TEST_XTASK") });
+        let own = env::var_os("WAKE_TEST_AUDIT").map(|audit| Own {
+            audit: PathBuf::from(audit),
+            manifests: path("WAKE_TEST_MANIFESTS"),
+            volume: path("WAKE_TEST_VOLUME"),
+            xtask: path("WAKE_TEST_XTASK"),
+        });
         let context = env::var("WAKE_TEST_CONTEXT").map(|name| vec![format!("--context={name}")]);
         Self {
             kubectl: path("WAKE_TEST_KUBECTL"),
             kubectl_wake: path("WAKE_TEST_KUBECTL_WAKE"),
             helm: path("WAKE_TEST_HELM"),
             chart: path("WAKE_TEST_CHART"),
-            values: path("WAKE_TEST_VALUES"),
             own,
+            may_change_wake: env::var_os("WAKE_TEST_CHANGE_WAKE").is_some(),
             context: context.unwrap_or_default(),
             image: env::var("WAKE_TEST_IMAGE").unwrap(),
         }
+    }
+
+    /// The image of the tests' pods.
+    pub(crate) fn image(&self) -> &str {
+        &self.image
     }
 
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
@@ -132,6 +146,24 @@ impl Lab {
         let mut xtask = Command::new(&own.xtask);
         read(xtask.args(["cluster", "daemon", act, &node.to_string(), name]))
             .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The name of the cluster on every row, as the chart's values have it: by default the uid of kube-system.
+    pub(crate) fn cluster(&self) -> String {
+        let values: Value =
+            serde_json::from_str(&self.helm(&["get", "values", "wake", "--all", "-o", "json"])).unwrap();
+        match text(&values, "cluster") {
+            "" => text(&self.get(&["namespace", "kube-system"])["metadata"], "uid").to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// Takes away who may ask as an operator.
+    pub(crate) fn forget_operator(&self) {
+        for kind in ["clusterrolebinding", "serviceaccount"] {
+            let name = [kind, "wake-test-operator"];
+            self.kubectl(&[&["delete", "-n", "default", "--ignore-not-found"], &name[..]].concat());
+        }
     }
 
     /// Wake's API as an operator.

@@ -7,9 +7,16 @@ fn generation(lab: &Lab, kind: &str, name: &str) -> u64 {
     lab.get(&[kind, name, "-n", WAKE])["status"]["observedGeneration"].as_u64().unwrap_or_default()
 }
 
+/// What Helm would go back to.
+fn revision(lab: &Lab) -> String {
+    let status: serde_json::Value =
+        serde_json::from_str(&lab.helm(&["status", "wake", "-o", "json"])).unwrap();
+    status["version"].to_string()
+}
+
 fn upgrade(lab: &Lab, set: &str) {
-    let (chart, values) = (lab.chart.display().to_string(), lab.values.display().to_string());
-    let keep = ["upgrade", "wake", &chart, "--reuse-values", "--values", &values];
+    let chart = lab.chart.display().to_string();
+    let keep = ["upgrade", "wake", &chart, "--reuse-values"];
     lab.helm(&[&keep[..], &["--set", set, "--wait", "--timeout", "180s"]].concat());
 }
 
@@ -27,6 +34,7 @@ pub(crate) fn a_new_pod_is_seen(lab: &Lab, name: &str) {
 }
 
 pub(crate) fn agents_and_aggregator_are_reconfigured_one_after_the_other_and_rolled_back(lab: &Lab) {
+    let revision = revision(lab);
     // both are of one build: what the other's restart does to each is seen, not an older wire
     let before =
         (generation(lab, "daemonset", "wake-agent"), generation(lab, "statefulset", "wake-aggregator"));
@@ -37,7 +45,7 @@ pub(crate) fn agents_and_aggregator_are_reconfigured_one_after_the_other_and_rol
     let after =
         (generation(lab, "daemonset", "wake-agent"), generation(lab, "statefulset", "wake-aggregator"));
     assert!(after.0 > before.0 && after.1 > before.1, "{before:?} {after:?}");
-    lab.helm(&["rollback", "wake", "1", "--wait", "--timeout", "180s"]);
+    lab.helm(&["rollback", "wake", &revision, "--wait", "--timeout", "180s"]);
     a_new_pod_is_seen(lab, "rolled-back");
 }
 

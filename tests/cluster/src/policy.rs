@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, Row, WAKE, ensure, text, wait};
+use crate::lab::{Lab, SHOP, WAKE, ensure, text, wait};
 
 /// The ports that rules of a policy name, numbers only; those that are named are the container's.
 fn ports(rules: &Value, named: &dyn Fn(&str) -> Option<u64>) -> BTreeSet<u64> {
@@ -24,19 +24,35 @@ pub(crate) fn the_aggregators_traffic_is_what_its_policy_allows(lab: &Lab) {
         (ports(&policy["spec"]["ingress"], &named), ports(&policy["spec"]["egress"], &named));
     assert!(!inward.is_empty() && !outward.is_empty(), "{policy}");
     let api = lab.api();
-    let of = |role: &str| {
+    let of = |role: &str| -> Result<BTreeSet<u64>, String> {
         let query = format!(
             "SELECT DISTINCT coalesce(asked_port, server_port) AS port FROM flow \
              WHERE namespace = '{WAKE}' AND workload = 'wake-aggregator' AND role = '{role}' AND server_port > 0"
         );
-        let rows: Vec<Row> = api.rows(&format!("the aggregator's flows as a {role}"), &query);
-        rows.iter().filter_map(|row| row["port"].as_u64()).collect::<BTreeSet<u64>>()
+        Ok(api.sql(&query)?.iter().filter_map(|row| row["port"].as_u64()).collect())
     };
-    // each way that it uses is allowed, and nothing is allowed that it does not serve
-    let (served, asked) = (of("server"), of("client"));
-    assert!(served.is_subset(&inward), "served {served:?}, allowed {inward:?}");
+    // each port that is open is served: somebody is heard there
+    for port in &inward {
+        let url = format!("https://wake-aggregator.{WAKE}.svc:{port}/");
+        let knock = format!("curl -sk -m 3 {url} > /dev/null; [ $? -ne 7 ]");
+        lab.kubectl(&["exec", "-n", SHOP, "deployment/client", "--", "sh", "-c", &knock]);
+    }
+    wait("flows of every port that is open", 60, || {
+        let served = of("server")?;
+        ensure(served == inward, || format!("served {served:?}, allowed {inward:?}"))
+    });
+    // where it goes is allowed; what is allowed and not used here has its reason
+    let asked = wait("flows to the API server", 60, || {
+        let asked = of("client")?;
+        ensure(!asked.is_empty(), || "none".to_owned())?;
+        Ok(asked)
+    });
     assert!(asked.is_subset(&outward), "asked {asked:?}, allowed {outward:?}");
-    assert!(inward.contains(&9400) && served.contains(&9400), "agents come in: {served:?}");
+    let spare: BTreeSet<u64> = outward.difference(&asked).copied().collect();
+    // 53: an export's endpoint may have a name; 443 or 6443: the port that this API server has not
+    let known = BTreeSet::from([53, 443, 6443]);
+    assert!(spare.is_subset(&known), "allowed, not used and without a reason: {spare:?}");
+    assert!(asked.contains(&443) || asked.contains(&6443), "{asked:?}");
 }
 
 /// As much of Prometheus Operator's as is needed to keep an object.

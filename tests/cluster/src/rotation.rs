@@ -103,7 +103,7 @@ fn connected(lab: &Lab) -> Result<BTreeMap<String, String>, String> {
 }
 
 /// Uid and restarts of each of Wake's pods.
-fn pods(lab: &Lab) -> Vec<String> {
+pub(crate) fn pods(lab: &Lab) -> Vec<String> {
     let pods = lab.items(&["pods", "-n", WAKE, "-l", "app.kubernetes.io/name=wake"]);
     let mut all: Vec<String> = pods
         .iter()

@@ -31,6 +31,7 @@ pub(crate) fn start(lab: &Lab) {
 }
 
 pub(crate) fn remove(lab: &Lab) {
+    lab.forget_operator();
     for namespace in [SHOP, OTHER] {
         lab.try_kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]).ok();
     }

@@ -1,6 +1,8 @@
 //! Ends the cluster, or, for the tests, one daemon of it.
 
 use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
@@ -17,23 +19,42 @@ pub(super) fn main() -> Result<()> {
     Ok(())
 }
 
-/// Everything but the logs: processes, cgroups, namespaces, bridge, and what the nodes have written, images above all.
-/// Mounts go with their namespace.
+/// Everything but the logs: processes, cgroups, namespaces, bridge, and what the cluster has written: images, volumes,
+/// etcd's data, keys. Mounts go with their namespace.
 pub(super) fn all() -> Result<()> {
     cgroups::remove()?;
-    State::find()?.forget_pids()?;
     network::remove();
-    let Ok(nodes) = fs::read_dir(State::find()?.root().join("nodes")) else { return Ok(()) };
-    for node in nodes {
-        let root = node?.path().join("root");
-        match fs::remove_dir_all(&root) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove {}", root.display()));
-            }
-            _ => {}
-        }
+    let root = State::find()?.root().clone();
+    forget(&root, &["audit", "nodes"])?;
+    for node in entries(&root.join("nodes"))? {
+        forget(&node, &["log"])?;
     }
     Ok(())
+}
+
+/// Removes all that lies in `dir`, but for these names.
+fn forget(dir: &Path, kept: &[&str]) -> Result<()> {
+    for path in entries(dir)? {
+        if path.file_name().is_some_and(|name| kept.iter().any(|kept| name == *kept)) {
+            continue;
+        }
+        let metadata = fs::symlink_metadata(&path).with_context(|| format!("look at {}", path.display()))?;
+        let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| format!("remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What lies in a directory; nothing where there is none.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(dir) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("read {}", dir.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("read {}", dir.display())),
+    }
 }
 
 /// What to do to a daemon.
@@ -79,5 +100,36 @@ pub(super) fn daemon(args: &DaemonArgs) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{entries, forget};
+
+    #[test]
+    fn all_is_forgotten_but_what_is_kept() {
+        let dir = std::env::temp_dir().join(format!("wake-xtask-down-{}", std::process::id()));
+        for path in ["etcd/member", "kube/pki", "nodes/node1/log", "nodes/node1/root/var/lib", "audit"] {
+            fs::create_dir_all(dir.join(path)).unwrap();
+        }
+        fs::write(dir.join("kube/pki/ca.key"), "key").unwrap();
+        fs::write(dir.join("values.yaml"), "").unwrap();
+        fs::write(dir.join("nodes/node1/hosts"), "").unwrap();
+        std::os::unix::fs::symlink("/nowhere", dir.join("link")).unwrap();
+        forget(&dir, &["audit", "nodes"]).unwrap();
+        forget(&dir.join("nodes/node1"), &["log"]).unwrap();
+        let names = |dir: &std::path::Path| {
+            let mut names: Vec<_> =
+                entries(dir).unwrap().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&dir), ["audit", "nodes"]);
+        assert_eq!(names(&dir.join("nodes/node1")), ["log"]);
+        assert!(entries(&dir.join("absent")).unwrap().is_empty());
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::tree;
+use crate::{run, tree};
 
 /// Program and the Debian package that holds it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("etcd", "etcd-server"),
     ("containerd", "containerd"),
     ("ctr", "containerd"),
@@ -17,10 +18,14 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("iptables", "iptables"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
+    ("unshare", "util-linux"),
     ("openssl", "openssl"),
     ("busybox", "busybox-static"),
     ("curl", "curl"),
 ];
+
+/// The first steps of `node.sh`.
+const TRIED: &str = "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys";
 
 /// Where Debian's package puts the network plugins.
 pub(super) const CNI: &str = "/usr/lib/cni";
@@ -30,6 +35,8 @@ pub(super) fn lacking() -> Option<String> {
     let mut reasons = Vec::new();
     if !rustix::process::geteuid().is_root() {
         reasons.push("it needs root (namespaces, cgroups, mounts)".to_owned());
+    } else if let Some(why) = no_namespaces() {
+        reasons.push(format!("root may not make namespaces and mounts here, as in a container: {why}"));
     }
     if std::env::consts::ARCH != "x86_64" {
         reasons.push("its images are made for x86_64 only".to_owned());
@@ -63,6 +70,14 @@ pub(super) fn check() -> Result<()> {
 /// `program`, also where only root's `PATH` reaches.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
     tree::find_program(program, &[PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
+}
+
+/// What a node begins with, tried: why not, if not. Nothing of it outlives the shell.
+fn no_namespaces() -> Option<String> {
+    let unshare = find("unshare")?;
+    let mut tried = Command::new(unshare);
+    tried.args(["--mount", "--uts", "--cgroup", "--net", "--", "sh", "-ec", TRIED]);
+    run::read(&mut tried).err().map(|error| format!("{error:#}").replace('\n', " "))
 }
 
 fn hybrid() -> bool {

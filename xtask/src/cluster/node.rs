@@ -14,6 +14,8 @@ use crate::run;
 
 const SCRIPT: &str = include_str!("node.sh");
 const START: Duration = Duration::from_secs(60);
+/// Below the node's directory: what its kubelet runs whatever the API server says.
+pub(super) const MANIFESTS: &str = "manifests";
 
 /// Namespaces, file system, containerd.
 pub(super) fn make(state: &State, node: &Node, nodes: &[Node]) -> Result<()> {
@@ -61,6 +63,7 @@ pub(super) fn import(state: &State, node: &Node, archive: &Path) -> Result<()> {
 pub(super) fn join(state: &State, programs: &Programs, node: &Node) -> Result<()> {
     let (name, dir) = (node.name(), state.node(&node.name()));
     let (kubelet, proxy) = (dir.join("kubelet.yaml"), dir.join("kube-proxy.yaml"));
+    fs::create_dir_all(dir.join(MANIFESTS))?;
     fs::write(&kubelet, kubelet_config(state, node))?;
     fs::write(&proxy, proxy_config(state, node))?;
     let args = [
@@ -148,6 +151,7 @@ oom_score = 0
 
 fn kubelet_config(state: &State, node: &Node) -> String {
     let (name, pki) = (node.name(), state.pki().display().to_string());
+    let manifests = state.node(&name).join(MANIFESTS).display().to_string();
     format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -157,6 +161,8 @@ tlsCertFile: {pki}/kubelet-{name}.crt
 tlsPrivateKeyFile: {pki}/kubelet-{name}.key
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 cgroupDriver: cgroupfs
+staticPodPath: {manifests}
+fileCheckFrequency: 5s
 failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0

@@ -7,13 +7,17 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::wait;
 use crate::{clock, out, run, sha256, tree};
 
 /// Go as the modules' `go.mod` want it.
 const GO: (u32, u32, u32) = (1, 26, 8);
+/// How long another run that builds is waited for: three quarters of an hour on busy cores.
+const OTHERS: Duration = Duration::from_secs(50 * 60);
 const KUBERNETES: &str = "v1.34.4";
 
 /// The directory of a module, and what is built of it.
@@ -144,7 +148,7 @@ fn lock() -> Result<File> {
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     if file.try_lock().is_err() {
         out::note("waiting for another run that builds Kubernetes");
-        file.lock().with_context(|| format!("lock {}", path.display()))?;
+        wait::until("end of another run that builds Kubernetes", OTHERS, || Ok(file.try_lock().is_ok()))?;
     }
     Ok(file)
 }

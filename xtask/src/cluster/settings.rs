@@ -2,11 +2,15 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::wait;
 use crate::{out, tree};
 
+/// How long another run is waited for: the whole suite takes some ten minutes.
+const OTHERS: Duration = Duration::from_secs(20 * 60);
 /// Prefix of the network namespaces, the bridge and the veths (an interface's name has at most 15 letters).
 pub(super) const PREFIX: &str = "wakec";
 /// The cgroup of the whole cluster in every hierarchy; each node is a child of it.
@@ -71,14 +75,17 @@ impl State {
         &self.0
     }
 
-    /// Held while a cluster is made or tested: there is one at a time on a machine.
+    /// Held while a cluster is made or tested: there is one at a time on a machine. Another run is waited for, not
+    /// for ever.
     pub(super) fn lock(&self) -> Result<File> {
         let path = self.0.with_extension("lock");
         fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
         let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
         if file.try_lock().is_err() {
             out::note("waiting for another run of `cargo xtask cluster` to end");
-            file.lock().with_context(|| format!("lock {}", path.display()))?;
+            wait::until("end of another run that holds this machine's one cluster", OTHERS, || {
+                Ok(file.try_lock().is_ok())
+            })?;
         }
         Ok(file)
     }
@@ -99,20 +106,6 @@ impl State {
     /// The API server's audit log: one JSON object per request.
     pub(crate) fn audit(&self) -> PathBuf {
         self.0.join("audit/audit.log")
-    }
-
-    /// The daemons have ended: their pids mean nothing any more.
-    pub(super) fn forget_pids(&self) -> Result<()> {
-        for node in Node::all(9) {
-            let dir = self.node(&node.name()).join("pid");
-            match fs::remove_dir_all(&dir) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("remove {}", dir.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn node(&self, node: &str) -> PathBuf {

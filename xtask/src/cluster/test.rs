@@ -1,14 +1,14 @@
 //! `cluster test`: a cluster, Wake in it, and the tests of `tests/cluster`, against this cluster or a person's own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::programs::Programs;
 use super::settings::{Node, REGISTRY, State};
-use super::{chart, down, programs, up, wait, wake};
+use super::{chart, down, node, programs, up, wait, wake};
 use crate::{image, out, run, tree};
 
 /// The whole run, cluster and all.
@@ -18,26 +18,46 @@ const OLDER: &str = "older";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A cluster of yours, by its kubeconfig context, in which Wake is installed with images that it can pull and the
-    /// tests' image (`--image`) is there too. Nothing of it is stopped.
+    /// A cluster of yours, by its kubeconfig context, with Wake installed by Helm as `wake` in the namespace `wake`, and
+    /// the tests' image (`cargo xtask image --tests`) where its nodes find it.
     #[arg(long)]
     context: Option<String>,
+    /// Tests that restart Wake there, set its certificates and images and roll back, too. Its rows stay.
+    #[arg(long, requires = "context")]
+    change_wake: bool,
     /// The image of the tests' pods: a shell, curl, httpd and awk.
     #[arg(long, default_value_t = format!("{REGISTRY}/tools:1"))]
     image: String,
-    /// Values for the chart in a cluster of yours.
-    #[arg(long, value_name = "FILE")]
-    values: Option<PathBuf>,
     /// Use the cluster that `up` started, and leave it running.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "context")]
     keep: bool,
     #[command(flatten)]
     programs: image::Programs,
     /// Programs of an earlier version, to be tried beside those of now, each way round.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "context")]
     older_bin_dir: Option<PathBuf>,
     /// Only tests whose name holds one of these.
     tests: Vec<String>,
+}
+
+/// What asks the cluster.
+struct Clients {
+    kubectl: PathBuf,
+    helm: PathBuf,
+}
+
+impl Clients {
+    fn ours(programs: &Programs) -> Self {
+        Self { kubectl: programs.kube("kubectl"), helm: programs.helm() }
+    }
+
+    /// Those in `PATH`, which know how to reach a person's cluster; ours, built if need be, where there are none.
+    fn theirs() -> Result<Self> {
+        match (tree::find_program("kubectl", &[]), tree::find_program("helm", &[])) {
+            (Some(kubectl), Some(helm)) => Ok(Self { kubectl, helm }),
+            _ => Ok(Self::ours(&programs::find()?)),
+        }
+    }
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
@@ -48,7 +68,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if args.keep {
         let (state, programs) = (State::find()?, programs::find()?);
         load_older(args, &state)?;
-        return tests(args, &programs, &wake::values(&state)?, Some(&state));
+        return tests(args, &Clients::ours(&programs), Some(&state));
     }
     let _lock = State::find()?.lock()?;
     let result = here(args);
@@ -63,15 +83,15 @@ fn here(args: &Args) -> Result<()> {
     wake::load(&state, &nodes, &args.programs)?;
     load_older(args, &state)?;
     wake::install(&state, &programs, nodes.first().context("there is a node")?)?;
-    tests(args, &programs, &wake::values(&state)?, Some(&state))
+    tests(args, &Clients::ours(&programs), Some(&state))
 }
 
 /// What CI runs: everything, with the programs that its tests were built with.
 pub(super) fn in_ci() -> Result<()> {
     main(&Args {
         context: None,
+        change_wake: false,
         image: format!("{REGISTRY}/tools:1"),
-        values: None,
         keep: false,
         programs: image::Programs::built(),
         older_bin_dir: None,
@@ -86,14 +106,16 @@ fn load_older(args: &Args, state: &State) -> Result<()> {
 }
 
 fn elsewhere(args: &Args, context: &str) -> Result<()> {
-    let programs = programs::find()?;
-    let Some(values) = &args.values else {
-        bail!("--context needs --values FILE, with which Wake was installed there, and --image");
-    };
-    tests(args, &programs, values, None).with_context(|| format!("in {context}"))
+    let clients = Clients::theirs()?;
+    let mut helm = Command::new(&clients.helm);
+    helm.args(["--kube-context", context, "--namespace", wake::NAMESPACE, "status", "wake"]);
+    run::read(&mut helm).with_context(|| {
+        format!("Wake is to be installed in {context} first: helm install wake deploy/helm/wake --namespace wake --create-namespace")
+    })?;
+    tests(args, &clients, None).with_context(|| format!("in {context}"))
 }
 
-fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -> Result<()> {
+fn tests(args: &Args, clients: &Clients, own: Option<&State>) -> Result<()> {
     if !args.programs.is_built() {
         out::step("building tests/cluster");
         let mut cargo = run::clean("cargo");
@@ -102,12 +124,15 @@ fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -
     }
     out::step("tests/cluster");
     let mut command = Command::new(tree::target().join("debug/cluster-tests"));
-    command.args(&args.tests).env("RUST_BACKTRACE", "0").env("WAKE_TEST_KUBECTL", programs.kube("kubectl"));
-    command.env("WAKE_TEST_HELM", programs.helm()).env("WAKE_TEST_CHART", chart::dir());
+    command.args(&args.tests).env("RUST_BACKTRACE", "0").env("WAKE_TEST_KUBECTL", &clients.kubectl);
+    command.env("WAKE_TEST_HELM", &clients.helm).env("WAKE_TEST_CHART", chart::dir());
     command.env("WAKE_TEST_KUBECTL_WAKE", tree::target().join("debug/kubectl-wake"));
-    command.env("WAKE_TEST_VALUES", values).env("WAKE_TEST_IMAGE", &args.image);
+    command.env("WAKE_TEST_IMAGE", &args.image);
     if let Some(state) = own {
         command.env("KUBECONFIG", state.kubeconfig());
+        let first = state.node("node1");
+        command.env("WAKE_TEST_MANIFESTS", first.join(node::MANIFESTS));
+        command.env("WAKE_TEST_VOLUME", first.join("root").join(wake::VOLUME.trim_start_matches('/')));
         command.env("WAKE_TEST_AUDIT", state.audit()).env("WAKE_TEST_XTASK", run::this_program());
     }
     if args.older_bin_dir.is_some() {
@@ -115,6 +140,9 @@ fn tests(args: &Args, programs: &Programs, values: &Path, own: Option<&State>) -
     }
     if let Some(context) = &args.context {
         command.env("WAKE_TEST_CONTEXT", context);
+    }
+    if args.change_wake {
+        command.env("WAKE_TEST_CHANGE_WAKE", "1");
     }
     run::check_within(&mut command, PATIENCE)
 }

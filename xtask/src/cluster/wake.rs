@@ -13,7 +13,7 @@ use crate::{image, out, run};
 
 pub(super) const NAMESPACE: &str = "wake";
 /// The directory of the aggregator's volume, in the first node.
-const VOLUME: &str = "/var/lib/wake-test-volume";
+pub(super) const VOLUME: &str = "/var/lib/wake-test-volume";
 /// What a small shared machine has; every node is on one kernel, so one agent reports what is nobody's.
 const VALUES: &str = include_str!("values.yaml");
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -53,7 +53,7 @@ pub(super) fn load_as(state: &State, nodes: &[Node], from: &image::Programs, tag
 }
 
 /// The values file of the test cluster.
-pub(super) fn values(state: &State) -> Result<PathBuf> {
+fn values(state: &State) -> Result<PathBuf> {
     let path = state.root().join("values.yaml");
     std::fs::write(&path, VALUES).with_context(|| format!("write {}", path.display()))?;
     Ok(path)

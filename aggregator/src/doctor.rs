@@ -6,7 +6,9 @@ use daemon::doctor::{Check, certificate};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams, PostParams};
 use store::StoreStats;
 
 use crate::config::Config;
@@ -23,7 +25,7 @@ const FAR_BEHIND_S: i64 = 60;
 type Right = (&'static str, &'static str, &'static str, &'static str, String, &'static str);
 
 /// What is watched for names.
-const WATCHED: [(&str, &str); 12] = [
+const WATCHED: [(&str, &str); 13] = [
     ("", "pods"),
     ("", "nodes"),
     ("", "namespaces"),
@@ -36,6 +38,13 @@ const WATCHED: [(&str, &str); 12] = [
     ("apps", "daemonsets"),
     ("batch", "jobs"),
     ("batch", "cronjobs"),
+    ("events.k8s.io", "events"),
+];
+
+/// Optional parts that are a Service, by its label `app.kubernetes.io/name`, and what it is good for.
+const SERVICES: [(&str, &str, &str); 2] = [
+    ("prometheus", "Prometheus", "it can scrape the aggregator's /metrics"),
+    ("alertmanager", "Alertmanager", "Wake sends it nothing; rules over Wake's metrics can"),
 ];
 
 /// Optional parts by their API group.
@@ -44,6 +53,10 @@ const PARTS: [(&str, &str, &str); 3] = [
     ("cert-manager.io", "cert-manager", "without it, tls.mode: issued makes certificates"),
     ("metrics.k8s.io", "metrics-server", "Wake does not need it"),
 ];
+
+/// The label, and how many Services with it are looked at.
+const NAME: &str = "app.kubernetes.io/name";
+const MOST_SERVICES: u32 = 50;
 
 /// How the store stands.
 pub(crate) fn store(stats: &StoreStats) -> Vec<Check> {
@@ -118,6 +131,7 @@ pub(crate) async fn kubernetes(config: &Config, client: Option<kube::Client>) ->
         };
         checks.push(rights(config, &client).await);
         checks.extend(parts(&client).await);
+        checks.extend(services(&client).await);
         checks
     });
     looked.await.unwrap_or_else(|_elapsed| vec![unreachable("no answer in time")])
@@ -196,6 +210,33 @@ async fn parts(client: &kube::Client) -> Vec<Check> {
     let parts = PARTS.iter().map(|(group, name, without)| match is_there(group) {
         true => Check::ok("optional parts", format!("{name} is there")),
         false => Check::ok("optional parts", format!("{name} is not there; {without}")),
+    });
+    parts.collect()
+}
+
+/// Prometheus and Alertmanager, where somebody runs them as Services with the usual label.
+async fn services(client: &kube::Client) -> Vec<Check> {
+    let names: Vec<&str> = SERVICES.iter().map(|(name, ..)| *name).collect();
+    let label = format!("{NAME} in ({})", names.join(","));
+    let services: Api<Service> = Api::all(client.clone());
+    let found = match services.list_metadata(&ListParams::default().labels(&label).limit(MOST_SERVICES)).await
+    {
+        Ok(found) => found.items,
+        Err(error) => {
+            let found = format!("Services cannot be listed: {}", crate::chain(&error));
+            return vec![Check::warn("optional parts", found, "")];
+        }
+    };
+    let place = |name: &str| {
+        let service = found.iter().find(|service| service.labels().get(NAME).is_some_and(|is| is == name))?;
+        Some(format!("{}/{}", service.metadata.namespace.as_deref()?, service.metadata.name.as_deref()?))
+    };
+    let parts = SERVICES.iter().map(|(name, shown, good_for)| match place(name) {
+        Some(place) => Check::ok("optional parts", format!("{shown} is there ({place}): {good_for}")),
+        None => Check::ok(
+            "optional parts",
+            format!("{shown} is not there: no Service has the label {NAME}={name}"),
+        ),
     });
     parts.collect()
 }

@@ -88,7 +88,10 @@ impl Doctor {
                         "none yet",
                         "it comes with the enrolment; the agent's /readyz says why it waits",
                     ),
-                    not_after_s => certificate("certificate", not_after_s, now_s),
+                    not_after_s => {
+                        let from_s = export.certificate_not_before.get();
+                        certificate("certificate", (from_s, not_after_s), now_s)
+                    }
                 });
             }
         }

@@ -78,10 +78,10 @@ pub(crate) fn store(stats: &StoreStats) -> Vec<Check> {
 }
 
 /// How doors are kept.
-pub(crate) fn security(config: &Config, not_after_s: Option<i64>, now_s: i64) -> Vec<Check> {
-    let tls = match (config.tls.mode, not_after_s) {
+pub(crate) fn security(config: &Config, valid_s: Option<(i64, i64)>, now_s: i64) -> Vec<Check> {
+    let tls = match (config.tls.mode, valid_s) {
         (TlsMode::None, _) => Check::ok("tls", "plain text, on loopback only"),
-        (_, Some(not_after_s)) => certificate("tls", not_after_s, now_s),
+        (_, Some(valid_s)) => certificate("tls", valid_s, now_s),
         (_, None) => Check::warn("tls", "the certificate cannot be read", ""),
     };
     let auth = match config.auth.mode {

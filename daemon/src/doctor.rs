@@ -56,13 +56,43 @@ impl Check {
     }
 }
 
-/// A certificate by the time that is left of it.
-pub fn certificate(area: &str, not_after_s: i64, now_s: i64) -> Check {
-    let left_h = not_after_s.saturating_sub(now_s) / 3_600;
+/// A certificate, valid from one time until another, by what is left of it: who renews does so after two thirds of its
+/// life, and is late when five sixths are over.
+pub fn certificate(area: &str, (not_before_s, not_after_s): (i64, i64), now_s: i64) -> Check {
     let renew = "see that whoever renews it still does (wake: tls.mode, cert-manager: its Certificate)";
-    match not_after_s.saturating_sub(now_s) {
-        ..=0 => Check::fail(area, format!("expired {} h ago", -left_h), renew),
-        1..=3_600 => Check::warn(area, "expires within the hour", renew),
-        _ => Check::ok(area, format!("valid for another {left_h} h")),
+    let left_s = not_after_s.saturating_sub(now_s);
+    let life_s = not_after_s.saturating_sub(not_before_s);
+    match left_s {
+        ..=0 => Check::fail(area, format!("expired {} ago", span(left_s.saturating_neg())), renew),
+        left if left <= life_s / 6 => {
+            let found = format!("expires in {}, and nobody has replaced it yet", span(left));
+            Check::warn(area, found, renew)
+        }
+        left => Check::ok(area, format!("valid for another {}", span(left))),
+    }
+}
+
+/// Hours, or minutes of a few hours.
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{State, certificate};
+
+    #[test]
+    fn a_certificate_that_nobody_replaces_is_told_by_its_own_life() {
+        let of = |life_s: i64, age_s: i64| certificate("tls", (0, life_s), age_s);
+        for life_s in [540, 86_400, 365 * 86_400] {
+            assert_eq!(of(life_s, life_s * 2 / 3 + 5).state, State::Ok, "{life_s}: it is being replaced");
+            assert_eq!(of(life_s, life_s * 5 / 6 + 1).state, State::Warn, "{life_s}");
+            assert_eq!(of(life_s, life_s).state, State::Fail, "{life_s}");
+        }
+        assert_eq!(of(540, 300).found, "valid for another 4 min");
+        assert_eq!(of(86_400, 90_000).found, "expired 60 min ago");
     }
 }

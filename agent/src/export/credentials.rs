@@ -121,7 +121,7 @@ impl Credentials {
             TlsMode::None | TlsMode::Files => None,
         };
         if let Some(kept) = &kept {
-            metrics.certificate_not_after.set(kept.described.not_after_s);
+            metrics.certificate(&kept.described);
         }
         let state = Mutex::new(State { kept, ..State::default() });
         let (enrolling, renewed) = (tokio::sync::Mutex::new(()), watch::Sender::new(0));
@@ -234,7 +234,7 @@ impl Credentials {
         let read = pem::certificates(&certificate.display().to_string(), &chain)?;
         pem::key(&key.display().to_string(), &secret)?;
         if let Some(Ok(described)) = read.first().map(Described::of) {
-            self.0.metrics.certificate_not_after.set(described.not_after_s);
+            self.0.metrics.certificate(&described);
         }
         Ok(Identity::from_pem(chain, secret))
     }
@@ -288,7 +288,7 @@ impl Credentials {
                     tracing::warn!(%error, "certificate not kept: the next start enrols anew");
                 }
                 shared.metrics.enrolments.inc();
-                shared.metrics.certificate_not_after.set(kept.described.not_after_s);
+                shared.metrics.certificate(&kept.described);
                 shared.health.forget("tls");
                 tracing::info!(not_after_s = kept.described.not_after_s, "enrolled");
                 *self.state() = State { kept: Some(kept), last_attempt: Some(now), ..State::default() };

@@ -1,6 +1,7 @@
 //! Metrics of spool and client.
 
 use daemon::metrics::Registry;
+use daemon::tls::certificate::Described;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -47,6 +48,8 @@ pub struct ExportMetrics {
     pub enrolment_errors: Counter,
     /// Until when the certificate is valid, Unix seconds; 0 without one.
     pub certificate_not_after: Gauge,
+    /// From when on it is, Unix seconds.
+    pub certificate_not_before: Gauge,
 }
 
 impl ExportMetrics {
@@ -98,7 +101,19 @@ impl ExportMetrics {
                 Unit::Seconds,
                 Gauge::default(),
             ),
+            certificate_not_before: root.register_with_unit(
+                "tls_certificate_not_before_timestamp",
+                "From when on the agent's certificate is valid, Unix time; 0 without one",
+                Unit::Seconds,
+                Gauge::default(),
+            ),
         }
+    }
+
+    /// What the agent proves itself with from now on.
+    pub fn certificate(&self, described: &Described) {
+        self.certificate_not_before.set(described.not_before_s);
+        self.certificate_not_after.set(described.not_after_s);
     }
 
     /// Rows of one signal.

@@ -7,6 +7,7 @@ use daemon::clock::Clock;
 use daemon::log::Repeated;
 use daemon::metrics::Registry;
 use daemon::tls::accept::FAILURES;
+use daemon::tls::certificate::Described;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,6 +25,7 @@ pub(crate) struct TlsMetrics {
     handshakes: Family<Reason, Counter>,
     enrolments: Family<Reason, Counter>,
     not_after: Gauge,
+    not_before: Gauge,
     line: Arc<Repeated>,
 }
 
@@ -51,6 +53,12 @@ impl TlsMetrics {
                 Unit::Seconds,
                 Gauge::default(),
             ),
+            not_before: registry.register_with_unit(
+                "certificate_not_before_timestamp",
+                "From when on the aggregator's own certificate is valid, Unix time",
+                Unit::Seconds,
+                Gauge::default(),
+            ),
             line: Arc::new(Repeated::new(clock.clone(), Duration::from_secs(10))),
         }
     }
@@ -67,12 +75,13 @@ impl TlsMetrics {
         if outcome == "ok" { None } else { self.line.permit() }
     }
 
-    /// Until when the own certificate is valid.
-    pub(crate) fn not_after_s(&self) -> i64 {
-        self.not_after.get()
+    /// From when until when the own certificate is valid.
+    pub(crate) fn valid_s(&self) -> (i64, i64) {
+        (self.not_before.get(), self.not_after.get())
     }
 
-    pub(crate) fn expires(&self, not_after_s: i64) {
-        self.not_after.set(not_after_s);
+    pub(crate) fn serves_with(&self, described: &Described) {
+        self.not_before.set(described.not_before_s);
+        self.not_after.set(described.not_after_s);
     }
 }

@@ -126,7 +126,7 @@ impl Renewing {
         let described = material.chain.first().map(Described::of);
         if let Some(Ok(described)) = described {
             self.renew_at_s = described.renew_at_s();
-            self.tls.metrics.expires(described.not_after_s);
+            self.tls.metrics.serves_with(&described);
         }
     }
 }

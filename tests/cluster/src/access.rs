@@ -139,7 +139,7 @@ pub(crate) fn who_asked_what_is_written_down(lab: &Lab) {
 pub(crate) fn wake_doctor_says_what_works(lab: &Lab) {
     drop(lab.api());
     let told = wait("wake doctor", 60, || {
-        let asked = ["doctor", "--as-service-account", "default/wake-test-operator"];
+        let asked = ["doctor", "--all", "--as-service-account", "default/wake-test-operator"];
         // it ends with an error when something does not work, and says so all the same
         let told = lab.kubectl_wake(&asked).unwrap_or_else(|error| error);
         ensure(told.contains("kernel"), || told.clone())?;

@@ -51,7 +51,7 @@ fn of(api: &Api, body: &str) -> Row {
     rows[0].clone()
 }
 
-fn names<'a>(row: &'a Row) -> [&'a str; 4] {
+fn names(row: &Row) -> [&str; 4] {
     ["pod", "workload", "workload_kind", "container"].map(|key| text(row, key))
 }
 

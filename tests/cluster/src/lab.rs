@@ -158,6 +158,13 @@ impl Lab {
         }
     }
 
+    /// When this run began, as a literal of SQL: the store keeps rows of earlier ones.
+    pub(crate) fn since(&self) -> String {
+        let namespace = self.get(&["namespace", SHOP]);
+        let made = text(&namespace["metadata"], "creationTimestamp").trim_end_matches('Z').to_owned();
+        format!("TIMESTAMP '{made}'")
+    }
+
     /// Takes away who may ask as an operator.
     pub(crate) fn forget_operator(&self) {
         for kind in ["clusterrolebinding", "serviceaccount"] {

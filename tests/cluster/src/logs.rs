@@ -10,10 +10,10 @@ pub(crate) fn no_log_line_is_lost_over_rotations(lab: &Lab) {
         let job = lab.get(&["job", "chatty", "-n", SHOP]);
         ensure(job["status"]["succeeded"] == 1, || job["status"].to_string())
     });
-    let api = lab.api();
+    let (api, since) = (lab.api(), lab.since());
     let query = format!(
         "SELECT count(*) AS lines, count(DISTINCT body) AS distinct_lines FROM log \
-         WHERE namespace = '{SHOP}' AND workload = 'chatty' AND body LIKE 'chatty line%'"
+         WHERE ts >= {since} AND namespace = '{SHOP}' AND workload = 'chatty' AND body LIKE 'chatty line%'"
     );
     wait("every line", 120, || {
         let rows = api.sql(&query)?;
@@ -23,14 +23,16 @@ pub(crate) fn no_log_line_is_lost_over_rotations(lab: &Lab) {
         })
     });
     // kubelet's link to the log is no log of its own, whose lines would be in the runtime's format
-    let raw = "SELECT count(*) AS lines FROM log WHERE body LIKE '%stdout F chatty line%'";
-    let rows = api.sql(raw).expect("an answer");
+    let raw = format!(
+        "SELECT count(*) AS lines FROM log WHERE ts >= {since} AND body LIKE '%stdout F chatty line%'"
+    );
+    let rows = api.sql(&raw).expect("an answer");
     assert_eq!(rows[0]["lines"].as_u64(), Some(0), "lines are read once more by way of kubelet's link");
 }
 
 /// `quiet` and the container `quiet` of `half` want their lines not to be read; all began to write at once.
 pub(crate) fn a_pod_that_opted_out_leaves_no_line_anywhere(lab: &Lab) {
-    let api = lab.api();
+    let (api, since) = (lab.api(), lab.since());
     for container in ["loud", "quiet"] {
         let workload = if container == "quiet" { "quiet" } else { "half" };
         wait("pods that write", 60, || {
@@ -40,7 +42,7 @@ pub(crate) fn a_pod_that_opted_out_leaves_no_line_anywhere(lab: &Lab) {
         });
     }
     let loud = format!(
-        "SELECT count(*) AS n, min(body) AS first FROM log WHERE namespace = '{SHOP}' AND workload = 'half' \
+        "SELECT count(*) AS n, min(body) AS first FROM log WHERE ts >= {since} AND namespace = '{SHOP}' AND workload = 'half' \
          AND container = 'loud'"
     );
     wait("lines of the loud container", 90, || {
@@ -59,8 +61,8 @@ pub(crate) fn a_pod_that_opted_out_leaves_no_line_anywhere(lab: &Lab) {
         // in a cluster of a person's own others may have their own wishes
         ensure(left_out == 2 || lab.own.is_none() && left_out > 2, || body)
     });
-    let quiet = "SELECT count(*) AS n FROM log WHERE body LIKE '%quiet line%'";
-    let rows = api.sql(quiet).expect("an answer");
+    let quiet = format!("SELECT count(*) AS n FROM log WHERE ts >= {since} AND body LIKE '%quiet line%'");
+    let rows = api.sql(&quiet).expect("an answer");
     assert_eq!(rows[0]["n"].as_u64(), Some(0), "a line of a pod that wants none read is stored");
     // a hint: its lines are one record from one date to the next
     let hinted = format!(

@@ -31,9 +31,12 @@ pub(crate) fn older_programs_and_newer_ones_understand_each_other(lab: &Lab) {
     a_new_pod_is_seen(lab, "older-agents");
     nothing_is_missing(lab, lines);
     run(lab, agents, "agent", &new_agent);
+    // what the cluster's values say in a way that only newer programs understand, said in the older one
+    lab.kubectl(&["set", "env", "-n", WAKE, aggregator, "WAKE_AGGREGATOR__TLS__LIFETIME_H=24"]);
     run(lab, aggregator, "aggregator", &old(&new_aggregator));
     a_new_pod_is_seen(lab, "older-aggregator");
     nothing_is_missing(lab, lines);
+    lab.kubectl(&["set", "env", "-n", WAKE, aggregator, "WAKE_AGGREGATOR__TLS__LIFETIME_H-"]);
     run(lab, aggregator, "aggregator", &new_aggregator);
     a_new_pod_is_seen(lab, "newer-again");
     nothing_is_missing(lab, lines);

@@ -170,7 +170,7 @@ impl Found {
         }
         if request.ever {
             for ((namespace, workload), templates) in &known.outside.by_stream {
-                for (template, _) in templates {
+                for template in templates.keys() {
                     let names = (namespace.as_str(), workload.as_str());
                     let of = Of { names, template, id: pattern_id(template) };
                     if seen.insert((names.0, names.1, of.id)) {

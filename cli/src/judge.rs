@@ -79,17 +79,22 @@ pub(crate) fn judge(args: &JudgeArgs, out: &Out) -> anyhow::Result<()> {
         }
     };
     let judged = effects::judge::judge(&case);
+    let note = args.change_at.as_ref().and_then(|_| export::note(&case));
     let ahead = args.limit.and_then(|limit| ahead::warning(&case, limit));
     if out.is_json() {
         let mut report = report::json(&case, &judged);
         if args.limit.is_some() {
             report["ahead"] = ahead::json(ahead);
         }
+        report["note"] = note.into();
         out.line(&serde_json::to_string(&report)?)?;
     } else {
         out.text(&report::markdown(&case, &judged)?)?;
         if let (Some(limit), Some(warning)) = (args.limit, ahead) {
             out.text(&ahead::text(args.signal, limit, warning))?;
+        }
+        if let Some(note) = note {
+            out.text(&format!("Note: {note}\n"))?;
         }
     }
     Ok(())

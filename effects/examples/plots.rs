@@ -9,7 +9,7 @@ use effects::stats::betting::Betting;
 use effects::track::{Least, Plan, Reference, Side, Tracker};
 
 /// No floor to speak of: the noise of these series is their own.
-const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9 };
+const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9, width: 1 };
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 220.0;

@@ -1,11 +1,13 @@
 //! New pods against the pods that were there before and beside them: errors.
 //!
 //! The strongest design where a change names its pods: the same clock, the same callers. Values of one time are
-//! averaged first, so that twenty calls failing together count as one observation, not as twenty.
+//! averaged first, so that twenty calls failing together count as one observation, not as twenty; so are values of
+//! one minute, which often come from windows that overlap.
 
 use std::collections::BTreeMap;
 
 use crate::case::{Case, Change, Entity, Signal};
+use crate::cells::Cells;
 use crate::finding::{Design, Direction, Finding, Size, What};
 use crate::samples::{Kept, Samples};
 use crate::stats::betting::Betting;
@@ -19,6 +21,7 @@ const RECENT: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Arms {
     change: Change,
+    cells: Cells,
     done: i64,
     before: Mean,
     treated: Mean,
@@ -52,6 +55,7 @@ impl Arms {
     pub fn open(facts: &Case, samples: &Samples, change: &Change) -> Option<Self> {
         let mut arms = Self {
             change: change.clone(),
+            cells: Cells::of(None, facts.step_s),
             done: change.start,
             before: Mean::default(),
             treated: Mean::default(),
@@ -72,7 +76,8 @@ impl Arms {
     /// Takes everything observed up to `now`.
     pub fn advance(&mut self, facts: &Case, samples: &Samples, now: i64) {
         let limit = self.limit();
-        for (time, (new, old)) in self.steps(facts, samples, (self.done, now), now) {
+        let until = self.cells.whole(now, self.change.start);
+        for (time, (new, old)) in self.steps(facts, samples, (self.done, until), now) {
             if let Some(failed) = old.get() {
                 self.beside.push(failed);
             }
@@ -89,7 +94,7 @@ impl Arms {
                 self.last = time;
             }
         }
-        self.done = self.done.max(now);
+        self.done = self.done.max(until);
     }
 
     /// Mean failures a step may have without being evidence: what was before, with one failed and one good step
@@ -151,14 +156,14 @@ impl Arms {
             let new = facts.made(&self.change, pod);
             // the step in which a pod appears or goes also holds another pod's calls
             let born = if new {
-                pod.created.unwrap_or(self.change.start).saturating_add(facts.step_s)
+                pod.created.unwrap_or(self.change.start).saturating_add(self.cells.step_s)
             } else {
                 i64::MIN
             };
             let gone = pod.deleted.filter(|d| *d <= now).unwrap_or(i64::MAX);
             for &(time, value) in kept.between(from, to) {
                 if time >= born && time <= gone {
-                    let step = steps.entry(time).or_default();
+                    let step = steps.entry(self.cells.end(time, self.change.start)).or_default();
                     let arm = if new { &mut step.0 } else { &mut step.1 };
                     arm.push(1.0 - value.min(1.0));
                 }

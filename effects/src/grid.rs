@@ -1,5 +1,7 @@
 //! One series on an even grid, with gaps kept as gaps.
 
+use std::collections::VecDeque;
+
 /// Values at even distances; NaN marks a step without a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
@@ -41,6 +43,14 @@ impl Grid {
         self.values[at] = value;
     }
 
+    /// Turns each value into the mean of the last `width` cells that have one, itself included; gaps stay gaps. What
+    /// comes after the grid goes on in the running mean that is returned.
+    pub fn smooth(&mut self, width: usize) -> Running {
+        let mut running = Running::new(width);
+        self.values.iter_mut().for_each(|value| *value = running.next(*value));
+        running
+    }
+
     /// The cell that holds `time`; may lie outside the values.
     #[must_use]
     pub fn cell(&self, time: i64) -> i64 {
@@ -70,5 +80,54 @@ impl Grid {
         let end = usize::try_from(to.max(0)).unwrap_or(0).min(self.values.len());
         let start = usize::try_from(from.max(0)).unwrap_or(0).min(end);
         self.values[start..end].iter().copied().filter(|v| !v.is_nan())
+    }
+}
+
+/// The mean of the last few cells.
+#[derive(Debug, Clone)]
+pub struct Running {
+    width: usize,
+    last: VecDeque<f64>,
+}
+
+impl Running {
+    /// A mean of up to `width` cells, at least one.
+    #[must_use]
+    pub fn new(width: usize) -> Self {
+        Self { width: width.max(1), last: VecDeque::new() }
+    }
+
+    /// Takes the next cell and gives the mean of those that have a value; NaN for NaN.
+    pub fn next(&mut self, value: f64) -> f64 {
+        if self.last.len() == self.width {
+            self.last.pop_front();
+        }
+        self.last.push_back(value);
+        if value.is_nan() {
+            return value;
+        }
+        let (sum, n) = self.last.iter().filter(|v| !v.is_nan()).fold((0.0, 0), |(s, n), v| (s + v, n + 1));
+        sum / f64::from(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_mean_skips_gaps_and_goes_on_after_the_grid() {
+        let mut grid = Grid::new(1, 4, 1);
+        for (time, value) in [(1, 3.0), (2, 6.0), (4, 9.0)] {
+            grid.put(time, value);
+        }
+        let mut after = grid.smooth(3);
+        let first = grid.cell(1);
+        let seen: Vec<f64> = (first..first + 4).map(|cell| grid.at(cell)).collect();
+        assert_eq!((seen[0], seen[1], seen[3]), (3.0, 4.5, 7.5));
+        assert!(seen[2].is_nan());
+        assert_eq!(after.next(0.0), 4.5, "the gap and the nine are still in the window");
+        let mut one = Running::new(0);
+        assert_eq!((one.next(1.0), one.next(5.0)), (1.0, 5.0));
     }
 }

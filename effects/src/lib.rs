@@ -12,6 +12,7 @@ pub mod arms;
 pub mod attribute;
 pub mod candidates;
 pub mod case;
+mod cells;
 pub mod effectiveness;
 pub mod finding;
 pub mod grid;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::case::{Case, Signal};
-use crate::grid::Grid;
+use crate::cells::Cells;
+use crate::grid::{Grid, Running};
 use crate::ingredient::Ingredient;
 use crate::line::{Source, line};
 use crate::samples::Samples;
@@ -61,7 +62,7 @@ pub(crate) struct Past {
     /// Harm, then its mirror where that was learnt.
     pub(crate) sides: Vec<Side>,
     pub(crate) references: Vec<Arc<Reference>>,
-    pub(crate) step_s: i64,
+    pub(crate) cells: Cells,
     horizon: usize,
     /// The plan before it was decided whether days can be calibrated.
     every_day: Plan,
@@ -96,7 +97,8 @@ impl Pasts {
         self.learnt >= LEARNT_PER_LOOK
     }
 
-    /// The past of a line at the start of a window, and the part of its grid that the window needs.
+    /// The past of a line at the start of a window, and the part of its grid that the window needs, with the running
+    /// mean that goes on from there.
     pub(crate) fn of(
         &mut self,
         facts: &Case,
@@ -104,7 +106,7 @@ impl Pasts {
         (workload, signal): (&str, Signal),
         (start, until): (i64, i64),
         mirror: bool,
-    ) -> Result<(&Past, Grid), Untestable> {
+    ) -> Result<(&Past, Grid, Running), Untestable> {
         let key = (workload, signal);
         let source = Source::of(samples, workload, signal, start).ok_or(Untestable::NoHistory)?;
         let known = self.known.get(workload).and_then(|lines| lines.get(&signal));
@@ -129,7 +131,7 @@ impl Pasts {
             }
         };
         let past = self.known.get(workload).and_then(|lines| lines.get(&signal));
-        past.map(|past| (past, grid)).ok_or(Untestable::NoHistory)
+        past.map(|past| (past, grid.0, grid.1)).ok_or(Untestable::NoHistory)
     }
 
     /// Usual requests per second of a workload up to `start`.
@@ -171,7 +173,7 @@ impl Past {
         (start, until): (i64, i64),
         (mirror, donors): (bool, &[String]),
         left_out: Option<Ingredient>,
-    ) -> Result<(Self, Grid), Untestable> {
+    ) -> Result<(Self, (Grid, Running)), Untestable> {
         let past = line(facts, samples, (workload, signal, source), start, (i64::MIN, start));
         let work = Work::of(facts, samples, (workload, signal), start);
         let past = match &work {
@@ -179,7 +181,9 @@ impl Past {
             None => past,
         };
         let first = past.first().ok_or(Untestable::NoHistory)?.0;
-        let step_s = spacing(&past).unwrap_or(facts.step_s).max(facts.step_s);
+        let cells = Cells::of(spacing(&past), facts.step_s);
+        let step_s = cells.step_s;
+        let past = cells.means(past, start);
         let values: Vec<f64> = past.iter().map(|s| s.1).collect();
         let unit =
             Unit::of(signal, &values, step_s, requests(facts, samples, workload, signal, start, step_s));
@@ -187,7 +191,7 @@ impl Past {
         for &(time, value) in &past {
             grid.put(time, unit.into_working(value));
         }
-        let synthetic = Synthetic::fit(facts, samples, signal, start, &grid, donors);
+        let synthetic = Synthetic::fit(facts, samples, signal, start, (&grid, cells), donors);
         if let Some(synthetic) = &synthetic {
             let times: Vec<i64> = past.iter().map(|s| s.0).collect();
             let off = synthetic.off((facts, samples), signal, start, step_s, &times);
@@ -196,6 +200,7 @@ impl Past {
                 off.iter().for_each(|off| grid.put(time, unit.into_working(value) - off));
             }
         }
+        let running = grid.smooth(cells.width());
         let last = grid.cell(start);
         let horizon = horizon((start, until), step_s);
         let every_day = Plan::at(&grid, last).ok_or(Untestable::NothingRecent)?;
@@ -203,7 +208,8 @@ impl Past {
         let plan = every_day.clone().calibrated(&grid, last, horizon, windows);
         let side = unit.side(signal);
         let sides: Vec<Side> = std::iter::once(side).chain(side.mirror().filter(|_| mirror)).collect();
-        let references = Reference::build(&grid, &plan, last, horizon, (&sides, unit.least()), left_out);
+        let references =
+            Reference::build(&grid, &plan, last, horizon, (&sides, unit.least(cells.width())), left_out);
         let past = Self {
             source,
             unit,
@@ -212,13 +218,13 @@ impl Past {
             plan,
             sides,
             references,
-            step_s,
+            cells,
             horizon,
             every_day,
             first,
             start,
         };
-        Ok((past, grid))
+        Ok((past, (grid, running)))
     }
 
     /// The grid for another window, if this past holds for it: the same source, the same length, hardly any
@@ -230,27 +236,32 @@ impl Past {
         (workload, signal): (&str, Signal),
         (start, until): (i64, i64),
         (source, mirror): (Source, bool),
-    ) -> Option<Grid> {
+    ) -> Option<(Grid, Running)> {
         let sides = self.sides.len() == 2 || !mirror || self.sides.contains(&Side::Both);
         // levels of pods are taken up to the start, so a line put together from them moves with it
         let fixed = source == Source::Workload || !facts.relative.contains(&signal);
-        let same = source == self.source && horizon((start, until), self.step_s) == self.horizon;
+        let same = source == self.source && horizon((start, until), self.cells.step_s) == self.horizon;
         if !(sides && fixed && same && self.synthetic.is_none() && fresh(self.first, self.start, start)) {
             return None;
         }
-        let mut grid = Grid::new(self.first, start, self.step_s);
-        for (from, to) in Plan::reads(self.step_s, self.horizon) {
+        let step_s = self.cells.step_s;
+        let mut grid = Grid::new(self.first, start, step_s);
+        let width = self.cells.width();
+        for (from, to) in Plan::reads(step_s, self.horizon) {
+            // what stands before the stretch is in the running mean of its first cells
+            let from = from - width as i64 * step_s;
             let window = (start + from, (start + to).min(start));
             let mut part = line(facts, samples, (workload, signal, source), start, window);
             if let Some(work) = &self.work {
                 part = work.per_request(facts, samples, workload, start, window, &part);
             }
-            for (time, value) in part {
+            for (time, value) in self.cells.means(part, start) {
                 grid.put(time, self.unit.into_working(value));
             }
         }
+        let running = grid.smooth(width);
         let plan = Plan::at(&grid, grid.cell(start))?;
-        (plan == self.every_day).then_some(grid)
+        (plan == self.every_day).then_some((grid, running))
     }
 }
 

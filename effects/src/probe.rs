@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::case::{Case, Signal};
+use crate::cells::{Cells, Filling};
 use crate::finding::{Design, Direction, Finding, Size, What};
-use crate::grid::Grid;
+use crate::grid::{Grid, Running};
 use crate::line::{Source, line};
 use crate::past::{MOST_CELLS, Pasts, Untestable};
 use crate::samples::Samples;
@@ -32,7 +33,9 @@ pub struct Probe {
     seasonal: bool,
     work: Option<Work>,
     synthetic: Option<Synthetic>,
-    step_s: i64,
+    cells: Cells,
+    filling: Filling,
+    running: Running,
 }
 
 impl Probe {
@@ -48,7 +51,7 @@ impl Probe {
         window: (i64, i64),
         mirror: bool,
     ) -> Result<Self, Untestable> {
-        let (past, history) = pasts.of(facts, samples, (workload, signal), window, mirror)?;
+        let (past, history, running) = pasts.of(facts, samples, (workload, signal), window, mirror)?;
         let last = history.cell(window.0);
         let open = |reference: &Arc<Reference>| {
             let opened = Tracker::open(&history, &past.plan, last, Arc::clone(reference));
@@ -69,7 +72,9 @@ impl Probe {
             seasonal: past.plan.seasonal(),
             work: past.work,
             synthetic: past.synthetic.clone(),
-            step_s: past.step_s,
+            cells: past.cells,
+            filling: Filling::new(past.cells),
+            running,
             history: if past.plan.seasonal() { history } else { history.bare() },
             worse,
             better,
@@ -85,8 +90,17 @@ impl Probe {
         if let Some(work) = &self.work {
             fresh = work.per_request(facts, samples, &self.workload, self.start, (self.done, now), &fresh);
         }
-        let off = self.off(facts, samples, &fresh);
-        for ((time, value), off) in fresh.into_iter().zip(off) {
+        let mut full: Vec<(i64, f64)> = Vec::with_capacity(fresh.len());
+        for (time, value) in fresh {
+            full.extend(self.filling.take(self.cells.place(time, self.start), time, value));
+        }
+        // the time of a cell has passed: nothing more comes to it
+        let ends = |place: i64| self.start.saturating_add(place.saturating_mul(self.cells.step_s));
+        if self.filling.place().is_some_and(|place| ends(place) <= now) {
+            full.extend(self.filling.rest());
+        }
+        let off = self.off(facts, samples, &full);
+        for ((time, value), off) in full.into_iter().zip(off) {
             // donors without a sample leave a gap
             let Some(off) = off else { continue };
             let k = self.history.cell(time) - self.last;
@@ -96,6 +110,7 @@ impl Probe {
             }
             for gap in self.worse.1.cells() as i64 + 1..=k {
                 let y = if gap == k { self.unit.into_working(value) - off } else { f64::NAN };
+                let y = self.running.next(y);
                 self.worse.1.push(&self.history, y);
                 if let Some((_, tracker)) = &mut self.better {
                     tracker.push(&self.history, y);
@@ -135,7 +150,7 @@ impl Probe {
     fn off(&self, facts: &Case, samples: &Samples, fresh: &[(i64, f64)]) -> Vec<Option<f64>> {
         let Some(synthetic) = &self.synthetic else { return vec![Some(0.0); fresh.len()] };
         let times: Vec<i64> = fresh.iter().map(|s| s.0).collect();
-        synthetic.off((facts, samples), self.signal, self.start, self.step_s, &times)
+        synthetic.off((facts, samples), self.signal, self.start, self.cells.step_s, &times)
     }
 
     /// What the line says so far; harm first, then its mirror. Empty before the first sample.

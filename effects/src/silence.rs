@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::case::{Case, Change, Entity, Pod};
+use crate::cells::Cells;
 use crate::finding::{Design, Direction, Finding, What};
 use crate::samples::Samples;
 
@@ -72,6 +73,7 @@ fn forsaken(facts: &Case, samples: &Samples, change: &Change, now: i64) -> bool 
     const GAPS: i64 = 5;
     // the step of a deletion is cut, and one before it may be empty by chance
     const SILENT_STEPS: i64 = 3;
+    let step_s = Cells::of(None, facts.step_s).step_s;
     let mut served: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for kept in samples.of_workload(&change.workload) {
         let Entity::Edge(_, id) = &kept.entity else { continue };
@@ -90,9 +92,9 @@ fn forsaken(facts: &Case, samples: &Samples, change: &Change, now: i64) -> bool 
         let Some(pod) = facts.pods.iter().find(|p| p.id == id) else { continue };
         let end = pod.deleted.map_or(now, |d| d.min(now));
         // one that went before the new pods were due says nothing about them
-        if end > change.start + SILENT_STEPS * facts.step_s {
+        if end > change.start + SILENT_STEPS * step_s {
             asked += 1;
-            silent += usize::from(end - last > (SILENT_STEPS * facts.step_s).max(GAPS * gap));
+            silent += usize::from(end - last > (SILENT_STEPS * step_s).max(GAPS * gap));
         }
     }
     asked > 0 && silent * 2 >= asked

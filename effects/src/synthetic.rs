@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use crate::case::{Case, Signal};
+use crate::cells::Cells;
 use crate::grid::Grid;
 use crate::line::{Source, line};
 use crate::samples::Samples;
@@ -52,7 +53,7 @@ impl Synthetic {
         samples: &Samples,
         signal: Signal,
         start: i64,
-        own: &Grid,
+        (own, cells): (&Grid, Cells),
         names: &[String],
     ) -> Option<Self> {
         let last = own.cell(start);
@@ -66,10 +67,8 @@ impl Synthetic {
         }
         let mut found: Vec<(f64, Donor, Grid)> = Vec::new();
         for name in names.iter().take(MOST_LOOKED_AT) {
-            let Some((donor, grid)) = Donor::of(facts, samples, (name, signal), start, own, usual.len())
-            else {
-                continue;
-            };
+            let donor = Donor::of(facts, samples, (name, signal), start, (own, cells), usual.len());
+            let Some((donor, grid)) = donor else { continue };
             let pairs = pairs(own, &grid, 0, last);
             let agreement: f64 = pairs.iter().map(|(y, x)| ((y - centre) / scale) * x).sum();
             found.push((agreement / pairs.len().max(1) as f64, donor, grid));
@@ -113,14 +112,12 @@ impl Synthetic {
             let key = (donor.workload.as_str(), signal, Source::Workload);
             let theirs = line(facts, samples, key, start, (from, to));
             for (sum, time) in sums.iter_mut().zip(times) {
-                let at = theirs.partition_point(|s| s.0 <= *time);
-                let sample = at.checked_sub(1).map(|i| theirs[i]).filter(|s| s.0 > time - step_s);
-                *sum = match (*sum, sample) {
-                    (Some(sum), Some((_, v))) => {
-                        Some(sum + donor.factor * (donor.unit.into_working(v) - donor.centre))
-                    }
-                    _ => None,
-                };
+                let of = |time: i64| theirs.partition_point(|s| s.0 <= time);
+                let step = &theirs[of(time - step_s)..of(*time)];
+                let mean = step.iter().map(|s| s.1).sum::<f64>() / step.len() as f64;
+                *sum = sum
+                    .filter(|_| !step.is_empty())
+                    .map(|sum| sum + donor.factor * (donor.unit.into_working(mean) - donor.centre));
             }
         }
         sums
@@ -134,11 +131,11 @@ impl Donor {
         samples: &Samples,
         (name, signal): (&str, Signal),
         start: i64,
-        own: &Grid,
+        (own, cells): (&Grid, Cells),
         wanted: usize,
     ) -> Option<(Self, Grid)> {
         let source = Source::of(samples, name, signal, start).filter(|s| *s == Source::Workload)?;
-        let past = line(facts, samples, (name, signal, source), start, (i64::MIN, start));
+        let past = cells.means(line(facts, samples, (name, signal, source), start, (i64::MIN, start)), start);
         if (past.len() as f64) < PRESENT * wanted as f64 {
             return None;
         }

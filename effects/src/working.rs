@@ -98,16 +98,19 @@ impl Unit {
         }
     }
 
-    /// The smallest that noise of this signal can be: counting noise has deviation one, whatever was seen.
+    /// The smallest that noise of this signal can be in means of `width` values: counting noise of one has deviation
+    /// one, whatever was seen.
     #[must_use]
-    pub fn least(self) -> crate::track::Least {
-        let largest = self.floor();
-        let (noise, lasting) = match self {
-            Self::Count { usual, .. } => (1.0, LEAST_LOSS * usual.sqrt()),
-            Self::Share { requests } => (1.0, 2.0 * requests.sqrt() * LEAST_FAILING.sqrt().asin()),
-            Self::Log { .. } | Self::Plain { .. } => (largest, largest),
+    pub fn least(self, width: usize) -> crate::track::Least {
+        let one = (width.max(1) as f64).sqrt().recip();
+        let (noise, largest, lasting) = match self {
+            Self::Count { usual, .. } => (one, one * self.floor(), LEAST_LOSS * usual.sqrt()),
+            Self::Share { requests } => {
+                (one, one * self.floor(), 2.0 * requests.sqrt() * LEAST_FAILING.sqrt().asin())
+            }
+            Self::Log { .. } | Self::Plain { .. } => (self.floor(), self.floor(), self.floor()),
         };
-        crate::track::Least { noise, largest, lasting }
+        crate::track::Least { noise, largest, lasting, width }
     }
 
     /// Smallest scale that noise of this signal can have, in working units.

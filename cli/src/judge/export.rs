@@ -110,6 +110,25 @@ fn of(
     Ok(case.check()?)
 }
 
+/// What its reader should know of an export: whether its values look like those of a counter, which only rise but for
+/// starting again.
+pub(super) fn note(case: &Case) -> Option<&'static str> {
+    // fewer may rise by chance
+    const FEWEST: usize = 10;
+    // of a counter that starts again more than once in twenty samples nothing is left
+    const RESETS: usize = 20;
+    let values: Vec<f64> = case.series.iter().flat_map(|s| &s.samples).map(|s| s.1).collect();
+    let steps = || values.windows(2).map(|w| (w[0], w[1]));
+    let falls = steps().filter(|(a, b)| b < a).count();
+    let resets = steps().filter(|(a, b)| b < a && *b * 2.0 < *a).count();
+    let rises = steps().filter(|(a, b)| b > a).count();
+    let counts = falls == resets && resets * RESETS <= values.len() && rises * 2 >= values.len();
+    (values.len() >= FEWEST && counts).then_some(
+        "These values only rise, as those of a counter do. If it is one, its level says nothing: export its rate, \
+         such as rate(NAME[2m]), and judge that.",
+    )
+}
+
 fn read(path: &Path, signal: Signal) -> Result<Vec<(i64, f64)>, ExportError> {
     let bytes = std::fs::read(path).map_err(|source| ExportError::Io { path: path.to_owned(), source })?;
     let text = String::from_utf8_lossy(&bytes);

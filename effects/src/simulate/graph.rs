@@ -37,11 +37,13 @@ pub fn simulate(scenario: Scenario, world: &World, seed: u64) -> (Case, Truth) {
     let (step_s, steps) = (world.step_s, world.steps());
     let start = world.before_s + (rng.uniform() * step_s as f64) as i64;
     let wave: Vec<f64> = world.load.series(&mut rng, steps, 0, step_s);
+    // drawn apart, so that the numbers of a world without it stay as they are
+    let common = Noise::Ar(0.9).series(&mut Rng::new(!seed), steps, 0, step_s);
     let mut series = Vec::new();
     for (w, name) in WORKLOADS.iter().enumerate() {
         let slow = Noise::Ar(0.6).series(&mut rng, steps, 0, step_s);
         let mut lines: [Vec<(i64, f64)>; 5] = Default::default();
-        for (i, (wave, slow)) in wave.iter().zip(&slow).enumerate() {
+        for (i, ((wave, slow), common)) in wave.iter().zip(&slow).zip(&common).enumerate() {
             let time = (i as i64 + 1) * step_s;
             let state = retried(scenario, w, time - start, world.retries);
             let usual = world.rate * step_s as f64;
@@ -51,7 +53,7 @@ pub fn simulate(scenario: Scenario, world: &World, seed: u64) -> (Case, Truth) {
                 let failed = rng.poisson(requests * state.failing).min(requests);
                 lines[1].push((time, 1.0 - failed / requests));
                 // a mean of many requests is steadier than one request
-                let jitter = 0.08 * slow + rng.normal() / requests.sqrt();
+                let jitter = 0.08 * slow + world.shared * common + rng.normal() / requests.sqrt();
                 lines[2].push((time, 0.05 * state.latency * jitter.exp()));
             }
             let work = (requests / usual).max(0.01);

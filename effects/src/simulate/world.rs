@@ -19,6 +19,8 @@ pub struct World {
     pub load: Noise,
     /// Whether callers try a failed request once more: fewer failures there, more requests here.
     pub retries: bool,
+    /// How much all latencies move together, as the deviation of their logarithm: a network or a disk that all use.
+    pub shared: f64,
 }
 
 impl World {
@@ -31,10 +33,11 @@ impl World {
         rate: 5.0,
         load: Noise::Seasonal,
         retries: false,
+        shared: 0.0,
     };
 
     /// Every world, in a fixed order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::USUAL,
         Self { name: "fine", step_s: 10, before_s: 12 * 3_600, after_s: 1_800, ..Self::USUAL },
         Self { name: "coarse", step_s: 300, before_s: 10 * 86_400, ..Self::USUAL },
@@ -43,6 +46,7 @@ impl World {
         Self { name: "bursty", load: Noise::Bursty, ..Self::USUAL },
         Self { name: "drifting", load: Noise::Ar(0.9), ..Self::USUAL },
         Self { name: "retrying", retries: true, ..Self::USUAL },
+        Self { name: "shared", shared: 0.3, ..Self::USUAL },
     ];
 
     /// The world of a name, if there is one.

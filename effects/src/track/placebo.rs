@@ -54,13 +54,17 @@ pub struct Least {
     pub largest: f64,
     /// A lasting shift that is smaller does not matter.
     pub lasting: f64,
+    /// Values in each running mean.
+    pub width: usize,
 }
 
 impl Least {
     /// The smallest scale of a lasting shift at a look: what matters, and what the mean of the shortest stretch that
     /// counts as lasting reaches by chance.
     fn of_mean(self, cells: usize) -> f64 {
-        self.lasting.max(self.largest / (cells.div_ceil(LASTING_PART) as f64).sqrt())
+        // so many means that share no value
+        let apart = (cells.div_ceil(LASTING_PART) as f64 / self.width.max(1) as f64).max(1.0);
+        self.lasting.max(self.largest / apart.sqrt())
     }
 }
 
@@ -178,7 +182,9 @@ impl Reference {
             for (cells, seen) in looks_up_to(horizon).zip(seen) {
                 // windows that overlap count by the part that is new
                 let part = (spacing as f64 / cells as f64).min(1.0);
-                let look = Look::of(cells, seen, (noise, least), part * seen.len() as f64, viewed);
+                // over longer than its past a line may wander further than that shows: as far as a random walk would
+                let further = (cells as f64 / (last + 1) as f64).max(1.0).sqrt();
+                let look = Look::of(cells, seen, (further * noise, least), part * seen.len() as f64, viewed);
                 for (i, views) in seen {
                     best[*i] = best[*i].max(look.ratio(views));
                 }

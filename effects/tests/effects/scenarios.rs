@@ -1,6 +1,7 @@
 //! Injected effects of known place and size are found, and what did nothing is left alone.
 
-use effects::judge::judge;
+use effects::ingredient::Ingredient;
+use effects::judge::{judge, judge_without};
 use effects::simulate::{Scenario, World, simulate};
 use effects::watch::Verdict;
 
@@ -74,6 +75,18 @@ fn less_traffic_everywhere_is_nobodys_doing_where_others_show_it_too() {
     case.series.retain(|s| !["side", "far"].contains(&s.entity.to_string().as_str()));
     let alone = judge(&case.check().unwrap());
     assert_eq!(alone[0].verdict, Verdict::Harm, "without the others, the loss looks like the change's");
+}
+
+#[test]
+fn where_all_latencies_move_together_the_others_tell_what_is_ones_own() {
+    let world = World::named("shared").expect("it is a world");
+    for seed in 0..SEEDS {
+        let (case, _) = simulate(Scenario::Slower, &world, 100 + seed);
+        let case = case.check().expect("simulated cases are valid");
+        let harmed = |left_out| judge_without(&case, left_out)[0].verdict == Verdict::Harm;
+        assert!(harmed(None), "seed {seed}");
+        assert!(!harmed(Some(Ingredient::Synthetic)), "seed {seed}: a fifth more is within what all do");
+    }
 }
 
 #[test]

@@ -75,3 +75,16 @@ fn gaps_order_and_repeats_do_not_matter() {
         "\"noon\" is no time: give RFC 3339 or Unix seconds"
     );
 }
+
+#[test]
+fn values_that_only_rise_are_told_from_others() {
+    let noted = |value: fn(i64) -> f64| {
+        let rows: String = (1..=40).map(|i| format!("{},{}\n", 60 * i, value(i))).collect();
+        note(&bytes(&rows, "1200").unwrap()).is_some()
+    };
+    assert!(noted(|i| (7 * i) as f64));
+    assert!(noted(|i| if i < 20 { (7 * i) as f64 } else { (7 * (i - 20)) as f64 }), "it started again");
+    assert!(!noted(|i| (100 + 7 * i - 20 * (i % 3)) as f64), "it falls by little");
+    assert!(!noted(|i| (i / 10) as f64), "it hardly rises");
+    assert!(!noted(|i| (i % 2) as f64));
+}

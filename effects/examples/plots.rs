@@ -6,7 +6,7 @@ use std::path::Path;
 use effects::grid::Grid;
 use effects::simulate::{Noise, Rng};
 use effects::stats::betting::Betting;
-use effects::track::{Least, Plan, Reference, Side, Tracker};
+use effects::track::{Least, Level, Plan, Reference, Side, Tracker};
 
 /// No floor to speak of: the noise of these series is their own.
 const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9, width: 1 };
@@ -76,7 +76,7 @@ fn placebos(dir: &Path) {
         for (i, v) in values[..BEFORE].iter().enumerate() {
             grid.put((i as i64 + 1) * 60, *v);
         }
-        let plan = Plan::at(&grid, BEFORE as i64).expect("a day came before");
+        let plan = Plan::at(&grid, BEFORE as i64, Level::Hour).expect("a day came before");
         let reference =
             Reference::build(&grid, &plan, BEFORE as i64, AFTER, (&[Side::Both], LEAST), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, BEFORE as i64, reference).expect("a day came before");

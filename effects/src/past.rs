@@ -16,7 +16,7 @@ use crate::line::{Source, line};
 use crate::samples::Samples;
 use crate::stats::robust::median;
 use crate::synthetic::{Synthetic, unreached};
-use crate::track::{Plan, Reference, Side};
+use crate::track::{Level, Plan, Reference, Side};
 use crate::work::Work;
 use crate::working::Unit;
 
@@ -51,6 +51,36 @@ impl Untestable {
     }
 }
 
+/// What is asked of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asked {
+    /// Whether it got worse than the hour before: all that is asked of neighbours.
+    Worse,
+    /// That, or better.
+    Either,
+    /// Whether it got better than the quarter of an hour before, which an action answered.
+    Mended,
+}
+
+impl Asked {
+    fn level(self) -> Level {
+        match self {
+            Self::Worse | Self::Either => Level::Hour,
+            Self::Mended => Level::Quarter,
+        }
+    }
+
+    /// The sides to learn, of a line that is hurt on this side; none where no side helps.
+    fn sides(self, hurt: Side) -> Vec<Side> {
+        let help = hurt.mirror();
+        match self {
+            Self::Worse => vec![hurt],
+            Self::Either => std::iter::once(hurt).chain(help).collect(),
+            Self::Mended => help.into_iter().collect(),
+        }
+    }
+}
+
 /// What the past of one line says.
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
@@ -59,11 +89,12 @@ pub(crate) struct Past {
     pub(crate) work: Option<Work>,
     pub(crate) synthetic: Option<Synthetic>,
     pub(crate) plan: Plan,
-    /// Harm, then its mirror where that was learnt.
+    /// Those asked for, harm before its mirror.
     pub(crate) sides: Vec<Side>,
     pub(crate) references: Vec<Arc<Reference>>,
     pub(crate) cells: Cells,
     horizon: usize,
+    asked: Asked,
     /// The plan before it was decided whether days can be calibrated.
     every_day: Plan,
     first: i64,
@@ -74,7 +105,7 @@ pub(crate) struct Past {
 #[derive(Debug, Clone)]
 pub(crate) struct Pasts {
     left_out: Option<Ingredient>,
-    known: BTreeMap<String, BTreeMap<Signal, Past>>,
+    known: BTreeMap<String, BTreeMap<(Signal, Level), Past>>,
     rates: BTreeMap<String, (i64, i64, f64)>,
     /// Donors of a workload, for the start they were last looked up for: the same for all its lines.
     donors: BTreeMap<String, (i64, Vec<String>)>,
@@ -105,32 +136,34 @@ impl Pasts {
         samples: &Samples,
         (workload, signal): (&str, Signal),
         (start, until): (i64, i64),
-        mirror: bool,
+        asked: Asked,
     ) -> Result<(&Past, Grid, Running), Untestable> {
         let key = (workload, signal);
+        let line = (signal, asked.level());
         let source = Source::of(samples, workload, signal, start).ok_or(Untestable::NoHistory)?;
-        let known = self.known.get(workload).and_then(|lines| lines.get(&signal));
-        let shared = known.and_then(|past| past.again(facts, samples, key, (start, until), (source, mirror)));
+        let known = self.known.get(workload).and_then(|lines| lines.get(&line));
+        let shared = known.and_then(|past| past.again(facts, samples, key, (start, until), (source, asked)));
         let grid = match shared {
             Some(grid) => grid,
             None => {
                 // neighbours are many, and a wrong alarm about one harms nobody's verdict
-                let others =
-                    mirror && source == Source::Workload && self.left_out != Some(Ingredient::Synthetic);
+                let others = asked != Asked::Worse
+                    && source == Source::Workload
+                    && self.left_out != Some(Ingredient::Synthetic);
                 if others && self.donors.get(workload).is_none_or(|known| known.0 != start) {
                     self.donors.insert(workload.to_owned(), (start, unreached(facts, workload, start)));
                 }
                 let donors = self.donors.get(workload).filter(|_| others).map(|known| &known.1[..]);
-                let sides = (mirror, donors.unwrap_or_default());
+                let asked = (asked, donors.unwrap_or_default());
                 let learnt =
-                    Past::learn(facts, samples, (key, source), (start, until), sides, self.left_out)?;
+                    Past::learn(facts, samples, (key, source), (start, until), asked, self.left_out)?;
                 self.learnt += 1;
                 let lines = self.known.entry(workload.to_owned()).or_default();
-                lines.insert(signal, learnt.0);
+                lines.insert(line, learnt.0);
                 learnt.1
             }
         };
-        let past = self.known.get(workload).and_then(|lines| lines.get(&signal));
+        let past = self.known.get(workload).and_then(|lines| lines.get(&line));
         past.map(|past| (past, grid.0, grid.1)).ok_or(Untestable::NoHistory)
     }
 
@@ -171,7 +204,7 @@ impl Past {
         samples: &Samples,
         ((workload, signal), source): ((&str, Signal), Source),
         (start, until): (i64, i64),
-        (mirror, donors): (bool, &[String]),
+        (asked, donors): (Asked, &[String]),
         left_out: Option<Ingredient>,
     ) -> Result<(Self, (Grid, Running)), Untestable> {
         let past = line(facts, samples, (workload, signal, source), start, (i64::MIN, start));
@@ -203,11 +236,10 @@ impl Past {
         let running = grid.smooth(cells.width());
         let last = grid.cell(start);
         let horizon = horizon((start, until), step_s);
-        let every_day = Plan::at(&grid, last).ok_or(Untestable::NothingRecent)?;
+        let every_day = Plan::at(&grid, last, asked.level()).ok_or(Untestable::NothingRecent)?;
         let windows = if left_out == Some(Ingredient::Seasonal) { usize::MAX } else { FEWEST_WINDOWS };
         let plan = every_day.clone().calibrated(&grid, last, horizon, windows);
-        let side = unit.side(signal);
-        let sides: Vec<Side> = std::iter::once(side).chain(side.mirror().filter(|_| mirror)).collect();
+        let sides = asked.sides(unit.side(signal));
         let references =
             Reference::build(&grid, &plan, last, horizon, (&sides, unit.least(cells.width())), left_out);
         let past = Self {
@@ -220,6 +252,7 @@ impl Past {
             references,
             cells,
             horizon,
+            asked,
             every_day,
             first,
             start,
@@ -235,9 +268,9 @@ impl Past {
         samples: &Samples,
         (workload, signal): (&str, Signal),
         (start, until): (i64, i64),
-        (source, mirror): (Source, bool),
+        (source, asked): (Source, Asked),
     ) -> Option<(Grid, Running)> {
-        let sides = self.sides.len() == 2 || !mirror || self.sides.contains(&Side::Both);
+        let sides = self.asked == asked || self.asked == Asked::Either && asked == Asked::Worse;
         // levels of pods are taken up to the start, so a line put together from them moves with it
         let fixed = source == Source::Workload || !facts.relative.contains(&signal);
         let same = source == self.source && horizon((start, until), self.cells.step_s) == self.horizon;
@@ -260,7 +293,7 @@ impl Past {
             }
         }
         let running = grid.smooth(width);
-        let plan = Plan::at(&grid, grid.cell(start))?;
+        let plan = Plan::at(&grid, grid.cell(start), asked.level())?;
         (plan == self.every_day).then_some((grid, running))
     }
 }

@@ -7,7 +7,7 @@ use crate::cells::{Cells, Filling};
 use crate::finding::{Design, Direction, Finding, Size, What};
 use crate::grid::{Grid, Running};
 use crate::line::{Source, line};
-use crate::past::{MOST_CELLS, Pasts, Untestable};
+use crate::past::{Asked, MOST_CELLS, Pasts, Untestable};
 use crate::samples::Samples;
 use crate::stats::robust::top_mean;
 use crate::synthetic::Synthetic;
@@ -39,8 +39,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Opens the line of a signal of a workload for a change observed over `(start, until]`; `mirror`: its
-    /// improvement too.
+    /// Opens the line of a signal of a workload for a change observed over `(start, until]`.
     ///
     /// # Errors
     /// If there is nothing to compare with.
@@ -49,16 +48,16 @@ impl Probe {
         (facts, samples): (&Case, &Samples),
         (workload, signal): (&str, Signal),
         window: (i64, i64),
-        mirror: bool,
+        asked: Asked,
     ) -> Result<Self, Untestable> {
-        let (past, history, running) = pasts.of(facts, samples, (workload, signal), window, mirror)?;
+        let (past, history, running) = pasts.of(facts, samples, (workload, signal), window, asked)?;
         let last = history.cell(window.0);
         let open = |reference: &Arc<Reference>| {
             let opened = Tracker::open(&history, &past.plan, last, Arc::clone(reference));
             opened.ok_or(Untestable::NothingRecent)
         };
         let worse = (past.sides[0], open(&past.references[0])?);
-        let better = match (past.sides.get(1).filter(|_| mirror), past.references.get(1)) {
+        let better = match (past.sides.get(1).filter(|_| asked != Asked::Worse), past.references.get(1)) {
             (Some(side), Some(reference)) => Some((*side, open(reference)?)),
             _ => None,
         };
@@ -81,6 +80,32 @@ impl Probe {
             times: Vec::new(),
             done: window.0,
         })
+    }
+
+    /// Measures improvement by the quarter of an hour before, as an action that mends is taken against what stands
+    /// then; stays as it is where no side helps.
+    pub(crate) fn mending(
+        mut self,
+        pasts: &mut Pasts,
+        (facts, samples): (&Case, &Samples),
+        until: i64,
+    ) -> Self {
+        if self.worse.0.mirror().is_none() {
+            return self;
+        }
+        let key = (self.workload.as_str(), self.signal);
+        let Ok((past, grid, _)) = pasts.of(facts, samples, key, (self.start, until), Asked::Mended) else {
+            return self;
+        };
+        if let (Some(side), Some(reference)) = (past.sides.first(), past.references.first())
+            && let Some(tracker) = Tracker::open(&grid, &past.plan, self.last, Arc::clone(reference))
+        {
+            self.better = Some((*side, tracker));
+            if past.plan.seasonal() {
+                self.history = grid;
+            }
+        }
+        self
     }
 
     /// Takes everything observed up to `now`.

@@ -12,7 +12,7 @@ mod tracker;
 mod views;
 mod windows;
 
-pub use frame::Plan;
+pub use frame::{Level, Plan};
 pub use placebo::{Least, Reference};
 pub use tracker::{Ratio, Tracker};
 pub use views::Side;

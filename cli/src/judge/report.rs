@@ -12,6 +12,9 @@ use super::answers::word;
 /// Findings with a larger probability of chance are left out of a person's report.
 const WORTH_SHOWING: f64 = 0.05;
 
+/// Fewer earlier stretches than this are worth a word.
+const FEW: usize = 20;
+
 /// The report of every change, in Markdown.
 pub(super) fn markdown(case: &Case, judged: &[Judgement]) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
@@ -31,12 +34,13 @@ fn sentence(case: &Case, change: &Change, one: &Judgement) -> String {
         Verdict::Harm => {
             let others: Vec<&str> = one.affected().into_iter().filter(|w| *w != change.workload).collect();
             let also = if others.is_empty() { String::new() } else { format!(", and {}", others.join(", ")) };
-            let size = best.map_or(String::new(), |(f, _)| format!(": {}", size(f)));
+            let size = best.map_or(String::new(), |(f, _)| format!(": {}{}", size(f), since(f)));
             format!("**Harm.** The change hurt {}{also}{size}.", change.workload)
         }
         Verdict::Improvement => {
             let better = one.weighed.as_ref().and_then(|w| {
-                w.own.iter().find(|(f, _)| f.direction == Direction::Better).map(|(f, _)| size(f))
+                let better = w.own.iter().map(|(f, _)| f).find(|f| f.direction == Direction::Better);
+                better.map(|f| format!("{}{}", size(f), since(f)))
             });
             format!("**Improvement**: {}. Nothing tested got worse.", better.unwrap_or_default())
         }
@@ -52,7 +56,14 @@ fn sentence(case: &Case, change: &Change, one: &Judgement) -> String {
                 [] => String::new(),
                 _ => format!(" Excluded, had it lasted: {}. Smaller effects may be there.", seen.join("; ")),
             };
-            format!("**None.** Nothing that chance would not show once in a hundred times.{bound}")
+            let fewest = one.weighed.iter().flat_map(|w| &w.own).map(|(f, _)| f.compared).min();
+            let young = match fewest {
+                Some(n) if n < FEW => {
+                    format!(" Compared with only {n} earlier stretches: more history says more.")
+                }
+                _ => String::new(),
+            };
+            format!("**None.** Nothing that chance would not show once in a hundred times.{bound}{young}")
         }
         Verdict::Inconclusive => {
             format!("**Inconclusive.** {}", needed(case, change, one).join(" "))
@@ -123,13 +134,21 @@ fn size(finding: &Finding) -> String {
     };
     let name = finding.what.name();
     let (low, high) = size.interval;
+    let percent = 100.0 * size.excess() / size.baseline.abs();
+    // of next to nothing, a percentage says nothing
+    let share = if percent.abs() < 1e4 { format!("{percent:+.0} %; ") } else { String::new() };
     format!(
-        "{name} {} instead of {} (95 % interval of the difference {} to {})",
+        "{name} {} instead of {} ({share}95 % interval of the difference {} to {})",
         round(size.observed),
         round(size.baseline),
         round(low),
         round(high)
     )
+}
+
+/// When an effect began, as far as samples tell.
+fn since(finding: &Finding) -> String {
+    finding.onset.map_or(String::new(), |(_, at)| format!(", first seen at {}", clock(at)))
 }
 
 fn detectable(finding: &Finding) -> Option<String> {

@@ -13,8 +13,9 @@ fn learnt(starts: &[i64]) -> usize {
     let mut pasts = Pasts::new(None);
     for start in starts {
         let window = (*start, start + 3_600);
-        let (past, grid, _) =
-            pasts.of(&facts, &samples, ("front", Signal::Gauge), window, true).expect("there is a past");
+        let (past, grid, _) = pasts
+            .of(&facts, &samples, ("front", Signal::Gauge), window, Asked::Either)
+            .expect("there is a past");
         assert!(past.start <= *start, "nothing later than the change is used");
         assert_eq!(grid.cell(*start), grid.cells() - 1, "the grid ends where the change begins");
     }

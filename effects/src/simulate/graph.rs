@@ -16,7 +16,7 @@ const SIDE: usize = 3;
 /// The node of each workload.
 const NODES: [&str; 5] = ["n1", "n2", "n3", "n3", "n4"];
 /// An incident before a rollback lasts this long.
-const INCIDENT_S: i64 = 2_700;
+const INCIDENT_S: i64 = 1_800;
 
 /// How a workload differs at one step from its usual self.
 #[derive(Debug, Clone, Copy)]

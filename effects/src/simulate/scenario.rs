@@ -21,7 +21,7 @@ pub enum Scenario {
     Config,
     /// A rollback of the middle that makes it a half slower.
     BadRollback,
-    /// A rollback of the middle that ends three quarters of an hour of failures.
+    /// A rollback of the middle that ends half an hour of failures.
     GoodRollback,
     /// Two changes at once, that of the middle guilty.
     OneOfTwo,

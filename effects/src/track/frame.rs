@@ -10,10 +10,21 @@ use crate::stats::robust::{deviation, median};
 const DAY_S: i64 = 86_400;
 /// The hour before is what an operator looks at; shorter is noisier, longer bends with the day.
 const HOUR_S: i64 = 3_600;
+/// What an action answers is what stood in the quarter of an hour before it.
+const QUARTER_S: i64 = 900;
 /// Below six values a median is a guess; coarse series look further back than an hour.
 const FEWEST_BEFORE: i64 = 6;
 /// A week of days; older days tell little about today.
 const DAYS: i64 = 7;
+
+/// How far back the level before a start reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The hour before: what was usual.
+    Hour,
+    /// The quarter of an hour before: what an action that mends was taken against.
+    Quarter,
+}
 
 /// Which values before a start may be used: those that exist at the change itself, so that placebos are given
 /// no better history than the change had.
@@ -26,8 +37,12 @@ pub struct Plan {
 impl Plan {
     /// The plan for a start after cell `last`; `None` if there is nothing recent to compare with.
     #[must_use]
-    pub fn at(grid: &Grid, last: i64) -> Option<Self> {
-        let reach = (HOUR_S / grid.step_s()).max(FEWEST_BEFORE);
+    pub fn at(grid: &Grid, last: i64, level: Level) -> Option<Self> {
+        let level_s = match level {
+            Level::Hour => HOUR_S,
+            Level::Quarter => QUARTER_S,
+        };
+        let reach = (level_s / grid.step_s()).max(FEWEST_BEFORE);
         let before: Vec<i64> = (0..reach).filter(|k| !grid.at(last - k).is_nan()).collect();
         if before.is_empty() {
             return None;

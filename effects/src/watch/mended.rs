@@ -18,6 +18,11 @@ const HOUR_S: i64 = 3_600;
 /// A line beyond two deviations of its healthy self is broken.
 const BROKEN: f64 = 2.0;
 
+/// Whether people and controllers take actions of this kind to mend something.
+pub(super) fn mends(kind: ChangeKind) -> bool {
+    matches!(kind, ChangeKind::Rollback | ChangeKind::Restart | ChangeKind::Scale)
+}
+
 /// The score of an action of a kind that people and controllers take to mend something; `None` for other kinds, and
 /// where nothing was broken. `silent`: new pods do not report.
 pub(super) fn mended<'a>(
@@ -28,7 +33,7 @@ pub(super) fn mended<'a>(
     now: i64,
     silent: bool,
 ) -> Option<Score> {
-    if !matches!(change.kind, ChangeKind::Rollback | ChangeKind::Restart | ChangeKind::Scale) {
+    if !mends(change.kind) {
         return None;
     }
     let targets: Vec<Target> =

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::elsewhere::elsewhere;
-use super::mended::mended;
+use super::mended::{mended, mends};
 use super::weigh::{ALPHA, Evidence, Judgement, STILL, Verdict, Weighed, verdict};
 use crate::arms::Arms;
 use crate::candidates::{Relation, candidates};
@@ -13,7 +13,7 @@ use crate::finding::Finding;
 use crate::ingredient::Ingredient;
 use crate::line::Source;
 use crate::live::{Versus, Windows};
-use crate::past::{Pasts, Untestable};
+use crate::past::{Asked, Pasts, Untestable};
 use crate::probe::Probe;
 use crate::samples::Samples;
 use crate::silence::silence;
@@ -116,7 +116,11 @@ impl Open {
         self.started = true;
         let window = (change.start, change.observe_until);
         for signal in Signal::ALL {
-            match Probe::open(pasts, (facts, samples), (&change.workload, signal), window, true) {
+            let key = (change.workload.as_str(), signal);
+            match Probe::open(pasts, (facts, samples), key, window, Asked::Either) {
+                Ok(probe) if mends(change.kind) => {
+                    self.own.push(probe.mending(pasts, (facts, samples), window.1));
+                }
                 Ok(probe) => self.own.push(probe),
                 Err(why) if why != Untestable::NoHistory => self.untestable.push((signal, why)),
                 Err(_) => {}
@@ -158,7 +162,7 @@ impl Open {
         let window = (change.start, change.observe_until);
         while !pasts.spent() {
             let Some((workload, relation, signal)) = self.waiting.pop_front() else { return };
-            let opened = Probe::open(pasts, (facts, samples), (&workload, signal), window, false);
+            let opened = Probe::open(pasts, (facts, samples), (&workload, signal), window, Asked::Worse);
             self.around.extend(opened.ok().map(|probe| (relation, probe)));
         }
     }

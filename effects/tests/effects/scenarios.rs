@@ -51,7 +51,7 @@ fn a_good_rollback_mends_nearly_all_and_a_change_of_another_kind_has_no_score() 
         let (case, _) = simulate(Scenario::GoodRollback, &World::USUAL, 100 + seed);
         let judged = judge(&case.check().expect("simulated cases are valid"));
         let score = judged[0].mended.expect("failures were broken before it");
-        assert!(score.value > 0.85 && score.interval.0 > 0.8, "{score:?}");
+        assert!(score.value > 0.9 && score.interval.0 > 0.8, "{score:?}");
         let (case, _) = simulate(Scenario::ErrorBurst, &World::USUAL, 100 + seed);
         assert_eq!(judge(&case.check().unwrap())[0].mended, None);
         let (case, _) = simulate(Scenario::BadRollback, &World::USUAL, 100 + seed);
@@ -81,11 +81,14 @@ fn less_traffic_everywhere_is_nobodys_doing_where_others_show_it_too() {
 fn where_all_latencies_move_together_the_others_tell_what_is_ones_own() {
     let world = World::named("shared").expect("it is a world");
     for seed in 0..SEEDS {
-        let (case, _) = simulate(Scenario::Slower, &world, 100 + seed);
+        let (case, _) = simulate(Scenario::MuchSlower, &world, 100 + seed);
         let case = case.check().expect("simulated cases are valid");
         let harmed = |left_out| judge_without(&case, left_out)[0].verdict == Verdict::Harm;
         assert!(harmed(None), "seed {seed}");
-        assert!(!harmed(Some(Ingredient::Synthetic)), "seed {seed}: a fifth more is within what all do");
+        assert!(
+            !harmed(Some(Ingredient::Synthetic)),
+            "seed {seed}: half as much again is within what all do"
+        );
     }
 }
 

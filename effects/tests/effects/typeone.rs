@@ -3,7 +3,7 @@
 use effects::grid::Grid;
 use effects::simulate::{Noise, Rng};
 use effects::stats::betting::Betting;
-use effects::track::{Least, Plan, Reference, Side, Tracker};
+use effects::track::{Least, Level, Plan, Reference, Side, Tracker};
 
 /// No floor to speak of: the noise of these series is their own.
 const LEAST: Least = Least { noise: 1e-9, largest: 1e-9, lasting: 1e-9, width: 1 };
@@ -23,7 +23,8 @@ fn alarms((before, after): (usize, usize), noise: Noise, runs: u64, alpha: f64, 
             grid.put((i as i64 + 1) * 60, *v);
         }
         let last = before as i64;
-        let plan = Plan::at(&grid, last).expect("there is a past").calibrated(&grid, last, after, 10);
+        let plan =
+            Plan::at(&grid, last, Level::Hour).expect("there is a past").calibrated(&grid, last, after, 10);
         let reference = Reference::build(&grid, &plan, last, after, (&[Side::Both], LEAST), None).remove(0);
         let mut tracker = Tracker::open(&grid, &plan, last, reference).expect("there is a past");
         for v in &values[before..] {

@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod read;
 mod report;
 pub(crate) mod simulated;
+mod words;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,8 @@
 //! lines. Invariant: a past rests on samples up to the change it was first learnt for, never later than the
 //! change it is used for.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use crate::synthetic::{Synthetic, unreached};
 use crate::track::{Level, Plan, Reference, Side};
 use crate::work::Work;
 use crate::working::Unit;
+pub(crate) use asked::Asked;
 
 /// Windows longer than a day in minutes are cut: nobody waits longer for a verdict.
 pub(crate) const MOST_CELLS: i64 = 1_440;
@@ -47,36 +50,6 @@ impl Untestable {
         match self {
             Self::NoHistory => "not measured before the change",
             Self::NothingRecent => "no sample in the hour before the change",
-        }
-    }
-}
-
-/// What is asked of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Asked {
-    /// Whether it got worse than the hour before: all that is asked of neighbours.
-    Worse,
-    /// That, or better.
-    Either,
-    /// Whether it got better than the quarter of an hour before, which an action answered.
-    Mended,
-}
-
-impl Asked {
-    fn level(self) -> Level {
-        match self {
-            Self::Worse | Self::Either => Level::Hour,
-            Self::Mended => Level::Quarter,
-        }
-    }
-
-    /// The sides to learn, of a line that is hurt on this side; none where no side helps.
-    fn sides(self, hurt: Side) -> Vec<Side> {
-        let help = hurt.mirror();
-        match self {
-            Self::Worse => vec![hurt],
-            Self::Either => std::iter::once(hurt).chain(help).collect(),
-            Self::Mended => help.into_iter().collect(),
         }
     }
 }

@@ -18,7 +18,7 @@ use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 pub(crate) use log::{LogRow, LogRows, LogRowsBuilder, Origin};
 pub(crate) use origins::OriginMap;
 pub(crate) use tables::{Convert, TableRows, convert};
-pub(crate) use texts::Texts;
+pub(crate) use texts::{Texts, shown};
 pub(crate) use version::{ATTRIBUTE as VERSION_ATTRIBUTE, Names as VersionNames};
 
 /// The most rows that one chunk of the head holds.

@@ -13,7 +13,7 @@ use proto::v1::Identity;
 
 use super::identity::{dictionary_column, identity_column};
 use super::origins::OriginMap;
-use super::texts::Texts;
+use super::texts::{Texts, shown};
 use super::version::version_of;
 
 /// What many log rows have in common.
@@ -246,7 +246,7 @@ impl LogRows {
                 Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| self.bodies.get(*row as usize))))
             }
             "body" => Arc::new(StringArray::from_iter_values(
-                rows.iter().map(|row| String::from_utf8_lossy(self.bodies.get(*row as usize))),
+                rows.iter().map(|row| shown(self.bodies.get(*row as usize))),
             )),
             "trace_id" => text_column(&self.trace_ids, rows),
             "span_id" => text_column(&self.span_ids, rows),

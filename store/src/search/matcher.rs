@@ -7,7 +7,7 @@ use super::block::Asked;
 use super::literals::{self, Required};
 use super::token::is_word_byte;
 use super::{LogRequest, RequestError};
-use crate::rows::Texts;
+use crate::rows::{Texts, shown};
 
 /// Compiled regexes may take this much memory, bytes.
 const REGEX_BYTES: usize = 4 << 20;
@@ -138,11 +138,11 @@ impl Matcher {
         if self.regexes.is_empty() {
             return true;
         }
-        let shown = match self.as_shown {
-            true => String::from_utf8_lossy(body),
+        let text = match self.as_shown {
+            true => shown(body),
             false => return self.regexes.iter().all(|regex| regex.is_match(body)),
         };
-        self.regexes.iter().all(|regex| regex.is_match(shown.as_bytes()))
+        self.regexes.iter().all(|regex| regex.is_match(text.as_bytes()))
     }
 
     /// The rows among `rows` whose bodies match, ascending.

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 use super::pages::{count, intersect, one, ranges, selection};
 use super::{BodyFile, ColumnsFile, bad};
-use crate::rows::Texts;
+use crate::rows::{Texts, shown};
 use crate::scan;
 use crate::{Table, search};
 
@@ -108,9 +108,7 @@ pub(super) fn assemble(columns: &RecordBatch, bodies: &Texts, schema: &SchemaRef
     for field in schema.fields() {
         arrays.push(match (field.name().as_str(), field.data_type()) {
             ("body", DataType::Binary) => Arc::new(BinaryArray::from_iter_values(bodies.iter())),
-            ("body", _) => {
-                Arc::new(StringArray::from_iter_values(bodies.iter().map(String::from_utf8_lossy)))
-            }
+            ("body", _) => Arc::new(StringArray::from_iter_values(bodies.iter().map(shown))),
             (name, wanted) => {
                 let column = columns.column_by_name(name).ok_or_else(|| bad("a column is missing"))?;
                 if column.data_type() == wanted {

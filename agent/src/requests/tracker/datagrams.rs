@@ -2,6 +2,7 @@
 //!
 //! Entries are given up in the order in which they were asked, so that room is found without a search.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -40,11 +41,11 @@ impl Datagrams {
             self.make_room(piece.header.at_ns, shared, boot_to_unix_ns, out);
         }
         let key = (piece.header.socket, piece.peer());
-        if !self.known.contains_key(&key) {
+        if let Entry::Vacant(place) = self.known.entry(key) {
             let is_question = piece.is_request() && !is_to_many(piece.local(), piece.peer());
             let Some(protocol) = protocol(piece.header.protocol).filter(|_| is_question) else { return };
             let at_ns = piece.header.at_ns;
-            self.known.insert(key, (at_ns, begin(piece, protocol, &mut shared.doings)));
+            place.insert((at_ns, begin(piece, protocol, &mut shared.doings)));
             self.asked.push_back((at_ns, key));
         }
         let Some((_, known)) = self.known.get_mut(&key) else { return };

@@ -10,6 +10,7 @@
 
 pub mod connection;
 pub mod context;
+pub mod hash;
 pub mod ids;
 pub mod protocol;
 pub mod red;

@@ -5,6 +5,7 @@ pub mod current;
 pub(crate) mod nat;
 pub(crate) mod peers;
 pub mod sample;
+pub mod span;
 
 /// One window, `[start, start + length)`. As nominal ones are laid the start is a multiple of the length; what a row
 /// carries is what was covered (`current`).

@@ -74,6 +74,8 @@ pub enum HttpError {
 #[derive(Clone, Debug)]
 pub struct Http {
     endpoint: String,
+    /// On this machine: nothing is saved by packing.
+    is_near: bool,
     client: Client,
 }
 
@@ -133,29 +135,37 @@ impl Http {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(HttpError::Client)?;
-        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), client })
+        let is_near = is_loopback(endpoint);
+        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), is_near, client })
     }
 
-    /// Sends one request, packed with gzip.
+    /// Sends one request: packed with gzip, but as it is to an endpoint on this machine.
     pub async fn post(&self, path: &str, body: &[u8]) -> Outcome {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let packed = packed.write_all(body).and_then(|()| packed.finish());
-        let packed = match packed {
-            Ok(packed) => packed,
-            // memory does not fail
-            Err(error) => return Outcome::Refused { why: format!("pack the request: {error}") },
+        let request = self.client.post(format!("{}{path}", self.endpoint)).header(CONTENT_TYPE, PROTOBUF);
+        let request = if self.is_near {
+            request.body(body.to_vec())
+        } else {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            match packed.write_all(body).and_then(|()| packed.finish()) {
+                Ok(packed) => request.header("Content-Encoding", "gzip").body(packed),
+                // memory does not fail
+                Err(error) => return Outcome::Refused { why: format!("pack the request: {error}") },
+            }
         };
-        let request = self
-            .client
-            .post(format!("{}{path}", self.endpoint))
-            .header(CONTENT_TYPE, PROTOBUF)
-            .header("Content-Encoding", "gzip")
-            .body(packed);
         match request.send().await {
             Ok(response) => judge(response, path).await,
             Err(error) => Outcome::Later { after: None, why: crate::log::chain(&error) },
         }
     }
+}
+
+/// Whether an endpoint says an address of this machine, or its name.
+fn is_loopback(endpoint: &str) -> bool {
+    let host = reqwest::Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        address.map_or(host == "localhost", |address| address.is_loopback())
+    })
 }
 
 async fn judge(response: Response, path: &str) -> Outcome {
@@ -230,9 +240,57 @@ async fn read(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error>
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, refusal, success};
+    use super::{Http, Outcome, is_loopback, refusal, success};
     use reqwest::StatusCode;
+    use std::collections::BTreeMap;
     use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_goes_far_is_packed() {
+        use std::io::Read as _;
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mut http = Http::build(&endpoint, &BTreeMap::new(), None, Duration::from_secs(30)).unwrap();
+        assert!(http.is_near);
+        http.is_near = false;
+        let far = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            let (end, length) = loop {
+                assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+                let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+                let head = String::from_utf8_lossy(&seen[..end]).to_lowercase();
+                assert!(head.contains("content-encoding: gzip"));
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+                let length: usize = length.parse().unwrap();
+                if seen.len() >= end + 4 + length {
+                    break (end + 4, length);
+                }
+            };
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(&seen[end..end + length]).read_to_end(&mut plain).unwrap();
+            plain
+        });
+        let body = b"span span span span".repeat(20);
+        let taken = Outcome::Taken { rejected: 0, why: String::new() };
+        assert_eq!(http.post("/v1/traces", &body).await, taken);
+        assert_eq!(far.await.unwrap(), body);
+    }
+
+    #[test]
+    fn what_is_on_this_machine_is_near() {
+        for near in ["http://127.0.0.1:4318", "https://localhost", "http://[::1]:4318/base"] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in
+            ["http://10.0.0.1:4318", "https://collector:4318", "http://127.example.com", "", "localhost"]
+        {
+            assert!(!is_loopback(far), "{far}");
+        }
+    }
 
     #[test]
     fn every_status_is_repeated_held_halved_or_final() {

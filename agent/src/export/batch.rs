@@ -24,6 +24,8 @@ const ZSTD_LEVEL: i32 = 1;
 #[derive(Debug, Default)]
 pub struct Batcher {
     payload: v1::Payload,
+    /// Those of the payload, as its bytes.
+    spans: Vec<u8>,
     /// By address of the shared identity, which `kept` keeps alive.
     index: HashMap<usize, u32>,
     kept: Vec<Arc<v1::Identity>>,
@@ -62,10 +64,10 @@ impl Batcher {
     /// Adds a row; `now` is monotonic.
     pub fn push(&mut self, named: Named, now: Duration) {
         let Named { identity, row } = named;
-        let at = self.identity(identity);
+        let at = self.identity(&identity);
         *self.rows.entry(signal(table(&row))).or_default() += 1;
         self.since.get_or_insert(now);
-        let Self { payload, bytes, .. } = self;
+        let Self { payload, spans, bytes, .. } = self;
         match row {
             Row::Flow(row) => add(&mut payload.flows, v1::FlowRow { identity: at, ..*row }, bytes),
             Row::Drop(row) => add(&mut payload.drops, v1::DropRow { identity: at, ..row }, bytes),
@@ -78,7 +80,11 @@ impl Batcher {
             Row::Request(row) => add(&mut payload.requests, v1::RequestRow { identity: at, ..*row }, bytes),
             Row::Process(row) => add(&mut payload.processes, v1::ProcessRow { identity: at, ..*row }, bytes),
             Row::Log(row) => add(&mut payload.logs, v1::LogRow { identity: at, ..*row }, bytes),
-            Row::Span(row) => add(&mut payload.spans, v1::SpanRow { identity: at, ..*row }, bytes),
+            Row::Span(span) => {
+                let before = spans.len();
+                span.append_to(spans, at, &identity.workload);
+                *bytes += spans.len() - before;
+            }
             // merged into usage rows before
             Row::RunQueue(_) => {}
         }
@@ -116,17 +122,17 @@ impl Batcher {
     /// Closes the batch, leaving an empty one; `None` when there is nothing in it.
     pub fn take(&mut self) -> Option<Unpacked> {
         self.since?;
-        let Self { payload, rows, marks, kept, .. } = std::mem::take(self);
+        let Self { payload, spans, rows, marks, kept, .. } = std::mem::take(self);
         let mut payload = payload;
         payload.identities = kept.iter().map(|identity| v1::Identity::clone(identity)).collect();
-        Some(Unpacked { payload, rows, marks })
+        Some(Unpacked { payload, spans, rows, marks })
     }
 
-    fn identity(&mut self, identity: Arc<v1::Identity>) -> u32 {
+    fn identity(&mut self, identity: &Arc<v1::Identity>) -> u32 {
         let next = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
-        *self.index.entry(Arc::as_ptr(&identity) as usize).or_insert_with(|| {
+        *self.index.entry(Arc::as_ptr(identity) as usize).or_insert_with(|| {
             self.bytes += identity.encoded_len() + 4;
-            self.kept.push(identity);
+            self.kept.push(Arc::clone(identity));
             next
         })
     }
@@ -140,8 +146,9 @@ fn add<M: prost::Message>(rows: &mut Vec<M>, row: M, bytes: &mut usize) {
 /// A closed batch before compression, which is done off the runtime.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// What will be packed.
+    /// What will be packed, but for the spans.
     pub payload: v1::Payload,
+    spans: Vec<u8>,
     rows: BTreeMap<&'static str, u64>,
     marks: Vec<Mark>,
 }
@@ -150,7 +157,7 @@ impl Unpacked {
     /// A batch that only says what was lost.
     pub fn of_losses(losses: Vec<v1::LossRow>) -> Self {
         let payload = v1::Payload { losses, ..Default::default() };
-        Self { payload, rows: BTreeMap::new(), marks: Vec::new() }
+        Self { payload, spans: Vec::new(), rows: BTreeMap::new(), marks: Vec::new() }
     }
 
     /// Rows per signal of the ledger.
@@ -163,7 +170,8 @@ impl Unpacked {
     /// # Errors
     /// When zstd fails, which only a lack of memory explains.
     pub fn pack(&self) -> Result<Packed, PackError> {
-        let encoded = self.payload.encode_to_vec();
+        let mut encoded = self.payload.encode_to_vec();
+        encoded.extend_from_slice(&self.spans);
         let zstd_payload = zstd::bulk::compress(&encoded, ZSTD_LEVEL).map_err(PackError)?.into();
         let rows = self.rows.iter().map(|(signal, count)| ((*signal).to_owned(), *count)).collect();
         Ok(Packed { zstd_payload, unpacked_bytes: encoded.len() as u64, rows, marks: self.marks.clone() })
@@ -172,7 +180,11 @@ impl Unpacked {
 
 /// Reads a packed payload again: to give back the loss rows of a batch that is dropped.
 pub fn unpack(zstd_payload: &[u8], unpacked_bytes: u64) -> Option<v1::Payload> {
+    v1::Payload::decode(unpacked(zstd_payload, unpacked_bytes)?.as_slice()).ok()
+}
+
+/// The bytes of a packed payload.
+pub fn unpacked(zstd_payload: &[u8], unpacked_bytes: u64) -> Option<Vec<u8>> {
     let most = usize::try_from(unpacked_bytes.min(proto::MAX_PAYLOAD_BYTES)).ok()?;
-    let encoded = zstd::bulk::decompress(zstd_payload, most).ok()?;
-    v1::Payload::decode(encoded.as_slice()).ok()
+    zstd::bulk::decompress(zstd_payload, most).ok()
 }

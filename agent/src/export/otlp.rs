@@ -15,6 +15,7 @@ mod points;
 mod resource;
 mod spans;
 mod unserved;
+mod wire;
 
 use std::time::Duration;
 
@@ -106,9 +107,10 @@ impl Sender {
                 continue;
             };
             let id = (batch.epoch, batch.seq);
-            match crate::export::batch::unpack(&batch.zstd_payload, batch.unpacked_bytes) {
-                Some(payload) => {
-                    for request in convert::requests(&payload, &self.node) {
+            let payload = crate::export::batch::unpacked(&batch.zstd_payload, batch.unpacked_bytes);
+            match payload.and_then(|payload| convert::requests(&payload, &self.node)) {
+                Some(requests) => {
+                    for request in requests {
                         if unserved.holds(request.path, self.clock.monotonic()) {
                             self.unserved(&request);
                             continue;

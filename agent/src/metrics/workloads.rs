@@ -72,7 +72,8 @@ impl Workloads {
     /// Adds rows; `now` is monotonic.
     pub fn add(&self, rows: &[Named], now: Duration) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        for Named { identity, row } in rows {
+        // spans are counted with their requests
+        for Named { identity, row } in rows.iter().filter(|named| !matches!(named.row, Row::Span(_))) {
             let (namespace, workload) = self.admit(&mut table, &identity.namespace, &identity.workload, now);
             if matches!(row, Row::Usage(_)) {
                 table.used.insert((namespace.clone(), workload.clone()), now);

@@ -48,9 +48,12 @@ impl Context {
 
 /// The `traceparent` in the head of an HTTP/1 request, before the whole head was decoded.
 pub fn said(head: &[u8]) -> Option<TraceContext> {
-    const NAME: &[u8] = b"\r\ntraceparent:";
-    let at = head.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME))?;
-    let value = head.get(at + NAME.len()..)?.trim_ascii_start();
+    const NAME: &[u8] = b"traceparent:";
+    // by its lines: every request is looked through
+    let behind = |end: usize| head.get(end + 1..).unwrap_or_default();
+    let is_named = |line: &&[u8]| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME));
+    let line = memchr::memchr_iter(b'\n', head).map(behind).find(is_named)?;
+    let value = line.get(NAME.len()..)?.trim_ascii_start();
     let value = value.get(..55)?;
     let parts: Vec<&[u8]> = value.split(|byte| *byte == b'-').collect();
     let [version, trace, span, flags] = parts.as_slice() else { return None };

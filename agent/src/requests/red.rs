@@ -3,13 +3,13 @@
 //!
 //! Bounded: names of one workload and other end, and rows of all. What is beyond is counted as `other`, so sums stay exact.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use agent_common::histogram::{BUCKETS, bucket};
 use proto::histogram::lower_bound_ns;
 use proto::v1;
 
+use super::hash::Table;
 use super::protocol::Exchange;
 use super::span::Ends;
 use crate::window::sample::{Owner, Row, Sample};
@@ -70,7 +70,7 @@ impl Counted<'_> {
 /// The counts of a window.
 #[derive(Debug, Default)]
 pub struct Red {
-    counts: HashMap<Between, HashMap<Box<str>, Rows>>,
+    counts: Table<Between, Table<Box<str>, Rows>>,
     rows: usize,
 }
 

@@ -1,6 +1,6 @@
 //! How many spans a workload may have in a window, and which are given up first: all but errors and what was slow.
 
-use std::collections::HashMap;
+use super::hash::Table;
 
 /// Most workloads that are told apart; the rest shares one account.
 const MOST_WORKLOADS: usize = 4_096;
@@ -20,14 +20,14 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Shed {
     most: u32,
-    spent: HashMap<u64, u32>,
+    spent: Table<u64, u32>,
     tells_all: bool,
 }
 
 impl Shed {
     /// Allows each workload this many spans in a window.
     pub fn new(most: u32) -> Self {
-        Self { most, spent: HashMap::new(), tells_all: true }
+        Self { most, spent: Table::default(), tells_all: true }
     }
 
     /// Whether spans that matter less are told at all.

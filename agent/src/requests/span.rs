@@ -3,16 +3,13 @@
 //! Attributes are OpenTelemetry's, and three of our own: `wake.connection` (`client>server`, addresses and ports as the
 //! owner's socket has them: with the span's start what joins both ends), `wake.join.confidence` and `wake.truncated`.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-
-use proto::v1;
+use std::net::SocketAddr;
 
 use super::connection::Placed;
-use super::ids::hex;
 use super::protocol::Exchange;
 use crate::kernel::clock::unix_ns;
 use crate::window::sample::{Owner, Row, Sample};
+use crate::window::span::{Span, attribute_to, field};
 
 /// `SpanRow.source` of what the agent saw itself.
 pub const SOURCE: &str = "wake";
@@ -36,51 +33,98 @@ pub struct Ends {
     pub is_encrypted: bool,
 }
 
+/// What the spans of one connection have in common, written once.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// What `Ends` say, but for the server.
+    all: Vec<u8>,
+    /// The server's address and port, which a request may name otherwise.
+    address: Vec<u8>,
+    port: Vec<u8>,
+}
+
+impl Common {
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        self.all.capacity() + self.address.capacity() + self.port.capacity()
+    }
+
+    fn of(ends: &Ends) -> Self {
+        let Ends { is_client, local, peer, transport, tgid, is_encrypted, .. } = *ends;
+        let (client, server) = if is_client { (local, peer) } else { (peer, local) };
+        let mut common =
+            Self { all: Vec::with_capacity(448), address: Vec::new(), port: Vec::with_capacity(32) };
+        let mut put = |key: &str, value: &str| attribute_to(&mut common.all, key, value);
+        let (at, from) = (local.ip().to_string(), peer.ip().to_string());
+        let (port, peer_port) = (local.port().to_string(), peer.port().to_string());
+        put("wake.connection", &format!("{client}>{server}"));
+        put("network.transport", transport);
+        put("network.type", if peer.is_ipv4() { "ipv4" } else { "ipv6" });
+        put("network.local.address", &at);
+        put("network.local.port", &port);
+        put("network.peer.address", &from);
+        put("network.peer.port", &peer_port);
+        put("process.pid", &tgid.to_string());
+        if is_encrypted {
+            put("tls.established", "true");
+        }
+        if !is_client {
+            put("client.address", &from);
+            put("client.port", &peer_port);
+        }
+        let (address, port) = if is_client { (from, peer_port) } else { (at, port) };
+        attribute_to(&mut common.address, "server.address", &address);
+        attribute_to(&mut common.port, "server.port", &port);
+        common
+    }
+}
+
 /// The row of an exchange; `boot_to_unix_ns` turns the kernel's stamps into wall time.
-pub fn sample(placed: Placed, ends: &Ends, boot_to_unix_ns: i64) -> Sample {
+pub fn sample(placed: Placed, ends: &Ends, common: &mut Option<Box<Common>>, boot_to_unix_ns: i64) -> Sample {
     let Placed { exchange, context, confidence, thread } = placed;
-    let mut attributes = between(ends);
-    let mut put = |key: &str, value: String| {
-        attributes.insert(key.to_owned(), value);
-    };
-    put("thread.id", thread.1.to_string());
-    if let Some(confidence) = confidence.filter(|_| context.parent.is_some()) {
-        put("wake.join.confidence", shown(confidence));
-    }
-    if exchange.truncated {
-        put("wake.truncated", "true".to_owned());
-    }
-    if exchange.at_least {
-        put("wake.at_least", "true".to_owned());
-    }
-    if let Some(first) = exchange.first_byte_ns {
-        put("wake.first_byte_us", (first.saturating_sub(exchange.start_ns) / 1_000).to_string());
+    let common = common.get_or_insert_with(|| Box::new(Common::of(ends)));
+    let mut span = Span::new();
+    let duration_ns = exchange.end_ns.saturating_sub(exchange.start_ns);
+    span.time(unix_ns(exchange.start_ns, boot_to_unix_ns), duration_ns);
+    span.hex(field::TRACE_ID, &context.trace_id);
+    span.hex(field::SPAN_ID, &context.span_id);
+    if let Some(parent) = context.parent {
+        span.hex(field::PARENT_SPAN_ID, &parent);
     }
     let is_refused = ends.is_client && is_client_error(&exchange);
-    let error = exchange.error_type.clone().or_else(|| {
-        is_refused.then(|| exchange.attribute("http.response.status_code").unwrap_or_default().to_owned())
-    });
-    for (key, value) in &exchange.attributes {
-        put(key, value.clone());
+    span.text(field::NAME, &exchange.name);
+    span.text(field::KIND, if ends.is_client { "client" } else { "server" });
+    span.text(field::STATUS, if exchange.failed || is_refused { "error" } else { "" });
+    span.text(field::SOURCE, SOURCE);
+    span.attributes(&common.all);
+    for (key, written) in [("server.address", &common.address), ("server.port", &common.port)] {
+        if exchange.attribute(key).is_none() {
+            span.attributes(written);
+        }
     }
-    if let Some(error) = error {
-        put("error.type", error);
+    // said with what all of the connection have in common
+    for (key, value) in exchange.attributes.iter().filter(|(key, _)| *key != "network.transport") {
+        span.attribute(key, value);
     }
-    let failed = exchange.failed || is_refused;
-    let row = v1::SpanRow {
-        ts: unix_ns(exchange.start_ns, boot_to_unix_ns),
-        duration_ns: exchange.end_ns.saturating_sub(exchange.start_ns),
-        trace_id: hex(&context.trace_id),
-        span_id: hex(&context.span_id),
-        parent_span_id: context.parent.map(|parent| hex(&parent)).unwrap_or_default(),
-        name: exchange.name,
-        kind: if ends.is_client { "client" } else { "server" }.to_owned(),
-        status: if failed { "error" } else { "" }.to_owned(),
-        source: SOURCE.to_owned(),
-        attributes,
-        ..v1::SpanRow::default()
-    };
-    Sample { owner: Owner::Workload(ends.owner), row: Row::Span(Box::new(row)) }
+    span.attribute("thread.id", Number::of(u64::from(thread.1)).as_str());
+    if let Some(confidence) = confidence.filter(|_| context.parent.is_some()) {
+        span.attribute("wake.join.confidence", &shown(confidence));
+    }
+    if exchange.truncated {
+        span.attribute("wake.truncated", "true");
+    }
+    if exchange.at_least {
+        span.attribute("wake.at_least", "true");
+    }
+    if let Some(first) = exchange.first_byte_ns {
+        let micros = first.saturating_sub(exchange.start_ns) / 1_000;
+        span.attribute("wake.first_byte_us", Number::of(micros).as_str());
+    }
+    let status = || exchange.attribute("http.response.status_code").unwrap_or_default();
+    if let Some(error) = exchange.error_type.as_deref().or_else(|| is_refused.then(status)) {
+        span.attribute("error.type", error);
+    }
+    Sample { owner: Owner::Workload(ends.owner), row: Row::Span(span) }
 }
 
 /// A confidence as attributes have it: `0.95`, `0.6`.
@@ -101,29 +145,39 @@ fn is_client_error(exchange: &Exchange) -> bool {
     status.is_some_and(|status| status >= 400) || code.is_some_and(|code| code != "0")
 }
 
-fn between(ends: &Ends) -> BTreeMap<String, String> {
-    let Ends { is_client, local, peer, transport, tgid, is_encrypted, .. } = *ends;
-    let (client, server) = if is_client { (local, peer) } else { (peer, local) };
-    let mut attributes = BTreeMap::new();
-    let mut put = |key: &str, value: String| {
-        attributes.insert(key.to_owned(), value);
-    };
-    put("wake.connection", format!("{client}>{server}"));
-    put("network.transport", transport.to_owned());
-    put("network.type", if matches!(peer.ip(), IpAddr::V4(_)) { "ipv4" } else { "ipv6" }.to_owned());
-    put("network.local.address", local.ip().to_string());
-    put("network.local.port", local.port().to_string());
-    put("network.peer.address", peer.ip().to_string());
-    put("network.peer.port", peer.port().to_string());
-    put("server.address", server.ip().to_string());
-    put("server.port", server.port().to_string());
-    if !is_client {
-        put("client.address", client.ip().to_string());
-        put("client.port", client.port().to_string());
+/// A number in decimals, without memory of its own.
+struct Number {
+    digits: [u8; 20],
+    from: usize,
+}
+
+impl Number {
+    fn of(mut number: u64) -> Self {
+        let mut this = Self { digits: [b'0'; 20], from: 20 };
+        for (place, digit) in this.digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            this.from = place;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        this
     }
-    put("process.pid", tgid.to_string());
-    if is_encrypted {
-        put("tls.established", "true".to_owned());
+
+    fn as_str(&self) -> &str {
+        self.digits.get(self.from..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
     }
-    attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Number;
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for number in [0, 7, 10, 65_535, u64::MAX] {
+            assert_eq!(Number::of(number).as_str(), number.to_string());
+        }
+    }
 }

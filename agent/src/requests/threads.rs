@@ -5,9 +5,10 @@
 //! what it has read last: that is its *turn*. Requests that it has read one after the other before it wrote anything have
 //! their turns in that order. A turn is over when the thread waits. Each rule has its confidence, and what no rule tells stays open.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::context::Context;
+use super::hash::Table;
 
 #[cfg(test)]
 mod tests;
@@ -47,10 +48,10 @@ pub type Thread = (u32, u32);
 /// What is open, by thread and by process.
 #[derive(Debug, Default)]
 pub struct Threads {
-    threads: HashMap<Thread, Serving>,
-    processes: HashMap<u32, Process>,
+    threads: Table<Thread, Serving>,
+    processes: Table<u32, Process>,
     /// When spans ended that ended lately.
-    ended: HashMap<[u8; 8], u64>,
+    ended: Table<[u8; 8], u64>,
 }
 
 #[derive(Debug, Default)]

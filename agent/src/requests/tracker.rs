@@ -17,7 +17,7 @@ use super::ids::Ids;
 use super::protocol::Protocol;
 use super::red::Red;
 use super::shed::Shed;
-use super::span::{Ends, failed, sample};
+use super::span::{Common, Ends, failed, sample};
 use super::threads::Threads;
 use super::written::Written;
 use crate::decode::requests::{Elsewhere, Piece};
@@ -43,6 +43,8 @@ pub struct Limits {
 struct Known {
     connection: Connection,
     ends: Ends,
+    /// Of its spans, once there was one.
+    common: Option<Box<Common>>,
     /// Asked for since its last record.
     is_asked: bool,
     /// Bytes that it was last seen to take.
@@ -188,30 +190,36 @@ impl Shared {
         known.is_asked = false;
         let is_lost = known.connection.take(piece, &mut self.threads, &mut self.ids, &mut self.spans);
         self.counts.gaps += u64::from(is_lost);
-        self.give(&known.ends, boot_to_unix_ns, out);
+        self.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
     }
 
     /// Time has passed: what was to be answered by now was not.
     fn pass(&mut self, known: &mut Known, now_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
         known.connection.pass(now_ns, &mut self.threads, &mut self.ids, &mut self.spans);
-        self.give(&known.ends, boot_to_unix_ns, out);
+        self.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
     }
 
     /// A connection is not looked at any more.
     fn forget(&mut self, known: &mut Known, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
         known.connection.forget(&mut self.threads, &mut self.ids, &mut self.spans);
-        self.give(&known.ends, boot_to_unix_ns, out);
+        self.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
     }
 
     /// Counts what has ended, and tells of it as far as may be told.
-    fn give(&mut self, ends: &Ends, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
+    fn give(
+        &mut self,
+        ends: &Ends,
+        common: &mut Option<Box<Common>>,
+        boot_to_unix_ns: i64,
+        out: &mut Vec<Sample>,
+    ) {
         for placed in self.spans.drain(..) {
             let has_failed = failed(&placed.exchange, ends.is_client);
             let mut counted = self.red.count(ends, &placed.exchange, has_failed);
             match self.shed.allows(ends.owner, has_failed || counted.is_slow()) {
                 super::shed::Answer::Tell => {
                     counted.told();
-                    out.push(sample(placed, ends, boot_to_unix_ns));
+                    out.push(sample(placed, ends, common, boot_to_unix_ns));
                 }
                 super::shed::Answer::OverShare => self.counts.over_share += 1,
                 super::shed::Answer::OverBudget => self.counts.over_budget += 1,
@@ -224,7 +232,7 @@ impl Shared {
 fn begin(piece: &Piece<'_>, protocol: Protocol, doings: &mut Doings) -> Known {
     let opener = doings.opener(piece.header.socket);
     let connection = Connection::new(protocol, piece.is_client(), opener);
-    Known { connection, ends: ends(piece), is_asked: false, memory: 0 }
+    Known { connection, ends: ends(piece), common: None, is_asked: false, memory: 0 }
 }
 
 fn ends(piece: &Piece<'_>) -> Ends {

@@ -106,14 +106,14 @@ impl Assembler {
         for sample in samples {
             identities.learn(&sample);
             match identities.resolve(&sample.owner) {
-                Some(identity) => rows.push(named(identity, sample.row)),
+                Some(identity) => rows.push(Named { identity, row: sample.row }),
                 None if self.waiting.len() < MAX_WAITING => {
                     self.waiting.push_back((now + self.patience(&sample.owner), sample));
                 }
                 None => {
                     let loss = Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 };
                     losses.push(loss);
-                    rows.push(named(identities.unnamed(&sample.owner), sample.row));
+                    rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
                 }
             }
         }
@@ -130,11 +130,11 @@ impl Assembler {
         let mut rows = Vec::new();
         for (until, sample) in std::mem::take(&mut self.waiting) {
             match identities.resolve(&sample.owner) {
-                Some(identity) => rows.push(named(identity, sample.row)),
+                Some(identity) => rows.push(Named { identity, row: sample.row }),
                 None if now < until => self.waiting.push_back((until, sample)),
                 None => {
                     losses.push(Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 });
-                    rows.push(named(identities.unnamed(&sample.owner), sample.row));
+                    rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
                 }
             }
         }
@@ -163,14 +163,6 @@ impl Assembler {
             rows.append(&mut of_signal);
         }
     }
-}
-
-/// A row under its owner's name; a span is that of a service, which is the workload.
-fn named(identity: Arc<v1::Identity>, mut row: Row) -> Named {
-    if let Row::Span(span) = &mut row {
-        span.service.clone_from(&identity.workload);
-    }
-    Named { identity, row }
 }
 
 /// Run-queue figures join the usage row of the same owner, and bring one into being where there is none.

@@ -2,6 +2,8 @@
 
 use proto::v1;
 
+use super::span::Span;
+
 /// A row and whom it is about.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -64,8 +66,8 @@ pub enum Row {
     Process(Box<v1::ProcessRow>),
     /// Log line; `ts` is already set
     Log(Box<v1::LogRow>),
-    /// Span; `ts` is already set, `service` is filled in with its owner's name
-    Span(Box<v1::SpanRow>),
+    /// Span, complete but for whose it is
+    Span(Span),
 }
 
 /// What the sched probe knows of one workload in one window.

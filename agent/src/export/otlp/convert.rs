@@ -15,7 +15,7 @@ use proto::v1;
 
 use super::points::Points;
 use super::resource::{number, pair, resource, text};
-use super::spans::traces;
+use super::spans::{split, traces};
 
 /// Where requests go, below the endpoint.
 pub(super) const LOGS: &str = "/v1/logs";
@@ -43,9 +43,13 @@ impl Request {
     }
 }
 
-/// The requests that a payload makes, those without rows left out. Latency histograms are not among them.
-pub(super) fn requests(payload: &v1::Payload, node: &str) -> Vec<Request> {
-    [logs(payload), traces(payload), metrics(payload), losses(payload, node)].into_iter().flatten().collect()
+/// The requests that the bytes of a payload make, those without rows left out; `None` if it is damaged. Latency histograms
+/// are not among them.
+pub(super) fn requests(payload: &[u8], node: &str) -> Option<Vec<Request>> {
+    let (rest, spans) = split(payload)?;
+    let payload = &v1::Payload::decode(rest.as_slice()).ok()?;
+    let traces = traces(&spans, &payload.identities);
+    Some([logs(payload), traces, metrics(payload), losses(payload, node)].into_iter().flatten().collect())
 }
 
 pub(super) fn scope() -> InstrumentationScope {

@@ -157,6 +157,7 @@ fn parts(rows: &BTreeMap<&'static str, u64>) -> [BTreeMap<&'static str, u64>; 2]
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
     use proto::v1;
 
     use super::super::convert::{Request, requests};
@@ -195,7 +196,7 @@ mod tests {
             losses: vec![v1::LossRow { signal: "log".into(), count: 1, ..Default::default() }],
             ..v1::Payload::default()
         };
-        for request in requests(&payload, "n") {
+        for request in requests(&payload.encode_to_vec(), "n").unwrap() {
             let (rows, points, path) = (request.records(), request.points, request.path);
             let is_loss = !request.losses.is_empty();
             let pieces = pieces(request);

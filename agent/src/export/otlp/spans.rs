@@ -1,100 +1,273 @@
-//! Spans of requests as OTLP traces.
+//! Spans of requests as OTLP traces, from the bytes of their rows to the bytes of a request.
+//!
+//! Nothing is decoded in between: a span has some twenty attributes, and as strings of their own they cost more than all else
+//! that becomes of it. Attributes that the conventions have as numbers go out as such.
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use proto::v1;
 
 use super::convert::{Request, TRACES, counted, scope};
-use super::resource::{resource, text};
+use super::resource::resource;
+use super::wire::{Value, fields};
+use crate::window::span::{SPANS, field};
+
+/// Fields of OTLP's messages, by their numbers in `trace.proto`, `common.proto` and `resource.proto`.
+mod otlp {
+    pub(super) const RESOURCE_SPANS: u32 = 1;
+    pub(super) const RESOURCE: u32 = 1;
+    pub(super) const SCOPE_SPANS: u32 = 2;
+    pub(super) const SCOPE: u32 = 1;
+    pub(super) const SPANS: u32 = 2;
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const TRACE_STATE: u32 = 3;
+    pub(super) const PARENT_SPAN_ID: u32 = 4;
+    pub(super) const NAME: u32 = 5;
+    pub(super) const KIND: u32 = 6;
+    pub(super) const START: u32 = 7;
+    pub(super) const END: u32 = 8;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const STATUS: u32 = 15;
+    pub(super) const STATUS_MESSAGE: u32 = 2;
+    pub(super) const STATUS_CODE: u32 = 3;
+    pub(super) const KEY: u32 = 1;
+    pub(super) const VALUE: u32 = 2;
+    pub(super) const STRING: u32 = 1;
+    pub(super) const BOOL: u32 = 2;
+    pub(super) const INT: u32 = 3;
+    pub(super) const KIND_SERVER: u64 = 2;
+    pub(super) const KIND_CLIENT: u64 = 3;
+    pub(super) const CODE_ERROR: u64 = 2;
+}
+
+/// The bytes of a payload without its spans, and those of each span.
+pub(super) fn split(payload: &[u8]) -> Option<(Vec<u8>, Vec<&[u8]>)> {
+    let (mut rest, mut spans) = (Vec::new(), Vec::new());
+    for found in fields(payload) {
+        let found = found?;
+        match found.value {
+            Value::Bytes(bytes) if found.number == SPANS => spans.push(bytes),
+            _ => rest.extend_from_slice(found.whole),
+        }
+    }
+    Some((rest, spans))
+}
 
 /// The spans of a payload; `None` without any.
-pub(super) fn traces(payload: &v1::Payload) -> Option<Request> {
-    let mut spans: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
-    for row in &payload.spans {
-        spans.entry(row.identity).or_default().push(span(row));
+pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Request> {
+    let mut of: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    let mut scratch = Vec::new();
+    for row in spans {
+        scratch.clear();
+        let identity = span(row, &mut scratch);
+        message(of.entry(identity).or_default(), otlp::SPANS, &scratch);
     }
-    let resource_spans: Vec<ResourceSpans> = spans
-        .into_iter()
-        .map(|(identity, spans)| ResourceSpans {
-            resource: payload.identities.get(identity as usize).map(resource),
-            scope_spans: vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }],
-            ..ResourceSpans::default()
-        })
-        .collect();
-    (!resource_spans.is_empty()).then(|| Request {
+    let mut by = Vec::new();
+    message(&mut by, otlp::SCOPE, &scope().encode_to_vec());
+    let mut body = Vec::with_capacity(of.values().map(|spans| spans.len() + 1_024).sum());
+    for (identity, spans) in &of {
+        scratch.clear();
+        let whose = usize::try_from(*identity).ok().and_then(|place| identities.get(place));
+        if let Some(whose) = whose {
+            message(&mut scratch, otlp::RESOURCE, &resource(whose).encode_to_vec());
+        }
+        encode_key(otlp::SCOPE_SPANS, WireType::LengthDelimited, &mut scratch);
+        encode_varint((by.len() + spans.len()) as u64, &mut scratch);
+        let length = scratch.len() + by.len() + spans.len();
+        encode_key(otlp::RESOURCE_SPANS, WireType::LengthDelimited, &mut body);
+        encode_varint(length as u64, &mut body);
+        for part in [&scratch, &by, spans] {
+            body.extend_from_slice(part);
+        }
+    }
+    (!spans.is_empty()).then(|| Request {
         path: TRACES,
-        body: ExportTraceServiceRequest { resource_spans }.encode_to_vec(),
-        rows: counted([("span", payload.spans.len())]),
+        body,
+        rows: counted([("span", spans.len())]),
         points: 0,
         losses: Vec::new(),
     })
 }
 
-fn span(row: &v1::SpanRow) -> Span {
-    let kind = match row.kind.as_str() {
-        "server" => SpanKind::Server,
-        "client" => SpanKind::Client,
-        _ => SpanKind::Unspecified,
+/// Writes a row as OTLP has it, and answers whose it is. What is damaged is left out.
+fn span(row: &[u8], out: &mut Vec<u8>) -> u64 {
+    let (mut identity, mut ts, mut duration, mut code, mut why) = (0, 0, 0, 0, &[][..]);
+    for found in fields(row).map_while(|found| found) {
+        match (found.number, found.value) {
+            (field::IDENTITY, Value::Number(number)) => identity = number,
+            (field::TS, Value::Number(number)) => ts = number,
+            (field::DURATION_NS, Value::Number(number)) => duration = number,
+            (field::TRACE_ID, Value::Bytes(id)) => hex(out, otlp::TRACE_ID, id),
+            (field::SPAN_ID, Value::Bytes(id)) => hex(out, otlp::SPAN_ID, id),
+            (field::PARENT_SPAN_ID, Value::Bytes(id)) => hex(out, otlp::PARENT_SPAN_ID, id),
+            (field::TRACE_STATE, Value::Bytes(state)) => message(out, otlp::TRACE_STATE, state),
+            (field::NAME, Value::Bytes(name)) => message(out, otlp::NAME, name),
+            (field::KIND, Value::Bytes(b"server")) => number(out, otlp::KIND, otlp::KIND_SERVER),
+            (field::KIND, Value::Bytes(b"client")) => number(out, otlp::KIND, otlp::KIND_CLIENT),
+            (field::STATUS, Value::Bytes(b"error")) => code = otlp::CODE_ERROR,
+            (field::STATUS_MESSAGE, Value::Bytes(text)) => why = text,
+            (field::ATTRIBUTES, Value::Bytes(entry)) => attribute(out, entry),
+            _ => {}
+        }
+    }
+    fixed(out, otlp::START, ts);
+    fixed(out, otlp::END, ts.saturating_add(duration));
+    if code != 0 {
+        let mut status = Vec::new();
+        if !why.is_empty() {
+            message(&mut status, otlp::STATUS_MESSAGE, why);
+        }
+        number(&mut status, otlp::STATUS_CODE, code);
+        message(out, otlp::STATUS, &status);
+    }
+    identity
+}
+
+fn attribute(out: &mut Vec<u8>, entry: &[u8]) {
+    let (mut key, mut value) = (&[][..], &[][..]);
+    for found in fields(entry).map_while(|found| found) {
+        match (found.number, found.value) {
+            (field::KEY, Value::Bytes(bytes)) => key = bytes,
+            (field::VALUE, Value::Bytes(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    let typed = if is_number(key) {
+        str::from_utf8(value).ok().and_then(|text| text.parse().ok()).map(|value: u64| (otlp::INT, value))
+    } else if key == b"tls.established" {
+        Some((otlp::BOOL, u64::from(value == b"true")))
+    } else {
+        None
     };
-    let failed = || Status { code: StatusCode::Error.into(), ..Status::default() };
-    Span {
-        trace_id: bytes(&row.trace_id),
-        span_id: bytes(&row.span_id),
-        parent_span_id: bytes(&row.parent_span_id),
-        name: row.name.clone(),
-        kind: kind.into(),
-        start_time_unix_nano: row.ts,
-        end_time_unix_nano: row.ts.saturating_add(row.duration_ns),
-        attributes: row.attributes.iter().map(|(key, value)| text(key, value)).collect(),
-        status: (row.status == "error").then(failed),
-        ..Span::default()
+    let length = |bytes: &[u8]| 1 + encoded_len_varint(bytes.len() as u64) + bytes.len();
+    let inner = typed.map_or_else(|| length(value), |(_, number)| 1 + encoded_len_varint(number));
+    let outer = length(key) + 1 + encoded_len_varint(inner as u64) + inner;
+    encode_key(otlp::ATTRIBUTES, WireType::LengthDelimited, out);
+    encode_varint(outer as u64, out);
+    message(out, otlp::KEY, key);
+    encode_key(otlp::VALUE, WireType::LengthDelimited, out);
+    encode_varint(inner as u64, out);
+    match typed {
+        Some((field, value)) => number(out, field, value),
+        None => message(out, otlp::STRING, value),
     }
 }
 
-/// An id as bytes; what is not hex is left out.
-fn bytes(hex: &str) -> Vec<u8> {
-    let pair = |pair: &[u8]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    hex.as_bytes().chunks(2).filter_map(pair).collect()
+/// Attributes whose values the conventions have as integers.
+fn is_number(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"server.port"
+            | b"client.port"
+            | b"network.local.port"
+            | b"network.peer.port"
+            | b"process.pid"
+            | b"thread.id"
+            | b"http.response.status_code"
+            | b"rpc.grpc.status_code"
+            | b"messaging.kafka.error_code"
+            | b"wake.first_byte_us"
+    )
+}
+
+/// Puts a text, bytes or a message in.
+fn message(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+fn number(out: &mut Vec<u8>, field: u32, number: u64) {
+    encode_key(field, WireType::Varint, out);
+    encode_varint(number, out);
+}
+
+fn fixed(out: &mut Vec<u8>, field: u32, number: u64) {
+    encode_key(field, WireType::SixtyFourBit, out);
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Puts an id in as bytes; what is not hex is left out.
+fn hex(out: &mut Vec<u8>, field: u32, id: &[u8]) {
+    let digit = |digit: u8| (digit as char).to_digit(16).and_then(|four| u8::try_from(four).ok());
+    let before = out.len();
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(id.len() as u64 / 2, out);
+    for pair in id.chunks(2) {
+        let [Some(high), Some(low)] = [pair.first(), pair.get(1)].map(|one| one.copied().and_then(digit))
+        else {
+            return out.truncate(before);
+        };
+        out.push(high << 4 | low);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
     use prost::Message as _;
     use proto::v1;
 
-    use super::traces;
+    use super::{split, traces};
 
     #[test]
     fn a_span_keeps_its_ids_times_and_status() {
-        let row = v1::SpanRow {
+        let attributes = [
+            ("url.path", "/a".repeat(90)),
+            ("server.port", "80".to_owned()),
+            ("client.port", "none".to_owned()),
+            ("tls.established", "true".to_owned()),
+        ];
+        let row = |identity| v1::SpanRow {
+            identity,
             ts: 5,
             duration_ns: 7,
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
             span_id: "00f067aa0ba902b7".into(),
+            parent_span_id: "no".into(),
             name: "GET /a".into(),
             kind: "server".into(),
             status: "error".into(),
-            attributes: [("url.path".to_owned(), "/a".to_owned())].into(),
+            attributes: attributes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
             ..v1::SpanRow::default()
         };
+        let identity = |workload: &str| v1::Identity { workload: workload.into(), ..Default::default() };
         let payload = v1::Payload {
-            identities: vec![v1::Identity { workload: "cart".into(), ..Default::default() }],
-            spans: vec![row],
+            identities: vec![identity("cart"), identity("till")],
+            spans: vec![row(0), row(1), row(0)],
+            logs: vec![v1::LogRow { ts: 9, ..Default::default() }],
             ..Default::default()
         };
-        let request = traces(&payload).unwrap();
-        assert_eq!((request.path, request.records()), ("/v1/traces", 1));
+        let bytes = payload.encode_to_vec();
+        let (rest, spans) = split(&bytes).unwrap();
+        let rest = v1::Payload::decode(rest.as_slice()).unwrap();
+        assert_eq!(rest, v1::Payload { spans: Vec::new(), ..payload });
+        let request = traces(&spans, &rest.identities).unwrap();
+        assert_eq!((request.path, request.records()), ("/v1/traces", 3));
         let sent = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
-        let span = &sent.resource_spans[0].scope_spans[0].spans[0];
+        let counts: Vec<usize> = sent.resource_spans.iter().map(|of| of.scope_spans[0].spans.len()).collect();
+        assert_eq!(counts, [2, 1]);
+        let second = &sent.resource_spans[1];
+        let name = second.resource.as_ref().unwrap().attributes[0].value.clone().unwrap().value.unwrap();
+        assert_eq!(name, Value::StringValue("till".into()));
+        assert_eq!(second.scope_spans[0].scope.as_ref().unwrap().name, "wake-agent");
+        let span = &second.scope_spans[0].spans[0];
         assert_eq!((span.trace_id.len(), span.span_id[1], span.parent_span_id.len()), (16, 0xf0, 0));
         assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano, span.kind), (5, 12, 2));
-        assert_eq!(span.status.as_ref().unwrap().code, 2);
-        assert!(traces(&v1::Payload::default()).is_none());
+        assert_eq!((span.name.as_str(), span.status.as_ref().unwrap().code), ("GET /a", 2));
+        let said = |key: &str| {
+            let of_key = span.attributes.iter().find(|attribute| attribute.key == key).unwrap();
+            of_key.value.clone().unwrap().value.unwrap()
+        };
+        assert_eq!(said("url.path"), Value::StringValue("/a".repeat(90)));
+        assert_eq!(said("server.port"), Value::IntValue(80));
+        assert_eq!(said("client.port"), Value::StringValue("none".into()));
+        assert_eq!(said("tls.established"), Value::BoolValue(true));
+        assert!(traces(&[], &[]).is_none());
+        assert!(split(b"\x5a\x05ab").is_none());
     }
 }

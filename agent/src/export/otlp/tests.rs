@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,10 +44,9 @@ async fn take(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: Byte
     }
     let (status, answer) = fake.answers.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
     if status == 200 {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
-        if !plain.is_empty() {
-            fake.received.lock().unwrap().push((uri.path().to_owned(), plain.into()));
+        assert!(!headers.contains_key("content-encoding"), "it is on this machine");
+        if !body.is_empty() {
+            fake.received.lock().unwrap().push((uri.path().to_owned(), body));
         }
     }
     let kind = [("Content-Type", "application/x-protobuf")];

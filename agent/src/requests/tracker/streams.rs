@@ -1,9 +1,8 @@
 //! TCP connections, by socket.
 
-use std::collections::HashMap;
-
 use super::{Known, Shared, begin, protocol};
 use crate::decode::requests::Piece;
+use crate::requests::hash::Table;
 use crate::window::sample::Sample;
 
 /// A connection that was quiet this long is forgotten; its next record begins it anew.
@@ -35,7 +34,7 @@ pub struct Run {
 
 #[derive(Debug)]
 pub(super) struct Streams {
-    known: HashMap<Key, Known>,
+    known: Table<Key, Known>,
     most: usize,
     most_memory: usize,
     memory: usize,
@@ -45,7 +44,7 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(most: usize, most_memory: usize) -> Self {
-        Self { known: HashMap::new(), most, most_memory, memory: 0, asked_ns: 0, looked_ns: 0 }
+        Self { known: Table::default(), most, most_memory, memory: 0, asked_ns: 0, looked_ns: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -122,8 +121,7 @@ impl Streams {
                 _ => {}
             }
             known.is_asked = true;
-            let ends = known.ends;
-            shared.give(&ends, boot_to_unix_ns, out);
+            shared.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
         }
     }
 
@@ -206,7 +204,8 @@ impl Streams {
 
 /// Brings the sum in line with what this connection takes now.
 fn weigh(sum: &mut usize, known: &mut Known) {
-    let memory = size_of::<Known>() + known.connection.memory();
+    let common = known.common.as_ref().map_or(0, |common| size_of_val(&**common) + common.memory());
+    let memory = size_of::<Known>() + known.connection.memory() + common;
     *sum = *sum - known.memory + memory;
     known.memory = memory;
 }

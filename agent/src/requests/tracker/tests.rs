@@ -83,12 +83,9 @@ impl Told {
         self.tracker.tidy(now_ns, 0, &mut self.out)
     }
 
-    fn spans(&self) -> Vec<&SpanRow> {
-        let of_row = |sample: &'_ Sample| matches!(sample.row, Row::Span(_));
-        let spans = self.out.iter().filter(|sample| of_row(sample));
-        spans
-            .filter_map(|sample| if let Row::Span(row) = &sample.row { Some(&**row) } else { None })
-            .collect()
+    fn spans(&self) -> Vec<SpanRow> {
+        let row = |sample: &Sample| if let Row::Span(span) = &sample.row { Some(span.row()) } else { None };
+        self.out.iter().filter_map(row).collect()
     }
 
     fn requests(&self) -> Vec<&RequestRow> {

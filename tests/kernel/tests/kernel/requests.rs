@@ -21,7 +21,7 @@ const NEEDS: &[Need] = &[Need::Root, Need::Btf, Need::Cgroup2];
 
 fn spans(probe: &Attached, cgroup: &Cgroup) -> Vec<SpanRow> {
     let of_row = |row: &Row| match row {
-        Row::Span(span) => Some(SpanRow::clone(span)),
+        Row::Span(span) => Some(span.row()),
         _ => None,
     };
     probe.rows(cgroup.id()).filter_map(of_row).collect()

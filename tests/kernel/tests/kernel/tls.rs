@@ -46,7 +46,7 @@ impl Pair {
 
     fn spans(&self) -> Vec<SpanRow> {
         let of_row = |row: &Row| match row {
-            Row::Span(span) => Some(SpanRow::clone(span)),
+            Row::Span(span) => Some(span.row()),
             _ => None,
         };
         self.requests.rows(self.cgroup).filter_map(of_row).collect()

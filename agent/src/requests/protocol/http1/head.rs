@@ -1,6 +1,8 @@
 //! Heads of HTTP/1 messages, whole or cut, read by `httparse`.
 
-use httparse::{EMPTY_HEADER, Header, Request, Response};
+use std::mem::MaybeUninit;
+
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Request, Response};
 
 /// Headers of one head; what is more is not read.
 const MAX_HEADERS: usize = 64;
@@ -21,33 +23,46 @@ pub(super) struct ResponseHead<'a> {
 
 /// None if it is no request.
 pub(super) fn request(head: &[u8]) -> Option<RequestHead<'_>> {
+    // places that hold nothing yet: to write 64 of them takes longer than to read a head; but of one that is not whole they
+    // are the only way to what was read
+    let mut places = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut whole = Request::new(&mut []);
+    if whole.parse_with_uninit_headers(head, &mut places).is_ok_and(|status| status.is_complete()) {
+        return Some(of_request(&whole, head));
+    }
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = Request::new(&mut headers);
-    match parsed.parse(head) {
-        Ok(_)
-        | Err(httparse::Error::TooManyHeaders | httparse::Error::HeaderName | httparse::Error::HeaderValue) =>
-            {}
-        Err(_) => return None,
-    }
-    let (method, target, minor) = (parsed.method, parsed.path, parsed.version);
+    is_read(parsed.parse(head)).then(|| of_request(&parsed, head))
+}
+
+fn of_request<'a>(parsed: &Request<'_, 'a>, head: &'a [u8]) -> RequestHead<'a> {
     let headers = seen(parsed.headers);
     // Of a line that was cut `httparse` gives the method alone; the path was cut as well, so what there is may be a part.
-    let target = target.map(str::as_bytes).or_else(|| cut_target(head));
-    let method = method.map(str::as_bytes).or_else(|| head.split(|byte| *byte == b' ').next());
-    Some(RequestHead { method, target, minor, headers })
+    let target = parsed.path.map(str::as_bytes).or_else(|| cut_target(head));
+    let method = parsed.method.map(str::as_bytes).or_else(|| head.split(|byte| *byte == b' ').next());
+    RequestHead { method, target, minor: parsed.version, headers }
 }
 
 /// None if it is no answer.
 pub(super) fn response(head: &[u8]) -> Option<ResponseHead<'_>> {
+    let mut places = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut whole = Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut whole, head, &mut places);
+    if parsed.is_ok_and(|status| status.is_complete()) {
+        return Some(ResponseHead { status: whole.code?, headers: seen(whole.headers) });
+    }
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = Response::new(&mut headers);
-    match parsed.parse(head) {
-        Ok(_)
-        | Err(httparse::Error::TooManyHeaders | httparse::Error::HeaderName | httparse::Error::HeaderValue) =>
-            {}
-        Err(_) => return None,
+    if !is_read(parsed.parse(head)) {
+        return None;
     }
     Some(ResponseHead { status: parsed.code?, headers: seen(parsed.headers) })
+}
+
+/// Whether what was read so far is of use, whole or not.
+fn is_read(parsed: Result<httparse::Status<usize>, httparse::Error>) -> bool {
+    use httparse::Error::{HeaderName, HeaderValue, TooManyHeaders};
+    matches!(parsed, Ok(_) | Err(TooManyHeaders | HeaderName | HeaderValue))
 }
 
 /// The value of a header.

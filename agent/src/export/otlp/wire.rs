@@ -1,0 +1,80 @@
+//! Fields of a protobuf message, read where they lie.
+
+use prost::encoding::{WireType, decode_key, decode_varint};
+
+/// A field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) number: u32,
+    pub(super) value: Value<'a>,
+    /// All its bytes.
+    pub(super) whole: &'a [u8],
+}
+
+/// What it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Number(u64),
+    /// A text, bytes or a message.
+    Bytes(&'a [u8]),
+}
+
+/// The fields of a message, in their order; `None` where it is damaged, and then no more.
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Option<Field<'_>>> {
+    let mut left = message;
+    std::iter::from_fn(move || {
+        if left.is_empty() {
+            return None;
+        }
+        let found = next(&mut left);
+        if found.is_none() {
+            left = &[];
+        }
+        Some(found)
+    })
+}
+
+fn next<'a>(left: &mut &'a [u8]) -> Option<Field<'a>> {
+    let from = *left;
+    let (number, wire_type) = decode_key(left).ok()?;
+    let value = match wire_type {
+        WireType::Varint => Value::Number(decode_varint(left).ok()?),
+        WireType::SixtyFourBit => Value::Number(u64::from_le_bytes(take(left, 8)?.try_into().ok()?)),
+        WireType::ThirtyTwoBit => {
+            Value::Number(u64::from(u32::from_le_bytes(take(left, 4)?.try_into().ok()?)))
+        }
+        WireType::LengthDelimited => {
+            let length = decode_varint(left).ok()?;
+            Value::Bytes(take(left, usize::try_from(length).ok()?)?)
+        }
+        WireType::StartGroup | WireType::EndGroup => return None,
+    };
+    Some(Field { number, value, whole: from.get(..from.len() - left.len())? })
+}
+
+fn take<'a>(left: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = left.split_at_checked(length)?;
+    *left = rest;
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Field, Value, fields};
+
+    #[test]
+    fn what_is_damaged_ends_the_fields() {
+        let whole = [0x08, 0x96, 0x01, 0x12, 1, b'a', 0x1d, 1, 0, 0, 0, 0x21, 2, 0, 0, 0, 0, 0, 0, 0];
+        let found: Vec<_> = fields(&whole).map(|found| found.map(|one| (one.number, one.value))).collect();
+        let numbers = [Value::Number(150), Value::Bytes(b"a"), Value::Number(1), Value::Number(2)];
+        let expected: Vec<_> = (1..=4).zip(numbers).map(Some).collect();
+        assert_eq!(found, expected);
+        assert_eq!(
+            fields(&whole[..6]).nth(1).unwrap(),
+            Some(Field { number: 2, value: Value::Bytes(b"a"), whole: &whole[3..6] })
+        );
+        for end in [1, 2, 4, 5, 8, 15] {
+            assert_eq!(fields(&whole[..end]).last().unwrap(), None, "{end}");
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! (`kernel.bpf_stats_enabled`, run time and count of each program), beside an empty program at the same hook; they are
 //! switched on for that part alone, since they cost time themselves.
 
-mod empty;
+pub(crate) mod empty;
 mod load;
 mod programs;
 mod server;

@@ -1,7 +1,7 @@
 //! Benchmarks: what Wake costs and how fast it is, measured on the real programs and the real server.
 //!
 //! `store` (generate or read data → batches → a real wake-aggregator → queries), `agent` (the kernel's own
-//! statistics per program, a load with and without the agent). Figures go to the screen and, with `--json`, to a
+//! statistics per program, a load with and without the agent), `l7` (requests of real servers). Figures go to the screen and, with `--json`, to a
 //! file together with the machine's facts. Nothing here is a test: figures differ between machines.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -9,6 +9,7 @@
 mod agent;
 mod effect;
 mod kube;
+mod l7;
 mod logs;
 mod machine;
 mod process;
@@ -33,6 +34,8 @@ enum What {
     Logs(logs::LogsArgs),
     /// Cost of each eBPF program and of the whole agent.
     Agent(agent::AgentArgs),
+    /// Requests under load: throughput, latency and CPU of real servers, and spans by what was sent.
+    L7(l7::L7Args),
     /// The aggregator's caches of a simulated Kubernetes: memory, and time to resolve a flow's peer.
     Kube(kube::KubeArgs),
     /// One look of the effects engine over many workloads and changes, and one whole case.
@@ -47,6 +50,7 @@ async fn main() -> Result<()> {
         What::Store(args) => store::run(args).await,
         What::Logs(args) => logs::run(&args),
         What::Agent(args) => agent::run(args).await,
+        What::L7(args) => l7::run(args).await,
         What::Kube(args) => kube::run(&args),
         What::Effects(args) => effect::run(&args),
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench agent|store|effects|kube`: the benchmarks in `bench/`, on a release build.
+//! `cargo xtask bench agent|l7|store|effects|kube`: the benchmarks in `bench/`, on a release build.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::{out, run, tree};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// `agent`, `store`, `logs`, `effects`, `kube`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
+    /// `agent`, `l7`, `store`, `logs`, `effects`, `kube`, or `--help`; what follows is passed on, e.g. `--json FILE`, `--data DIR`.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }

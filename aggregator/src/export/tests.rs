@@ -1,7 +1,6 @@
 //! Against an endpoint that answers as it is told.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -30,6 +30,7 @@ mod table;
 mod text;
 mod top;
 mod watches;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod events;
 mod logs;
 mod network;
 mod scope;
+mod texts;
 mod traces;
 mod usage;
 
@@ -17,6 +18,7 @@ pub(crate) use events::{Changes, Events};
 pub(crate) use logs::{By, Logs, PatternShow, Patterns};
 pub(crate) use network::{Draw, FlowSort, Flows, Map};
 pub(crate) use scope::Scope;
+pub(crate) use texts::Texts;
 pub(crate) use traces::{Trace, Traces};
 pub(crate) use usage::{SyscallSort, Syscalls, Top, TopSort};
 

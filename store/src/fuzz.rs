@@ -134,10 +134,14 @@ pub fn segment_terms(data: &[u8]) {
     in_file(bytes, |path| {
         let Ok(terms) = Terms::open(path, u64::from(rows)) else { return };
         let test = Test::Entry(String::from("key"), String::from("value"));
-        let filters = [Filter { column: 0, name: String::from("attributes"), test }];
-        let all: Vec<_> = std::iter::once(0..rows).collect();
-        if let Ok(possible) = terms.possible(crate::Table::Span, all, &filters) {
-            assert!(possible.iter().all(|rows| rows.start < rows.end), "a range has a row");
+        let entry = Filter { column: 0, name: String::from("attributes"), test };
+        let says = crate::Says { columns: Vec::new(), text: String::from("some word"), whole: true };
+        let says = says.filter(crate::Table::Span, &crate::Table::Span.schema());
+        for filter in std::iter::once(entry).chain(says.ok()) {
+            let all: Vec<_> = std::iter::once(0..rows).collect();
+            if let Ok(possible) = terms.possible(crate::Table::Span, all, &[filter]) {
+                assert!(possible.iter().all(|rows| rows.start < rows.end), "a range has a row");
+            }
         }
     });
 }

@@ -46,7 +46,7 @@ pub use error::{OpenError, Refused, ScanError, SealError};
 pub use limits::{Limits, Retention};
 pub use maintain::Maintained;
 pub use open::Recovered;
-pub use scan::{Order, ScanRequest};
+pub use scan::{Order, Says, ScanRequest};
 pub use scope::Scope;
 pub use seal::Sealed;
 pub use search::{

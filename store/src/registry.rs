@@ -221,7 +221,9 @@ pub(crate) fn load(shared: &Shared) {
         Ok(Some(registry)) => *shared.registry.lock() = registry,
         Ok(None) => {}
         Err(error @ file::ReadError::Damaged(_)) => {
-            tracing::warn!(%error, "the registry of log patterns begins anew from the segments");
+            let kept = file::set_aside(&shared.root);
+            let kept = kept.unwrap_or_else(|error| format!("nowhere: {error}"));
+            tracing::warn!(%error, kept, "the registry of log patterns begins anew from the segments");
         }
         Err(error) => {
             tracing::warn!(

@@ -2,6 +2,7 @@
 
 mod filter;
 mod order;
+mod says;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 pub(crate) use filter::{Filter, Test, mask};
+pub use says::Says;
 
 use crate::rows::Chunk;
 use crate::segment::Segment;
@@ -29,6 +31,8 @@ pub struct ScanRequest {
     pub equals: Vec<(String, String)>,
     /// Columns of whole numbers that are never absent, each from the first to the second, both included.
     pub within: Vec<(String, i64, i64)>,
+    /// Texts that a row must have.
+    pub says: Vec<Says>,
     /// The most rows to yield.
     pub limit: Option<usize>,
     /// The order of rows.
@@ -61,6 +65,7 @@ impl Default for ScanRequest {
             columns: None,
             equals: Vec::new(),
             within: Vec::new(),
+            says: Vec::new(),
             limit: None,
             order: Order::Any,
             scope: Scope::All,
@@ -106,6 +111,9 @@ impl Plan {
         for (column, from, upto) in &request.within {
             filters.push(Filter::within(&schema, column, (*from, *upto))?);
         }
+        for says in &request.says {
+            filters.push(says.filter(table, &schema)?);
+        }
         let mut limit = request.limit.unwrap_or(usize::MAX);
         match Filter::of_scope(&schema, &request.scope) {
             Ok(filter) => filters.extend(filter),
@@ -122,7 +130,7 @@ impl Plan {
         );
         let timed = request.from_ns != i64::MIN || request.to_ns != i64::MAX || request.order != Order::Any;
         let mut read: Vec<usize> = yielded.clone();
-        read.extend(filters.iter().map(|filter| filter.column));
+        read.extend(filters.iter().flat_map(Filter::columns));
         if timed {
             read.push(find("ts")?);
         }
@@ -134,7 +142,7 @@ impl Plan {
         let at = |column: &usize| read.binary_search(column).unwrap_or(0);
         let yielded = yielded.iter().map(at).collect();
         for filter in &mut filters {
-            filter.column = at(&filter.column);
+            filter.moved(&|filter| Ok::<_, ScanError>(at(&filter.column)))?;
         }
         let read = Arc::new(schema.project(&read)?);
         Ok(Self {

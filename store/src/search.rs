@@ -22,7 +22,7 @@ pub(crate) use field::{Place as FieldPlace, is_inert, place, value as field_valu
 pub use fields::FieldRequest;
 pub(crate) use fields::{FieldPlan, count_fields};
 pub(crate) use literals::Required;
-pub(crate) use matcher::Matcher;
+pub(crate) use matcher::{Matcher, has_word};
 pub(crate) use patterns::{Found, log_patterns, pattern_id, shown};
 pub use patterns::{Pattern, PatternRequest, PatternVersion, Patterns};
 pub(crate) use run::{passing, run};

@@ -14,13 +14,16 @@ mod patterns;
 mod reader;
 mod rows;
 mod sketch;
+mod tail;
 mod terms;
 mod traces;
 mod versions;
 
 pub(crate) use body::{Access, BlockEncoder, BodyFile, BodyWriter, Candidates, Run, Times, Tokens, Written};
 pub(crate) use columns::{ColumnsFile, writer_properties};
-pub(crate) use entry::{Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder};
+pub(crate) use entry::{
+    Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder, this_release,
+};
 pub(crate) use handle::{Segment, checksum};
 pub(crate) use patterns::{Lines as PatternLines, PatternCounts, Version, Versions};
 pub(crate) use reader::{Reader, TakeKeys, Unpacked};

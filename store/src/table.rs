@@ -117,6 +117,17 @@ impl Table {
         Arc::clone(&SCHEMAS[self.index()])
     }
 
+    /// The columns whose texts are searched by words; of a map its values. None: the table has no such texts.
+    pub fn texts(self) -> &'static [&'static str] {
+        match self {
+            Self::Span => &["name", "status_message", "attributes", "events"],
+            Self::Process => &["executable", "arguments"],
+            Self::KubeEvent => &["reason", "note", "regarding_name"],
+            Self::ObjectChange => &["name", "diff"],
+            _ => &[],
+        }
+    }
+
     /// The columns by which a segment's rows are sorted; `ts` and `lsn` follow.
     pub(crate) fn sort_columns(self) -> &'static [&'static str] {
         match self {

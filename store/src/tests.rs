@@ -18,6 +18,7 @@ mod model;
 mod newer;
 mod patterns;
 mod resolved;
+mod says;
 mod scopes;
 mod search;
 mod templates;

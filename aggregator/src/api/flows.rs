@@ -43,7 +43,7 @@ pub(crate) async fn flows(api: Api, mut params: Params) -> Result<Body, ApiError
     api.answer("flows", move |session| async move {
         let mut answer = Answer::objects(max_rows);
         if is_raw {
-            newest::rows(&session, Table::Flow, range, wheres, limit, &mut answer).await?;
+            newest::rows(&session, Table::Flow, range, (wheres, Vec::new()), limit, &mut answer).await?;
         } else {
             session.own(&query, values.0, &mut answer).await?;
         }

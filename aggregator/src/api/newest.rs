@@ -1,7 +1,7 @@
 //! Rows as they are stored, newest first, read from the store without a plan.
 
 use futures::StreamExt as _;
-use store::{Order, ScanRequest, Table};
+use store::{Order, Says, ScanRequest, Table};
 
 use crate::api::answer::Answer;
 use crate::api::error::ApiError;
@@ -10,12 +10,12 @@ use crate::query::error::QueryError;
 use crate::query::reason::{Reason, ReasonCode};
 use crate::query::session::{Session, Sink as _, Take};
 
-/// Writes the newest rows of a table that have these values. The conditions were checked by `wheres::clause`.
+/// Writes the newest rows of a table that have these values and texts. The conditions were checked by `wheres::clause`.
 pub(crate) async fn rows(
     session: &Session,
     table: Table,
     range: Range,
-    wheres: Vec<(String, String)>,
+    (wheres, says): (Vec<(String, String)>, Vec<Says>),
     limit: u64,
     answer: &mut Answer,
 ) -> Result<(), ApiError> {
@@ -23,6 +23,7 @@ pub(crate) async fn rows(
         from_ns: range.from_ns,
         to_ns: range.to_ns,
         equals: wheres,
+        says,
         limit: Some(usize::try_from(limit).unwrap_or(usize::MAX)),
         order: Order::NewestFirst,
         ..ScanRequest::default()

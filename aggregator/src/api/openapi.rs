@@ -7,7 +7,7 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 
-pub(crate) use self::params::{LogParams, RangeParams, WhereParams};
+pub(crate) use self::params::{LogParams, RangeParams, TextParams, WhereParams};
 pub(crate) use self::rows::{
     BlockSum, DropSum, Event, FlowEdge, KubeEvent, LogCount, LogLine, LogPattern, LossSum, ObjectChange,
     Rows, ServiceMap, SyscallSum, Trace, TraceSpans, UsageRate, Workload,

@@ -4,16 +4,16 @@ mod joined;
 
 use axum::extract::Path;
 use proto::error::ErrorCode;
-use store::{LogRequest, Table};
+use store::{LogRequest, Says, Table};
 
 use crate::api::Api;
 use crate::api::answer::{Answer, Body, Rows as Kept};
 use crate::api::error::{ApiError, ErrorBody};
 use crate::api::logs;
-use crate::api::openapi::{RangeParams, Rows, Trace, TraceSpans, WhereParams};
+use crate::api::openapi::{RangeParams, Rows, TextParams, Trace, TraceSpans, WhereParams};
 use crate::api::params::{Params, Range};
 use crate::api::traces::joined::{Joined, MOST_SPANS};
-use crate::api::wheres::{Values, clause};
+use crate::api::wheres::{Values, clause, says};
 use crate::query::gap;
 use crate::query::session::Take;
 use crate::requests::span::{NETWORK_PROTOCOL, PROTOCOLS, TELLING};
@@ -31,7 +31,8 @@ const SERVICE: &str = "coalesce(CAST(service AS VARCHAR), CAST(workload AS VARCH
 
 /// Traces with a span that is like this, newest first.
 ///
-/// All conditions must hold for one and the same span. A row sums up the whole trace as far as its spans lie within an hour
+/// All conditions must hold for one and the same span; `contains` and `word` look at its name, status message, events and the
+/// values of its attributes. A row sums up the whole trace as far as its spans lie within an hour
 /// of the range: its root is the oldest span without a parent, or the oldest of all while the root has not come. Traces
 /// are ordered by their newest span that matched, then by id. The last hour by default.
 #[utoipa::path(
@@ -39,6 +40,7 @@ const SERVICE: &str = "coalesce(CAST(service AS VARCHAR), CAST(workload AS VARCH
     params(
         RangeParams,
         WhereParams,
+        TextParams,
         ("service" = Option<String>, Query, description = "The span's `service.name`, else its workload"),
         ("workload" = Option<String>, Query, description = "The span's workload"),
         ("name" = Option<String>, Query, description = "The span's name"),
@@ -112,6 +114,10 @@ fn conditions(params: &mut Params, range: Range, values: &mut Values) -> Result<
             // as the store looks for it
             false => format!("attributes['{key}'] = {}", values.text(text)),
         });
+    }
+    for Says { text, whole, .. } in says(params)? {
+        let function = if whole { "has_word" } else { "has_text" };
+        also(format!("{function}({}, {})", Table::Span.texts().join(", "), values.text(text)));
     }
     if let Some(text) = params.one("service")? {
         also(format!("{SERVICE} = {}", values.text(text)));

@@ -2,10 +2,10 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use store::Table;
+use store::{Says, Table};
 
 use crate::api::error::ApiError;
-use crate::api::params::Range;
+use crate::api::params::{Params, Range};
 
 /// The values of one query's parameters, `$1` first.
 #[derive(Debug, Default)]
@@ -79,6 +79,23 @@ fn equals(table: Table, key: &str, text: &str, values: &mut Values) -> Result<St
         _ => return Err(mistake("a text, and it is neither text nor number")),
     };
     Ok(format!("\"{key}\" = {}", values.place(value)))
+}
+
+/// `contains` and `word`: what the texts of a row must have, one of them each.
+///
+/// # Errors
+/// If there is nothing to look for.
+pub(crate) fn says(params: &mut Params) -> Result<Vec<Says>, ApiError> {
+    let mut all = Vec::new();
+    for (name, whole) in [("contains", false), ("word", true)] {
+        for text in params.all(name) {
+            if text.is_empty() {
+                return Err(ApiError::parameter(name, 0, "is empty: there is nothing to look for"));
+            }
+            all.push(Says { columns: Vec::new(), text, whole });
+        }
+    }
+    Ok(all)
 }
 
 /// Those conditions that another table has columns for, too.

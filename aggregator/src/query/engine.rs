@@ -21,7 +21,7 @@ use store::{Snapshot, Table};
 use crate::query::made::Made;
 use crate::query::session::Reasons;
 use crate::query::table::StoreTable;
-use crate::query::{batch, bounded, counts, field_counts, fields, histogram, top, watches};
+use crate::query::{batch, bounded, counts, field_counts, fields, histogram, top, watches, words};
 
 const CATALOG: &str = "wake";
 const SCHEMA: &str = "public";
@@ -60,6 +60,7 @@ impl Engine {
         let mut context = SessionContext::new_with_state(state);
         histogram::scalar_functions().into_iter().for_each(|function| context.register_udf(function));
         fields::functions().into_iter().for_each(|function| context.register_udf(function));
+        words::functions().into_iter().for_each(|function| context.register_udf(function));
         histogram::aggregate_functions().into_iter().for_each(|function| context.register_udaf(function));
         let known = context.state();
         let functions = bounded::Functions::new(|name| known.scalar_functions().get(name).cloned());

@@ -9,7 +9,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use store::Table;
+use store::{Says, Table};
+
+use crate::query::words;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,10 @@ pub(crate) enum Part {
     Excludes(String),
     /// `body` matches this.
     Regex(String),
+    /// `body` contains this as a whole word.
+    Word(String),
+    /// One of some columns of another table has a text.
+    Says(Says),
     /// No row can match.
     Nothing,
 }
@@ -206,12 +212,36 @@ fn push_function(table: Table, function: &ScalarFunction) -> Option<Pushed> {
     match function.name() {
         "contains" => exact(Part::Contains(vec![needle(table, function)?.to_owned()])),
         "regexp_like" => exact(Part::Regex(needle(table, function)?.to_owned())),
+        name if words::is_whole(name).is_some() => push_has(table, function, words::is_whole(name)?),
         "starts_with" | "ends_with" => {
             let parts = vec![Part::Contains(vec![needle(table, function)?.to_owned()])];
             Some(Pushed { parts, is_exact: false })
         }
         _ => None,
     }
+}
+
+/// `has_word` and `has_text` of columns that the store searches. In a body as it is stored there is no U+FFFD.
+fn push_has(table: Table, function: &ScalarFunction, whole: bool) -> Option<Pushed> {
+    let (wanted, texts) = function.args.split_last()?;
+    let text = literal(wanted).filter(|text| !text.is_empty())?.to_owned();
+    if let [subject] = texts
+        && is_body(table, subject)
+    {
+        let is_kept = !text.contains(char::REPLACEMENT_CHARACTER);
+        let part = if whole { Part::Word(text) } else { Part::Contains(vec![text]) };
+        return if is_kept { exact(part) } else { None };
+    }
+    let schema = table.schema();
+    let column = |expr: &Expr| match expr {
+        Expr::Column(column) if table != Table::Log => {
+            let field = schema.field_with_name(&column.name).ok()?;
+            Says::reads(field.data_type()).then(|| column.name.clone())
+        }
+        _ => None,
+    };
+    let columns: Vec<String> = texts.iter().map(column).collect::<Option<_>>()?;
+    if columns.is_empty() { None } else { exact(Part::Says(Says { columns, text, whole })) }
 }
 
 /// The literal second argument of `f(body, 'text')`; an empty one finds everything and is left to DataFusion.

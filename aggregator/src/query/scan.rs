@@ -175,10 +175,11 @@ impl Answers for StoreScan {
             Source::Logs(request) => {
                 let text = |needle: &Vec<u8>| String::from_utf8_lossy(needle).into_owned();
                 let contains: Vec<_> = request.contains.iter().map(text).collect();
+                let words: Vec<_> = request.words.iter().map(text).collect();
                 let excludes: Vec<_> = request.excludes.iter().map(text).collect();
                 write!(
                     formatter,
-                    ", contains={contains:?}, excludes={excludes:?}, regexes={:?}",
+                    ", contains={contains:?}, words={words:?}, excludes={excludes:?}, regexes={:?}",
                     request.regexes
                 )?;
                 let order = if request.newest_first { Order::NewestFirst } else { Order::OldestFirst };
@@ -194,10 +195,13 @@ impl Answers for StoreScan {
         if !equals.is_empty() {
             write!(formatter, ", equals={equals:?}")?;
         }
-        if let Source::Rows(ScanRequest { within, .. }) = &self.source
-            && !within.is_empty()
-        {
-            write!(formatter, ", within={within:?}")?;
+        if let Source::Rows(ScanRequest { within, says, .. }) = &self.source {
+            if !within.is_empty() {
+                write!(formatter, ", within={within:?}")?;
+            }
+            for says in says {
+                write!(formatter, ", says={says:?}")?;
+            }
         }
         if let Some(limit) = limit {
             write!(formatter, ", limit={limit}, order={order:?}")?;

@@ -97,7 +97,7 @@ fn source(
     let mut logs = LogRequest { as_shown: true, ..LogRequest::default() };
     let mut is_text = false;
     for part in parts {
-        is_text |= matches!(part, Part::Contains(_) | Part::Excludes(_) | Part::Regex(_));
+        is_text |= matches!(part, Part::Contains(_) | Part::Excludes(_) | Part::Regex(_) | Part::Word(_));
         match part {
             Part::From(ns) => scan.from_ns = scan.from_ns.max(ns),
             Part::To(ns) => scan.to_ns = scan.to_ns.min(ns),
@@ -107,6 +107,8 @@ fn source(
             Part::Contains(needles) => logs.contains.extend(needles.into_iter().map(String::into_bytes)),
             Part::Excludes(needle) => logs.excludes.push(needle.into_bytes()),
             Part::Regex(pattern) => logs.regexes.push(pattern),
+            Part::Word(word) => logs.words.push(word.into_bytes()),
+            Part::Says(says) => scan.says.push(says),
         }
     }
     if table != Table::Log || !is_text {

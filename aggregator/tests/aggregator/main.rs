@@ -15,3 +15,4 @@ mod rest;
 mod server;
 mod text;
 mod tls;
+mod words;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Scope;
+use super::{Scope, Texts};
 
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -12,6 +12,8 @@ pub(crate) struct Events {
     /// Events of Kubernetes instead of processes, e.g. with reason=BackOff or type=Warning
     #[arg(short, long)]
     pub(crate) kubernetes: bool,
+    #[command(flatten)]
+    pub(crate) texts: Texts,
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// The newest N events
@@ -24,6 +26,8 @@ pub(crate) struct Changes {
     /// Only rows where a column has this value, e.g. kind=deployment, name=cart or change=deleted
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) filters: Vec<String>,
+    #[command(flatten)]
+    pub(crate) texts: Texts,
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// The newest N changes

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Scope;
+use super::{Scope, Texts};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -35,6 +35,8 @@ pub(crate) struct Traces {
     /// That took at most so long
     #[arg(long, value_name = "DURATION")]
     pub(crate) max: Option<String>,
+    #[command(flatten)]
+    pub(crate) texts: Texts,
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// The newest N traces

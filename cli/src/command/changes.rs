@@ -23,6 +23,7 @@ const HEAD: [(&str, Align); 5] = [
 pub(super) async fn run(args: &Changes, client: &Client, out: &Out) -> Result<()> {
     let mut params = args.scope.params(BACK);
     params.extend(filters(&args.filters)?);
+    params.extend(args.texts.params());
     params.push(("limit", args.limit.to_string()));
     let mut answer = client.rows("changes", &params).await?;
     answer.rows.reverse();

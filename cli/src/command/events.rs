@@ -26,6 +26,7 @@ const HEAD: [(&str, Align); 8] = [
 pub(super) async fn run(args: &Events, client: &Client, out: &Out) -> Result<()> {
     let mut params = args.scope.params(BACK);
     params.extend(filters(&args.filters)?);
+    params.extend(args.texts.params());
     params.push(("limit", args.limit.to_string()));
     let mut answer = client.rows("events", &params).await?;
     answer.rows.reverse();

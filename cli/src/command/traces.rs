@@ -28,6 +28,7 @@ const HEAD: [(&str, Align); 7] = [
 pub(super) async fn run(args: &Traces, client: &Client, out: &Out) -> Result<()> {
     let mut params = args.scope.params(BACK);
     params.extend(filters(&args.filters)?);
+    params.extend(args.texts.params());
     let given = [
         ("service", &args.service),
         ("workload", &args.workload),

@@ -204,6 +204,7 @@ impl Job {
             max_lsn: entries().map(|entry| entry.max_lsn).max().unwrap_or(0),
             namespaces: Vec::new(),
             replaces: entries().map(|entry| entry.path.clone()).collect(),
+            written_by: crate::segment::this_release(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{MOST, Registry, Seen};
 use crate::disk::{Disk, write_whole};
 
 const FILE: &str = "patterns";
+const ASIDE: &str = "patterns.corrupt";
 const MAGIC: &[u8; 8] = b"WAKEPATT";
 const VERSION: u32 = 1;
 const HEADER: usize = 16;
@@ -42,6 +43,12 @@ pub(super) fn read(root: &Path) -> Result<Option<Registry>, ReadError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Sets a damaged file aside, under the name that is returned; another one that lay there goes.
+pub(super) fn set_aside(root: &Path) -> io::Result<String> {
+    std::fs::rename(root.join(FILE), root.join(ASIDE))?;
+    Ok(ASIDE.to_owned())
 }
 
 pub(super) fn write(disk: &dyn Disk, root: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -4,6 +4,7 @@ use arrow::array::{Array, AsArray as _, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, Schema, TimestampNanosecondType};
 
+use super::says::Needle;
 use crate::{ScanError, Scope};
 
 /// One condition.
@@ -30,6 +31,10 @@ pub(crate) enum Test {
     In(Scope),
     /// A number from the first to the second, both included.
     Within(i64, i64),
+    /// A text has this.
+    Says(Needle),
+    /// One of these conditions, each on a column of its own, holds.
+    Any(Vec<Filter>),
 }
 
 impl Filter {
@@ -79,6 +84,26 @@ impl Filter {
         Ok(Self { column, name: name.to_owned(), test: Test::Within(from, upto) })
     }
 
+    /// The columns that it looks at.
+    pub(crate) fn columns(&self) -> Vec<usize> {
+        match &self.test {
+            Test::Any(any) => any.iter().map(|filter| filter.column).collect(),
+            _ => vec![self.column],
+        }
+    }
+
+    /// The same condition where columns have other places.
+    pub(crate) fn moved<E>(&mut self, place: &impl Fn(&Self) -> Result<usize, E>) -> Result<(), E> {
+        match &mut self.test {
+            Test::Any(any) => {
+                any.iter_mut().try_for_each(|filter| filter.moved(place))?;
+                self.column = any.first().map_or(0, |filter| filter.column);
+            }
+            _ => self.column = place(self)?,
+        }
+        Ok(())
+    }
+
     /// Whether a row whose column has this text may pass.
     pub(crate) fn may_be(&self, text: &str) -> bool {
         match &self.test {
@@ -117,6 +142,11 @@ impl Filter {
                 BooleanBuffer::collect_bool(rows, |row| array.is_valid(row) && array.value(row) == *value)
             }
             Test::Entry(key, value) => has_entry(array, key, value),
+            Test::Says(needle) => needle.rows(array),
+            Test::Any(any) => {
+                let passing = any.iter().map(|filter| filter.passes(batch));
+                passing.reduce(|one, other| &one | &other).unwrap_or_else(|| BooleanBuffer::new_unset(rows))
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ impl Needle {
 }
 
 /// Whether columns of this type have texts that can be searched.
-pub(crate) fn is_searchable(data_type: &DataType) -> bool {
+fn is_searchable(data_type: &DataType) -> bool {
     let is_text = |data_type: &DataType| data_type == &DataType::Utf8;
     match data_type {
         DataType::Dictionary(_, values) => is_text(values),
@@ -111,6 +111,16 @@ pub(crate) fn is_searchable(data_type: &DataType) -> bool {
 }
 
 impl Says {
+    /// Whether texts of columns of this type can be searched.
+    pub fn reads(data_type: &DataType) -> bool {
+        is_searchable(data_type)
+    }
+
+    /// Which rows of a column that can be searched have a text.
+    pub fn rows(column: &dyn Array, text: &str, whole: bool) -> BooleanBuffer {
+        Needle::new(text, whole).rows(column)
+    }
+
     /// The condition on a table's columns.
     pub(crate) fn filter(&self, table: Table, schema: &Schema) -> Result<Filter, ScanError> {
         let all = table.texts();

@@ -116,6 +116,7 @@ impl Job<'_> {
             max_lsn: rows.iter().map(|row| row.lsn).max().unwrap_or(0),
             namespaces: namespaces(&runs),
             replaces: Vec::new(),
+            written_by: crate::segment::this_release(),
         };
         draft.place(&entry)?;
         Ok(entry)

@@ -111,6 +111,7 @@ fn write_hour(
         max_lsn,
         namespaces,
         replaces: Vec::new(),
+        written_by: crate::segment::this_release(),
     };
     draft.place(&entry)?;
     Ok(entry)

@@ -176,7 +176,7 @@ impl Matcher {
 }
 
 /// Whether `word` stands in `body` with no word byte beside its own word bytes.
-fn has_word(body: &[u8], word: &Finder<'_>) -> bool {
+pub(crate) fn has_word(body: &[u8], word: &Finder<'_>) -> bool {
     let len = word.needle().len();
     let mut at = 0;
     while let Some(position) = body.get(at..).and_then(|rest| word.find(rest)) {

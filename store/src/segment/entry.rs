@@ -39,6 +39,14 @@ pub(crate) struct Entry {
     /// The folders of the segments whose rows it took over, when it came of a compaction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replaces: Vec<String>,
+    /// The release that wrote the segment; '' where it did not say so yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) written_by: String,
+}
+
+/// The release that this is.
+pub(crate) fn this_release() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
 }
 
 /// One file of a segment.

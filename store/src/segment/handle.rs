@@ -122,11 +122,19 @@ impl Segment {
     }
 
     pub(super) fn unreadable(&self, detail: impl ToString) -> ScanError {
+        let mut detail = detail.to_string();
+        // what this release cannot read another one may
+        let writer = self.entry.written_by.as_str();
+        if !writer.is_empty() && writer != super::this_release() {
+            detail.push_str("; release ");
+            detail.extend(writer.chars().filter(|letter| !letter.is_control()).take(64));
+            detail.push_str(" wrote it");
+        }
         ScanError::SegmentUnreadable {
             segment: self.entry.id.clone(),
             from_ns: self.entry.min_ts,
             to_ns: self.entry.max_ts,
-            detail: detail.to_string(),
+            detail,
         }
     }
 }

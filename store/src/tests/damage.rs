@@ -8,7 +8,10 @@ use futures::StreamExt as _;
 use super::basics::everything;
 use super::fixture::{NOW, SECOND, batch, bodies, limits, lines, newest, open, open_with};
 use crate::disk::faulty::Random;
-use crate::{HistogramBy, HistogramRequest, LogRequest, OpenError, ScanError, ScanRequest, Store, Table};
+use crate::{
+    HistogramBy, HistogramRequest, LogRequest, OpenError, PatternRequest, Says, ScanError, ScanRequest,
+    Store, Table,
+};
 
 pub(super) fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -39,6 +42,15 @@ async fn read_everything(store: &Store) -> (usize, usize) {
                 }
             }
         }
+    }
+    let all = PatternRequest { from_ns: i64::MIN, to_ns: i64::MAX, ..PatternRequest::default() };
+    let found = snapshot.log_patterns(all).await.unwrap();
+    bad += found.errors.len();
+    let says = vec![Says { columns: Vec::new(), text: "ls".to_owned(), whole: true }];
+    let words = ScanRequest { says, ..ScanRequest::default() };
+    let mut stream = snapshot.scan(Table::Process, words).unwrap();
+    while let Some(item) = stream.next().await {
+        bad += usize::from(item.is_err());
     }
     for request in [newest(100), LogRequest { words: vec![b"alpha".to_vec()], ..LogRequest::default() }] {
         let mut stream = snapshot.logs(request.clone()).unwrap();
@@ -87,6 +99,36 @@ async fn a_damaged_segment_is_named_and_the_rest_is_served() {
     }
     assert!(stream.next().await.is_none());
     assert_eq!(store.stats().counters.unreadable_segments, 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_segment_of_a_release_to_come_is_named_with_that_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["alpha"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    // a manifest that is lost is made up for by what segments say of themselves
+    let meta = files(dir.path(), "meta.json").remove(0);
+    let said = fs::read_to_string(&meta).unwrap();
+    let this = format!("\"written_by\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    assert!(said.contains(&this), "{said}");
+    fs::write(&meta, said.replace(&this, "\"written_by\": \"7.1\"")).unwrap();
+    for manifest in files(&dir.path().join("catalog"), "MANIFEST") {
+        let bytes = fs::read(&manifest).unwrap();
+        fs::write(&manifest, &bytes[..bytes.len().min(40)]).unwrap();
+    }
+    let body = files(dir.path(), "body.bin").remove(0);
+    let mut bytes = fs::read(&body).unwrap();
+    let version = bytes.len() - 12;
+    bytes[version] = 9;
+    fs::write(&body, bytes).unwrap();
+    let store = open(dir.path());
+    let error = store.snapshot().logs(newest(10)).unwrap().next().await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("newer release") && error.contains("release 7.1 wrote it"), "{error}");
+    store.close().await;
 }
 
 #[test]
@@ -105,7 +147,7 @@ fn no_damage_of_a_segment_makes_a_reader_panic() {
         assert_eq!((rows, bad), (crate::Table::COUNT + 400, 0));
         store.close().await;
     });
-    let names = ["data.parquet", "body.bin", "sketch.parquet", "meta.json"];
+    let names = ["data.parquet", "body.bin", "sketch.parquet", "meta.json", "patterns.parquet", "terms.bin"];
     let victims: Vec<PathBuf> = names.iter().flat_map(|name| files(dir.path(), name)).collect();
     for round in 0..150 {
         let victim = &victims[usize::try_from(random.below(victims.len() as u64)).unwrap()];

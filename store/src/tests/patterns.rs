@@ -97,9 +97,11 @@ async fn a_pattern_is_known_after_a_restart_and_after_its_lines_have_gone() {
     store.close().await;
     drop(store);
     // without the file only what is still there is known, and nothing else is lost
-    std::fs::write(dir.path().join("patterns"), b"WAKEPATT damaged").unwrap();
+    std::fs::write(dir.path().join("patterns"), b"these bytes are no registry").unwrap();
     let store = open_with(dir.path(), limits).unwrap().0;
     assert_eq!(known(patterns(&store, &ALL).await), (133, true, NOW - 299 * SECOND));
+    let aside = std::fs::read(dir.path().join("patterns.corrupt")).unwrap();
+    assert_eq!(aside, b"these bytes are no registry");
     store.close().await;
 }
 

@@ -25,6 +25,15 @@ pub(crate) struct WhereParams {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
+pub(crate) struct TextParams {
+    /// Text that one of the texts searched must contain, case kept. Repeat for more; all must be there.
+    contains: Vec<String>,
+    /// The same as a whole word. Repeat for more.
+    word: Vec<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LogParams {
     /// Text that the body must contain. Repeat for more; all must be there.
     contains: Vec<String>,

@@ -1,7 +1,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Expr, col, lit};
-use store::Table;
+use store::{Says, Table};
 
 use super::{Part, Pushed, push};
 
@@ -75,6 +75,42 @@ fn patterns_become_needles() {
 fn half_a_conjunction_is_never_exact() {
     check(&col("body").like(lit("%x%")).and(col("level").like(lit("w%"))), &[contains("x")], false);
     assert_eq!(push(Table::Log, &col("body").like(lit("%x%")).or(col("ts").gt(at(1)))), None);
+}
+
+#[test]
+fn words_are_asked_of_the_store_where_all_texts_are_its_columns() {
+    let has = |whole: bool, args: Vec<Expr>| {
+        let name = if whole { "has_word" } else { "has_text" };
+        let function = crate::query::words::functions().into_iter().find(|function| function.name() == name);
+        function.unwrap().call(args)
+    };
+    check(&has(true, vec![col("body"), lit("cart")]), &[Part::Word("cart".into())], true);
+    check(&has(false, vec![col("body"), lit("cart")]), &[contains("cart")], true);
+    let says = |columns: &[&str], whole| {
+        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        Part::Says(Says { columns, text: "cart".into(), whole })
+    };
+    let of_span = |expr: &Expr| push(Table::Span, expr);
+    let exact = |part| Some(Pushed { parts: vec![part], is_exact: true });
+    let two = vec![col("name"), col("attributes"), lit("cart")];
+    assert_eq!(of_span(&has(true, two)), exact(says(&["name", "attributes"], true)));
+    let arguments = has(false, vec![col("arguments"), lit("cart")]);
+    assert_eq!(push(Table::Process, &arguments), exact(says(&["arguments"], false)));
+    for args in [
+        vec![col("name"), lit("")],
+        vec![col("name"), col("kind")],
+        vec![col("duration_ns"), lit("cart")],
+        vec![lit("cart"), lit("cart")],
+    ] {
+        assert_eq!(of_span(&has(true, args)), None);
+    }
+    for args in [
+        vec![col("body"), lit("\u{fffd}")],
+        vec![col("source"), lit("cart")],
+        vec![col("body"), col("source"), lit("a")],
+    ] {
+        assert_eq!(push(Table::Log, &has(true, args)), None);
+    }
 }
 
 #[test]

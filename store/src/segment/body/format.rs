@@ -9,8 +9,6 @@ pub(super) const VERSION_1: u32 = 1;
 pub(super) const PAGE_TEXT: usize = 512 << 10;
 /// The most text that a page can claim: a page of short lines, then one of the longest.
 pub(super) const MAX_UNPACKED: usize = 8 << 20;
-/// `footer_len u32 | footer_crc u32 | blooms_crc u32 | version u32 | magic`.
-pub(super) const TAIL: usize = 24;
 /// Tokens longer than this are kept as text too, so that a long part of a longer token can be ruled out.
 pub(super) const LONG_TOKEN: usize = 32;
 /// Encoding of a run that is plain pages.

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::bloom::BLOCK;
-use super::format::{Footer, Kind, MAGIC, Page, Run, TAIL, VERSION, VERSION_1};
+use super::format::{Footer, Kind, MAGIC, Page, Run, VERSION, VERSION_1};
 use crate::rows::Texts;
+use crate::segment::tail::Tail;
 use crate::template::{BLOCK_TEXT, Bits, Block, BlockHead, Location, MAX_ROWS, Records};
 
 /// Gives the records' times of a range of rows: of some of them, counted from its start, or of all.
@@ -44,28 +45,15 @@ pub(crate) struct PackedPage {
 impl BodyFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        let tail_at = len.checked_sub(TAIL as u64).ok_or_else(|| bad("short file"))?;
-        let mut tail = [0; TAIL];
-        file.read_exact_at(&mut tail, tail_at)?;
-        let number = |at: usize| u32::from_le_bytes([tail[at], tail[at + 1], tail[at + 2], tail[at + 3]]);
-        if &tail[16..] != MAGIC {
-            return Err(bad("wrong magic"));
-        }
-        let version = number(12);
+        let tail = Tail::<3>::read(&file, MAGIC)?;
+        let ([footer_len, footer_crc, blooms_crc], version) = (tail.numbers, tail.version);
         if version != VERSION && version != VERSION_1 {
             return Err(bad("written by a newer release"));
         }
-        let footer_at =
-            tail_at.checked_sub(u64::from(number(0))).ok_or_else(|| bad("footer beyond the file"))?;
-        let mut footer = vec![0; number(0) as usize];
-        file.read_exact_at(&mut footer, footer_at)?;
-        if crc32c::crc32c(&footer) != number(4) {
-            return Err(bad("wrong checksum of the footer"));
-        }
+        let (footer, footer_at) = tail.footer(&file, footer_len as usize, footer_crc)?;
         let footer = Footer::decode(&footer, footer_at, version).map_err(bad)?;
         // a damaged bloom would hide lines: it is checked before it is believed
-        if crc_of(&file, footer.blooms)? != number(8) {
+        if crc_of(&file, footer.blooms)? != blooms_crc {
             return Err(bad("wrong checksum of the blooms"));
         }
         Ok(Self { file, footer })

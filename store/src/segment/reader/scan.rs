@@ -83,7 +83,7 @@ impl Reader {
         let mut filters: Vec<Filter> =
             plan.filters.iter().filter(|filter| !on_body(filter)).cloned().collect();
         for filter in &mut filters {
-            filter.column = batch.schema_ref().index_of(&filter.name).map_err(io::Error::other)?;
+            filter.moved(&|filter| batch.schema_ref().index_of(&filter.name).map_err(io::Error::other))?;
         }
         let (batch, rows): (_, Vec<u32>) = match mask(batch, plan.from_ns, plan.to_ns, &filters) {
             Some(mask) => {

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::{ROWS, Terms, TermsWriter};
 use crate::Table;
-use crate::scan::{Filter, Test};
+use crate::scan::{Filter, Says, Test};
 use crate::segment::pages::one;
 
 /// `rows` spans: `name` is the row's number in hundreds, `attributes.id` the row's number.
@@ -78,6 +78,52 @@ fn rows_without_a_term_are_left_out_however_they_came() {
         assert_eq!(within(asked, &[attribute("id", "i4100")]), [(4_096, 5_001)]);
     }
     assert_eq!(open(&written(0, 1), 0).unwrap().possible(Table::Span, vec![], &[name("x")]).unwrap(), []);
+}
+
+/// A text of some columns, whole or not.
+fn says(columns: &[&str], text: &str, whole: bool) -> Filter {
+    let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+    let mut filter =
+        Says { columns, text: text.to_owned(), whole }.filter(Table::Span, &Table::Span.schema()).unwrap();
+    filter.moved(&|_| Ok::<_, ()>(0)).unwrap();
+    filter
+}
+
+#[test]
+fn rows_without_a_word_are_left_out_and_older_files_say_nothing_of_words() {
+    let rows = ROWS * 2 + 5;
+    let bytes = written(rows, 1_000);
+    let terms = open(&bytes, rows).unwrap();
+    let possible = |terms: &Terms, filter: Filter| -> Vec<(u32, u32)> {
+        let rows = terms.possible(Table::Span, one(0..rows), &[filter]).unwrap();
+        rows.into_iter().map(|rows| (rows.start, rows.end)).collect()
+    };
+    assert_eq!(possible(&terms, says(&[], "i5000", true)), [(ROWS, ROWS * 2)]);
+    assert_eq!(possible(&terms, says(&["attributes"], "i5000", true)), [(ROWS, ROWS * 2)]);
+    // of another column
+    assert_eq!(possible(&terms, says(&["name"], "i5000", true)), []);
+    assert_eq!(possible(&terms, says(&["name", "attributes"], "n12", true)), [(0, ROWS)]);
+    // a part of a word may be in any
+    assert_eq!(possible(&terms, says(&[], "i5000", false)), [(0, rows)]);
+    assert_eq!(possible(&terms, says(&[], "/i5000 ", false)), [(ROWS, ROWS * 2)]);
+    // too short to be in a bloom
+    assert_eq!(possible(&terms, says(&[], "zz", true)), [(0, rows)]);
+    assert_eq!(possible(&terms, says(&["service"], "i5000", true)), [(0, rows)]);
+    // as releases before this one wrote it: no words
+    let tail = bytes.len() - 20;
+    let words = tail - 3 * 12;
+    let mut older = bytes[..words].to_vec();
+    let footer = crc32c::crc32c(&older[words - 3 * 12..]);
+    older.extend_from_slice(&3_u32.to_le_bytes());
+    older.extend_from_slice(&footer.to_le_bytes());
+    older.extend_from_slice(&1_u32.to_le_bytes());
+    older.extend_from_slice(&bytes[tail + 12..]);
+    let terms = open(&older, rows).unwrap();
+    assert_eq!(possible(&terms, says(&[], "i5000", true)), [(0, rows)]);
+    assert_eq!(possible(&terms, attribute("id", "i5000")), [(ROWS, ROWS * 2)]);
+    let mut newer = bytes;
+    newer[tail + 8] = 3;
+    assert!(open(&newer, rows).is_err());
 }
 
 #[test]

@@ -36,7 +36,8 @@ impl Late {
             return Ok(None);
         }
         let decides = |at: &usize| {
-            plan.filters.iter().any(|filter| filter.column == *at) || plan.read.field(*at).name() == "ts"
+            plan.filters.iter().any(|filter| filter.columns().contains(at))
+                || plan.read.field(*at).name() == "ts"
         };
         let (deciding, others): (Vec<usize>, Vec<usize>) = (0..plan.read.fields().len()).partition(decides);
         if others.is_empty() {
@@ -46,7 +47,7 @@ impl Late {
         let (deciding, others) = (schema(&deciding)?, schema(&others)?);
         let mut filters = plan.filters.clone();
         for filter in &mut filters {
-            filter.column = deciding.index_of(&filter.name).map_err(io::Error::other)?;
+            filter.moved(&|filter| deciding.index_of(&filter.name).map_err(io::Error::other))?;
         }
         Ok(Some(Self { deciding, others, filters }))
     }

@@ -1,5 +1,6 @@
 //! Rate, errors and duration of all requests that were decoded, by workload, role, other end, protocol and name: counted here,
-//! whatever becomes of their spans.
+//! whatever becomes of their spans. Those that go out as spans too are rows of their own (`spans` is `count`, else 0), so that
+//! who counts spans can add the others, with their durations, and count none twice.
 //!
 //! Bounded: names of one workload and other end, and rows of all. What is beyond is counted as `other`, so sums stay exact.
 
@@ -16,7 +17,7 @@ use crate::window::sample::{Owner, Row, Sample};
 
 /// Names of requests that one workload may have towards one other end.
 const MOST_NAMES: usize = 256;
-/// Rows of a window.
+/// Kinds of request of a window: each is a row, or two where some have spans and some have none.
 const MOST_ROWS: usize = 8_192;
 /// The name of what is beyond.
 const OTHER: &str = "other";
@@ -37,22 +38,32 @@ struct Between {
 type Rows = [Option<Box<Counts>>; 2];
 
 /// Requests of one row.
-#[derive(Debug)]
-pub struct Counts {
+#[derive(Clone, Debug)]
+struct Tally {
     count: u64,
-    told: u64,
     unseen: u64,
     sum_ns: u64,
     hist: [u32; BUCKETS],
+}
+
+const NOTHING: Tally = Tally { count: 0, unseen: 0, sum_ns: 0, hist: [0; BUCKETS] };
+
+/// Requests of one kind.
+#[derive(Debug)]
+pub struct Counts {
+    /// Without and with a span.
+    by_span: [Tally; 2],
     /// Longer than 99 of 100 of the window before, where there were enough.
     slow_ns: Option<u64>,
 }
 
-/// A request that was counted.
+/// A request that is counted when this goes.
 #[derive(Debug)]
 pub struct Counted<'a> {
     counts: &'a mut Counts,
     duration_ns: u64,
+    is_unseen: bool,
+    has_span: bool,
 }
 
 impl Counted<'_> {
@@ -63,7 +74,19 @@ impl Counted<'_> {
 
     /// It goes out as a span too.
     pub fn told(&mut self) {
-        self.counts.told += 1;
+        self.has_span = true;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let tally = &mut self.counts.by_span[usize::from(self.has_span)];
+        tally.count += 1;
+        tally.unseen += u64::from(self.is_unseen);
+        tally.sum_ns = tally.sum_ns.saturating_add(self.duration_ns);
+        if let Some(count) = tally.hist.get_mut(bucket(self.duration_ns) as usize) {
+            *count = count.saturating_add(1);
+        }
     }
 }
 
@@ -110,15 +133,10 @@ impl Red {
         let slot = names.get_mut(name).and_then(|of_name| of_name.get_mut(place)).expect("was put in above");
         let counts = slot.get_or_insert_with(|| {
             *rows += 1;
-            Box::new(Counts { count: 0, told: 0, unseen: 0, sum_ns: 0, hist: [0; BUCKETS], slow_ns: None })
+            Box::new(Counts { by_span: [NOTHING, NOTHING], slow_ns: None })
         });
-        counts.count += 1;
-        counts.unseen += u64::from(exchange.truncated && !failed && exchange.first_byte_ns.is_none());
-        counts.sum_ns = counts.sum_ns.saturating_add(duration_ns);
-        if let Some(count) = counts.hist.get_mut(bucket(duration_ns) as usize) {
-            *count = count.saturating_add(1);
-        }
-        Counted { counts, duration_ns }
+        let is_unseen = exchange.truncated && !failed && exchange.first_byte_ns.is_none();
+        Counted { counts, duration_ns, is_unseen, has_span: false }
     }
 
     /// The window has ended: what was counted goes out, and what was not is forgotten.
@@ -128,11 +146,15 @@ impl Red {
             names.retain(|name, rows| {
                 for (place, slot) in rows.iter_mut().enumerate() {
                     let Some(counts) = slot else { continue };
-                    if counts.count == 0 {
+                    if counts.by_span.iter().all(|tally| tally.count == 0) {
                         *slot = None;
                         continue;
                     }
-                    out.push(row(between, name, place == 1, counts));
+                    for (has_span, tally) in [false, true].into_iter().zip(&counts.by_span) {
+                        if tally.count > 0 {
+                            out.push(row(between, name, place == 1, has_span, tally));
+                        }
+                    }
                     counts.renew();
                     left += 1;
                 }
@@ -146,18 +168,22 @@ impl Red {
 
 impl Counts {
     fn renew(&mut self) {
-        if self.count >= ENOUGH {
+        if self.count() >= ENOUGH {
             self.slow_ns = Some(self.slow());
         }
-        (self.count, self.told, self.unseen, self.sum_ns) = (0, 0, 0, 0);
-        self.hist = [0; BUCKETS];
+        self.by_span = [NOTHING, NOTHING];
+    }
+
+    fn count(&self) -> u64 {
+        self.by_span.iter().map(|tally| tally.count).sum()
     }
 
     /// The upper end of the bucket that has the 99th of 100.
     fn slow(&self) -> u64 {
-        let mut left = self.count - self.count / 100;
-        for (place, count) in self.hist.iter().enumerate() {
-            left = left.saturating_sub(u64::from(*count));
+        let mut left = self.count() - self.count() / 100;
+        let [without, with] = &self.by_span;
+        for (place, (one, other)) in without.hist.iter().zip(&with.hist).enumerate() {
+            left = left.saturating_sub(u64::from(*one) + u64::from(*other));
             if left == 0 {
                 return upper_end(place);
             }
@@ -171,8 +197,9 @@ fn upper_end(place: usize) -> u64 {
     if place + 1 < BUCKETS { lower_bound_ns(place + 1) } else { u64::MAX }
 }
 
-fn row(between: &Between, name: &str, failed: bool, counts: &Counts) -> Sample {
+fn row(between: &Between, name: &str, failed: bool, has_span: bool, tally: &Tally) -> Sample {
     let Between { owner, is_client, protocol, peer, server_port } = *between;
+    let Tally { count, unseen, sum_ns, hist } = tally;
     let row = v1::RequestRow {
         kind: if is_client { "client" } else { "server" }.to_owned(),
         protocol: protocol.to_owned(),
@@ -180,11 +207,11 @@ fn row(between: &Between, name: &str, failed: bool, counts: &Counts) -> Sample {
         status: if failed { "error" } else { "" }.to_owned(),
         peer_address: peer.map(|peer| peer.to_string()).unwrap_or_default(),
         server_port: u32::from(server_port),
-        count: counts.count,
-        spans: counts.told,
-        unseen: counts.unseen,
-        duration_ns_sum: counts.sum_ns,
-        duration_hist: counts.hist.to_vec(),
+        count: *count,
+        spans: if has_span { *count } else { 0 },
+        unseen: *unseen,
+        duration_ns_sum: *sum_ns,
+        duration_hist: hist.to_vec(),
         ..v1::RequestRow::default()
     };
     Sample { owner: Owner::Workload(owner), row: Row::Request(Box::new(row)) }

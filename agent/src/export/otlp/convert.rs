@@ -91,6 +91,7 @@ fn metrics(payload: &v1::Payload) -> Option<Request> {
     payload.drops.iter().for_each(|row| of(row.identity, &mut |points| points.drop(row)));
     payload.syscalls.iter().for_each(|row| of(row.identity, &mut |points| points.syscall(row)));
     payload.block.iter().for_each(|row| of(row.identity, &mut |points| points.block(row)));
+    payload.requests.iter().for_each(|row| of(row.identity, &mut |points| points.request(row)));
     let resources: Vec<ResourceMetrics> = points
         .into_iter()
         .filter_map(|(identity, points)| {
@@ -102,6 +103,7 @@ fn metrics(payload: &v1::Payload) -> Option<Request> {
         ("flow", payload.flows.len() + payload.drops.len()),
         ("syscall", payload.syscalls.len()),
         ("block", payload.block.len()),
+        ("request", payload.requests.len()),
     ]);
     request(resources, rows, Vec::new())
 }

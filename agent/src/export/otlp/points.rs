@@ -131,6 +131,16 @@ impl Points {
         self.add(name, window(row.ts, row.window_s), &labels, Some(row.operations as f64));
     }
 
+    pub(super) fn request(&mut self, row: &v1::RequestRow) {
+        let window = window(row.ts, row.window_s);
+        let outcome = if row.status == "error" { "error" } else { "ok" };
+        let labels = [("kind", row.kind.as_str()), ("protocol", &row.protocol), ("outcome", outcome)];
+        self.add(("wake.requests", "", Kind::Sum), window, &labels, Some(row.count as f64));
+        self.add(("wake.request.spans", "", Kind::Sum), window, &labels, Some(row.spans as f64));
+        let seconds = row.duration_ns_sum as f64 / 1e9;
+        self.add(("wake.request.duration", "s", Kind::Sum), window, &labels, Some(seconds));
+    }
+
     pub(super) fn loss(&mut self, row: &v1::LossRow) {
         let labels = [("signal", &*row.signal), ("stage", &*row.stage), ("reason", &*row.reason)];
         let name: Name = ("wake.agent.lost", "", Kind::Sum);

@@ -72,6 +72,17 @@ fn payload(line: &str) -> v1::Payload {
     let usage =
         v1::UsageRow { ts: 10, window_s: 10, cpu_usage_ns: Some(2_000_000_000), ..Default::default() };
     let flow = v1::FlowRow { ts: 10, window_s: 10, bytes_sent: 7, ..Default::default() };
+    let request = v1::RequestRow {
+        ts: 10,
+        window_s: 10,
+        kind: "server".to_owned(),
+        protocol: "http".to_owned(),
+        name: "GET /a".to_owned(),
+        count: 5,
+        spans: 4,
+        duration_ns_sum: 500_000_000,
+        ..v1::RequestRow::default()
+    };
     let loss = v1::LossRow {
         signal: "log".to_owned(),
         stage: "spool".to_owned(),
@@ -86,6 +97,7 @@ fn payload(line: &str) -> v1::Payload {
         usage: vec![usage],
         flows: vec![flow.clone(), flow],
         losses: vec![loss],
+        requests: vec![request],
         ..v1::Payload::default()
     }
 }
@@ -166,7 +178,10 @@ async fn logs_and_metrics_arrive_once_each_after_refusals_that_pass() {
         }
     }
     let names: Vec<&str> = found.keys().map(String::as_str).collect();
-    assert_eq!(names, ["container.cpu.time", "wake.agent.lost", "wake.flow"]);
+    let requests = ["wake.request.duration", "wake.request.spans", "wake.requests"];
+    assert_eq!(names[..3], ["container.cpu.time", "wake.agent.lost", "wake.flow"]);
+    assert_eq!(names[3..], requests);
+    assert!(found["wake.requests"].contains("AsDouble(5.0)"));
     assert!(found["container.cpu.time"].contains("AsDouble(2.0)"));
     assert!(found["wake.flow"].contains("AsDouble(14.0)"), "rows of one series are one point");
 }
@@ -195,7 +210,7 @@ async fn points_that_are_rejected_are_no_rows_and_losses_go_back_to_the_ledger()
         .iter()
         .map(|row| (row.signal.as_str(), row.stage.as_str(), row.reason.as_str(), row.count))
         .collect();
-    assert_eq!(lost, [("log", "spool", "x", 3), ("metric_point", "export", "rejected", 2)]);
+    assert_eq!(lost, [("log", "spool", "x", 3), ("metric_point", "export", "rejected", 5)]);
 }
 
 #[tokio::test]

@@ -49,13 +49,15 @@ fn requests_are_counted_by_name_and_failure_whatever_is_told_of_them() {
         }
     }
     let found = rows(&mut red);
-    assert_eq!(found.len(), 2);
+    // without and with a span, and the one that failed
+    assert_eq!(found.len(), 3);
     let RequestRow { kind, protocol, peer_address, server_port, count, spans, duration_ns_sum, .. } =
         &found[0];
     assert_eq!((kind.as_str(), protocol.as_str(), peer_address.as_str()), ("client", "http", "10.0.0.2"));
-    assert_eq!((*server_port, *count, *spans, *duration_ns_sum), (80, 9, 5, 18_000_000));
-    assert_eq!(found[0].duration_hist[bucket(2_000_000) as usize], 9);
-    assert_eq!((found[1].status.as_str(), found[1].count, found[1].spans), ("error", 1, 0));
+    assert_eq!((*server_port, *count, *spans, *duration_ns_sum), (80, 4, 0, 8_000_000));
+    assert_eq!((found[1].count, found[1].spans, found[1].duration_ns_sum), (5, 5, 10_000_000));
+    assert_eq!(found[1].duration_hist[bucket(2_000_000) as usize], 5);
+    assert_eq!((found[2].status.as_str(), found[2].count, found[2].spans), ("error", 1, 0));
     assert!(rows(&mut red).is_empty() && rows(&mut red).is_empty() && red.rows == 0);
 }
 

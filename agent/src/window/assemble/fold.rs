@@ -21,8 +21,8 @@ pub(super) fn weight(row: &Row) -> u64 {
     }
 }
 
-/// Owner, kind, protocol and status.
-type Requests = (usize, String, String, String);
+/// Owner, kind, protocol, status, and whether they have spans.
+type Requests = (usize, String, String, String, bool);
 
 /// Rows beyond the budget: flows, syscalls and requests become one `other` row per workload, the rest is counted lost.
 pub(super) fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
@@ -49,7 +49,8 @@ pub(super) fn fold(rest: Vec<Named>, losses: &mut Vec<Loss>) -> Vec<Named> {
                 }
             }
             Row::Request(row) => {
-                let key = (owner, row.kind.clone(), row.protocol.clone(), row.status.clone());
+                let (kind, protocol, status) = (row.kind.clone(), row.protocol.clone(), row.status.clone());
+                let key = (owner, kind, protocol, status, row.spans > 0);
                 let (_, into) = requests.entry(key).or_insert_with(|| (identity, other_request(&row)));
                 add_request(into, &row);
             }

@@ -94,6 +94,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<(), StartError> {
             losses: Losses::new(signal),
             size: Size::default(),
             drops: 0,
+            missed: lane::Missed::default(),
         };
         let token = shutdown.register(Phase::Intake, signal.part());
         tokio::spawn(lane.run(token));

@@ -19,6 +19,7 @@ use daemon::clock::Clock;
 use daemon::shutdown::Token;
 use daemon::tls::accept::{OnFailure, Room, WhenFull, accept};
 use futures::Stream;
+use prometheus_client::metrics::counter::Counter;
 use proto::error::ErrorCode;
 use proto::v1::enrolment_server::EnrolmentServer;
 use proto::v1::ingest_server::{Ingest, IngestServer};
@@ -87,7 +88,9 @@ pub(crate) async fn serve(listener: TcpListener, context: Context) -> Result<(),
     };
     let tls = context.tls.as_ref().map(|tls| tls.ingest.clone());
     // agents come back at the same time after a restart: those beyond wait
-    let room = Room { most: context.connections, each: context.connections, when_full: WhenFull::Wait };
+    // of agents no address has a share of its own
+    let when_full = WhenFull::Wait { crowded: Counter::default() };
+    let room = Room { most: context.connections, each: context.connections, when_full };
     let connections = accept(listener, tls, room, on_failure);
     let connections = ReceiverStream::new(connections).map(peer::Incoming);
     let served = Server::builder()

@@ -4,7 +4,9 @@
 //! store (rows since the last look) ─▶ follow ─┬─▶ calls (traces_spanmetrics_*)
 //!                                             └─▶ pairs ─▶ graph (traces_service_graph_*) ─▶ /metrics
 //! ```
-//! Spans are read once each after they are stored, sealed or not, so that no acknowledgement waits for them. Counting
+//! What applications send over OTLP is counted by its spans. What agents saw is counted by the rows of `request`, which have
+//! every request, also those whose span was given up: `calls` takes these alone; `graph` takes spans, whose ends are known
+//! best, and adds what the rows have beyond them. Spans are read once each after they are stored, sealed or not, so that no acknowledgement waits for them. Counting
 //! begins with the process: what a restart replays is not counted again, and counters begin at zero, as Prometheus
 //! expects. Series are bounded: what is beyond goes into `other` and is counted.
 //!
@@ -16,6 +18,7 @@ mod follow;
 mod graph;
 mod seconds;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daemon::metrics::Registry;
@@ -24,7 +27,8 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use self::calls::Calls;
 use self::graph::Graph;
-use crate::requests::pairs::Pairs;
+use crate::requests::counted::Weight;
+use crate::requests::pairs::{Alone, Pairs};
 
 pub(crate) use self::expose::described;
 pub(crate) use self::follow::run;
@@ -47,13 +51,26 @@ struct State {
     calls: Calls,
     pairs: Pairs,
     graph: Graph,
+    alone: VecDeque<Waits>,
+}
+
+/// Requests that are no spans, counted once it is known who their ends are.
+#[derive(Debug)]
+struct Waits {
+    since: i64,
+    alone: Alone,
+    weight: Weight,
 }
 
 impl Red {
     /// Series without any value; those of workloads are registered in `requests`, apart from what counting counts of itself.
     pub(crate) fn register(requests: &Registry, root: &Registry) -> Self {
-        let state =
-            State { calls: Calls::default(), pairs: Pairs::new(MOST_WAITING), graph: Graph::default() };
+        let state = State {
+            calls: Calls::default(),
+            pairs: Pairs::new(MOST_WAITING),
+            graph: Graph::default(),
+            alone: VecDeque::new(),
+        };
         let red = Self { state: Arc::new(Mutex::new(state)), metrics: RedMetrics::register(root) };
         requests.register_collector(Box::new(expose::RedCollector(red.clone())), described());
         red
@@ -69,6 +86,7 @@ impl Red {
 #[derive(Clone, Debug)]
 pub(crate) struct RedMetrics {
     spans: Counter,
+    requests: Counter,
     folded: Counter,
     unpaired: Counter,
     unread: Counter,
@@ -82,7 +100,12 @@ impl RedMetrics {
         Self {
             spans: registry.register(
                 "processed_spans",
-                "Spans counted in traces_spanmetrics",
+                "Spans read to be counted",
+                Counter::default(),
+            ),
+            requests: registry.register(
+                "processed_requests",
+                "Requests that agents have counted, with or without a span, and that are counted in traces_spanmetrics",
                 Counter::default(),
             ),
             folded: registry.register(

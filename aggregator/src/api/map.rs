@@ -24,8 +24,8 @@ const MOST_EDGES: u64 = 1_000;
 /// Who asks whom: workloads, and between them bytes, connections, requests, errors and latency.
 ///
 /// Flows give an edge its bytes, connections, failures and retransmits, as the client saw them where it is watched, else as
-/// the server did. Spans give it its requests by protocol: the client's and the server's span of one request count
-/// once. Somebody outside is named as spans name the host behind its address. The last hour by default.
+/// the server did. Spans, and what agents counted beyond them, give it its requests by protocol: the client's and the
+/// server's part of one request count once, and so does one that an application tells of and an agent saw. Somebody outside is named as spans name the host behind its address. The last hour by default.
 #[utoipa::path(
     get, path = "/api/v1/map", tag = "network",
     params(
@@ -64,7 +64,7 @@ pub(crate) async fn map(api: Api, mut params: Params) -> Result<Body, ApiError> 
             let detail = format!("{} requests are counted between (other) and (other)", drawn.folded);
             session.reasons.add(Reason::new(ReasonCode::RowLimit, detail));
         }
-        gap::note(&session, range.ns(), &[Table::Flow, Table::Span]).await?;
+        gap::note(&session, range.ns(), &[Table::Flow, Table::Span, Table::Request]).await?;
         Ok(answer.end(&session.reasons.list()))
     })
     .await

@@ -31,6 +31,37 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// The longest pause that an endpoint may ask for.
 const MOST_PAUSE: Duration = Duration::from_secs(120);
 
+/// Rows that retention took before they were sent. Whose they were nobody knows any more: where what was received does not go
+/// out, as large a part of them counts as of the rows that were read.
+#[derive(Debug, Default)]
+pub(super) struct Missed {
+    all: u64,
+    own: u64,
+    /// What the store said last, and what of it counts.
+    said: u64,
+    counts: u64,
+}
+
+impl Missed {
+    fn read(&mut self, is_own: bool) {
+        self.all += 1;
+        self.own += u64::from(is_own);
+    }
+
+    /// How many were to be sent, of so many in all.
+    fn dropped(&mut self, said: u64, include_received: bool) -> u64 {
+        let more = said.saturating_sub(self.said);
+        self.said = said;
+        self.counts += match self.all {
+            all if all > 0 && !include_received => {
+                u64::try_from(u128::from(more) * u128::from(self.own) / u128::from(all)).unwrap_or(more)
+            }
+            _ => more,
+        };
+        self.counts
+    }
+}
+
 /// One signal on its way out.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -46,6 +77,7 @@ pub(super) struct Lane {
     pub(super) size: Size,
     /// Requests in a row that were dropped.
     pub(super) drops: u32,
+    pub(super) missed: Missed,
 }
 
 impl Lane {
@@ -133,6 +165,7 @@ impl Lane {
             };
             let Some(rows) = Rows::new(self.signal, &batch) else { continue };
             for row in 0..rows.len() {
+                self.missed.read(rows.is_own(row));
                 if window.is_done(rows.lsn(row)) || !(self.include_received || rows.is_own(row)) {
                     continue;
                 }
@@ -249,6 +282,7 @@ impl Lane {
     fn measure(&mut self, last: i64) {
         let (behind, now) = (last.saturating_sub(self.cursor.lsn()), self.clock.monotonic());
         let dropped = self.store.dropped_unread(self.signal.table());
+        let dropped = self.missed.dropped(dropped, self.include_received);
         let news = self.metrics.lag(self.signal, behind, dropped, now);
         self.losses.add("retention", news, now);
     }
@@ -257,5 +291,19 @@ impl Lane {
         if let Err(error) = self.cursor.save().await {
             tracing::warn!(error = %crate::chain(&error), "where the export goes on is not on disk");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Missed;
+
+    #[test]
+    fn of_what_was_dropped_only_what_would_have_gone_out_counts() {
+        let mut missed = Missed::default();
+        assert_eq!(missed.dropped(10, false), 10, "of what was never read all may have been");
+        (0..100).for_each(|row| missed.read(row < 25));
+        assert_eq!((missed.dropped(10, false), missed.dropped(50, false)), (10, 20));
+        assert_eq!(missed.dropped(60, true), 30);
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct OtlpMetrics {
     processed_records: Family<SignalLabel, Counter>,
     discarded_records: Family<RejectedLabel, Counter>,
     refused: Family<CodeLabel, Counter>,
+    crowded: Counter,
     refusal_line: Arc<Repeated>,
 }
 
@@ -74,6 +75,11 @@ impl OtlpMetrics {
                 Family::<RejectedLabel, Counter>::default(),
             ),
             refused: registry.register("refused_requests", "Requests refused, by error code", refused),
+            crowded: registry.register(
+                "crowded_connections",
+                "Connections over gRPC that were closed because their address had a quarter of all places",
+                Counter::default(),
+            ),
             refusal_line: Arc::new(Repeated::new(clock.clone(), Duration::from_secs(10))),
         }
     }
@@ -94,6 +100,11 @@ impl OtlpMetrics {
 
     pub(crate) fn refused(&self, code: ErrorCode) {
         self.refused.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+    }
+
+    /// Where connections beyond an address' share are counted.
+    pub(crate) fn crowded(&self) -> Counter {
+        self.crowded.clone()
     }
 
     /// When a refusal may be logged: how many were held back since.

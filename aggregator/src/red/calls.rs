@@ -1,8 +1,10 @@
-//! `traces_spanmetrics_*`: calls and latency per service, span name, kind and status.
+//! `traces_spanmetrics_*`: calls and latency per service, span name, kind and status. What applications send is counted by its
+//! spans; what agents saw by what they counted, whatever became of the spans.
 
 use std::collections::BTreeMap;
 
 use super::seconds::Seconds;
+use crate::requests::counted::Counted;
 use crate::requests::pairs::cut;
 use crate::requests::span::Span;
 
@@ -40,10 +42,28 @@ pub(super) struct Calls {
 impl Calls {
     /// Counts a span; whether it went into `other`.
     pub(super) fn add(&mut self, span: &Span<'_>) -> bool {
-        let kind = Kind { kind: kind(span.kind), status: status(span.status) };
-        let mut service =
+        let service =
             Service { namespace: cut(span.namespace), name: cut(span.service), is_wake: span.is_wake };
-        let mut name = cut(span.name);
+        let kind = Kind { kind: kind(span.kind), status: status(span.status) };
+        let (seconds, is_folded) = self.place(service, span.name, kind);
+        seconds.observe(span.duration_ns);
+        is_folded
+    }
+
+    /// Counts what an agent has counted; whether it went into `other`.
+    pub(super) fn add_counted(&mut self, counted: &Counted<'_>) -> bool {
+        let service =
+            Service { namespace: cut(counted.namespace), name: cut(counted.workload), is_wake: true };
+        let kind = Kind { kind: kind(counted.kind), status: status(counted.status) };
+        let (seconds, is_folded) = self.place(service, counted.name, kind);
+        seconds.add(&counted.all());
+        is_folded
+    }
+
+    /// Where something is counted, and whether that is `other`.
+    fn place(&mut self, mut service: Service, name: &str, kind: Kind) -> (&mut Seconds, bool) {
+        let is_wake = service.is_wake;
+        let mut name = cut(name);
         let known =
             |names: &Names, name: &str| names.get(name).is_some_and(|kinds| kinds.contains_key(&kind));
         let mut is_folded = false;
@@ -55,7 +75,7 @@ impl Calls {
             }
             // `other` of all services: few, so that they may be beyond the bound
             if self.series >= MOST_SERIES && !names.is_some_and(|names| known(names, &name)) {
-                service = Service { namespace: String::new(), name: OTHER.to_owned(), is_wake: span.is_wake };
+                service = Service { namespace: String::new(), name: OTHER.to_owned(), is_wake };
                 (name, is_folded) = (OTHER.to_owned(), true);
             }
         }
@@ -63,8 +83,7 @@ impl Calls {
         if !seconds.contains_key(&kind) {
             self.series += 1;
         }
-        seconds.entry(kind).or_default().observe(span.duration_ns);
-        is_folded
+        (seconds.entry(kind).or_default(), is_folded)
     }
 
     pub(super) fn series(&self) -> usize {

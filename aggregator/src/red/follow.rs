@@ -12,14 +12,17 @@ use futures::StreamExt as _;
 use store::{ScanRequest, Snapshot, Store, Table};
 
 use super::graph::Counted;
-use super::{Red, State};
+use super::{Red, State, Waits};
+use crate::requests::counted;
 use crate::requests::pairs::Party;
-use crate::requests::span::{COLUMNS, Spans};
+use crate::requests::span::{COLUMNS, Spans, Words};
 
 /// Between two looks.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a span waits for that of the other end: agents send theirs within a window.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Counts without spans that wait for it to be known who asks.
+const MOST_ALONE: usize = 16_384;
 /// The columns that name the ends of flows.
 const FLOW_COLUMNS: [&str; 8] = [
     "role",
@@ -60,6 +63,10 @@ impl Red {
         // who is where, before those who talk to them
         self.scan(snapshot, Table::Flow, &FLOW_COLUMNS, after, |state, batch| state.name(batch)).await;
         self.scan(snapshot, Table::Span, &COLUMNS, after, |state, batch| self.count(state, batch, now)).await;
+        self.scan(snapshot, Table::Request, &counted::COLUMNS, after, |state, batch| {
+            self.count_counted(state, batch, now);
+        })
+        .await;
     }
 
     async fn scan(
@@ -92,15 +99,45 @@ impl Red {
     /// Counts a batch of spans that were read at `now`.
     pub(super) fn count(&self, state: &mut State, batch: &RecordBatch, now: i64) {
         let Some(spans) = Spans::of(batch) else { return };
-        let State { calls, pairs, graph } = state;
+        let State { calls, pairs, graph, .. } = state;
         for span in spans.iter() {
             self.metrics.spans.inc();
-            if calls.add(&span) {
+            // an agent's own are among what it counted
+            if !span.is_wake && calls.add(&span) {
                 self.metrics.folded.inc();
             }
             pairs.add(&span, now, &mut |request| self.note(graph.add(request)));
         }
         self.measure(state);
+    }
+
+    /// Counts a batch of what agents have counted, read at `now`.
+    pub(super) fn count_counted(&self, state: &mut State, batch: &RecordBatch, now: i64) {
+        counted::each(batch, |counted| {
+            self.metrics.requests.inc_by(counted.count);
+            if state.calls.add_counted(&counted) {
+                self.metrics.folded.inc_by(counted.count);
+            }
+            // those with a span are on their edge by that
+            let Some(weight) = counted.without_span() else { return };
+            let alone = state.pairs.alone(&counted);
+            if alone.is_client {
+                state.graph.note_client(&alone.side);
+            }
+            state.alone.push_back(Waits { since: now, alone, weight });
+            if state.alone.len() > MOST_ALONE {
+                self.settle_first(state);
+            }
+        });
+        self.measure(state);
+    }
+
+    /// Counts the first of what waits: who asks was heard by now.
+    fn settle_first(&self, state: &mut State) {
+        let Some(Waits { alone, weight, .. }) = state.alone.pop_front() else { return };
+        if state.graph.add_alone(&alone, &weight) == Counted::Folded {
+            self.metrics.folded.inc_by(weight.count);
+        }
     }
 
     fn expire(&self, clock: &Clock) {
@@ -112,6 +149,9 @@ impl Red {
         let mut state = self.lock();
         let State { pairs, graph, .. } = &mut *state;
         pairs.expire(before, &mut |request| self.note(graph.add(request)));
+        while state.alone.front().is_some_and(|waits| waits.since < before) {
+            self.settle_first(&mut state);
+        }
         self.measure(&state);
     }
 
@@ -133,13 +173,11 @@ impl Red {
 impl State {
     /// Learns from flows who is where.
     pub(super) fn name(&mut self, batch: &RecordBatch) {
+        let words: Vec<(&str, Option<Words<'_>>)> =
+            FLOW_COLUMNS.map(|name| (name, Words::of(batch, name))).into();
         let word = |name: &str, row: usize| -> Option<&str> {
-            let column = batch.column_by_name(name)?;
-            if let Some(texts) = column.as_string_opt::<i32>() {
-                return column.is_valid(row).then(|| texts.value(row));
-            }
-            let column = column.as_dictionary_opt::<Int32Type>()?;
-            Some(column.values().as_string_opt::<i32>()?.value(column.key(row)?))
+            let (_, words) = words.iter().find(|(known, _)| *known == name)?;
+            words.as_ref().map(|words| words.get(row)).filter(|word| !word.is_empty())
         };
         let port = |name: &str, row: usize| -> Option<u16> {
             let column = batch.column_by_name(name)?;

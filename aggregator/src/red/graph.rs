@@ -3,7 +3,8 @@
 //! A request is counted once: when both of its ends were found, or when one has waited in vain. A client's span alone
 //! is a request to whom it names, else to whom flows know at its address. A server's span alone is a request from
 //! outside, unless it names a caller, or its caller is known and sends spans of its own: then the pair was missed, and
-//! what the client's span counted is not counted again.
+//! what the client's span counted is not counted again. Requests that agents counted and that are no spans are added by the
+//! same rules: their client counts them, and their server only if no client of theirs is seen.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use super::calls::OTHER;
 use super::seconds::Seconds;
-use crate::requests::pairs::{Channel, Party, Request, Side};
+use crate::requests::counted::Weight;
+use crate::requests::pairs::{Alone, Channel, Party, Request, Side};
 
 /// Edges that may have series of their own.
 const MOST_EDGES: usize = 1_500;
@@ -59,6 +61,8 @@ pub(super) struct Graph {
     /// Whose own requests are seen on the wire: workloads by namespace.
     callers: HashMap<String, HashSet<String>>,
     known_callers: usize,
+    /// What spans call addresses.
+    names: HashMap<SocketAddr, Arc<str>>,
 }
 
 impl Graph {
@@ -80,26 +84,78 @@ impl Graph {
 
     /// Counts a request.
     pub(super) fn add(&mut self, request: Request<'_>) -> Counted {
-        let mut edge = Edge { is_wake: request.is_wake(), ..Edge::default() };
-        edge.connection = match request.channel() {
-            Channel::Direct => "",
-            Channel::Database => "database",
-            Channel::Messaging => "messaging_system",
+        let Some(edge) = self.between(request) else { return Counted::Unpaired };
+        let (requests, is_full) = self.place(edge);
+        requests.count += 1;
+        requests.failed += u64::from(request.failed());
+        if let Some(side) = request.client {
+            requests.client.observe(side.duration_ns);
+        }
+        if let Some(side) = request.server {
+            requests.server.observe(side.duration_ns);
+        }
+        if is_full { Counted::Folded } else { Counted::Edge }
+    }
+
+    /// Counts requests that are no spans, as one end counted them.
+    pub(super) fn add_alone(&mut self, alone: &Alone, weight: &Weight) -> Counted {
+        let Alone { is_client, side, server, is_asked } = alone;
+        let other = server.as_ref().map(|party| Side { party: Arc::clone(party), ..side.clone() });
+        let request = match is_client {
+            true => Request { client: Some(side), server: other.as_ref() },
+            false => Request { client: None, server: Some(side) },
         };
+        let edge = if *is_asked { None } else { self.between(request) };
+        let Some(mut edge) = edge else {
+            // its client counts it; how long its server took is told where it is known who that is
+            if let Some(requests) = self.known_client(side).and_then(|edge| self.edges.get_mut(&edge)) {
+                requests.server.add(weight);
+            }
+            return Counted::Edge;
+        };
+        if *is_client && side.peer.is_none() {
+            edge.server = format!("({OTHER})");
+        }
+        let (requests, is_full) = self.place(edge);
+        requests.count += weight.count;
+        requests.failed += if side.failed { weight.count } else { 0 };
+        if *is_client { &mut requests.client } else { &mut requests.server }.add(weight);
+        if is_full { Counted::Folded } else { Counted::Edge }
+    }
+
+    /// The edge from whom flows know at the other end of a server's requests.
+    fn known_client(&self, server: &Side) -> Option<Edge> {
+        let client = self.hosts.get(&server.peer?.ip())?;
+        let mut edge = Edge { is_wake: true, connection: connection(server.channel), ..Edge::default() };
+        (edge.client, edge.client_namespace) = named(client);
+        (edge.server, edge.server_namespace) = named(&server.party);
+        Some(edge)
+    }
+
+    /// Between whom a request is; `None` if it is another's to count.
+    fn between(&mut self, request: Request<'_>) -> Option<Edge> {
+        let mut edge = Edge { is_wake: request.is_wake(), ..Edge::default() };
+        edge.connection = connection(request.channel());
         if let Some(side) = request.client {
             (edge.client, edge.client_namespace) = named(&side.party);
             if side.is_wake && !self.calls(&side.party) {
                 self.note_caller(&side.party);
             }
+            self.note_name(side);
         }
         if let Some(side) = request.server {
             (edge.server, edge.server_namespace) = named(&side.party);
         }
         match (request.client, request.server) {
             (Some(client), None) => self.name_server(client, &mut edge),
-            (None, Some(server)) if !self.name_client(server, &mut edge) => return Counted::Unpaired,
+            (None, Some(server)) if !self.name_client(server, &mut edge) => return None,
             _ => {}
         }
+        Some(edge)
+    }
+
+    /// Where an edge is counted, and whether that is one for many.
+    fn place(&mut self, mut edge: Edge) -> (&mut Requests, bool) {
         let is_new = !self.edges.contains_key(&edge);
         let is_full = is_new && self.edges.len() >= MOST_EDGES;
         if is_full {
@@ -110,16 +166,27 @@ impl Graph {
                 (edge.client, edge.client_namespace) = (format!("({OTHER})"), String::new());
             }
         }
-        let requests = self.edges.entry(edge).or_default();
-        requests.count += 1;
-        requests.failed += u64::from(request.failed());
-        if let Some(side) = request.client {
-            requests.client.observe(side.duration_ns);
+        (self.edges.entry(edge).or_default(), is_full)
+    }
+
+    /// What spans call an address, counts do not say.
+    fn note_name(&mut self, client: &Side) {
+        let (Some(peer), Some(name)) = (client.peer.filter(|_| client.is_wake), &client.peer_name) else {
+            return;
+        };
+        if self.names.len() >= MOST_ADDRESSES {
+            self.names.clear();
         }
-        if let Some(side) = request.server {
-            requests.server.observe(side.duration_ns);
+        if self.names.get(&peer) != Some(name) {
+            self.names.insert(peer, Arc::clone(name));
         }
-        if is_full { Counted::Folded } else { Counted::Edge }
+    }
+
+    /// Somebody's requests are seen at their own end.
+    pub(super) fn note_client(&mut self, side: &Side) {
+        if !self.calls(&side.party) {
+            self.note_caller(&side.party);
+        }
     }
 
     fn calls(&self, party: &Party) -> bool {
@@ -138,7 +205,8 @@ impl Graph {
         let at = client.peer.and_then(|address| {
             self.servers.get(&address).or_else(|| self.hosts.get(&address.ip())).filter(|_| client.is_wake)
         });
-        match (at, &client.peer_name) {
+        let learned = client.peer.filter(|_| client.is_wake).and_then(|peer| self.names.get(&peer));
+        match (at, client.peer_name.as_ref().or(learned)) {
             (Some(party), _) => (edge.server, edge.server_namespace) = named(party),
             (None, name) => {
                 edge.server = match name {
@@ -177,6 +245,14 @@ impl Graph {
     /// Every edge, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Edge, &Requests)> {
         self.edges.iter()
+    }
+}
+
+fn connection(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Direct => "",
+        Channel::Database => "database",
+        Channel::Messaging => "messaging_system",
     }
 }
 

@@ -11,7 +11,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::requests::span::{Ends, Role, Span};
+use alone::Whereabouts;
 
+pub(crate) use alone::Alone;
+
+mod alone;
 #[cfg(test)]
 mod tests;
 
@@ -126,6 +130,7 @@ pub(crate) struct Pairs {
     tickets: u64,
     parties: HashMap<Party, Arc<Party>>,
     names: HashMap<String, Arc<str>>,
+    whereabouts: Whereabouts,
 }
 
 impl Pairs {
@@ -139,6 +144,7 @@ impl Pairs {
             tickets: 0,
             parties: HashMap::new(),
             names: HashMap::new(),
+            whereabouts: Whereabouts::default(),
         }
     }
 
@@ -153,7 +159,11 @@ impl Pairs {
         let ends = if span.is_wake { span.ends() } else { None };
         let side = self.side(span);
         let key = match (&ends, role) {
-            (Some(ends), _) => Key::Connection(span.place(ends).into(), ends.client),
+            (Some(ends), role) => {
+                let place: Arc<str> = span.place(ends).into();
+                self.whereabouts.learn(&place, ends, role, &side.party);
+                Key::Connection(place, ends.client)
+            }
             (None, Role::Client) => Key::Parent(span.trace_id.into(), span.span_id.into()),
             // nobody called it, as far as it knows
             (None, Role::Server) if span.parent_span_id.is_empty() => {
@@ -258,6 +268,11 @@ impl Pairs {
             kind: cut(span.workload_kind),
             service: cut(span.service),
         };
+        self.shared(party)
+    }
+
+    /// The same party once.
+    fn shared(&mut self, party: Party) -> Arc<Party> {
         if let Some(known) = self.parties.get(&party) {
             return Arc::clone(known);
         }

@@ -39,18 +39,18 @@ pub(crate) const TELLING: [(&str, &str); 3] =
 pub(crate) const NETWORK_PROTOCOL: &str = "network.protocol.name";
 
 /// A dictionary column; '' where absent.
-struct Words<'a> {
+pub(crate) struct Words<'a> {
     keys: &'a PrimitiveArray<Int32Type>,
     values: &'a StringArray,
 }
 
 impl<'a> Words<'a> {
-    fn of(batch: &'a RecordBatch, name: &str) -> Option<Self> {
+    pub(crate) fn of(batch: &'a RecordBatch, name: &str) -> Option<Self> {
         let column = batch.column_by_name(name)?.as_dictionary_opt::<Int32Type>()?;
         Some(Self { keys: column.keys(), values: column.values().as_string_opt::<i32>()? })
     }
 
-    fn get(&self, row: usize) -> &'a str {
+    pub(crate) fn get(&self, row: usize) -> &'a str {
         let key = self.keys.is_valid(row).then(|| usize::try_from(self.keys.value(row)).ok()).flatten();
         key.filter(|key| *key < self.values.len()).map_or("", |key| self.values.value(key))
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use daemon::clock::Clock;
-use proto::v1::{FlowRow, Identity, Payload, SpanRow};
+use proto::histogram::{BUCKETS, bucket};
+use proto::v1::{FlowRow, Identity, Payload, RequestRow, SpanRow};
 use serde_json::{Value, json};
 
 use crate::server::{Server, now_ns};
@@ -78,6 +79,33 @@ fn chain(requests: u64, start: u64) -> Vec<SpanRow> {
     spans
 }
 
+/// What the agent counted of these spans, and `more` of each kind that are no spans.
+fn counts(spans: &[SpanRow], ts: u64, more: u64) -> Vec<RequestRow> {
+    let row = |span: &SpanRow, count: u64, is_told: bool| {
+        let of = |key: &str| span.attributes[key].clone();
+        let port = if span.kind == "server" { of("network.local.port") } else { of("network.peer.port") };
+        let mut hist = vec![0; BUCKETS];
+        hist[bucket(span.duration_ns)] = u32::try_from(count).unwrap();
+        RequestRow {
+            identity: span.identity,
+            ts,
+            window_s: 10,
+            kind: span.kind.clone(),
+            protocol: String::from("http"),
+            name: span.name.clone(),
+            peer_address: of("network.peer.address"),
+            server_port: port.parse().unwrap(),
+            count,
+            spans: if is_told { count } else { 0 },
+            duration_ns_sum: span.duration_ns * count,
+            duration_hist: hist,
+            ..RequestRow::default()
+        }
+    };
+    let told = spans.iter().map(|span| row(span, 1, true));
+    told.chain(spans.iter().filter(|_| more > 0).map(|span| row(span, more, false))).collect()
+}
+
 fn flows(ts: u64) -> Vec<FlowRow> {
     let flow = |identity: u32, role: &str, peer: Socket, workload: &str, port: u16, sent: u64| FlowRow {
         identity,
@@ -107,10 +135,12 @@ fn flows(ts: u64) -> Vec<FlowRow> {
 async fn filled(change: impl FnOnce(&mut aggregator::config::Config)) -> Server {
     let server = Server::start_with(change).await;
     let start = now_ns() - 60_000 * MS;
+    let (spans, window) = (chain(20, start), start / (10_000 * MS) * 10_000 * MS);
     let payload = Payload {
         identities: identities(),
-        spans: chain(20, start),
-        flows: flows(start / (10_000 * MS) * 10_000 * MS),
+        requests: counts(&spans, window, 0),
+        spans,
+        flows: flows(window),
         ..Payload::default()
     };
     let ack = server.agent("node-1").await.send(1, 1, &payload).await.ack();
@@ -315,6 +345,62 @@ async fn the_map_has_flows_and_requests_on_the_same_edges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_no_spans_are_on_the_map_and_in_the_metrics() {
+    let server = Server::start().await;
+    let start = now_ns() - 60_000 * MS;
+    let window = start / (10_000 * MS) * 10_000 * MS;
+    // two seen as spans, and of each kind nine more; the application tells of some of web's as well
+    let spans = chain(2, start);
+    let requests = counts(&spans, window, 9);
+    let told = chain(2, start).into_iter().filter(|span| span.identity == 0 && span.kind == "client");
+    let told = told.map(|span| SpanRow { source: String::from("otlp"), ..span });
+    let spans = spans.iter().cloned().chain(told).collect();
+    let payload =
+        Payload { identities: identities(), spans, requests, flows: flows(window), ..Payload::default() };
+    let ack = server.agent("node-1").await.send(1, 1, &payload).await.ack();
+    assert_eq!(ack.rejected_rows, 0, "{ack:?}");
+    let map = server.get("/api/v1/map", &[]).await;
+    let mut edges: Vec<Value> = map["rows"].as_array().unwrap().iter().map(edge_and_count).collect();
+    edges.sort_by_key(ToString::to_string);
+    let expected = [
+        json!(["203.0.113.9", "shop/web", 20]),
+        json!(["shop/cart", "data/db", 20]),
+        json!(["shop/web", "shop/cart", 20]),
+    ];
+    assert_eq!(edges, expected, "{map}");
+    let clock = Clock::system();
+    let deadline = clock.monotonic() + Duration::from_secs(60);
+    let of = |text: &str, metric: &str, part: &str| -> f64 {
+        let lines = text.lines().filter(|line| line.starts_with(metric) && line.contains(part));
+        let wake = lines.filter(|line| line.contains("source=\"wake\""));
+        wake.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    };
+    let total = "traces_service_graph_request_total{";
+    let found = loop {
+        let (_, text) = server.text("/metrics").await;
+        let edges = [("web", "cart"), ("cart", "db"), ("user", "web")];
+        let found = edges.map(|(client, server)| {
+            of(&text, total, &format!("client=\"{client}\",")) * f64::from(u8::from(text.contains(server)))
+        });
+        if found.iter().sum::<f64>() >= 60.0 || clock.monotonic() > deadline {
+            let calls = of(&text, "traces_spanmetrics_calls_total{", "SPAN_KIND_CLIENT");
+            let seconds = of(&text, "traces_spanmetrics_latency_sum{", "SPAN_KIND_CLIENT");
+            break (found, calls, (seconds * 1e3).round());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    // forty calls of clients, which took 20 and 10 ms
+    assert_eq!(found, ([20.0, 20.0, 20.0], 40.0, 600.0));
+    server.stop().await;
+}
+
+fn edge_and_count(edge: &Value) -> Value {
+    let requests = edge["requests"].as_array().unwrap();
+    assert_eq!(requests.len(), 1, "{edge}");
+    json!([edge["client"], edge["server"], requests[0]["count"]])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_are_counted_once_and_not_again_after_a_restart() {
     let server = filled(|_| {}).await;
     let calls = "traces_spanmetrics_calls_total";
@@ -322,7 +408,7 @@ async fn requests_are_counted_once_and_not_again_after_a_restart() {
     let deadline = clock.monotonic() + Duration::from_secs(20);
     let text = loop {
         let (_, text) = server.text("/metrics").await;
-        if text.contains("wake_aggregator_red_processed_spans_total 100") || clock.monotonic() > deadline {
+        if text.contains("wake_aggregator_red_processed_requests_total 100") || clock.monotonic() > deadline {
             break text;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -337,8 +423,10 @@ async fn requests_are_counted_once_and_not_again_after_a_restart() {
     let dir = server.stop().await;
     let server = Server::start_in(dir, |_| {}).await;
     // its first look lies behind it when the next span is counted
-    let spans = chain(1, now_ns() - 60_000 * MS);
-    let payload = Payload { identities: identities(), spans, ..Payload::default() };
+    let start = now_ns() - 60_000 * MS;
+    let spans = chain(1, start);
+    let requests = counts(&spans, start / (10_000 * MS) * 10_000 * MS, 0);
+    let payload = Payload { identities: identities(), spans, requests, ..Payload::default() };
     server.agent("node-1").await.send(1, 2, &payload).await.ack();
     let deadline = clock.monotonic() + Duration::from_secs(20);
     let text = loop {
@@ -348,6 +436,6 @@ async fn requests_are_counted_once_and_not_again_after_a_restart() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert!(text.contains("wake_aggregator_red_processed_spans_total 5"), "{text}");
+    assert!(text.contains("wake_aggregator_red_processed_requests_total 5"), "{text}");
     server.stop().await;
 }

@@ -87,8 +87,11 @@ pub struct Room {
 /// What becomes of a connection beyond those that may be.
 #[derive(Clone, Debug)]
 pub enum WhenFull {
-    /// It waits in the kernel's queue until another one ends.
-    Wait,
+    /// It waits in the kernel's queue until another one ends; one too many of its address is closed.
+    Wait {
+        /// Where it is counted if it is one too many of its address.
+        crowded: Counter,
+    },
     /// It is closed at once and counted; without TLS it is told why.
     Refuse {
         /// What it hears.
@@ -136,12 +139,14 @@ async fn run(
         let (stream, address, place) = match accepted {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(why)) => {
-                if let WhenFull::Refuse { refused, crowded, .. } = &when_full {
-                    match why {
-                        NoPlace::Full => refused.inc(),
-                        NoPlace::Share => crowded.inc(),
-                    };
-                }
+                match (&when_full, why) {
+                    (WhenFull::Refuse { refused, .. }, NoPlace::Full) => refused.inc(),
+                    (WhenFull::Refuse { crowded, .. } | WhenFull::Wait { crowded }, NoPlace::Share) => {
+                        crowded.inc()
+                    }
+                    // who waits has waited for a place
+                    (WhenFull::Wait { .. }, NoPlace::Full) => 0,
+                };
                 continue;
             }
             Err(error) => {
@@ -190,7 +195,7 @@ async fn next(
     when_full: &WhenFull,
 ) -> io::Result<Result<Accepted, NoPlace>> {
     match when_full {
-        WhenFull::Wait => {
+        WhenFull::Wait { .. } => {
             let place = places.wait().await.ok_or_else(|| io::Error::other("no places"))?;
             let (stream, address) = listener.accept().await?;
             Ok(places.give(place, address.ip()).map(|place| (stream, address, place)))

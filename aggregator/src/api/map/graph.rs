@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::requests::pairs::{Channel, Party, Request, Side};
+use crate::requests::counted::Weight;
+use crate::requests::pairs::{Alone, Channel, Party, Request, Side};
 use edge::{Edge, OTHER, Requests, edge_row};
 use who::{Who, node_row};
 
@@ -114,7 +115,8 @@ impl Graph {
         match (request.client, request.server) {
             (Some(client), Some(server)) => {
                 let (client, server) = (Node::of(&client.party), Node::of(&server.party));
-                self.requests(client, server, request.protocol(), 1).add(request);
+                let is_wake = request.is_wake();
+                self.requests(client, server, is_wake, request.protocol(), 1).add(request);
             }
             (Some(side), None) => self.alone(side, false, request),
             (None, Some(side)) => self.alone(side, true, request),
@@ -122,7 +124,44 @@ impl Graph {
         }
     }
 
+    /// Requests as one end counted them.
+    pub(super) fn counted(&mut self, alone: &Alone, weight: &Weight) {
+        let Alone { is_client, side, server, is_asked } = alone;
+        if *is_client && self.callers.len() < MOST_EDGES {
+            self.callers.insert(Node::of(&side.party).who);
+        }
+        if *is_asked {
+            return;
+        }
+        if let Some(server) = server {
+            let (client, server) = (Node::of(&side.party), Node::of(server));
+            let protocol = Arc::clone(&side.protocol);
+            self.requests(client, server, true, protocol, weight.count).add_counted(alone, weight);
+        } else if let Some(requests) = self.lone(side, !is_client) {
+            requests.add_counted(alone, weight);
+        } else {
+            self.left_out += weight.count;
+        }
+    }
+
+    /// Nothing is counted yet of what agents saw: who is where stays known.
+    pub(super) fn forget_seen(&mut self) {
+        self.lone.retain(|lone, _| !lone.is_wake);
+        for edge in self.edges.values_mut() {
+            let seen = std::mem::take(&mut edge.requests[1]);
+            self.groups = self.groups.saturating_sub(seen.len());
+        }
+    }
+
     fn alone(&mut self, side: &Side, is_server: bool, request: Request<'_>) {
+        match self.lone(side, is_server) {
+            Some(requests) => requests.add(request),
+            None => self.left_out += 1,
+        }
+    }
+
+    /// Where requests of this end are counted until the other one is known; `None` if there is no room.
+    fn lone(&mut self, side: &Side, is_server: bool) -> Option<&mut Requests> {
         let lone = Lone {
             is_server,
             party: Arc::clone(&side.party),
@@ -134,12 +173,8 @@ impl Graph {
             is_wake: side.is_wake,
             has_parent: side.has_parent,
         };
-        let is_known = self.lone.contains_key(&lone);
-        if is_known || self.lone.len() < MOST_LONE {
-            self.lone.entry(lone).or_default().add(request);
-        } else {
-            self.left_out += 1;
-        }
+        let has_room = self.lone.len() < MOST_LONE || self.lone.contains_key(&lone);
+        has_room.then(|| self.lone.entry(lone).or_default())
     }
 
     /// Requests beyond what is kept.
@@ -169,20 +204,28 @@ impl Graph {
     }
 
     /// Where so many requests between two are counted: between two others, if there are too many groups.
-    fn requests(&mut self, client: Node, server: Node, protocol: Arc<str>, count: u64) -> &mut Requests {
+    fn requests(
+        &mut self,
+        client: Node,
+        server: Node,
+        is_wake: bool,
+        protocol: Arc<str>,
+        count: u64,
+    ) -> &mut Requests {
+        let source = usize::from(is_wake);
         let mut ends = self.ends(client, server);
         let mut protocol = match self.edges.get(&ends) {
-            Some(edge) => edge.place(protocol),
+            Some(edge) => edge.place(is_wake, protocol),
             None => protocol,
         };
         let is_known = |ends, protocol| {
-            self.edges.get(ends).is_some_and(|edge: &Edge| edge.requests.contains_key(protocol))
+            self.edges.get(ends).is_some_and(|edge: &Edge| edge.requests[source].contains_key(protocol))
         };
         if self.groups >= MOST_GROUPS && !is_known(&ends, &protocol) {
             self.folded += count;
             (ends, protocol) = (self.ends(others(), others()), Arc::from(OTHER));
         }
-        let requests = &mut self.edges.entry(ends).or_default().requests;
+        let requests = &mut self.edges.entry(ends).or_default().requests[source];
         self.groups += usize::from(!requests.contains_key(&protocol));
         requests.entry(protocol).or_default()
     }
@@ -198,7 +241,7 @@ impl Graph {
             };
             if let Some((client, server)) = ends {
                 let count = requests.count();
-                self.requests(client, server, lone.protocol, count).merge(requests);
+                self.requests(client, server, lone.is_wake, lone.protocol, count).merge(requests);
             }
         }
     }

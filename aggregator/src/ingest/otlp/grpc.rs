@@ -46,6 +46,7 @@ pub(crate) async fn serve(
     context: Context,
     token: Token,
 ) -> Result<(), tonic::transport::Error> {
+    let crowded = context.metrics.crowded();
     let logs = Export::<0> { context: context.clone() };
     let traces = Export::<1> { context: context.clone() };
     let metrics = Export::<2> { context };
@@ -53,7 +54,7 @@ pub(crate) async fn serve(
         Some(tls) => tls.on_failure("otlp grpc"),
         None => Arc::new(|_, _| {}),
     };
-    let room = Room { most: CONNECTIONS, each: CONNECTIONS / SHARES, when_full: WhenFull::Wait };
+    let room = Room { most: CONNECTIONS, each: CONNECTIONS / SHARES, when_full: WhenFull::Wait { crowded } };
     let connections = accept(listener, tls.map(|tls| tls.ingest.clone()), room, on_failure);
     let connections =
         ReceiverStream::new(connections).map(|connection| Ok::<_, Infallible>(peer::Incoming(connection)));

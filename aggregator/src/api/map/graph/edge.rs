@@ -7,7 +7,8 @@ use proto::histogram::{BUCKETS, bucket, quantile_ns};
 use serde_json::{Map, Value, json};
 
 use super::who::{Who, name};
-use crate::requests::pairs::Request;
+use crate::requests::counted::Weight;
+use crate::requests::pairs::{Alone, Request};
 
 /// Protocols of one edge.
 const MOST_PROTOCOLS: usize = 16;
@@ -67,6 +68,17 @@ impl Requests {
         }
     }
 
+    /// So many more, as one end counted them.
+    pub(super) fn add_counted(&mut self, alone: &Alone, weight: &Weight) {
+        self.count += weight.count;
+        self.errors += if alone.side.failed { weight.count } else { 0 };
+        let counts = if alone.is_client { &mut self.client } else { &mut self.server };
+        if counts.is_empty() {
+            counts.resize(BUCKETS, 0);
+        }
+        counts.iter_mut().zip(&weight.hist).for_each(|(count, more)| *count += more);
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.count
     }
@@ -89,14 +101,29 @@ impl Requests {
 pub(super) struct Edge {
     /// As clients and as servers saw it.
     pub(super) flows: [Option<Traffic>; 2],
-    pub(super) requests: BTreeMap<Arc<str>, Requests>,
+    /// What applications told of, and what agents saw.
+    pub(super) requests: [BTreeMap<Arc<str>, Requests>; 2],
 }
 
 impl Edge {
+    /// By protocol. Of requests that both tell of each is known twice, and nobody can say which: the one that knows more
+    /// counts.
+    fn by_protocol(&self) -> BTreeMap<&Arc<str>, &Requests> {
+        let mut all: BTreeMap<&Arc<str>, &Requests> = BTreeMap::new();
+        for (protocol, requests) in self.requests.iter().flatten() {
+            let most = all.entry(protocol).or_insert(requests);
+            if requests.count >= most.count {
+                *most = requests;
+            }
+        }
+        all
+    }
+
     /// Under which name requests of this protocol are counted: the last ones all under the same.
-    pub(super) fn place(&self, protocol: Arc<str>) -> Arc<str> {
-        let is_known = self.requests.contains_key(&protocol);
-        if is_known || self.requests.len() < MOST_PROTOCOLS { protocol } else { Arc::from(OTHER) }
+    pub(super) fn place(&self, is_wake: bool, protocol: Arc<str>) -> Arc<str> {
+        let requests = &self.requests[usize::from(is_wake)];
+        let has_room = requests.contains_key(&protocol) || requests.len() < MOST_PROTOCOLS;
+        if has_room { protocol } else { Arc::from(OTHER) }
     }
 
     /// Takes in what is known under another name of the same two.
@@ -106,14 +133,16 @@ impl Edge {
                 sum.get_or_insert_default().add(more);
             }
         }
-        for (protocol, requests) in more.requests {
-            let protocol = self.place(protocol);
-            self.requests.entry(protocol).or_default().merge(requests);
+        for (is_wake, requests) in [false, true].into_iter().zip(more.requests) {
+            for (protocol, requests) in requests {
+                let protocol = self.place(is_wake, protocol);
+                self.requests[usize::from(is_wake)].entry(protocol).or_default().merge(requests);
+            }
         }
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.requests.values().map(|requests| requests.count).sum()
+        self.by_protocol().values().map(|requests| requests.count).sum()
     }
 
     /// What its client saw, else its server.
@@ -135,7 +164,7 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
 
 /// How an edge is shown.
 pub(super) fn edge_row((client, server): &(Who, Who), edge: &Edge, seconds: f64) -> Map<String, Value> {
-    let mut requests: Vec<(&Arc<str>, &Requests)> = edge.requests.iter().collect();
+    let mut requests: Vec<(&Arc<str>, &Requests)> = edge.by_protocol().into_iter().collect();
     requests.sort_by_key(|(_, requests)| std::cmp::Reverse(requests.count));
     let requests = requests.into_iter().map(|(protocol, requests)| {
         let by_client = !requests.client.is_empty();

@@ -1,0 +1,94 @@
+//! Requests that are no spans, as one end counted them: who the other end is, by what spans of the same ends said.
+//!
+//! A request of two ends is counted by its client. What a server counted counts only if its client is nobody who is seen.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::{Channel, Pairs, Party, Side, cut};
+use crate::requests::counted::Counted;
+use crate::requests::span::{Ends, Role};
+
+/// Addresses of servers, and of clients with what they ask for.
+const MOST_ADDRESSES: usize = 32_768;
+
+/// Who serves where, and from where somebody asks whose requests are seen there.
+#[derive(Debug, Default)]
+pub(super) struct Whereabouts {
+    servers: HashMap<(Arc<str>, SocketAddr), Arc<Party>>,
+    askers: HashSet<(Arc<str>, IpAddr, u16)>,
+}
+
+impl Whereabouts {
+    pub(super) fn learn(&mut self, place: &Arc<str>, ends: &Ends, role: Role, party: &Arc<Party>) {
+        if role == Role::Client {
+            if self.askers.len() >= MOST_ADDRESSES {
+                self.askers.clear();
+            }
+            self.askers.insert((Arc::clone(place), ends.client.ip(), ends.server.port()));
+            return;
+        }
+        if self.servers.len() >= MOST_ADDRESSES {
+            self.servers.clear();
+        }
+        self.servers.insert((Arc::clone(place), ends.server), Arc::clone(party));
+    }
+}
+
+/// Requests of one end, as far as the other one is known.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    pub(crate) is_client: bool,
+    pub(crate) side: Side,
+    /// The server, of a client's.
+    pub(crate) server: Option<Arc<Party>>,
+    /// Of a server's: its client counts them.
+    pub(crate) is_asked: bool,
+}
+
+impl Pairs {
+    /// What a row of counts says of its ends, by all spans that came so far.
+    pub(crate) fn alone(&mut self, counted: &Counted<'_>) -> Alone {
+        let place: Arc<str> = counted.place().into();
+        let peer = counted.peer;
+        let side = self.side_of(counted);
+        let known = &self.whereabouts;
+        let server = peer
+            .filter(|_| counted.is_client)
+            .and_then(|ip| known.servers.get(&(Arc::clone(&place), SocketAddr::new(ip, counted.server_port))))
+            .map(Arc::clone);
+        // of whom nothing is known it cannot be said that nobody counts them
+        let is_asked = !counted.is_client
+            && peer.is_none_or(|ip| known.askers.contains(&(place, ip, counted.server_port)));
+        Alone { is_client: counted.is_client, side, server, is_asked }
+    }
+
+    fn side_of(&mut self, counted: &Counted<'_>) -> Side {
+        let channel = match counted.protocol {
+            "postgresql" | "mysql" | "redis" => Channel::Database,
+            "kafka" => Channel::Messaging,
+            _ => Channel::Direct,
+        };
+        let party = Party {
+            namespace: cut(counted.namespace),
+            workload: cut(counted.workload),
+            kind: cut(counted.workload_kind),
+            service: cut(counted.workload),
+        };
+        // a client's port says nothing
+        let port = if counted.is_client { counted.server_port } else { 0 };
+        Side {
+            party: self.shared(party),
+            start_ns: counted.ts,
+            duration_ns: 0,
+            failed: counted.status == "error",
+            protocol: self.name(counted.protocol),
+            channel,
+            is_wake: true,
+            has_parent: false,
+            peer: counted.peer.map(|ip| SocketAddr::new(ip, port)),
+            peer_name: None,
+        }
+    }
+}

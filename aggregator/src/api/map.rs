@@ -25,7 +25,8 @@ const MOST_EDGES: u64 = 1_000;
 ///
 /// Flows give an edge its bytes, connections, failures and retransmits, as the client saw them where it is watched, else as
 /// the server did. Spans, and what agents counted beyond them, give it its requests by protocol: the client's and the
-/// server's part of one request count once, and so does one that an application tells of and an agent saw. Somebody outside is named as spans name the host behind its address. The last hour by default.
+/// server's part of one request count once, and so does one that an application tells of and an agent saw. Somebody
+/// outside is named as spans name the host behind its address. The last hour by default.
 #[utoipa::path(
     get, path = "/api/v1/map", tag = "network",
     params(

@@ -15,7 +15,7 @@ use super::graph::Counted;
 use super::{Red, State, Waits};
 use crate::requests::counted;
 use crate::requests::pairs::Party;
-use crate::requests::span::{COLUMNS, Spans, Words};
+use crate::requests::span::{COLUMNS, Spans};
 
 /// Between two looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -134,7 +134,8 @@ impl Red {
 
     /// Counts the first of what waits: who asks was heard by now.
     fn settle_first(&self, state: &mut State) {
-        let Some(Waits { alone, weight, .. }) = state.alone.pop_front() else { return };
+        let Some(Waits { mut alone, weight, .. }) = state.alone.pop_front() else { return };
+        state.pairs.look_up(&mut alone);
         if state.graph.add_alone(&alone, &weight) == Counted::Folded {
             self.metrics.folded.inc_by(weight.count);
         }
@@ -173,11 +174,13 @@ impl Red {
 impl State {
     /// Learns from flows who is where.
     pub(super) fn name(&mut self, batch: &RecordBatch) {
-        let words: Vec<(&str, Option<Words<'_>>)> =
-            FLOW_COLUMNS.map(|name| (name, Words::of(batch, name))).into();
         let word = |name: &str, row: usize| -> Option<&str> {
-            let (_, words) = words.iter().find(|(known, _)| *known == name)?;
-            words.as_ref().map(|words| words.get(row)).filter(|word| !word.is_empty())
+            let column = batch.column_by_name(name)?;
+            if let Some(texts) = column.as_string_opt::<i32>() {
+                return column.is_valid(row).then(|| texts.value(row));
+            }
+            let column = column.as_dictionary_opt::<Int32Type>()?;
+            Some(column.values().as_string_opt::<i32>()?.value(column.key(row)?))
         };
         let port = |name: &str, row: usize| -> Option<u16> {
             let column = batch.column_by_name(name)?;

@@ -99,7 +99,7 @@ impl Graph {
 
     /// Counts requests that are no spans, as one end counted them.
     pub(super) fn add_alone(&mut self, alone: &Alone, weight: &Weight) -> Counted {
-        let Alone { is_client, side, server, is_asked } = alone;
+        let Alone { is_client, side, server, is_asked, .. } = alone;
         let other = server.as_ref().map(|party| Side { party: Arc::clone(party), ..side.clone() });
         let request = match is_client {
             true => Request { client: Some(side), server: other.as_ref() },

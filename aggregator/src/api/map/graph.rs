@@ -126,7 +126,7 @@ impl Graph {
 
     /// Requests as one end counted them.
     pub(super) fn counted(&mut self, alone: &Alone, weight: &Weight) {
-        let Alone { is_client, side, server, is_asked } = alone;
+        let Alone { is_client, side, server, is_asked, .. } = alone;
         if *is_client && self.callers.len() < MOST_EDGES {
             self.callers.insert(Node::of(&side.party).who);
         }
@@ -248,7 +248,9 @@ impl Graph {
 
     fn server_of(&self, lone: &Lone) -> Node {
         let at = lone.peer.filter(|_| lone.is_wake);
-        let known = at.and_then(|at| self.servers.get(&at).or_else(|| self.hosts.get(&at.ip())));
+        // an application may say where it asked, too; that it is this port makes it no chance
+        let known = lone.peer.and_then(|peer| self.servers.get(&peer));
+        let known = known.or_else(|| at.and_then(|at| self.hosts.get(&at.ip())));
         if let Some(node) = known {
             return node.clone();
         }

@@ -41,6 +41,9 @@ impl Whereabouts {
 pub(crate) struct Alone {
     pub(crate) is_client: bool,
     pub(crate) side: Side,
+    /// Where its addresses mean something.
+    place: Arc<str>,
+    server_port: u16,
     /// The server, of a client's.
     pub(crate) server: Option<Arc<Party>>,
     /// Of a server's: its client counts them.
@@ -50,18 +53,29 @@ pub(crate) struct Alone {
 impl Pairs {
     /// What a row of counts says of its ends, by all spans that came so far.
     pub(crate) fn alone(&mut self, counted: &Counted<'_>) -> Alone {
-        let place: Arc<str> = counted.place().into();
-        let peer = counted.peer;
-        let side = self.side_of(counted);
-        let known = &self.whereabouts;
-        let server = peer
-            .filter(|_| counted.is_client)
-            .and_then(|ip| known.servers.get(&(Arc::clone(&place), SocketAddr::new(ip, counted.server_port))))
-            .map(Arc::clone);
-        // of whom nothing is known it cannot be said that nobody counts them
-        let is_asked = !counted.is_client
-            && peer.is_none_or(|ip| known.askers.contains(&(place, ip, counted.server_port)));
-        Alone { is_client: counted.is_client, side, server, is_asked }
+        let mut alone = Alone {
+            is_client: counted.is_client,
+            side: self.side_of(counted),
+            place: counted.place().into(),
+            server_port: counted.server_port,
+            server: None,
+            is_asked: false,
+        };
+        self.look_up(&mut alone);
+        alone
+    }
+
+    /// The same anew, now that more spans came.
+    pub(crate) fn look_up(&self, alone: &mut Alone) {
+        let (known, place) = (&self.whereabouts, || Arc::clone(&alone.place));
+        let peer = alone.side.peer.map(|peer| peer.ip());
+        if alone.is_client {
+            let at = alone.side.peer.and_then(|peer| known.servers.get(&(place(), peer)));
+            alone.server = at.map(Arc::clone);
+        } else {
+            // of whom nothing is known it cannot be said that nobody counts them
+            alone.is_asked = peer.is_none_or(|ip| known.askers.contains(&(place(), ip, alone.server_port)));
+        }
     }
 
     fn side_of(&mut self, counted: &Counted<'_>) -> Side {

@@ -107,7 +107,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
             // at once for nginx; PostgreSQL's fast end
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::INT));
+            if rustix::process::kill_process(pid, rustix::process::Signal::INT).is_err() {
+                println!("a server was gone already");
+            }
         }
         if self.child.wait().is_err() {
             println!("a server could not be waited for");

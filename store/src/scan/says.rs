@@ -23,7 +23,7 @@ pub struct Says {
 /// What is looked for in a text.
 #[derive(Clone, Debug)]
 pub(crate) struct Needle {
-    finder: Finder<'static>,
+    finder: Box<Finder<'static>>,
     whole: bool,
 }
 
@@ -35,7 +35,7 @@ impl PartialEq for Needle {
 
 impl Needle {
     pub(crate) fn new(text: &str, whole: bool) -> Self {
-        Self { finder: Finder::new(text.as_bytes()).into_owned(), whole }
+        Self { finder: Box::new(Finder::new(text.as_bytes()).into_owned()), whole }
     }
 
     pub(crate) fn is_in(&self, text: &str) -> bool {

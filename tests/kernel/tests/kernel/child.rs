@@ -144,6 +144,7 @@ fn work() {
             }
         }
         "http" => crate::requests::traffic::work(rest),
+        "grpc" => crate::requests::traffic::grpc::work(number),
         "tls" => crate::tls::fake::work(number),
         "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes(rest)),
         "direct_writes" => {

@@ -1,6 +1,8 @@
 //! Requests: what a client and a server in one process say to each other over loopback becomes spans, as many as were made.
 
-mod chain;
+pub(crate) mod chain;
+pub(crate) mod grpc;
+mod kafka;
 mod logs;
 pub(crate) mod traffic;
 

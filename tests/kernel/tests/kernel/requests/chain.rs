@@ -38,23 +38,23 @@ impl Drop for Service {
 
 /// What became of the calls of one service.
 #[derive(Debug, Default)]
-struct Calls {
-    all: usize,
-    right: usize,
-    wrong: usize,
+pub(crate) struct Calls {
+    pub(crate) all: usize,
+    pub(crate) right: usize,
+    pub(crate) wrong: usize,
     /// Right and wrong ones by confidence.
-    by: BTreeMap<String, [usize; 2]>,
+    pub(crate) by: BTreeMap<String, [usize; 2]>,
 }
 
 fn number(name: &str, other: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(other)
 }
 
-fn source(name: &str) -> PathBuf {
+pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/requests/chain").join(name)
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let answers = Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
     answers.is_ok()
 }
@@ -144,7 +144,7 @@ fn start(kind: &'static str, next: &str, directory: &Path) -> Option<Service> {
 }
 
 /// So many clients, each on its connection.
-fn load(address: &str, requests: usize, clients: usize) {
+pub(crate) fn load(address: &str, requests: usize, clients: usize) {
     let address: SocketAddr = address.parse().unwrap();
     let clients: Vec<_> = (0..clients)
         .map(|client| {
@@ -155,7 +155,7 @@ fn load(address: &str, requests: usize, clients: usize) {
     clients.into_iter().for_each(|client| client.join().unwrap());
 }
 
-fn judge(spans: &[SpanRow]) -> Calls {
+pub(crate) fn judge(spans: &[SpanRow]) -> Calls {
     let said = |span: &SpanRow| span.attributes.get("http.request.header.x-request-id").cloned();
     let servers = spans.iter().filter(|span| span.kind == "server");
     let truth: HashMap<&str, Option<String>> =
@@ -180,17 +180,27 @@ fn calls_of_servers_of_every_kind_find_their_request() {
     if !requires(NAME, NEEDS) {
         return;
     }
-    let requests = number("WAKE_CHAIN_REQUESTS", 320);
-    let clients = number("WAKE_CHAIN_CLIENTS", 8);
     let directory = std::env::temp_dir().join(format!("wake-chain-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
+    // where a busy machine lost records little can be said of what is left
+    let is_judged = (0..3).any(|_| is_judged(&directory));
+    std::fs::remove_dir_all(&directory).unwrap();
+    if !is_judged {
+        crate::requires::skip(NAME, "records were lost three times: the machine is too busy");
+    }
+}
+
+/// Asks and judges every call; false where records were lost.
+fn is_judged(directory: &Path) -> bool {
+    let requests = number("WAKE_CHAIN_REQUESTS", 320);
+    let clients = number("WAKE_CHAIN_CLIENTS", 8);
     let mut probe = Attached::new(&PROBE, &Settings { max_spans: 1_000_000, ..Settings::default() });
     let mut services: Vec<Service> = Vec::new();
     // from the last one to the first
     let last = service("leaf", child::command("http leaf 40"));
     let mut next = last.address.clone();
     for kind in ["timers", "tokio", "node", "loop", "go", "threads", "nginx"] {
-        if let Some(service) = start(kind, &next, &directory) {
+        if let Some(service) = start(kind, &next, directory) {
             next = service.address.clone();
             services.push(service);
         }
@@ -199,7 +209,7 @@ fn calls_of_servers_of_every_kind_find_their_request() {
     let asking = thread::spawn(move || load(&asked, requests, clients));
     while !asking.is_finished() {
         probe.poll();
-        thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(std::time::Duration::from_millis(5));
     }
     asking.join().unwrap();
     let made = requests / clients * clients;
@@ -215,23 +225,24 @@ fn calls_of_servers_of_every_kind_find_their_request() {
     for service in services.iter().rev() {
         let calls = judge(&spans(&probe, &service.cgroup));
         lines += &format!("{} {calls:?}\n", service.name);
-        assert!(calls.all >= made || !is_whole, "{lines} calls of {made} requests");
         for (confidence, [right, wrong]) in &calls.by {
             if confidence.parse::<f64>().unwrap_or_default() >= 0.9 {
                 sure[0] += right;
                 sure[1] += wrong;
             }
         }
-        if is_whole && service.name != "timers" {
-            assert!(calls.wrong * 10 <= calls.all, "{} {calls:?}", service.name);
+        if !is_whole {
+            continue;
         }
+        assert!(calls.all >= made, "{lines} calls of {made} requests");
+        // what cannot be told apart stays open
+        assert!(calls.wrong * 10 <= calls.all || service.name == "timers", "{} {calls:?}", service.name);
         // one request at a time on a thread that waits inside its calls
-        if service.name == "threads" && is_whole {
-            assert!(calls.right * 100 >= calls.all * 99, "{calls:?}");
-        }
+        assert!(calls.right * 100 >= calls.all * 99 || service.name != "threads", "{calls:?}");
     }
     eprint!("{made} requests by {clients} clients:\n{lines}lost: {:?}\n", probe.sink.losses);
     drop(std::io::stderr().flush());
-    std::fs::remove_dir_all(&directory).unwrap();
+    // whether records were lost or not
     assert!(sure[1] * 1_000 <= sure[0] + sure[1], "false joins of confidence 0.9 and more: {lines}");
+    is_whole
 }

@@ -1,5 +1,6 @@
 //! HTTP/1 by hand: a server and a client on loopback, in one process, that know how much they said.
 
+pub(crate) mod grpc;
 mod tokio;
 
 use std::fs::{File, OpenOptions};

@@ -4,9 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use proto::v1::SpanRow;
+
 use super::{NEEDS, Pair, assert_all, count, go};
 use crate::cgroup::Cgroup;
 use crate::probes::eventually;
+use crate::requests::grpc;
 use crate::requires::{Need, requires};
 
 /// A directory of a test's own.
@@ -205,4 +208,69 @@ fn a_go_server_and_client_without_symbols_that_can_be_moved() {
         "a_go_server_and_client_without_symbols_that_can_be_moved",
         &["-ldflags=-s -w", "-buildmode=pie"],
     );
+}
+
+/// gRPC of Go over TLS: the same calls as in plain text.
+#[test]
+fn grpc_of_go_over_tls() {
+    const NAME: &str = "grpc_of_go_over_tls";
+    if !requires(NAME, NEEDS) || !requires(NAME, &[Need::Tool("go")]) {
+        return;
+    }
+    let place = grpc::Place::new(NAME);
+    let Some(program) = grpc::go_pair(NAME, &place) else { return };
+    let cgroup = Cgroup::new(crate::features(), NAME).unwrap();
+    let mut pair = Pair::new(&cgroup);
+    let mut child = cgroup
+        .enter(Command::new(program).args(["240", "tls"]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_warm = |spans: &[SpanRow], kind: &str| {
+        spans.iter().any(|span| span.kind == kind && span.name == "shop.Cart/Warm")
+    };
+    eventually("a call that is seen at both ends", || {
+        pair.drain();
+        let spans = pair.spans();
+        ["server", "client"].iter().all(|kind| is_warm(&spans, kind))
+    });
+    pair.losses();
+    go(&mut child);
+    eventually("as many spans as calls", || {
+        pair.drain();
+        grpc::are_all(&pair.spans(), 240)
+    });
+    let losses = pair.losses();
+    let spans = pair.spans();
+    grpc::assert_calls(&spans, 240);
+    assert!(spans.iter().all(|span| span.attributes.get("tls.established").is_some_and(|is| is == "true")));
+    assert_eq!(losses, [""; 0]);
+}
+
+/// Node has OpenSSL in itself and moves the encrypted bytes on its own.
+#[test]
+fn node_over_the_openssl_in_it() {
+    const NAME: &str = "node_over_the_openssl_in_it";
+    if !requires(NAME, NEEDS) || !requires(NAME, &[Need::Tool("node"), Need::Tool("openssl")]) {
+        return;
+    }
+    let place = Place::new(NAME);
+    certificate(&place);
+    let script = place.write("pair.js", include_str!("pair.js"));
+    let cgroup = Cgroup::new(crate::features(), NAME).unwrap();
+    let mut pair = Pair::new(&cgroup);
+    let mut child = cgroup
+        .enter(Command::new("node").arg(script).arg("300"))
+        .current_dir(&place.0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    pair.warm();
+    pair.losses();
+    go(&mut child);
+    let losses = pair.losses();
+    assert_all(&pair.spans(), 300);
+    assert_eq!(losses, [""; 0]);
 }

@@ -1,11 +1,14 @@
-// A goroutine per connection: asks the next service, if there is one, before it answers.
+// A goroutine per connection: asks the next service, if there is one, before it answers; with a second argument it serves
+// over TLS.
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 )
 
@@ -36,5 +39,13 @@ func main() {
 		panic(err)
 	}
 	fmt.Println("port", listener.Addr().(*net.TCPAddr).Port)
+	if len(os.Args) > 2 {
+		made := httptest.NewUnstartedServer(nil)
+		made.StartTLS()
+		// one request at a time on a connection, as its client has it
+		config := &tls.Config{Certificates: made.TLS.Certificates, NextProtos: []string{"http/1.1"}}
+		server := &http.Server{TLSConfig: config}
+		panic(server.ServeTLS(listener, "", ""))
+	}
 	panic(http.Serve(listener, nil))
 }

@@ -1,11 +1,20 @@
-"""A thread per connection, standard library only: asks the next service, if there is one, before it answers."""
+"""A thread per connection, standard library only: asks the next service, if there is one, before it answers; over TLS
+where its address begins with https://."""
 import http.client
 import http.server
+import ssl
 import sys
 import threading
 
 NEXT = sys.argv[1] if len(sys.argv) > 1 else ""
 LOCAL = threading.local()
+
+
+def connection():
+    if NEXT.startswith("https://"):
+        host = NEXT.removeprefix("https://")
+        return http.client.HTTPSConnection(host, context=ssl._create_unverified_context())
+    return http.client.HTTPConnection(NEXT)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -15,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if NEXT:
             if not hasattr(LOCAL, "next"):
-                LOCAL.next = http.client.HTTPConnection(NEXT)
+                LOCAL.next = connection()
             LOCAL.next.request("GET", self.path, headers={"X-Request-Id": self.headers["X-Request-Id"]})
             LOCAL.next.getresponse().read()
         self.send_response(200)

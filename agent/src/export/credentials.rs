@@ -203,7 +203,8 @@ impl Credentials {
                     }
                 }
                 TlsMode::Enrol => {
-                    if self.is_due() && self.enrol().await.is_ok() {
+                    // between two attempts the old one is kept, and still due
+                    if self.is_due() && self.enrol().await.is_ok() && !self.is_due() {
                         self.announce();
                     }
                 }

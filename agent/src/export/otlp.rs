@@ -5,7 +5,7 @@
 //! restart between the two requests, records come twice: at least once, never less.
 //! A refusal that may pass (429, 502, 503, 504, no connection) is repeated after the time it names or a growing pause, and
 //! so is what something else than an OTLP endpoint answers (404, 405, a redirect, 401, 403); but one that takes the other
-//! signals and not this one holds nobody up: what it does not serve is counted as lost (`unserved`). What is too large (413)
+//! signals and for a minute not this one holds nobody up: what it does not serve is counted as lost (`unserved`). What is too large (413)
 //! is halved. Any other refusal drops that request, counted in the ledger, and so are records that a partial success rejects;
 //! an endpoint that refuses one after the other is asked less and less often.
 
@@ -33,6 +33,9 @@ use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
 use convert::Request;
 use unserved::Unserved;
+
+/// How long a signal that the endpoint does not know is waited for.
+pub const PATIENCE: Duration = unserved::PATIENCE;
 
 #[cfg(test)]
 mod tests;
@@ -73,6 +76,8 @@ pub struct Sender {
     pub metrics: ExportMetrics,
     /// Time.
     pub clock: Clock,
+    /// How long a signal that the endpoint does not know is waited for.
+    pub patience: Duration,
 }
 
 impl Sender {
@@ -89,7 +94,7 @@ impl Sender {
         let mut backoff = Backoff::new(self.clock.now_unix_ns());
         let lines = Repeated::new(self.clock.clone(), Duration::from_secs(30));
         let mut most = MOST_BYTES;
-        let mut unserved = Unserved::default();
+        let mut unserved = Unserved::new(self.patience);
         loop {
             let next = self.spool.lock().next(&self.node);
             let Some(batch) = next else {
@@ -211,7 +216,10 @@ impl Sender {
                     return Ok(());
                 }
                 Outcome::TooLarge { why } => return Err(TooLarge { why }),
-                Outcome::Later { after, why } => (after, why),
+                Outcome::Later { after, why } => {
+                    unserved.is_away(request.path);
+                    (after, why)
+                }
                 Outcome::Misplaced { why } => {
                     if is_alone {
                         unserved.is_not_served(request.path, self.clock.monotonic());
@@ -223,7 +231,8 @@ impl Sender {
                         tracing::warn!(path = request.path, %why, "the OTLP endpoint takes other signals only");
                         return Ok(());
                     }
-                    is_alone = unserved::takes_others(&self.http, request.path).await;
+                    is_alone = unserved.misses(request.path, self.clock.monotonic())
+                        && unserved::takes_others(&self.http, request.path).await;
                     if is_alone {
                         continue;
                     }

@@ -99,11 +99,12 @@ impl Asked {
             let patterns = found(session, PatternRequest { from_ns, ..ever }).await?;
             return Ok(versions::compared(show, &version, patterns));
         }
+        let version = request.version.clone();
         let before =
             PatternRequest { from_ns: self.compared_from_ns, to_ns: self.since_ns, ..request.clone() };
         let now = found(session, if show == "new" { ever } else { request }).await?;
         let before = found(session, before).await?;
-        Ok(compared::compared(show, self.since_ns, now, &before))
+        Ok(compared::compared(show, self.since_ns, version.as_deref(), now, &before))
     }
 }
 
@@ -132,7 +133,9 @@ fn row(pattern: &Pattern, before: Option<u64>) -> Map<String, serde_json::Value>
     put("last_ts", json::rfc3339(i128::from(pattern.last_ns)).into());
     put("known_since", json::rfc3339(i128::from(pattern.known_since_ns)).into());
     let versions = &pattern.versions;
-    if let Some(first) = versions.first().filter(|of| is_named(of)) {
+    // what was known before versions were told apart began with one that nobody knows
+    let is_first = |of: &&PatternVersion| is_named(of) && of.first_ns <= pattern.known_since_ns;
+    if let Some(first) = versions.first().filter(is_first) {
         put("first_version", first.version.as_str().into());
     }
     if let Some(last) = versions.iter().max_by_key(|of| of.last_ns).filter(|of| is_named(of)) {

@@ -48,7 +48,7 @@ pub(crate) fn report(recovered: &Recovered, health: &Health) {
     }
 }
 
-/// Seals and closes when its turn in the shutdown comes.
+/// Closes, with what is not sealed in the write-ahead log, when its turn in the shutdown comes.
 pub(crate) async fn close(store: Arc<Store>, token: Token) {
     token.stopped().await;
     store.close().await;

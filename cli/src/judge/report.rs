@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use effects::case::{Case, Change};
-use effects::finding::{Direction, Finding, What};
+use effects::finding::{Design, Direction, Finding, What};
 use effects::watch::{Judgement, STILL, Verdict};
 use serde_json::{Value, json};
 
@@ -57,7 +57,8 @@ fn sentence(case: &Case, change: &Change, one: &Judgement) -> String {
                 [] => String::new(),
                 _ => format!(" Excluded, had it lasted: {}. Smaller effects may be there.", seen.join("; ")),
             };
-            let fewest = one.weighed.iter().flat_map(|w| &w.own).map(|(f, _)| f.compared).min();
+            let own = one.weighed.iter().flat_map(|w| &w.own).map(|(f, _)| f);
+            let fewest = own.filter(|f| has_placebos(f)).map(|f| f.compared).min();
             let young = match fewest {
                 Some(n) if n < FEW => {
                     format!(" Compared with only {n} earlier stretches: more history says more.")
@@ -70,6 +71,11 @@ fn sentence(case: &Case, change: &Change, one: &Judgement) -> String {
             format!("**Inconclusive.** {}", needed(case, change, one).join(" "))
         }
     }
+}
+
+/// Whether what it was compared with are stretches of the past.
+fn has_placebos(finding: &Finding) -> bool {
+    matches!(finding.design, Design::Synthetic | Design::Seasonal | Design::Short)
 }
 
 /// What kept a change from being judged, and what would be needed.
@@ -99,7 +105,7 @@ fn needed(case: &Case, change: &Change, one: &Judgement) -> Vec<String> {
                 f.what.name(),
                 f.samples
             ));
-        } else if f.compared < 2 {
+        } else if has_placebos(f) && f.compared < 2 {
             let window = change.observe_until - change.start;
             reasons.push(format!(
                 "{} can be compared with {} earlier stretch: needed is a history of {} s or more, for twenty.",

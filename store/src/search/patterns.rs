@@ -127,7 +127,7 @@ pub(crate) fn shown(template: &[u8]) -> String {
 
 /// The patterns of a snapshot's log lines.
 pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest, stop: &Stop) -> Patterns {
-    let (mut found, mut errors) = (Found::default(), Vec::new());
+    let (mut found, mut errors) = (Found::of(request), Vec::new());
     for segment in snapshot.segments(TABLE).iter().filter(|segment| request.overlaps(segment.times())) {
         if stop.is_set() {
             break;
@@ -138,7 +138,7 @@ pub(crate) fn log_patterns(snapshot: &Snapshot, request: &PatternRequest, stop: 
     }
     unsealed(snapshot, request, stop, &mut found, |ts| request.has(ts));
     // what is sealed is known for ever; what is not and lies outside the range only by looking
-    let mut outside = Found::default();
+    let mut outside = Found::of(request);
     if request.ever {
         unsealed(snapshot, request, stop, &mut outside, |ts| !request.has(ts));
     }

@@ -268,9 +268,13 @@ async fn versions_of_a_pattern_are_bounded_the_first_and_the_latest_stay() {
     assert_eq!(names, expected);
     // beyond 32 versions those of a question's lines are counted together
     let all = PatternRequest { from_ns: i64::MIN, ..none };
-    let found = store.snapshot().log_patterns(all).await.unwrap().patterns.remove(0);
+    let found = store.snapshot().log_patterns(all.clone()).await.unwrap().patterns.remove(0);
     let lines: u64 = found.versions.iter().map(|version| version.lines).sum();
     let other = found.versions.iter().find(|version| version.version == "(other)").unwrap();
     assert_eq!((found.lines, lines, other.lines), (40, 40, 8));
+    // the one that is asked for is not among the others, though it came last
+    let last = PatternRequest { version: Some("1.39".to_owned()), ..all };
+    let found = store.snapshot().log_patterns(last).await.unwrap().patterns.remove(0);
+    assert_eq!(found.lines, 1);
     store.close().await;
 }

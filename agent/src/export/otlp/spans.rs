@@ -136,7 +136,10 @@ fn attribute(out: &mut Vec<u8>, entry: &[u8]) {
         }
     }
     let typed = if is_number(key) {
-        str::from_utf8(value).ok().and_then(|text| text.parse().ok()).map(|value: u64| (otlp::INT, value))
+        str::from_utf8(value)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .map(|value: i64| (otlp::INT, value.cast_unsigned()))
     } else if key == b"tls.established" {
         Some((otlp::BOOL, u64::from(value == b"true")))
     } else {

@@ -134,6 +134,7 @@ async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
         health: daemon::admin::Health::new(),
         metrics: ExportMetrics::register(&Registry::new()),
         clock: Clock::system(),
+        patience: Duration::ZERO,
     };
     let spool = sender.spool.clone();
     let shutdown = Shutdown::new(Duration::from_secs(5));

@@ -14,7 +14,14 @@ const MOST_ALIKE: usize = 1_000;
 pub(super) type Compared = (Pattern, Option<u64>);
 
 /// The patterns that are new, gone or surging, with their lines in the range before, which ends at `since_ns`.
-pub(super) fn compared(show: &str, since_ns: i64, now: Vec<Pattern>, before: &[Pattern]) -> Vec<Compared> {
+/// Of a `version`, both ranges have its lines alone.
+pub(super) fn compared(
+    show: &str,
+    since_ns: i64,
+    version: Option<&str>,
+    now: Vec<Pattern>,
+    before: &[Pattern],
+) -> Vec<Compared> {
     if show == "gone" {
         let here = Others::new(&now);
         let gone = before.iter().filter(|pattern| here.lines(pattern) == 0);
@@ -28,7 +35,12 @@ pub(super) fn compared(show: &str, since_ns: i64, now: Vec<Pattern>, before: &[P
     });
     let keep = |(pattern, before): &Compared| {
         // what the registry has seen before the range is not new, however long ago that was
-        let was_known = pattern.known_since_ns < since_ns;
+        let was_known = match version {
+            Some(version) => {
+                pattern.versions.iter().any(|of| of.version == version && of.first_ns < since_ns)
+            }
+            None => pattern.known_since_ns < since_ns,
+        };
         match (show, before.unwrap_or(0)) {
             ("new", before) => before == 0 && !was_known,
             (_, 0) => was_known,
@@ -116,7 +128,7 @@ mod tests {
         ];
         let before = vec![pattern(2, 1), pattern(3, 10), pattern(4, 90), pattern(5, 7)];
         let ids = |show: &str| -> Vec<(u64, u64, Option<u64>)> {
-            let rows = compared(show, 100, now.clone(), &before);
+            let rows = compared(show, 100, None, now.clone(), &before);
             rows.into_iter().map(|(pattern, before)| (pattern.id, pattern.lines, before)).collect()
         };
         assert_eq!(ids("new"), [(1, 50, Some(0))]);
@@ -130,7 +142,7 @@ mod tests {
         let merged = vec![of(1, 40, "user <*> left")];
         let single = vec![of(2, 3, "user ann left"), of(3, 4, "user bob left"), of(4, 9, "disk full")];
         let ids = |show: &str, now: &[Pattern], before: &[Pattern]| -> Vec<(u64, Option<u64>)> {
-            let rows = compared(show, 100, now.to_vec(), before);
+            let rows = compared(show, 100, None, now.to_vec(), before);
             rows.into_iter().map(|(pattern, before)| (pattern.id, before)).collect()
         };
         assert_eq!(ids("new", &merged, &single), []);

@@ -22,6 +22,8 @@ const EXAMPLE: usize = 1_000;
 pub(crate) struct Found {
     by_stream: HashMap<(String, String), HashMap<Vec<u8>, Counted>>,
     pub(crate) versions: Versions,
+    /// The version that is asked for is always told apart.
+    wanted: Option<Version>,
     patterns: usize,
     dropped_lines: u64,
 }
@@ -40,16 +42,16 @@ pub(super) struct Known<'a> {
 }
 
 impl Counted {
-    fn add(&mut self, version: Version, lines: Lines) {
+    /// `wanted` is told apart however many there are.
+    fn add(&mut self, version: Version, lines: Lines, wanted: Option<Version>) {
         let place =
             |versions: &[(Version, Lines)], version| versions.iter().position(|(known, _)| *known == version);
-        let at = place(&self.versions, version).or_else(|| {
-            let is_full = self.versions.len() >= MAX_VERSIONS;
-            is_full.then(|| place(&self.versions, Version::OTHER)).flatten()
-        });
+        let is_full = self.versions.len() >= MAX_VERSIONS && wanted != Some(version);
+        let at = place(&self.versions, version)
+            .or_else(|| is_full.then(|| place(&self.versions, Version::OTHER)).flatten());
         match at {
             Some(at) => self.versions[at].1.add(lines),
-            None if self.versions.len() >= MAX_VERSIONS => self.versions.push((Version::OTHER, lines)),
+            None if is_full => self.versions.push((Version::OTHER, lines)),
             None => self.versions.push((version, lines)),
         }
     }
@@ -69,6 +71,13 @@ impl Counted {
 }
 
 impl Found {
+    /// Nothing yet; the version of the request has its place first.
+    pub(super) fn of(request: &PatternRequest) -> Self {
+        let mut found = Self::default();
+        found.wanted = request.version.as_ref().map(|version| found.versions.place(version));
+        found
+    }
+
     /// Counts rows of a stream, each with its template, time and version; those without a time are not wanted. Returns rows
     /// that are wanted as examples, ascending, with the template of each.
     pub(crate) fn count(
@@ -84,14 +93,17 @@ impl Found {
                 continue;
             };
             let (_, counted) = slot.get_or_insert_with(|| (row, Counted::default()));
-            counted.add(version, Lines::one(ts));
+            counted.add(version, Lines::one(ts), self.wanted);
         }
         let mut wanted = Vec::new();
         let stream = self.by_stream.entry((namespace.to_owned(), workload.to_owned())).or_default();
         for (at, counted) in own.into_iter().enumerate() {
             let Some((row, counted)) = counted else { continue };
             if let Some(known) = stream.get_mut(templates[at]) {
-                counted.versions.into_iter().for_each(|(version, lines)| known.add(version, lines));
+                counted
+                    .versions
+                    .into_iter()
+                    .for_each(|(version, lines)| known.add(version, lines, self.wanted));
             } else if self.patterns < MAX_PATTERNS {
                 self.patterns += 1;
                 stream.insert(templates[at].to_vec(), counted);
@@ -114,7 +126,7 @@ impl Found {
     ) {
         let stream = self.by_stream.entry((namespace.to_owned(), workload.to_owned())).or_default();
         if let Some(known) = stream.get_mut(template) {
-            known.add(version, lines);
+            known.add(version, lines, self.wanted);
         } else if self.patterns < MAX_PATTERNS && !template.is_empty() {
             self.patterns += 1;
             let example = Some(example[..example.len().min(EXAMPLE)].to_vec());

@@ -37,6 +37,11 @@ pub(in crate::segment) fn blocks(tokens: usize, cap: usize) -> usize {
     if blocks * BLOCK * 8 >= tokens * MIN_BITS { blocks } else { 0 }
 }
 
+/// The most tokens that fit within `cap` bytes.
+pub(in crate::segment) fn most(cap: usize) -> usize {
+    cap / BLOCK * BLOCK * 8 / MIN_BITS
+}
+
 /// Writes a bloom of `blocks` blocks.
 pub(in crate::segment) fn build(
     hashes: impl Iterator<Item = u64>,

@@ -18,6 +18,14 @@ struct Kind {
     pages: Vec<(u64, u32)>,
 }
 
+impl Kind {
+    /// Adds a term or a word; whether it was new, or cannot be told.
+    fn insert(&mut self, hash: u64) -> bool {
+        // so many have no bloom: their rows are read
+        self.set.len > bloom::most(MOST_BYTES) || self.set.insert(hash)
+    }
+}
+
 /// Takes the rows of a segment in their order.
 pub(crate) struct TermsWriter<W> {
     out: W,
@@ -73,10 +81,10 @@ impl<W: Write> TermsWriter<W> {
         let is_searched = table.texts().contains(&name);
         each(column, &mut |key, value| {
             // a value that was there before has no new words
-            let is_new = !is_term || terms.set.insert(hash(name, key, value.as_bytes(), buffer));
+            let is_new = !is_term || terms.insert(hash(name, key, value.as_bytes(), buffer));
             if is_new && is_searched {
                 for (_, token) in tokens(value.as_bytes()).filter(|(_, token)| token.len() >= MIN_TOKEN) {
-                    words.set.insert(hash(name, "", token, buffer));
+                    words.insert(hash(name, "", token, buffer));
                 }
             }
         });

@@ -245,7 +245,8 @@ fn grpc_of_go_over_tls() {
     let spans = pair.spans();
     grpc::assert_calls(&spans, 288);
     assert!(spans.iter().all(|span| span.attributes.get("tls.established").is_some_and(|is| is == "true")));
-    assert_eq!(losses, [""; 0]);
+    // no call is missing; frames that no call has, as at a connection's end, may have found no socket, and are counted
+    assert!(losses.iter().all(|loss| loss.contains("no_socket")), "{losses:?}");
 }
 
 /// Node has OpenSSL in itself and moves the encrypted bytes on its own.

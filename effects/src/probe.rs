@@ -218,10 +218,11 @@ impl Probe {
         })
     }
 
-    /// The first cell that shows half of the excess, and the one before it.
+    /// The first cell that shows half of the excess, and the last one before which it cannot have begun: a running mean
+    /// shows half of a step when half of its cells are behind it.
     fn onset(&self, residuals: &[f64], excess: f64) -> Option<(i64, i64)> {
         let at = residuals.iter().position(|r| excess != 0.0 && shows(*r, excess))?;
-        let before = if at == 0 { self.start } else { self.times[at - 1] };
+        let before = at.checked_sub(1 + self.late()).map_or(self.start, |at| self.times[at]);
         Some((before, self.times[at]))
     }
 
@@ -229,7 +230,12 @@ impl Probe {
     fn ended(&self, residuals: &[f64], excess: f64) -> Option<i64> {
         let at = residuals.iter().rposition(|r| excess != 0.0 && shows(*r, excess))?;
         let after = residuals[at + 1..].iter().filter(|r| !r.is_nan()).count();
-        (after >= GONE).then(|| self.times[at])
+        (after >= GONE).then(|| self.times[at.saturating_sub(self.late())])
+    }
+
+    /// Cells by which the running mean shows a step late.
+    fn late(&self) -> usize {
+        (self.cells.width() - 1) / 2
     }
 }
 

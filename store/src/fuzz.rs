@@ -11,7 +11,9 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::batch::{Arrival, admit};
 use crate::dedupe::BatchKey;
+use crate::measure::{Bodies, Coder};
 use crate::scan::{Filter, Test};
+use crate::search::{LogRequest, Matcher};
 use crate::segment::{BodyFile, PatternCounts, Sketch, Terms};
 use crate::{Limits, catalog, wal};
 
@@ -19,11 +21,12 @@ use crate::{Limits, catalog, wal};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("ingest_batch", ingest_batch),
     ("wal", write_ahead_log),
     ("manifest", manifest),
     ("segment_body", segment_body),
+    ("log_block", log_block),
     ("segment_sketch", segment_sketch),
     ("segment_patterns", segment_patterns),
     ("segment_terms", segment_terms),
@@ -104,6 +107,38 @@ fn read_body(path: &Path) {
         body.texts(at, &|rows, some| Ok(vec![0; some.map_or(rows.len(), <[u32]>::len)])).ok();
     }
     body.blooms().ok();
+}
+
+/// Bodies, 0xff between them, encoded as a block: every byte comes back, and every question is answered as each body alone
+/// answers it. The first byte says how it is asked, the second how much of what follows is looked for.
+pub fn log_block(data: &[u8]) {
+    let [way, len, rest @ ..] = data else { return };
+    let (needle, rest) = rest.split_at(usize::from(len % 32).min(rest.len()));
+    let lines: Vec<&[u8]> = rest.split(|byte| *byte == 0xff).collect();
+    let mut bodies = Bodies::default();
+    for (line, at) in lines.iter().zip(0..) {
+        bodies.push(line, NOW_NS + at * 1_000_000);
+    }
+    let Ok(Some(coded)) = Coder::new().and_then(|mut coder| coder.encode(&bodies)) else { return };
+    assert!(coded.is_exact(&bodies).unwrap_or(false), "every byte comes back");
+    let text = std::str::from_utf8(needle);
+    // halves of characters have no case
+    let asked = LogRequest {
+        ignore_case: way & 1 != 0 && text.is_ok(),
+        as_shown: way & 2 != 0,
+        ..LogRequest::default()
+    };
+    let (one, regexes) = (vec![needle.to_vec()], text.map(|text| vec![text.to_owned()]).unwrap_or_default());
+    for request in [
+        LogRequest { contains: one.clone(), ..asked.clone() },
+        LogRequest { words: one.clone(), ..asked.clone() },
+        LogRequest { excludes: one, ..asked.clone() },
+        LogRequest { regexes, ..asked },
+    ] {
+        let Ok(matcher) = Matcher::new(&request) else { continue };
+        let expected = lines.iter().filter(|line| matcher.matches(line)).count();
+        assert_eq!(coded.count(&bodies, &request).ok(), Some(expected), "{request:?}");
+    }
 }
 
 /// `sketch.parquet`.

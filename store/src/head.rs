@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::Table;
 use crate::rows::{CHUNK_ROWS, Chunk};
 
+/// Chunks of so many rows are left as they are: to copy them again costs more than to have a few more of them.
+const LARGE: usize = CHUNK_ROWS / 4;
+
 /// The head of every table.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -64,7 +67,8 @@ impl TableHead {
         self.open.push(Arc::new(chunk));
         // like carrying in a binary number: each row is copied only a few times
         while let [.., first, second] = &self.open[..] {
-            if first.rows() + second.rows() > CHUNK_ROWS || second.rows() * 2 < first.rows() {
+            let many = first.rows() + second.rows() > CHUNK_ROWS;
+            if many || first.rows() >= LARGE || second.rows() * 2 < first.rows() {
                 break;
             }
             let Some(both) = first.concat(second) else { break };

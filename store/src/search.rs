@@ -137,6 +137,8 @@ pub(crate) struct Plan {
     pub(crate) stored: SchemaRef,
     /// Whether the keys are the answer, so that nothing else is read.
     pub(crate) keys_only: bool,
+    /// Whether rows are only counted: where all of a segment's times are in range, no column of it is read.
+    pub(crate) counts_only: bool,
     pub(crate) stop: Stop,
 }
 
@@ -203,8 +205,26 @@ impl Plan {
             answer: std::sync::Arc::new(answer),
             stored: std::sync::Arc::new(stored),
             keys_only: false,
+            counts_only: false,
             stop: Stop::default(),
         })
+    }
+
+    /// The same for those who ask of no row where it came in.
+    pub(crate) fn without_positions(mut self) -> Result<Self, RequestError> {
+        if self.filters.iter().any(|filter| filter.name == "lsn") {
+            return Ok(self);
+        }
+        let keys = self.keys.fields().iter().enumerate().filter(|(_, field)| field.name() != "lsn");
+        let keys: Vec<usize> = keys.map(|(at, _)| at).collect();
+        for filter in &mut self.filters {
+            filter.column = keys.iter().position(|key| *key == filter.column).unwrap_or(0);
+        }
+        let keys = self.keys.project(&keys);
+        self.keys =
+            std::sync::Arc::new(keys.map_err(|error| RequestError::Condition(ScanError::Arrange(error)))?);
+        self.after_lsn = i64::MIN;
+        Ok(self)
     }
 
     /// Whether rows with this text in a dictionary column may match.

@@ -7,6 +7,7 @@
 mod body;
 mod cache;
 mod columns;
+mod delays;
 mod entry;
 mod handle;
 mod pages;
@@ -21,14 +22,14 @@ mod versions;
 
 pub(crate) use body::{Access, BlockEncoder, BodyFile, BodyWriter, Candidates, Run, Times, Tokens, Written};
 pub(crate) use columns::{ColumnsFile, writer_properties};
+pub(crate) use delays::{stored, stored_schema};
 pub(crate) use entry::{
     Entry, FileEntry, META, NamespaceRows, TENANT, VERSION, day_folder, hour_folder, this_release,
 };
 pub(crate) use handle::{Segment, checksum};
 pub(crate) use patterns::{Lines as PatternLines, PatternCounts, Version, Versions};
 pub(crate) use reader::{Reader, TakeKeys, Unpacked};
-pub(crate) use rows::read;
-pub(crate) use rows::times;
+pub(crate) use rows::{Batches, read, times};
 pub(crate) use sketch::{Group, MergedSketch, Sketch, SketchBuilder};
 pub(crate) use terms::{TERMS, Terms, TermsWriter, columns as term_columns};
 pub(crate) use versions::versions;

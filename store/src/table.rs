@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 
-pub(crate) use columns::{Column, IDENTITY, Kind};
+pub(crate) use columns::{Column, DELAY, IDENTITY, Kind};
 
 /// A table of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +102,8 @@ impl Table {
         Arc::clone(&SCHEMAS[self.index()])
     }
 
-    /// The columns of `data.parquet`: those of [`Self::schema`] without the body, which has a file of its own.
+    /// The columns of `data.parquet`: those of [`Self::schema`] without the body, which has a file of its own. Files of the
+    /// log have what `observed_ts` is made of in its place.
     pub(crate) fn file_schema(self) -> SchemaRef {
         static SCHEMAS: LazyLock<Vec<SchemaRef>> = LazyLock::new(|| {
             Table::ALL
@@ -128,7 +129,7 @@ impl Table {
         }
     }
 
-    /// The columns by which a segment's rows are sorted; `ts` and `lsn` follow.
+    /// The columns by which a segment's rows are sorted; `ts` and `lsn` follow, of the log `lsn` alone.
     pub(crate) fn sort_columns(self) -> &'static [&'static str] {
         match self {
             Self::Log | Self::Flow | Self::Drop | Self::Block | Self::Request => &["namespace", "workload"],

@@ -9,6 +9,7 @@
 //! Invariants: exact for any bytes; a block is bounded ([`MAX_TEXT`], [`MAX_ROWS`]); a reader of damaged bytes answers
 //! with an error, in bounded memory. Does not: decide whether a block is worth it (the body writer compares sizes).
 
+mod automaton;
 mod bits;
 mod block;
 mod column;
@@ -21,6 +22,7 @@ mod integer;
 mod may;
 mod merge;
 mod pack;
+mod passing;
 mod probe;
 mod split;
 mod time;
@@ -30,6 +32,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use automaton::Recipe;
 pub(crate) use bits::Bits;
 pub(crate) use block::{Block, BlockHead, Location, Records};
 pub(crate) use encode::{Encoded, Encoder, Patterns, patterns};

@@ -9,14 +9,13 @@ use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::plan::Job;
 use super::{MergeError, go_on, reading};
 use crate::seal::{Checked, Draft, io, namespaces, write_patterns};
 use crate::segment::{
-    BODY, BodyFile, BodyWriter, DATA, Entry, FileEntry, MergedSketch, PatternCounts, SKETCH, Segment,
-    Version, Written, writer_properties,
+    BODY, Batches, BodyFile, BodyWriter, DATA, Entry, FileEntry, MergedSketch, PatternCounts, SKETCH,
+    Segment, Version, Written, stored, stored_schema, writer_properties,
 };
 use crate::state::Shared;
 use crate::{SealError, Table};
@@ -56,7 +55,7 @@ pub(super) fn merge(shared: &Shared, job: &Job, draft: &Draft<'_>) -> Result<Ent
 /// One input's columns, read from the first row to the last.
 struct Cursor<'a> {
     segment: &'a Segment,
-    reader: ParquetRecordBatchReader,
+    reader: Batches,
     batch: Option<RecordBatch>,
 }
 
@@ -100,8 +99,7 @@ fn columns(
     let rows: u64 = job.inputs.iter().map(|segment| segment.rows()).sum();
     let properties = writer_properties(Table::Log, usize::try_from(rows).unwrap_or(usize::MAX));
     let file = draft.create(DATA)?;
-    let mut writer =
-        ArrowWriter::try_new(file, Table::Log.file_schema(), Some(properties)).map_err(failed)?;
+    let mut writer = ArrowWriter::try_new(file, stored_schema(), Some(properties)).map_err(failed)?;
     let mut cursors =
         job.inputs.iter().map(|segment| Cursor::open(segment)).collect::<Result<Vec<_>, _>>()?;
     for (input, rows) in streams.values().flatten() {
@@ -110,6 +108,8 @@ fn columns(
             go_on(shared)?;
             let batch = cursors[*input].next(left)?;
             left -= batch.num_rows();
+            let batch =
+                stored(&batch).map_err(|source| SealError::Arrange { table: Table::Log.name(), source })?;
             writer.write(&batch).map_err(failed)?;
         }
     }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
 use arrow::row::{RowConverter, Rows, SortField};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::plan::Job;
 use super::{MergeError, go_on, reading};
 use crate::seal::{Draft, TableWriter};
-use crate::segment::{Entry, Segment};
+use crate::segment::{Batches, Entry, Segment};
 use crate::state::Shared;
 use crate::{SealError, Table};
 
@@ -94,7 +93,7 @@ impl Keys {
 struct Cursor<'a> {
     segment: &'a Segment,
     table: Table,
-    reader: ParquetRecordBatchReader,
+    reader: Batches,
     batch: RecordBatch,
     keys: Option<Rows>,
     at: usize,

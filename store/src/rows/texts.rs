@@ -40,6 +40,12 @@ impl Texts {
         self.ends.extend(other.ends.iter().map(|end| end + base));
     }
 
+    /// Gives back the room that is not needed.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.ends.shrink_to_fit();
+        self.bytes.shrink_to_fit();
+    }
+
     /// Forgets them, and keeps the room.
     pub(crate) fn clear(&mut self) {
         self.ends.clear();

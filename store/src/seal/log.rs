@@ -1,4 +1,7 @@
-//! Sealing log rows: sorted by namespace, workload, time; bodies to `body.bin`, the rest to `data.parquet`.
+//! Sealing log rows: by namespace and workload, then as they came; bodies to `body.bin`, the rest to `data.parquet`.
+//!
+//! Rows of a batch come pod by pod, each pod's in time order. Left so, a row's position, pod and node follow from the row
+//! before, and cost next to nothing; sorted by time, what they say is lost and must be stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +13,7 @@ use super::io;
 use crate::rows::{Chunk, LogRows, OriginMap};
 use crate::segment::{
     BODY, BodyWriter, DATA, Entry, FileEntry, NamespaceRows, PATTERNS, PatternCounts, Run, SKETCH,
-    SketchBuilder, TENANT, Version, Written, hour_folder, writer_properties,
+    SketchBuilder, TENANT, Version, Written, hour_folder, stored, stored_schema, writer_properties,
 };
 use crate::state::Shared;
 use crate::{SealError, Table};
@@ -55,8 +58,8 @@ pub(super) fn write(
         }
     }
     for (hour, mut rows) in hours {
-        // rows come nearly in time order per stream, which this sort makes use of
-        rows.sort_by_key(|row| (row.stream, row.ts, row.lsn));
+        // chunks come in the order of their positions, which this sort makes use of
+        rows.sort_by_key(|row| (row.stream, row.lsn));
         let id = format!("{through:012x}-{:x}", now_ns.max(0));
         let job = Job { shared, chunks: &chunks, origins: &origins, streams: &streams };
         entries.push(job.write(id, hour, &rows)?);
@@ -128,13 +131,13 @@ impl Job<'_> {
         let failed = |source| SealError::Columns { path: path.clone(), source };
         let file = draft.create(DATA)?;
         let properties = writer_properties(Table::Log, rows.len());
-        let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(failed)?;
+        let mut writer = ArrowWriter::try_new(file, stored_schema(), Some(properties)).map_err(failed)?;
         let mut order = Vec::with_capacity(SLICE);
         for slice in rows.chunks(SLICE) {
             order.clear();
             order.extend(slice.iter().map(|row| (row.chunk, row.row)));
             let gathered = self.origins.gather(self.chunks, &order);
-            let batch = gathered.columns(&schema, None);
+            let batch = gathered.columns(&schema, None).and_then(|batch| stored(&batch));
             let batch = batch.map_err(|source| SealError::Arrange { table: Table::Log.name(), source })?;
             writer.write(&batch).map_err(failed)?;
         }

@@ -107,8 +107,9 @@ impl HistogramPlan {
         // of pods there are only totals
         let timed = by == HistogramBy::Pod && step_ns.is_some();
         let sketchable = matcher.is_empty() && minutes && known && !timed;
-        let mut logs = Plan::with_columns(logs, matcher, &more)?;
+        let mut logs = Plan::with_columns(logs, matcher, &more)?.without_positions()?;
         logs.after_lsn = i64::MIN;
+        logs.counts_only = step_ns.is_none() && by == HistogramBy::Time && logs.filters.is_empty();
         Ok(Self { logs, step_ns, by, most, sketchable })
     }
 

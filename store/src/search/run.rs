@@ -140,15 +140,16 @@ pub(super) fn chunk_keys(plan: &Plan, rows: &LogRows) -> Result<(Vec<u32>, Recor
     Ok((found, keys))
 }
 
-/// Calls `take` with the position in `keys`, `ts` and `lsn` of each row that passes all conditions.
+/// Calls `take` with the position in `keys`, `ts` and `lsn` of each row that passes all conditions; what was not asked for
+/// is 0 and the last position.
 pub(crate) fn passing(plan: &Plan, keys: &RecordBatch, mut take: impl FnMut(usize, i64, i64)) {
     let mask = mask(keys, plan.from_ns, plan.to_ns, &plan.filters);
-    let (Some(ts), Some(lsn)) = (keys.column_by_name("ts"), keys.column_by_name("lsn")) else { return };
-    let ts = ts.as_primitive::<TimestampNanosecondType>().values();
-    let lsn = lsn.as_primitive::<Int64Type>().values();
+    let ts = keys.column_by_name("ts").map(|ts| ts.as_primitive::<TimestampNanosecondType>().values());
+    let lsn = keys.column_by_name("lsn").map(|lsn| lsn.as_primitive::<Int64Type>().values());
     for at in 0..keys.num_rows() {
-        if lsn[at] > plan.after_lsn && mask.as_ref().is_none_or(|mask| mask.value(at)) {
-            take(at, ts[at], lsn[at]);
+        let lsn = lsn.map_or(i64::MAX, |lsn| lsn[at]);
+        if lsn > plan.after_lsn && mask.as_ref().is_none_or(|mask| mask.value(at)) {
+            take(at, ts.map_or(0, |ts| ts[at]), lsn);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Footers, page indexes, sketches, blooms and heads of blocks in memory, within one budget. Footers push out what was not
-//! used for longest; blooms and heads, which can be read piece by piece, only take what room there is.
+//! used for longest; heads only take what room there is, and blooms, of which single blocks are read as cheaply, only what
+//! there is of the first half.
 
 use std::collections::HashMap;
 use std::io;
@@ -108,7 +109,8 @@ impl Cache {
         Ok(kept)
     }
 
-    /// What is kept, or what `load` gives; nothing where it would push out something else.
+    /// What is kept, or what `load` gives; nothing where it would take room of the other half of the budget, which is for
+    /// what answers without it.
     pub(super) fn get_if_room(
         &self,
         segment: u64,
@@ -119,7 +121,7 @@ impl Cache {
         if let Some(kept) = self.peek(segment, part) {
             return Ok(Some(kept));
         }
-        if self.lock().bytes + bytes > self.budget {
+        if self.lock().bytes + bytes > self.budget / 2 {
             return Ok(None);
         }
         self.get(segment, part, || Ok((load()?, bytes))).map(Some)

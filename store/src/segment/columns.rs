@@ -15,9 +15,14 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnPath;
 
+use super::delays::STORED;
 use crate::Table;
 use crate::table::Kind;
 
+/// The columns of a log by which pages are chosen.
+const CHOSEN_BY: [&str; 10] =
+    ["ts", "lsn", "namespace", "workload", "pod", "node", "container", "level", "trace_id", "span_id"];
+const ATTRIBUTES: &str = "attributes";
 const ROW_GROUP: usize = 131_072;
 const LOG_PAGE: usize = 4_096;
 const PAGE: usize = 20_000;
@@ -33,6 +38,13 @@ pub(crate) fn writer_properties(table: Table, rows: usize) -> WriterProperties {
     for column in table.columns() {
         let path = ColumnPath::from(column.name);
         match column.kind {
+            // rows of the log come in the order of their positions, so times go back and forth: steps would be wider than
+            // the times themselves, of which the upper bytes repeat
+            Kind::Time if table == Table::Log => {
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT);
+            }
             Kind::Time | Kind::CoarseTime => {
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), false)
@@ -55,6 +67,21 @@ pub(crate) fn writer_properties(table: Table, rows: usize) -> WriterProperties {
             }
             _ => {}
         }
+    }
+    if table == Table::Log {
+        // pages are chosen by few columns; what the others have is not worth a line per page, on disk and in memory
+        for column in table.columns().iter().filter(|column| !CHOSEN_BY.contains(&column.name)) {
+            let path = ColumnPath::from(column.name);
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
+        }
+        for path in
+            [vec![STORED], vec![ATTRIBUTES, "key_value", "key"], vec![ATTRIBUTES, "key_value", "value"]]
+        {
+            let path = ColumnPath::new(path.into_iter().map(str::to_owned).collect());
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
+        }
+        // mostly one value or few; where they are many, neighbours are near each other
+        properties = properties.set_column_encoding(ColumnPath::from(STORED), Encoding::DELTA_BINARY_PACKED);
     }
     properties.build()
 }

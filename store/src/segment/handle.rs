@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::delays::{OBSERVED, STORED};
 use super::{
     BODY, BodyFile, ColumnsFile, DATA, Entry, MergedSketch, PATTERNS, PatternCounts, SKETCH, Sketch, TERMS,
     Terms, bad,
@@ -148,6 +149,7 @@ fn check_columns(file: &ColumnsFile, table: Table) -> io::Result<()> {
             Ok(found) => return Err(bad(&format!("column {} is {}", field.name(), found.data_type()))),
             // written before the column was added
             Err(_) if field.is_nullable() => {}
+            Err(_) if field.name() == OBSERVED && file.metadata.schema().index_of(STORED).is_ok() => {}
             Err(_) => return Err(bad(&format!("no column {}", field.name()))),
         }
     }

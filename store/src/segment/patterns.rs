@@ -80,7 +80,7 @@ impl PatternCounts {
         (times, versions): (&[i64], &[Version]),
         bodies: &Texts,
     ) {
-        // rows come by time: each template's minute is mostly the one of its line before
+        // rows come nearly by time: each template's minute is mostly the one of its line before
         let mut last: Vec<Option<((i64, Version), Lines)>> = vec![None; templates.len()];
         let mut first: Vec<usize> = vec![usize::MAX; templates.len()];
         let mut settled: Vec<(usize, (i64, Version), Lines)> = Vec::new();

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::delays::{FROM, OBSERVED, STORED, with_observed};
 use super::pages::{count, intersect, one, ranges, selection};
 use super::{BodyFile, ColumnsFile, bad};
 use crate::rows::{Texts, shown};
@@ -19,16 +21,37 @@ use crate::{Table, search};
 /// Rows that are decoded at a time where single ones of them are wanted.
 const STEP: usize = 2_048;
 
+/// Rows of a file in batches: the columns that were asked for, perhaps with others, in the file's order.
+pub(crate) struct Batches {
+    reader: ParquetRecordBatchReader,
+    /// Whether `observed_ts` is made of what the file has instead.
+    makes_observed: bool,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?;
+        Some(if self.makes_observed { batch.and_then(|batch| with_observed(&batch)) } else { batch })
+    }
+}
+
 /// The columns of `schema` (but the body) of these rows, in batches.
 pub(crate) fn read(
     file: &ColumnsFile,
     rows: &[Range<u32>],
     schema: &Schema,
     batch: usize,
-) -> io::Result<ParquetRecordBatchReader> {
+) -> io::Result<Batches> {
     let descriptor = file.metadata.metadata().file_metadata().schema_descr();
     let fields = file.metadata.schema().fields();
-    let roots = fields.iter().enumerate().filter(|(_, field)| schema.index_of(field.name()).is_ok());
+    let makes_observed = fields.find(STORED).is_some() && schema.index_of(OBSERVED).is_ok();
+    let made_of = |name: &str| makes_observed && [FROM, STORED].contains(&name);
+    let roots = fields
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| schema.index_of(field.name()).is_ok() || made_of(field.name()));
     let projection = ProjectionMask::roots(descriptor, roots.map(|(root, _)| root));
     let total = u32::try_from(file.metadata.metadata().file_metadata().num_rows()).unwrap_or(u32::MAX);
     let mut builder =
@@ -38,7 +61,8 @@ pub(crate) fn read(
     if count(rows) != total as usize {
         builder = builder.with_row_selection(selection(rows, total));
     }
-    builder.build().map_err(io::Error::other)
+    let reader = builder.build().map_err(io::Error::other)?;
+    Ok(Batches { reader, makes_observed })
 }
 
 /// The records' times of a range of rows: of some of them, counted from its start, or of all.

@@ -56,7 +56,7 @@ pub(crate) struct Sketch {
 /// Counts rows while a segment is written.
 #[derive(Debug, Default)]
 pub(crate) struct SketchBuilder {
-    /// (origin, minute) → rows, bytes. Rows come by stream and time, so the last place is mostly the next.
+    /// (origin, minute) → rows, bytes. Rows come by stream and nearly by time, so the last place is mostly the next.
     counts: HashMap<(u32, i64), (u64, u64)>,
     last: Option<((u32, i64), (u64, u64))>,
 }

@@ -82,6 +82,9 @@ const LOG: [Column; 9] = [
     required("attributes", 28, Kind::StringMap),
 ];
 
+/// What files have in place of a log row's `observed_ts`; no table shows it.
+pub(crate) const DELAY: Column = required("observed_delay_ms", 29, Kind::I64);
+
 const FLOW: [Column; 31] = [
     column("role", 20, Kind::Dictionary),
     column("protocol", 21, Kind::Dictionary),

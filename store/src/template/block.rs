@@ -14,7 +14,7 @@ use super::values::Grouped;
 use super::{MAX_TEXT, bad};
 
 /// Values and bytes that one reading of a block may make: several times what the largest one needs.
-const BUDGET: usize = 16 * MAX_TEXT;
+pub(super) const BUDGET: usize = 16 * MAX_TEXT;
 
 /// Where a block lies.
 pub(crate) trait ReadAt {
@@ -55,7 +55,6 @@ pub(crate) type Records<'a> = &'a dyn Fn(Option<&[u32]>) -> io::Result<Vec<i64>>
 pub(crate) struct BlockHead {
     pub(super) head: Head,
     layout: Layout,
-    bytes: usize,
 }
 
 impl BlockHead {
@@ -72,16 +71,16 @@ impl BlockHead {
         }
         let head = Head::parse(&decompress(&packed, head_unpacked)?)?;
         let layout = Layout::new(&head.stream_lens);
-        Ok(Self { head, layout, bytes: head_unpacked })
+        Ok(Self { head, layout })
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.head.rows
     }
 
-    /// Memory, bytes, roughly: the head unpacked, and what its parts take beside their bytes.
+    /// Memory, bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes * 3 + self.layout.places.len() * 24 + 512
+        self.head.memory() + self.layout.places.len() * 12 + self.layout.frames.len() * 4 + 128
     }
 }
 
@@ -111,7 +110,7 @@ pub(crate) struct Block<'a> {
     ids: RefCell<Option<Rc<Vec<u32>>>>,
     groups: RefCell<Option<Rc<Grouped>>>,
     frames: RefCell<Vec<Option<Rc<Vec<u8>>>>>,
-    budget: Cell<usize>,
+    pub(super) budget: Cell<usize>,
 }
 
 impl std::fmt::Debug for Block<'_> {

@@ -111,7 +111,37 @@ pub(super) struct Head {
     pub(super) frames: Vec<(u32, u32)>,
 }
 
+impl Shaped {
+    /// Memory, bytes: what its parts take and what each costs to have.
+    fn memory(&self) -> usize {
+        let templates = self.templates.iter().map(|template| {
+            let columns = template.columns.iter().map(Column::memory).sum::<usize>();
+            size_of::<Template>() + template.text.len() + columns + 32
+        });
+        templates.sum()
+    }
+}
+
+impl Column {
+    fn memory(&self) -> usize {
+        let own = match self {
+            Self::One(value) => value.len() + 16,
+            Self::Of { entries, .. } => entries.memory() + size_of::<Texts>() + 48,
+            Self::Integer { prefix, suffix, .. } => prefix.len() + suffix.len() + 32,
+            Self::Hex { .. } | Self::Text { .. } => 0,
+            Self::Shaped(shaped) => shaped.memory() + 16,
+            Self::Time { format, .. } => format.suffix.len() + 16,
+        };
+        size_of::<Self>() + own
+    }
+}
+
 impl Head {
+    /// Memory, bytes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.top.memory() + self.stream_lens.len() * 4 + self.frames.len() * 8
+    }
+
     pub(super) fn parse(bytes: &[u8]) -> io::Result<Self> {
         let mut input = Input(bytes);
         if input.byte()? != VERSION {
@@ -223,6 +253,8 @@ impl Parser {
                 for _ in 0..count {
                     entries.push(input.bytes()?);
                 }
+                // heads are kept for long
+                entries.shrink_to_fit();
                 Column::Of { entries: Arc::new(entries), ids: self.numbers(input)? }
             }
             INTEGER => {

@@ -35,7 +35,7 @@ fn location(encoded: &Encoded) -> Location {
     }
 }
 
-fn with_block<T>(bodies: &[Vec<u8>], check: impl FnOnce(&Block<'_>) -> T) -> Option<T> {
+pub(super) fn with_block<T>(bodies: &[Vec<u8>], check: impl FnOnce(&Block<'_>) -> T) -> Option<T> {
     let times = times(bodies.len());
     let encoded = encode(bodies, &times)?;
     let records = |rows: Option<&[u32]>| Ok(chosen(&times, rows));
@@ -133,7 +133,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Bodies that are mostly variations of a few.
-fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
+pub(super) fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let varied = (collection::vec(body(), 1..6), collection::vec((any::<u32>(), body()), 1..60));
     varied.prop_map(|(shapes, rows)| {
         rows.into_iter()
@@ -180,7 +180,7 @@ proptest! {
 }
 
 /// Lines as a service writes them, one shape with all kinds of slots.
-fn served(rows: usize) -> Vec<Vec<u8>> {
+pub(super) fn served(rows: usize) -> Vec<Vec<u8>> {
     let mut random = Random(3);
     (0..rows as i64)
         .map(|row| {

@@ -146,6 +146,14 @@ impl Format {
         out.extend_from_slice(&self.suffix);
     }
 
+    /// Every byte that a time of this format may have.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = u8> {
+        let months = if self.kind == Kind::Access { &MONTHS[..] } else { &[] };
+        let months = months.iter().flat_map(|month| month.iter().copied());
+        let own = [self.between, self.point].into_iter().filter(|byte| *byte != 0);
+        b"0123456789-:/".iter().chain(&self.suffix).copied().chain(months).chain(own)
+    }
+
     /// Whether a text may lie in a time of this format.
     pub(super) fn may_hold(&self, text: &[u8], fold: bool) -> bool {
         const DIGIT: u16 = 256;

@@ -73,6 +73,30 @@ async fn merged_segments_have_the_patterns_of_their_inputs() {
 }
 
 #[tokio::test]
+async fn lines_that_came_late_are_counted_where_a_range_cuts_their_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // two pods of one workload: the second one's lines come last, and are the oldest and the newest
+    let bodies: Vec<String> = (0..120).map(|at| format!("jobs done in {at} ms")).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let first = NOW - 1_200 * SECOND;
+    let second_of = |at: i64| if at < 60 { 30 + at } else { (at * 77) % 120 };
+    let mut payload = lines(first, &bodies);
+    for (row, at) in payload.logs.iter_mut().zip(0..) {
+        row.ts = (first + second_of(at) * SECOND).cast_unsigned();
+    }
+    store.append(&batch("n", 1, 1, &payload), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    for (from, to) in [(0, 10), (10, 50), (35, 36), (70, 110), (95, 119), (118, 120)] {
+        let range = PatternRequest { from_ns: first + from * SECOND, to_ns: first + to * SECOND, ..ALL };
+        let lines: u64 = patterns(&store, &range).await.iter().map(|pattern| pattern.lines).sum();
+        let truth = (0..120).filter(|at| (from..to).contains(&second_of(*at))).count();
+        assert_eq!(lines, truth as u64, "{from}..{to}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_pattern_is_known_after_a_restart_and_after_its_lines_have_gone() {
     let dir = tempfile::tempdir().unwrap();
     let mut limits = Limits { delete_after_s: 0, ..super::fixture::limits() };

@@ -5,7 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
 
 use super::{Reader, TakeKeys, Unpacked};
 use crate::rows::Texts;
@@ -45,13 +46,18 @@ impl Reader {
             pages = body.pages_of(&rows)?;
         }
         let source = Pages { reader: self, segment, body: &body, file: &file };
+        let counts_only = within && plan.counts_only;
+        let keys = |found: &[u32]| match counts_only {
+            true => uncolumned(found.len()),
+            false => some_rows(&file, found, &plan.keys),
+        };
         let mut found = Vec::new();
         for same in pages.chunk_by(|one, next| one.0 == next.0) {
             if plan.stop.is_set() {
                 return Ok(());
             }
             if found.len() >= KEYS {
-                if !take(&found, &some_rows(&file, &found, &plan.keys)?, unpacked) {
+                if !take(&found, &keys(&found)?, unpacked) {
                     return Ok(());
                 }
                 found.clear();
@@ -59,7 +65,7 @@ impl Reader {
             source.find(same, plan, unpacked, &mut found)?;
         }
         if !found.is_empty() {
-            take(&found, &some_rows(&file, &found, &plan.keys)?, unpacked);
+            take(&found, &keys(&found)?, unpacked);
         }
         Ok(())
     }
@@ -110,6 +116,13 @@ impl Reader {
         let columns = some_rows(&file, rows, &plan.stored)?;
         assemble(&columns, &bodies, &plan.answer).map(Some)
     }
+}
+
+/// So many rows of which nothing is read.
+fn uncolumned(rows: usize) -> io::Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+        .map_err(io::Error::other)
 }
 
 /// Rows that time and conditions do not rule out.

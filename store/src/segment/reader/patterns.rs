@@ -86,12 +86,9 @@ impl Reader {
             for (page, _) in body.pages_of(std::slice::from_ref(&rows))? {
                 let (rows, is_block) = body.page_rows(page)?;
                 let records = times(&file, rows.clone(), None)?;
-                // rows of a stream ascend by time
-                if records
-                    .first()
-                    .zip(records.last())
-                    .is_none_or(|(a, b)| !request.overlaps((*a.min(b), *a.max(b))))
-                {
+                // rows lie as they came, so the first and the last say nothing of the others
+                let span = records.iter().min().copied().zip(records.iter().max().copied());
+                if span.is_none_or(|span| !request.overlaps(span)) {
                     continue;
                 }
                 let of = of_rows(&file, rows, only, &mut found.versions)?;

@@ -126,6 +126,67 @@ fn rows_without_a_word_are_left_out_and_older_files_say_nothing_of_words() {
     assert!(open(&newer, rows).is_err());
 }
 
+/// One row of each map, of any keys and values.
+fn with_attributes(maps: &[Vec<(String, String)>]) -> RecordBatch {
+    let mut builder = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for map in maps {
+        for (key, value) in map {
+            builder.keys().append_value(key);
+            builder.values().append_value(value);
+        }
+        builder.append(true).unwrap();
+    }
+    let maps = builder.finish();
+    let kind = arrow::array::Array::data_type(&maps).clone();
+    let schema = Schema::new(vec![Field::new("attributes", kind, false)]);
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(maps)]).unwrap()
+}
+
+#[test]
+fn a_zero_byte_hides_no_value_and_no_word() {
+    let pair = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    let pairs = [pair("one\0two", "three"), pair("one", "two\0three"), pair("", "one\0two\0three")];
+    for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0]] {
+        let mut writer = TermsWriter::new(Vec::new(), Table::Span).unwrap();
+        writer.add(&with_attributes(&order.map(|at: usize| pairs[at].clone()))).unwrap();
+        let terms = open(&writer.finish().unwrap(), 3).unwrap();
+        let found = |filter| !terms.possible(Table::Span, one(0..3), &[filter]).unwrap().is_empty();
+        for (key, value) in pairs.iter().flatten() {
+            assert!(found(attribute(key, value)), "{key:?} {value:?}");
+            for word in value.split('\0') {
+                assert!(found(says(&["attributes"], word, true)), "{word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn too_many_terms_take_bounded_memory_and_their_rows_are_read() {
+    let most = super::bloom::most(super::MOST_BYTES);
+    let each = most / ROWS as usize + 2;
+    let maps = |rows: Range<u32>, each: usize| -> Vec<Vec<(String, String)>> {
+        rows.map(|row| (0..each).map(|at| (format!("k{at}"), format!("v{row}x{at}"))).collect()).collect()
+    };
+    let mut writer = TermsWriter::new(Vec::new(), Table::Span).unwrap();
+    for start in (0..ROWS).step_by(256) {
+        writer.add(&with_attributes(&maps(start..start + 256, each))).unwrap();
+        // a set holds no more than what fits into a bloom, whatever comes
+        assert!(writer.held().iter().all(|held| *held <= most + 1), "{:?}", writer.held());
+    }
+    // the next rows have few again
+    writer.add(&with_attributes(&maps(ROWS..ROWS + 9, 1))).unwrap();
+    let bytes = writer.finish().unwrap();
+    assert!(bytes.len() < 2 * super::MOST_BYTES, "{}", bytes.len());
+    let rows = ROWS + 9;
+    let terms = open(&bytes, rows).unwrap();
+    let possible = |filter| terms.possible(Table::Span, one(0..rows), &[filter]).unwrap();
+    // nothing is known of the first, so all of them are read, whatever they are asked
+    assert_eq!(possible(attribute("k3", "v77x3")), one(0..ROWS));
+    assert_eq!(possible(attribute("k3", "nowhere")), one(0..ROWS));
+    assert_eq!(possible(says(&["attributes"], "v77x3", true)), one(0..ROWS));
+    assert_eq!(possible(attribute("k0", &format!("v{}x0", ROWS + 3))), one(0..rows));
+}
+
 #[test]
 fn damaged_files_are_refused() {
     let rows = ROWS + 1;

@@ -80,8 +80,11 @@ impl<W: Write> TermsWriter<W> {
         let is_term = columns(*table).contains(&name);
         let is_searched = table.texts().contains(&name);
         each(column, &mut |key, value| {
-            // a value that was there before has no new words
-            let is_new = !is_term || terms.insert(hash(name, key, value.as_bytes(), buffer));
+            // a value that was there before has no new words; with a zero byte key and value may run into each other, and be
+            // the same term as another value
+            let may_be_another = key.contains('\0') || value.contains('\0');
+            let is_new =
+                !is_term || terms.insert(hash(name, key, value.as_bytes(), buffer)) || may_be_another;
             if is_new && is_searched {
                 for (_, token) in tokens(value.as_bytes()).filter(|(_, token)| token.len() >= MIN_TOKEN) {
                     words.insert(hash(name, "", token, buffer));
@@ -104,6 +107,12 @@ impl<W: Write> TermsWriter<W> {
         }
         self.rows = 0;
         Ok(())
+    }
+
+    /// How many terms and words are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> [usize; 2] {
+        [self.kinds[0].set.len, self.kinds[1].set.len]
     }
 
     /// Writes what is left, and the footer.

@@ -76,7 +76,9 @@ impl Arms {
     /// Takes everything observed up to `now`.
     pub fn advance(&mut self, facts: &Case, samples: &Samples, now: i64) {
         let limit = self.limit();
-        let until = self.cells.whole(now, self.change.start);
+        // nothing comes to the last minute any more once nobody observes
+        let over = now >= self.change.observe_until;
+        let until = if over { now } else { self.cells.whole(now, self.change.start) };
         for (time, (new, old)) in self.steps(facts, samples, (self.done, until), now) {
             if let Some(failed) = old.get() {
                 self.beside.push(failed);
@@ -88,6 +90,7 @@ impl Arms {
                 if self.recent.len() > RECENT {
                     self.recent.remove(0);
                 }
+                let time = time.min(until);
                 if self.onset.is_none() && failed > limit {
                     self.onset = Some((self.last, time));
                 }

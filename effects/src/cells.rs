@@ -32,12 +32,8 @@ impl Cells {
         usize::try_from((RUN_S + self.step_s / 2) / self.step_s).unwrap_or(1).max(1)
     }
 
-    /// The mean of each cell, with the time of its last sample. Cells have a border at `anchor`. Cells of one sample
-    /// are left as they are.
+    /// The mean of each cell, with the time of its last sample. Cells have a border at `anchor`.
     pub(crate) fn means(self, samples: Vec<(i64, f64)>, anchor: i64) -> Vec<(i64, f64)> {
-        if self.usual == 1 {
-            return samples;
-        }
         let mut filling = Filling::new(self);
         let mut means = Vec::with_capacity(samples.len() / self.usual + 1);
         for (time, value) in samples {
@@ -70,10 +66,11 @@ impl Cells {
     }
 }
 
-/// A cell that samples still come to.
+/// A cell that samples still come to. Past and present are both read through it, so that they are read alike.
 #[derive(Debug, Clone)]
 pub(crate) struct Filling {
     usual: usize,
+    given: Option<i64>,
     place: i64,
     time: i64,
     sum: f64,
@@ -83,7 +80,7 @@ pub(crate) struct Filling {
 impl Filling {
     /// No sample yet.
     pub(crate) fn new(cells: Cells) -> Self {
-        Self { usual: cells.usual, place: i64::MIN, time: i64::MIN, sum: 0.0, n: 0 }
+        Self { usual: cells.usual, given: None, place: i64::MIN, time: i64::MIN, sum: 0.0, n: 0 }
     }
 
     /// The cell that samples come to, if any has come.
@@ -92,8 +89,11 @@ impl Filling {
     }
 
     /// Takes a sample of the cell at `place`; gives the cell before, if that one is done by it, or its own, if that
-    /// is full: the time of its last sample and its mean. Samples beyond the usual number begin anew.
+    /// is full: the time of its last sample and its mean. What comes to a cell that was given is passed over.
     pub(crate) fn take(&mut self, place: i64, time: i64, value: f64) -> Option<(i64, f64)> {
+        if self.given == Some(place) {
+            return None;
+        }
         let before = if place == self.place { None } else { self.rest() };
         self.place = place;
         self.time = time;
@@ -105,9 +105,12 @@ impl Filling {
 
     /// What has come so far.
     pub(crate) fn rest(&mut self) -> Option<(i64, f64)> {
-        let mean = (self.n > 0).then(|| (self.time, self.sum / self.n as f64));
-        (self.sum, self.n) = (0.0, 0);
-        mean
+        if self.n == 0 {
+            return None;
+        }
+        let mean = self.sum / self.n as f64;
+        (self.given, self.sum, self.n) = (Some(self.place), 0.0, 0);
+        Some((self.time, mean))
     }
 }
 
@@ -159,5 +162,24 @@ mod tests {
         assert_eq!(filling.place(), Some(3));
         assert_eq!(filling.rest(), Some((150, 7.0)));
         assert_eq!((filling.place(), filling.rest()), (None, None));
+        assert_eq!(filling.take(3, 170, 9.0), None, "that one was given");
+        assert_eq!(filling.place(), None);
+    }
+
+    #[test]
+    fn samples_beyond_the_usual_number_are_passed_over_in_the_past_as_in_the_present() {
+        for (spacing, times) in [(30, [10, 20, 30, 40, 50, 60, 70]), (60, [1, 59, 61, 118, 119, 125, 180])] {
+            let cells = Cells::of(Some(spacing), 30);
+            let samples: Vec<(i64, f64)> = times.iter().map(|time| (*time, *time as f64)).collect();
+            let mut filling = Filling::new(cells);
+            let mut present: Vec<(i64, f64)> = samples
+                .iter()
+                .filter_map(|&(time, value)| filling.take(cells.place(time, 0), time, value))
+                .collect();
+            present.extend(filling.rest());
+            assert_eq!(cells.means(samples, 0), present);
+            let places: Vec<i64> = present.iter().map(|(time, _)| cells.place(*time, 0)).collect();
+            assert!(places.is_sorted_by(|a, b| a < b), "each cell once: {places:?}");
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Probe {
     }
 
     /// Measures improvement by the quarter of an hour before, as an action that mends is taken against what stands
-    /// then; stays as it is where no side helps.
+    /// then; stays as it is where no side helps, or the line's past is read otherwise for that question.
     pub(crate) fn mending(
         mut self,
         pasts: &mut Pasts,
@@ -97,7 +97,12 @@ impl Probe {
         let Ok((past, grid, _)) = pasts.of(facts, samples, key, (self.start, until), Asked::Mended) else {
             return self;
         };
-        if let (Some(side), Some(reference)) = (past.sides.first(), past.references.first())
+        // values go into both trackers as this line has them, so that the other past must have been read so too
+        let alike = (past.source, past.cells) == (self.source, self.cells)
+            && past.unit.alike(self.unit)
+            && Synthetic::alike(past.synthetic.as_ref(), self.synthetic.as_ref())
+            && grid.cell(self.start) == self.last;
+        if let (true, Some(side), Some(reference)) = (alike, past.sides.first(), past.references.first())
             && let Some(tracker) = Tracker::open(&grid, &past.plan, self.last, Arc::clone(reference))
         {
             self.better = Some((*side, tracker));
@@ -219,10 +224,10 @@ impl Probe {
     }
 
     /// The first cell that shows half of the excess, and the last one before which it cannot have begun: a running mean
-    /// shows half of a step when half of its cells are behind it.
+    /// shows half of a step when half of its cells are behind it; of two cells, by chance, at the first or the second.
     fn onset(&self, residuals: &[f64], excess: f64) -> Option<(i64, i64)> {
         let at = residuals.iter().position(|r| excess != 0.0 && shows(*r, excess))?;
-        let before = at.checked_sub(1 + self.late()).map_or(self.start, |at| self.times[at]);
+        let before = at.checked_sub(1 + self.cells.width() / 2).map_or(self.start, |at| self.times[at]);
         Some((before, self.times[at]))
     }
 

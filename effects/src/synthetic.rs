@@ -47,6 +47,14 @@ struct Donor {
 }
 
 impl Synthetic {
+    /// Whether two lines have the same donors, or neither has any; weights fitted at other times may differ.
+    pub(crate) fn alike(one: Option<&Self>, other: Option<&Self>) -> bool {
+        let donors = |of: Option<&Self>| -> Vec<String> {
+            of.map(|of| of.donors.iter().map(|d| d.workload.clone()).collect()).unwrap_or_default()
+        };
+        donors(one) == donors(other)
+    }
+
     /// The control for a line whose past is `own`, from the donors named; `None` if there are no donors or they do not help.
     pub(crate) fn fit(
         facts: &Case,

@@ -70,7 +70,9 @@ impl Watch {
         }
     }
 
-    /// Looks at every change that has begun and may still be decided at `now`.
+    /// Looks at every change that has begun and may still be decided at `now`. What was observed up to `now` has to
+    /// have come before: a sample of an earlier time that comes later is kept for the changes to come, and not
+    /// looked at for this one.
     pub fn look(&mut self, now: i64) {
         self.pasts.look();
         for open in &mut self.open {

@@ -73,6 +73,18 @@ impl Unit {
         }
     }
 
+    /// Whether values in these units may stand for values in those: the same kind, fitted to about the same past.
+    pub(crate) fn alike(self, other: Self) -> bool {
+        let near = |a: f64, b: f64| (a - b).abs() <= a.max(b) / 10.0;
+        match (self, other) {
+            (Self::Log { bend: a }, Self::Log { bend: b })
+            | (Self::Count { step_s: a, .. }, Self::Count { step_s: b, .. })
+            | (Self::Share { requests: a }, Self::Share { requests: b }) => near(a, b),
+            (Self::Plain { .. }, Self::Plain { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Into working units; growing values of a share of successes become falling failures.
     #[must_use]
     pub fn into_working(self, v: f64) -> f64 {

@@ -4,6 +4,7 @@ mod causality;
 mod counts;
 mod fuzz;
 mod live;
+mod onset;
 mod oracle;
 mod scenarios;
 mod typeone;

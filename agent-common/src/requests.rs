@@ -205,6 +205,8 @@ pub struct Header {
     pub data_len: u32,
     /// `FLAG_*`
     pub flags: u32,
+    /// Of a program made by Go the goroutine that reads or writes; of others nothing that means anything.
+    pub task: u64,
 }
 
 /// A record as the programs build it: twice the room, since what is copied ends at most `DATA_LEN` behind a place below
@@ -235,11 +237,11 @@ plain!(Conn, 112, {
     peer: [u32; 4], ports: u32, tgid: u32, sequence: u32, run_calls: u32, run_told: u32, protocol: u8, role: u8,
     run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, padding: [u8; 2], head: [u8; HEAD_LEN],
 });
-plain!(Header, 152, {
+plain!(Header, 160, {
     event: u32, sequence: u32, socket: u64, born_ns: u64, workload: u64, start_ns: u64, at_ns: u64, total: u64,
     before_total: u64, before_ns: u64, local: [u32; 4], peer: [u32; 4], local_port: u16, peer_port: u16, tgid: u32,
     tid: u32, run_calls: u32, protocol: u8, role: u8, direction: u8, transport: u8, head_len: u32,
-    head: [u8; HEAD_LEN], data_len: u32, flags: u32,
+    head: [u8; HEAD_LEN], data_len: u32, flags: u32, task: u64,
 });
 plain!(Start, 16, { tid: u32, padding: u32, at_ns: u64 });
 

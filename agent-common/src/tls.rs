@@ -46,7 +46,7 @@ pub struct Inside {
     pub tid: u32,
     /// `READ`, ...
     pub kind: u32,
-    /// The library's own name of the connection: where its struct is.
+    /// The library's own name of the connection: where its struct is. Of Go the goroutine.
     pub session: u64,
     /// Where the plaintext is.
     pub buffer: u64,

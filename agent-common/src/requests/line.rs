@@ -11,6 +11,8 @@ pub const EVENT_LINE: u32 = 3;
 pub const EVENT_RING: u32 = 4;
 /// A record of a thread that has read requests and connects; `inode` is the socket.
 pub const EVENT_CONNECT: u32 = 5;
+/// A record of a goroutine that is about to ask over a connection; `position` is the goroutine, `inode` the socket.
+pub const EVENT_ASKS: u32 = 6;
 /// Most bytes of a write that a record holds.
 pub const LINE_LEN: u32 = 512;
 /// Threads that are known to serve; a power of two.

@@ -2,7 +2,7 @@
 //! maps this object shares (`RECORDS`, `CONNS`, `INSIDE`, `SERVING_BY_TID`).
 //!
 //! Hooks: functions of OpenSSL where they begin and return, methods of Go's `tls.Conn` where they begin and at each of
-//! their return instructions. Kernel: 5.10 with BTF.
+//! their return instructions, and where net/http's client hands a request to a connection. Kernel: 5.10 with BTF.
 //! Programs here can be preempted: what does not fit on the stack is guarded, and every program that needs 64 bytes of stack
 //! or more goes on in another, so that no kernel gives it a stack of its CPU's own.
 #![no_std]
@@ -118,6 +118,12 @@ fn tls_go_write(context: ProbeContext) -> u32 {
     if go::write(&context, bpf_get_current_pid_tgid() as u32) {
         next(&context, TAIL_PLAIN);
     }
+    0
+}
+
+#[uprobe]
+fn tls_go_asks(context: ProbeContext) -> u32 {
+    go::asks(&context, bpf_get_current_pid_tgid());
     0
 }
 

@@ -63,6 +63,8 @@ pub struct Call {
     pub socket: u64,
     /// Process and thread.
     pub ids: u64,
+    /// As `Header.task`.
+    pub task: u64,
 }
 
 /// x86-64: numbers, and where `pt_regs` keeps arguments (ptrace's ABI).
@@ -90,6 +92,8 @@ mod abi {
     pub const EPOLL_PWAIT: u32 = 281;
     pub const EPOLL_PWAIT2: u32 = 441;
 
+    /// Where Go keeps the goroutine (1.17), also while it calls the kernel.
+    pub const TASK: usize = 8;
     pub const NUMBER: usize = 120;
     pub const FIRST: usize = 112;
     pub const SECOND: usize = 104;
@@ -103,7 +107,7 @@ mod abi {
 use abi::{
     CODE_SEGMENT, EPOLL_PWAIT, EPOLL_PWAIT2, EPOLL_WAIT, FIFTH, FIRST, FOURTH, FUTEX, NUMBER, POLL, PPOLL,
     PSELECT6, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SECOND, SELECT, SENDFILE, SENDMMSG, SENDMSG, SENDTO,
-    SPLICE, THIRD, USER32, WRITE, WRITEV,
+    SPLICE, TASK, THIRD, USER32, WRITE, WRITEV,
 };
 
 /// Flags of a call that say that its bytes are none of the stream's next: out of band, looked at and left where they are, or
@@ -216,6 +220,7 @@ pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
         padding: 0,
         socket: 0,
         ids: 0,
+        task: register(registers, TASK),
     };
     // SAFETY: this CPU's own value.
     unsafe { write_volatile(kept, call) };

@@ -86,6 +86,7 @@ fn one(call: &Call, buffer: Buffer) {
         (*header).total = buffer.total;
         (*header).tgid = (call.ids >> 32) as u32;
         (*header).tid = call.ids as u32;
+        (*header).task = call.task;
         describe(record, call.socket, buffer.name);
         out::send(record, length);
     }

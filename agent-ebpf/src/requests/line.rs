@@ -150,7 +150,8 @@ fn event(event: u32, inode: u64, ids: u64) {
         tid: ids as u32,
         data_len: 0,
     };
-    out::event(&line);
+    // SAFETY: a whole line.
+    unsafe { out::event(&raw const line) };
 }
 
 const _: () = assert!(BEFORE_DATA % 8 == 0 && size_of::<Record>() > size_of::<Header>() + LINE_LEN as usize);

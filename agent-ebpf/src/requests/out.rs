@@ -115,10 +115,13 @@ pub unsafe fn line(line: *mut Line, length: u32) {
 }
 
 /// Sends a line that says no more than that something was done.
+///
+/// # Safety
+/// `line` is a whole one.
 #[inline(always)]
-pub fn event(line: &Line) {
-    // SAFETY: a whole line.
-    unsafe { output((&raw const *line).cast(), size_of::<Line>() as u64) };
+pub unsafe fn event(line: *const Line) {
+    // SAFETY: the caller's.
+    unsafe { output(line.cast(), size_of::<Line>() as u64) };
 }
 
 /// A connection of which something was told has ended with `unread` bytes that nobody read, or is not looked at any more.
@@ -142,6 +145,7 @@ pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header, unread: u
         (*header).before_total = (*conn).run_total;
         (*header).before_ns = (*conn).run_last_ns;
         (*header).tid = 0;
+        (*header).task = 0;
         (*header).head_len = 0;
         (*header).head = [0; HEAD_LEN];
         (*header).data_len = 0;

@@ -2,9 +2,10 @@
 
 use agent_common::flows::mapped;
 use agent_common::requests::{TRANSPORT_TCP, TRANSPORT_UDP};
-use agent_ebpf::memory::{Offset, absent, read};
+use agent_ebpf::memory::{Offset, absent, field, read};
+use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf};
 use core::hint::black_box;
 
 /// Offsets, filled in by the agent.
@@ -25,14 +26,34 @@ offsets! {
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
+/// 1 where programs may ask for the current task by its type (5.11): then its structs are read without a helper.
+#[unsafe(no_mangle)]
+static TYPED_TASK: Global<u32> = Global::new(0);
+
+/// Where the current task keeps its open files.
+#[inline(always)]
+fn files() -> Option<u64> {
+    if TYPED_TASK.load() == 0 {
+        // SAFETY: a helper without arguments.
+        let task = unsafe { bpf_get_current_task() };
+        return read::<u64>(read::<u64>(read::<u64>(task, &OFF_FILES)?, &OFF_FDT)?, &OFF_FD);
+    }
+    // SAFETY: from a pointer of which the verifier knows what it points to; a load that fails gives 0.
+    unsafe {
+        let task = bpf_get_current_task_btf() as *const u8;
+        let files: *const u8 = field(task, &OFF_FILES);
+        if files.is_null() {
+            return None;
+        }
+        let table: *const u8 = field(files, &OFF_FDT);
+        if table.is_null() { None } else { Some(field(table, &OFF_FD)) }
+    }
+}
+
 /// The `struct file` behind a descriptor.
 #[inline(always)]
 pub fn file(descriptor: u32) -> Option<u64> {
-    // SAFETY: a helper without arguments.
-    let task = unsafe { bpf_get_current_task() };
-    let table = read::<u64>(read::<u64>(task, &OFF_FILES)?, &OFF_FDT)?;
-    let files = read::<u64>(table, &OFF_FD)?;
-    let place = files.wrapping_add(u64::from(descriptor) * 8);
+    let place = files()?.wrapping_add(u64::from(descriptor) * 8);
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_kernel(place as *const u64) }.ok()
 }
@@ -44,10 +65,13 @@ pub fn file(descriptor: u32) -> Option<u64> {
 pub fn of_descriptor(descriptor: u32) -> Option<u64> {
     let file = file(descriptor)?;
     let private = read::<u64>(file, &OFF_PRIVATE)?;
-    if file == 0 || read::<u64>(private, &OFF_SOCKET_FILE)? != file {
-        return None;
-    }
-    read::<u64>(private, &OFF_SOCKET_SK).filter(|socket| *socket != 0)
+    let (back, socket) = if OFF_SOCKET_SK.load() == OFF_SOCKET_FILE.load().wrapping_add(8) {
+        let [back, socket] = read::<[u64; 2]>(private, &OFF_SOCKET_FILE)?;
+        (back, socket)
+    } else {
+        (read::<u64>(private, &OFF_SOCKET_FILE)?, read::<u64>(private, &OFF_SOCKET_SK)?)
+    };
+    if file == 0 || back != file || socket == 0 { None } else { Some(socket) }
 }
 
 /// Whether nobody waits inside a call on this socket.

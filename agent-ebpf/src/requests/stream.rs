@@ -31,6 +31,7 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> bool {
         (*header).at_ns = at_ns;
         (*header).total = call.total;
         (*header).tid = call.ids as u32;
+        (*header).task = call.task;
         (*header).before_total = (*conn).run_total;
         (*header).before_ns = (*conn).run_last_ns;
         if (*conn).run_direction != call.direction && !turn(conn, call.direction) {

@@ -27,6 +27,8 @@ pub struct Call {
     pub socket: u64,
     /// Process and thread.
     pub ids: u64,
+    /// As `Header.task`.
+    pub task: u64,
 }
 
 /// What the program before has kept of this thread.
@@ -45,6 +47,7 @@ pub unsafe fn kept(slot: *const Inside, ids: u64) -> Call {
             total: (*slot).total,
             socket: (*slot).socket | PLAINTEXT,
             ids,
+            task: (*slot).session,
         }
     }
 }

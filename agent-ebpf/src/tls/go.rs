@@ -1,9 +1,11 @@
-//! Go's crypto/tls: from a `tls.Conn` to its socket, and what a goroutine reads and writes.
+//! Go's crypto/tls: from a `tls.Conn` to its socket, and what a goroutine reads and writes; and net/http's client, whose
+//! requests another goroutine writes: which one asks, and over which connection.
 //!
 //! A goroutine may leave its thread while it reads, so what it does is kept by goroutine. Its stack may be moved, and then
 //! a buffer on it is elsewhere.
 
 use agent_common::lost;
+use agent_common::requests::line::{EVENT_ASKS, Line};
 use agent_common::requests::{IN, OUT, is_closed_book};
 use agent_common::tls::{GoRead, NOTHING, READS, Session};
 use agent_ebpf::lost::lose;
@@ -15,12 +17,18 @@ use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::ProbeContext;
 
 use crate::abi::go;
-use crate::{conn, inside, socket};
+use crate::{conn, guard, inside, out, socket};
 
 /// Of `tls.Conn.conn`, an interface: where its data pointer is. Go 1.17 to 1.26.
 const CONN_DATA: u64 = 8;
 /// Of `poll.FD.Sysfd`, which is at the begin of `net.netFD`. Go 1.17 to 1.26.
 const SYSFD: u64 = 16;
+/// What is there once the connection is closed: -1.
+const CLOSED: u64 = u64::MAX;
+/// Of `http.persistConn.conn`, an interface: where its data pointer is; and of `tlsState`, which is nil where that is no
+/// `tls.Conn`. Go 1.18 to 1.26.
+const CLIENT_DATA: u64 = 88;
+const CLIENT_TLS: u64 = 96;
 /// Of `g.stack.hi`.
 const STACK_END: u64 = 8;
 
@@ -62,19 +70,72 @@ pub fn read_done(context: &ProbeContext, tgid: u32, tid: u32) -> bool {
         return false;
     }
     let moved = if stack == 0 { 0 } else { go::stack(context).wrapping_sub(stack) };
-    keep(tid, connection, buffer.wrapping_add(moved), carried as u64, IN)
+    keep(context, tid, connection, buffer.wrapping_add(moved), carried as u64, IN)
 }
 
 /// A write begins. True: the slot says what.
 #[inline(always)]
 pub fn write(context: &ProbeContext, tid: u32) -> bool {
     let length = go::third(context);
-    length as i64 > 0 && keep(tid, go::first(context), go::second(context), length, OUT)
+    length as i64 > 0 && keep(context, tid, go::first(context), go::second(context), length, OUT)
+}
+
+/// A goroutine hands a request to a connection of net/http's client.
+#[inline(always)]
+pub fn asks(context: &ProbeContext, ids: u64) {
+    let client = go::first(context);
+    let Some(connection) = word(client.wrapping_add(CLIENT_DATA)) else { return };
+    let descriptor = match word(client.wrapping_add(CLIENT_TLS)) {
+        Some(0) => word(connection).and_then(|inner| word(inner.wrapping_add(SYSFD))),
+        _ => descriptor_of(connection),
+    };
+    // a connection of another kind: whose request it is, is asked of its thread
+    let Some(socket) = descriptor.and_then(socket_of) else { return };
+    if !guard::enter() {
+        return;
+    }
+    if let Some(record) = out::scratch() {
+        let line = record.cast::<Line>();
+        // SAFETY: this CPU's scratch, which the guard keeps; a line lies inside a record.
+        unsafe {
+            let now = bpf_ktime_get_boot_ns();
+            (*line).event = EVENT_ASKS;
+            (*line).mode = 0;
+            (*line).inode = socket;
+            (*line).position = go::goroutine(context);
+            (*line).total = 0;
+            (*line).workload = 0;
+            (*line).start_ns = now;
+            (*line).at_ns = now;
+            (*line).device = 0;
+            (*line).tgid = (ids >> 32) as u32;
+            (*line).tid = ids as u32;
+            (*line).data_len = 0;
+            out::event(line);
+        }
+    }
+    guard::leave();
 }
 
 #[inline(always)]
-fn keep(tid: u32, connection: u64, buffer: u64, total: u64, direction: u8) -> bool {
-    let (Some(socket), Some(slot)) = (socket_of(connection), inside::slot(tid)) else {
+fn keep(context: &ProbeContext, tid: u32, connection: u64, buffer: u64, total: u64, direction: u8) -> bool {
+    let descriptor = descriptor_of(connection);
+    // what is said over a connection that this process has closed goes nowhere
+    if descriptor == Some(CLOSED) {
+        return false;
+    }
+    let Some(socket) = descriptor.and_then(socket_of) else {
+        lose(lost::NO_SOCKET, 1);
+        return false;
+    };
+    let known = match conn::find(socket) {
+        // SAFETY: a map's value.
+        Some(known) => unsafe { is_closed_book((*known).protocol) },
+        // nor what is written, or was left to read, when the other end had reset it: it was told of its end
+        None if socket::is_closed(socket) => return false,
+        None => false,
+    };
+    let (true, Some(slot)) = (known, inside::slot(tid)) else {
         lose(lost::NO_SOCKET, 1);
         return false;
     };
@@ -82,6 +143,7 @@ fn keep(tid: u32, connection: u64, buffer: u64, total: u64, direction: u8) -> bo
     unsafe {
         (*slot).tid = 0;
         (*slot).kind = NOTHING;
+        (*slot).session = go::goroutine(context);
         (*slot).buffer = buffer;
         (*slot).start_ns = bpf_ktime_get_boot_ns();
         (*slot).socket = socket;
@@ -93,17 +155,19 @@ fn keep(tid: u32, connection: u64, buffer: u64, total: u64, direction: u8) -> bo
     true
 }
 
-/// The socket of a `tls.Conn` over a `net.TCPConn`. What is another kind of connection has something else in these places,
-/// which is hardly ever the number of an encrypted connection of this process.
+/// The descriptor of a `tls.Conn` over a `net.TCPConn`. What is another kind of connection has something else in these
+/// places, which is hardly ever the number of an encrypted connection of this process.
 #[inline(always)]
-fn socket_of(connection: u64) -> Option<u64> {
+fn descriptor_of(connection: u64) -> Option<u64> {
     let inner = word(connection.wrapping_add(CONN_DATA))?;
-    let descriptor = word(word(inner)?.wrapping_add(SYSFD))?;
+    word(word(inner)?.wrapping_add(SYSFD))
+}
+
+/// The socket of a descriptor of this process, whatever is said over it.
+#[inline(always)]
+fn socket_of(descriptor: u64) -> Option<u64> {
     if descriptor > u64::from(u32::MAX) {
         return None;
     }
-    let socket = socket::of_descriptor(descriptor as u32)?;
-    let known = conn::find(socket)?;
-    // SAFETY: a map's value.
-    unsafe { is_closed_book((*known).protocol) }.then_some(socket)
+    socket::of_descriptor(descriptor as u32)
 }

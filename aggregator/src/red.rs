@@ -115,7 +115,7 @@ impl RedMetrics {
             ),
             unpaired: registry.register(
                 "unpaired_spans",
-                "Servers' spans left out of traces_service_graph: they name a caller whose span did not come",
+                "Servers' spans left out of traces_service_graph: they name a caller whose span did not come, or a pod at the client's address is seen to ask",
                 Counter::default(),
             ),
             unread: registry.register(

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Response, StatusCode};
@@ -141,12 +142,17 @@ impl Http {
 
     /// Sends one request: packed with gzip, but as it is to an endpoint on this machine.
     pub async fn post(&self, path: &str, body: &[u8]) -> Outcome {
+        self.post_shared(path, Bytes::copy_from_slice(body)).await
+    }
+
+    /// The same with a body that need not be copied.
+    pub async fn post_shared(&self, path: &str, body: Bytes) -> Outcome {
         let request = self.client.post(format!("{}{path}", self.endpoint)).header(CONTENT_TYPE, PROTOBUF);
         let request = if self.is_near {
-            request.body(body.to_vec())
+            request.body(body)
         } else {
             let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            match packed.write_all(body).and_then(|()| packed.finish()) {
+            match packed.write_all(&body).and_then(|()| packed.finish()) {
                 Ok(packed) => request.header("Content-Encoding", "gzip").body(packed),
                 // memory does not fail
                 Err(error) => return Outcome::Refused { why: format!("pack the request: {error}") },

@@ -36,6 +36,9 @@ use crate::metrics::workloads::Workloads;
 use crate::requests::written::Written;
 use crate::window::sample::Owner;
 
+/// Bytes of the last batches that OTLP is made of, without a way over the disk: a few batches, as many as may be on their way.
+const RECENT_BYTES: usize = 8 << 20;
+
 /// What the way out is built from.
 pub(super) struct Exporting<'a> {
     pub(super) config: &'a AgentConfig,
@@ -62,7 +65,7 @@ impl Exporting<'_> {
     pub(super) fn build(self, items: mpsc::Receiver<Item>) -> Result<Built, BuildError> {
         let Self { config, node, metrics, agent_metrics, identities, states, clock, .. } = &self;
         let now_ms = clock.now_unix_ns() / 1_000_000;
-        let (spool, recovered) =
+        let (mut spool, recovered) =
             Spool::open(&config.state_dir.join("spool"), config.spool.max_bytes, now_ms)?;
         let checkpoints = Checkpoints::open(&config.state_dir.join("checkpoints"))?;
         for marks in &recovered.marks {
@@ -70,6 +73,9 @@ impl Exporting<'_> {
         }
         let (batches, lost) = (recovered.batches, recovered.lost_batches);
         tracing::info!(batches, lost, new_epoch = recovered.is_new_epoch, "spool opened");
+        if config.export.kind == ExportKind::Otlp {
+            spool.keep_recent(RECENT_BYTES);
+        }
         let spool = SharedSpool::new(spool);
         let (flushed, flushed_seen) = watch::channel(false);
         let table = Arc::clone(*identities);

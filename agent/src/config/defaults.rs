@@ -74,7 +74,7 @@ impl Default for FlowsConfig {
 
 impl Default for RequestsConfig {
     fn default() -> Self {
-        Self { enabled: false, max_connections: 32_768, max_spans: 20_000, max_memory: 64 << 20 }
+        Self { enabled: true, max_connections: 32_768, max_spans: 20_000, max_memory: 64 << 20 }
     }
 }
 

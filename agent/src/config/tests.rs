@@ -25,14 +25,16 @@ fn mistakes_the_schema_cannot_see_are_found() {
 fn a_switched_off_probe_is_named_in_the_settings() {
     let text = "version: 1\nprobes: {block: {enabled: false}, syscalls: {latency: full}}\n";
     let config: AgentConfig = parse(text, "agent.yaml", &BTreeMap::new()).unwrap();
-    assert_eq!(config.settings().disabled, ["block", "requests"]);
+    assert_eq!(config.settings().disabled, ["block"]);
     assert!(config.settings().syscall_latency_full);
-    let text = "version: 1\nprobes: {requests: {enabled: true}}\n";
+    let text = "version: 1\nprobes: {requests: {enabled: false}}\n";
     let config: AgentConfig = parse(text, "agent.yaml", &BTreeMap::new()).unwrap();
+    assert_eq!(config.settings().disabled, ["requests"]);
+    let config: AgentConfig = parse("version: 1\n", "agent.yaml", &BTreeMap::new()).unwrap();
     assert_eq!(config.settings().disabled, [""; 0]);
     assert_eq!(config.settings().tls, TlsMode::Auto);
     for (word, mode, disabled) in [("always", TlsMode::On, ""), ("never", TlsMode::Off, "tls")] {
-        let text = format!("version: 1\nprobes: {{requests: {{enabled: true}}, tls: {{mode: {word}}}}}\n");
+        let text = format!("version: 1\nprobes: {{tls: {{mode: {word}}}}}\n");
         let config: AgentConfig = parse(&text, "agent.yaml", &BTreeMap::new()).unwrap();
         assert_eq!((config.settings().tls, config.settings().disabled.concat().as_str()), (mode, disabled));
     }

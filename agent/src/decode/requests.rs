@@ -8,7 +8,8 @@ use agent_common::requests::{
 };
 
 use agent_common::requests::line::{
-    EVENT_CONNECT, EVENT_LINE, EVENT_RING, LINE_LEN, Line, MODE_FILE, MODE_KIND, MODE_PIPE, MODE_SOCKET,
+    EVENT_ASKS, EVENT_CONNECT, EVENT_LINE, EVENT_RING, LINE_LEN, Line, MODE_FILE, MODE_KIND, MODE_PIPE,
+    MODE_SOCKET,
 };
 
 use crate::kernel::batch;
@@ -121,7 +122,7 @@ fn user_device(device: u32) -> u64 {
 /// A record of what a thread did elsewhere than on its connections; `None` for any other record.
 pub fn elsewhere(bytes: &[u8]) -> Option<Elsewhere<'_>> {
     let event = bytes.get(..4)?.try_into().map(u32::from_ne_bytes).ok()?;
-    if !matches!(event, EVENT_LINE | EVENT_RING | EVENT_CONNECT) {
+    if !matches!(event, EVENT_LINE | EVENT_RING | EVENT_CONNECT | EVENT_ASKS) {
         return None;
     }
     let line: Line = batch::record(bytes)?;
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn a_record_that_is_cut_or_of_no_kind_is_none() {
         let mut head = [0; HEAD_LEN];
-        let mut bytes = vec![0_u8; 152 + 4];
+        let mut bytes = vec![0_u8; 160 + 4];
         assert!(piece(&bytes, &mut head).is_none());
         bytes[0] = 1;
         // role, direction, and four bytes of data, where the header has them

@@ -8,7 +8,7 @@ use crate::logs::redact::{RawText, Rules, redact_arguments};
 use crate::window::sample::{Owner, Row, Sample};
 
 pub(super) fn is_event(row: &Row) -> bool {
-    matches!(row, Row::Process(_) | Row::Log(_) | Row::Span(_))
+    matches!(row, Row::Process(_) | Row::Log(_) | Row::Spans(_))
 }
 
 /// Rows with a time of their own need not wait for the window's end.

@@ -112,16 +112,22 @@ impl Driver {
             self.workloads.add(&rows, self.clock.monotonic());
             let mut counts = std::collections::BTreeMap::<&'static str, u64>::new();
             for named in &rows {
-                *counts.entry(table(&named.row)).or_default() += 1;
+                *counts.entry(table(&named.row)).or_default() += named.row.count();
             }
             for (table, count) in counts {
                 self.metrics.count("window", table, count);
             }
-            let mut rows = rows;
-            while !rows.is_empty() {
-                let rest = rows.split_off(rows.len().min(ITEM_ROWS));
-                self.send(Item::Rows(rows));
-                rows = rest;
+            let (mut item, mut count) = (Vec::new(), 0);
+            for named in rows {
+                count += named.row.count();
+                item.push(named);
+                if count >= ITEM_ROWS {
+                    self.send(Item::Rows(std::mem::take(&mut item)));
+                    count = 0;
+                }
+            }
+            if !item.is_empty() {
+                self.send(Item::Rows(item));
             }
         }
         for loss in losses.drain(..) {
@@ -135,8 +141,8 @@ impl Driver {
         match error.into_inner() {
             Item::Rows(rows) => {
                 for named in rows {
-                    let signal = signal(table(&named.row));
-                    self.ledger.add(&Loss { signal, stage: "window", reason: "queue_full", count: 1 });
+                    let (signal, count) = (signal(table(&named.row)), named.row.count());
+                    self.ledger.add(&Loss { signal, stage: "window", reason: "queue_full", count });
                 }
             }
             Item::Losses(rows) => self.ledger.put_back(&rows),

@@ -19,6 +19,9 @@ pub const BATCH_BYTES: usize = 1 << 20;
 /// A batch is closed once its first row is this old.
 pub const BATCH_AGE: Duration = Duration::from_secs(1);
 const ZSTD_LEVEL: i32 = 1;
+/// Of batches that are spans for the most part: they come by the thousand and repeat each other, so that packing them well
+/// takes longer than all else that is done with them.
+const SPANS_LEVEL: i32 = -3;
 
 /// Collects rows until a batch is due.
 #[derive(Debug, Default)]
@@ -65,7 +68,7 @@ impl Batcher {
     pub fn push(&mut self, named: Named, now: Duration) {
         let Named { identity, row } = named;
         let at = self.identity(&identity);
-        *self.rows.entry(signal(table(&row))).or_default() += 1;
+        *self.rows.entry(signal(table(&row))).or_default() += row.count();
         self.since.get_or_insert(now);
         let Self { payload, spans, bytes, .. } = self;
         match row {
@@ -80,9 +83,9 @@ impl Batcher {
             Row::Request(row) => add(&mut payload.requests, v1::RequestRow { identity: at, ..*row }, bytes),
             Row::Process(row) => add(&mut payload.processes, v1::ProcessRow { identity: at, ..*row }, bytes),
             Row::Log(row) => add(&mut payload.logs, v1::LogRow { identity: at, ..*row }, bytes),
-            Row::Span(span) => {
+            Row::Spans(some) => {
                 let before = spans.len();
-                span.append_to(spans, at, &identity.workload);
+                some.append_to(spans, at, &identity.workload);
                 *bytes += spans.len() - before;
             }
             // merged into usage rows before
@@ -165,16 +168,21 @@ impl Unpacked {
         self.rows.clone()
     }
 
-    /// Encodes and compresses.
+    /// Encodes and compresses; answers the payload's bytes as well.
     ///
     /// # Errors
     /// When zstd fails, which only a lack of memory explains.
-    pub fn pack(&self) -> Result<Packed, PackError> {
-        let mut encoded = self.payload.encode_to_vec();
+    pub fn pack(&self) -> Result<(Packed, Vec<u8>), PackError> {
+        let mut encoded = Vec::with_capacity(self.payload.encoded_len() + self.spans.len());
+        // there is room for all of it
+        self.payload.encode_raw(&mut encoded);
         encoded.extend_from_slice(&self.spans);
-        let zstd_payload = zstd::bulk::compress(&encoded, ZSTD_LEVEL).map_err(PackError)?.into();
+        let level = if self.spans.len() > encoded.len() / 2 { SPANS_LEVEL } else { ZSTD_LEVEL };
+        let zstd_payload = zstd::bulk::compress(&encoded, level).map_err(PackError)?.into();
         let rows = self.rows.iter().map(|(signal, count)| ((*signal).to_owned(), *count)).collect();
-        Ok(Packed { zstd_payload, unpacked_bytes: encoded.len() as u64, rows, marks: self.marks.clone() })
+        let packed =
+            Packed { zstd_payload, unpacked_bytes: encoded.len() as u64, rows, marks: self.marks.clone() };
+        Ok((packed, encoded))
     }
 }
 

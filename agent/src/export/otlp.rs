@@ -19,6 +19,7 @@ mod wire;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use daemon::admin::Health;
 use daemon::clock::Clock;
 use daemon::log::Repeated;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use crate::export::SharedSpool;
 use crate::export::backoff::Backoff;
 use crate::export::ledger::Ledger;
+use crate::export::spool::{Kept, Next};
 use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
 use convert::Request;
@@ -96,8 +98,8 @@ impl Sender {
         let mut most = MOST_BYTES;
         let mut unserved = Unserved::new(self.patience);
         loop {
-            let next = self.spool.lock().next(&self.node);
-            let Some(batch) = next else {
+            let next = self.spool.lock().next_payload();
+            let Some(Next { id, payload }) = next else {
                 // a writer that is gone flushes nothing any more
                 let is_flushed = *self.flushed.borrow() || self.flushed.has_changed().is_err();
                 if is_flushed && !self.spool.lock().has_next() {
@@ -111,8 +113,12 @@ impl Sender {
                 }
                 continue;
             };
-            let id = (batch.epoch, batch.seq);
-            let payload = crate::export::batch::unpacked(&batch.zstd_payload, batch.unpacked_bytes);
+            let payload = match payload {
+                Kept::Unpacked(payload) => Some(payload),
+                Kept::Packed(payload, bytes) => {
+                    crate::export::batch::unpacked(&payload, bytes).map(Bytes::from)
+                }
+            };
             match payload.and_then(|payload| convert::requests(&payload, &self.node)) {
                 Some(requests) => {
                     for request in requests {
@@ -124,11 +130,7 @@ impl Sender {
                     }
                 }
                 None => {
-                    tracing::error!(
-                        epoch = batch.epoch,
-                        seq = batch.seq,
-                        "a batch of the spool cannot be read"
-                    );
+                    tracing::error!(epoch = id.0, seq = id.1, "a batch of the spool cannot be read");
                     self.ledger.add(&Loss {
                         signal: "batch",
                         stage: "export",
@@ -198,10 +200,11 @@ impl Sender {
         let mut is_alone = false;
         loop {
             self.metrics.sent_batches.inc();
-            let (after, why) = match self.http.post(request.path, &request.body).await {
+            let (after, why) = match self.http.post_shared(request.path, Bytes::clone(&request.body)).await {
                 Outcome::Taken { rejected, why } => {
                     backoff.reset();
                     unserved.serves(request.path);
+                    self.health.forget(unserved::part(request.path));
                     self.metrics.connected.set(1);
                     self.health.forget("export");
                     if rejected > 0 {
@@ -225,7 +228,7 @@ impl Sender {
                         unserved.is_not_served(request.path, self.clock.monotonic());
                         self.unserved(request);
                         self.health.note(
-                            "export",
+                            unserved::part(request.path),
                             format!("the OTLP endpoint takes no {} ({why}); they are dropped", request.path),
                         );
                         tracing::warn!(path = request.path, %why, "the OTLP endpoint takes other signals only");

@@ -13,6 +13,7 @@ mod files;
 pub(crate) mod fuzz;
 mod open;
 mod read;
+mod recent;
 mod segment;
 mod unsynced;
 
@@ -28,6 +29,7 @@ use proto::v1;
 use crate::export::batch::Packed;
 use crate::logs::checkpoint::Mark;
 use read::{MAX_FAILED, ReadError};
+use recent::Recent;
 use segment::{HEADER, Record};
 
 #[cfg(test)]
@@ -123,9 +125,43 @@ pub struct Spool {
     fresh_is_next: bool,
     /// Rows per signal of batches that could not be read again, until somebody books them.
     lost: BTreeMap<String, u64>,
+    recent: Recent,
+}
+
+/// What a batch holds, for who unpacks it himself.
+#[derive(Debug)]
+pub struct Next {
+    /// The batch.
+    pub id: BatchId,
+    /// Its payload.
+    pub payload: Kept,
+}
+
+/// A payload.
+#[derive(Debug)]
+pub enum Kept {
+    /// As it was before it was packed.
+    Unpacked(Bytes),
+    /// As it is on disk: one zstd frame, and how long it is unpacked.
+    Packed(Bytes, u64),
 }
 
 impl Spool {
+    /// Keeps so many bytes of the last batches in memory, unpacked, for `next_payload`.
+    pub fn keep_recent(&mut self, bytes: usize) {
+        self.recent.keep(bytes);
+    }
+
+    /// Whether it keeps any.
+    pub fn keeps_recent(&self) -> bool {
+        self.recent.is_on()
+    }
+
+    /// What this batch was before it was packed.
+    pub fn remember(&mut self, id: BatchId, payload: Bytes) {
+        self.recent.put(id, payload);
+    }
+
     /// Appends a batch and numbers it. It may be sent once `synced` was told that the file is on disk.
     ///
     /// # Errors
@@ -185,22 +221,34 @@ impl Spool {
     /// The next batch to send, alternating between what is fresh and the backlog. It is in flight until `acked`,
     /// `dropped` or `disconnected`. What cannot be read for now is tried again later.
     pub fn next(&mut self, node: &str) -> Option<v1::Batch> {
+        self.next_by(|spool, id| {
+            let Record { epoch, seq, zstd_payload, unpacked_bytes, .. } = spool.read(id)?;
+            Ok(v1::Batch { node: node.to_owned(), epoch, seq, zstd_payload, unpacked_bytes })
+        })
+    }
+
+    /// As `next`, for who wants the payload alone.
+    pub fn next_payload(&mut self) -> Option<Next> {
+        self.next_by(|spool, id| {
+            if let Some(payload) = spool.recent.take(id) {
+                return Ok(Next { id, payload: Kept::Unpacked(payload) });
+            }
+            let Record { zstd_payload, unpacked_bytes, .. } = spool.read(id)?;
+            Ok(Next { id, payload: Kept::Packed(zstd_payload, unpacked_bytes) })
+        })
+    }
+
+    fn next_by<T>(&mut self, give: impl Fn(&mut Self, BatchId) -> Result<T, ReadError>) -> Option<T> {
         let mut failed = Vec::new();
         loop {
             let is_fresh = (self.fresh_is_next && !self.fresh.is_empty()) || self.backlog.is_empty();
             let next = if is_fresh { self.fresh.pop_front() } else { self.backlog.pop_front() };
             let Some(id) = next else { break };
             self.fresh_is_next = !is_fresh;
-            match self.read(id) {
-                Ok(record) => {
+            match give(self, id) {
+                Ok(given) => {
                     self.backlog.extend(failed);
-                    return Some(v1::Batch {
-                        node: node.to_owned(),
-                        epoch: record.epoch,
-                        seq: record.seq,
-                        zstd_payload: record.zstd_payload,
-                        unpacked_bytes: record.unpacked_bytes,
-                    });
+                    return Some(given);
                 }
                 Err(ReadError::Unknown) => {}
                 Err(error @ ReadError::Failed(_)) => {

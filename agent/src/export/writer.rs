@@ -34,7 +34,7 @@ mod tests;
 /// How many items wait for the writer; beyond, rows are counted as `queue_full`.
 pub const QUEUE_ITEMS: usize = 128;
 /// Rows of one item at most.
-pub const ITEM_ROWS: usize = 1_000;
+pub const ITEM_ROWS: u64 = 1_000;
 /// How often spool files and checkpoints are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often a spool file whose batches are all acknowledged is closed, so that a restart repeats little.

@@ -73,7 +73,7 @@ impl Workloads {
     pub fn add(&self, rows: &[Named], now: Duration) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         // spans are counted with their requests
-        for Named { identity, row } in rows.iter().filter(|named| !matches!(named.row, Row::Span(_))) {
+        for Named { identity, row } in rows.iter().filter(|named| !matches!(named.row, Row::Spans(_))) {
             let (namespace, workload) = self.admit(&mut table, &identity.namespace, &identity.workload, now);
             if matches!(row, Row::Usage(_)) {
                 table.used.insert((namespace.clone(), workload.clone()), now);
@@ -158,7 +158,7 @@ impl Workloads {
                 count(Id::RequestSpans, &labels, row.spans as f64);
                 count(Id::RequestSeconds, &labels, row.duration_ns_sum as f64 / 1e9);
             }
-            Row::RunQueue(_) | Row::SyscallLatency(_) | Row::Process(_) | Row::Span(_) => {}
+            Row::RunQueue(_) | Row::SyscallLatency(_) | Row::Process(_) | Row::Spans(_) => {}
         }
     }
 }

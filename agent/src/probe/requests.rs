@@ -71,6 +71,8 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .workloads()?
         .fields(FIELDS)?
         .global_u32("OWN_TGID", std::process::id())
+        // tracing programs have the helper since 5.11
+        .global_u32("TYPED_TASK", u32::from(features.version() >= (5, 11)))
         .global_u32("EPHEMERAL_LOW", u32::from(low))
         .global_u32("EPHEMERAL_HIGH", u32::from(high))
         .max_entries("CONNS", settings.max_requested)

@@ -3,43 +3,25 @@
 //! Records say how long the run before them was, so what the programs did not send is passed to the decoder as a length
 //! without bytes; records that were lost show in their numbers, and become a gap.
 
-use std::collections::VecDeque;
+mod places;
 
-use agent_common::requests::{FLAG_POLLED, FLAG_WAITED, HTTP1, IN, OUT, is_closed_book};
+use agent_common::requests::{FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN, OUT, is_closed_book};
+use agent_common::tls::PLAINTEXT;
 
 use super::context::{Context, said};
 use super::ids::Ids;
-use super::protocol::{Chunk, Decoder, Direction, Exchange, NO_RESPONSE, Protocol, decoder};
-use super::threads::{Thread, Threads};
+use super::protocol::{
+    Chunk, Decoder, Direction, Exchange, Move, NO_RESPONSE, Names, Protocol, TraceContext, decoder_among,
+    infer,
+};
+use super::threads::Threads;
 use crate::decode::requests::Piece;
 
-/// Most requests without an answer whose place in a trace is kept.
-const MOST_OPEN: usize = 64;
+pub use places::Placed;
+use places::{Open, Places};
 
-/// A request whose exchange has not been given yet.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    start_ns: u64,
-    thread: Thread,
-    context: Context,
-    /// How sure it is that the thread's server span is the parent.
-    confidence: Option<f64>,
-    /// An exchange has it already: a second one of the same call needs a span of its own.
-    is_used: bool,
-}
-
-/// An exchange, and where it stands.
-#[derive(Debug)]
-pub struct Placed {
-    /// What was asked and answered.
-    pub exchange: Exchange,
-    /// The span.
-    pub context: Context,
-    /// How sure its parent is, where it was found by thread.
-    pub confidence: Option<f64>,
-    /// The thread that read or wrote the request.
-    pub thread: Thread,
-}
+/// Requests of a pipeline follow each other sooner.
+const PIPELINE_NS: u64 = 1_000_000;
 
 /// A connection that is decoded.
 #[derive(Debug)]
@@ -52,31 +34,34 @@ pub struct Connection {
     direction: u8,
     /// Bytes of the run that the decoder knows of; `None` after a gap.
     told: Option<u64>,
-    open: VecDeque<Open>,
+    places: Places,
     /// Who connected, until the first request.
     opener: Option<(Context, f64)>,
+    /// Something of an answer was seen.
+    has_answered: bool,
     /// When the last record came, on the boot clock.
     pub last_ns: u64,
 }
 
 impl Connection {
-    /// One of which nothing was seen yet; `opener` is what the thread served that made it.
-    pub fn new(protocol: Protocol, is_client: bool, opener: Option<(Context, f64)>) -> Self {
+    /// One of which nothing was seen yet; `names` are what others have learnt, `opener` is what the thread served that made it.
+    pub fn new(protocol: Protocol, names: &Names, is_client: bool, opener: Option<(Context, f64)>) -> Self {
         Self {
-            decoder: decoder(protocol),
+            decoder: decoder_among(protocol, names),
             is_client,
             sequence: 0,
             direction: 0,
             told: None,
-            open: VecDeque::new(),
+            places: Places::new(is_client),
             opener,
+            has_answered: false,
             last_ns: 0,
         }
     }
 
     /// Whether an answer is awaited, or under way.
     pub fn is_waiting(&self) -> bool {
-        self.open.iter().any(|open| !open.is_used)
+        self.places.is_waiting()
     }
 
     /// Takes the next record. True: records before it were lost.
@@ -90,8 +75,9 @@ impl Connection {
         let header = &piece.header;
         let is_lost = !piece.is_datagram() && header.sequence > self.sequence.wrapping_add(1);
         self.sequence = self.sequence.max(header.sequence);
+        let is_next = self.has_missed_answer(piece);
         self.last_ns = header.at_ns;
-        if is_lost {
+        if is_lost || is_next {
             self.told = None;
         }
         let mut exchanges = Vec::new();
@@ -105,24 +91,92 @@ impl Connection {
                 unsee(&mut exchanges);
             }
             self.place(exchanges, threads, ids, out);
-            self.close(threads);
+            self.places.close(self.last_ns, threads);
+            threads.hands_no_more(header.socket & !PLAINTEXT);
             return is_lost;
         }
         self.note(piece, threads);
         self.turn(piece, &mut exchanges);
         self.place(std::mem::take(&mut exchanges), threads, ids, out);
-        if piece.is_request() && header.total > 0 {
-            self.begin(piece, threads, ids);
+        let has_streams = header.protocol == HTTP2;
+        if piece.is_request() && header.total > 0 && !has_streams {
+            self.begin(piece, is_next, threads, ids);
         }
-        self.feed(piece, is_lost, &mut exchanges);
+        self.has_answered |= !piece.is_end() && !piece.is_request();
+        self.feed(piece, is_lost || is_next, &mut exchanges);
+        let mut moves = Vec::new();
+        self.decoder.moves(&mut moves);
+        if has_streams && !moves.is_empty() {
+            self.moved(piece, &moves, threads, ids);
+        }
         self.place(exchanges, threads, ids, out);
         is_lost
     }
 
-    /// Whose turn it is on the thread, by what it reads; which thread answers.
-    fn note(&self, piece: &Piece<'_>, threads: &mut Threads) {
+    /// Whether the answer to what was asked before has come unseen. A read inside a library that waits while the programs come
+    /// is not seen when it returns: then the next request seems to follow the first one, as in a pipeline, but late.
+    fn has_missed_answer(&self, piece: &Piece<'_>) -> bool {
         let header = &piece.header;
-        let Some(first) = self.open.iter().find(|open| !open.is_used) else { return };
+        header.socket & PLAINTEXT != 0
+            && header.protocol == HTTP1
+            && self.is_client
+            && !self.has_answered
+            && header.run_calls > 1
+            && self.is_waiting()
+            && header.start_ns.saturating_sub(self.last_ns) > PIPELINE_NS
+            && infer(piece.data) == Some((Protocol::Http1, Direction::Request))
+    }
+
+    /// What a call has brought to streams: whose turn it is by that, and where those that begin stand.
+    fn moved(&mut self, piece: &Piece<'_>, moves: &[Move], threads: &mut Threads, ids: &mut Ids) {
+        let header = &piece.header;
+        let thread = (header.tgid, header.tid);
+        if piece.is_request() && self.is_client && header.flags & FLAG_WAITED != 0 {
+            threads.turn_over(thread);
+        }
+        let mut is_anybodys = false;
+        // of several requests in one call it is not known which is whose
+        let is_alone = moves.iter().filter(|one| one.begins.is_some()).count() == 1;
+        for one in moves {
+            if let Some((start_ns, said)) = one.begins {
+                let (context, confidence) = if self.is_client {
+                    self.asks(header, said, is_alone, threads, ids)
+                } else {
+                    let context = Context::of_server(said, ids);
+                    threads.begin_stream(thread, context, header.at_ns);
+                    (context, None)
+                };
+                let number = one.number;
+                // whoever reads streams hands them on
+                let open = Open { number, start_ns, thread, task: 0, context, confidence, is_used: false };
+                self.places.keep(open, header.at_ns, threads);
+                is_anybodys = true;
+                continue;
+            }
+            let Some(open) = self.places.of_stream(one.number) else { continue };
+            match (self.is_client, piece.is_request()) {
+                (true, true) => is_anybodys = true,
+                (true, false) => {
+                    let Some(parent) = open.context.parent else { continue };
+                    is_anybodys = true;
+                    threads.read(thread, parent, open.confidence.unwrap_or(1.0));
+                }
+                (false, true) => threads.read(thread, open.context.span_id, 1.0),
+                (false, false) => threads.answers(open.thread, header.tid, open.context.span_id),
+            }
+        }
+        if self.is_client && !is_anybodys {
+            threads.turn_over(thread);
+        }
+    }
+
+    /// Whose turn it is on the thread, by what it reads; which thread answers.
+    fn note(&mut self, piece: &Piece<'_>, threads: &mut Threads) {
+        let header = &piece.header;
+        if header.protocol == HTTP2 {
+            return;
+        }
+        let Some(first) = self.places.first_waiting() else { return };
         match (self.is_client, header.direction) {
             (true, IN) => match first.context.parent {
                 Some(parent) => {
@@ -130,7 +184,17 @@ impl Connection {
                 }
                 None => threads.turn_over((header.tgid, header.tid)),
             },
-            (false, IN) => threads.read((header.tgid, header.tid), first.context.span_id, 1.0),
+            (false, IN) => {
+                threads.read((header.tgid, header.tid), first.context.span_id, 1.0);
+                // Go's server waits for the next request with one byte in a goroutine of its own; who reads more of what
+                // another one has begun, as a body that is passed on, does not serve it
+                let is_begun_alone = header.run_calls > 1 && header.before_total <= 1;
+                if first.task != header.task && is_begun_alone {
+                    threads.serves_no_more((first.thread.0, first.task), first.context.span_id);
+                    first.task = header.task;
+                    threads.serves((header.tgid, header.task), first.context, header.at_ns);
+                }
+            }
             (false, _) => threads.answers(first.thread, header.tid, first.context.span_id),
             // whose request it is is asked where it begins
             (true, _) => {}
@@ -157,7 +221,7 @@ impl Connection {
         self.decoder.end(self.last_ns, &mut exchanges);
         unsee(&mut exchanges);
         self.place(exchanges, threads, ids, out);
-        self.close(threads);
+        self.places.close(self.last_ns, threads);
     }
 
     /// Requests that wait for an answer, or whose answer is under way.
@@ -167,7 +231,7 @@ impl Connection {
 
     /// Bytes that it takes.
     pub fn memory(&self) -> usize {
-        size_of_val(&*self.decoder) + self.decoder.memory() + self.open.capacity() * size_of::<Open>()
+        size_of_val(&*self.decoder) + self.decoder.memory() + self.places.memory()
     }
 
     /// It is this late: a decoder that gives up what is not answered in time does so.
@@ -176,6 +240,20 @@ impl Connection {
         let chunk = Chunk { direction: Direction::Request, ts_ns: now_ns, bytes: &[], total: 0, gap: false };
         self.decoder.chunk(&chunk, &mut exchanges);
         self.place(exchanges, threads, ids, out);
+    }
+
+    /// Gives each exchange the place that its request was given when it came.
+    fn place(
+        &mut self,
+        exchanges: Vec<Exchange>,
+        threads: &mut Threads,
+        ids: &mut Ids,
+        out: &mut Vec<Placed>,
+    ) {
+        self.places.place(exchanges, threads, ids, out);
+        if self.told.is_none() {
+            self.places.forget_used();
+        }
     }
 
     fn is_request(&self, direction: u8) -> Option<bool> {
@@ -232,11 +310,11 @@ impl Connection {
         self.decoder.chunk(&Chunk { direction, ts_ns, bytes: piece.data, total: header.total, gap }, out);
     }
 
-    /// A call of a request: the first one of its run decides where the request stands.
-    fn begin(&mut self, piece: &Piece<'_>, threads: &mut Threads, ids: &mut Ids) {
+    /// A call of a request: the first one of its run decides where the request stands; `is_next`: it is another one's.
+    fn begin(&mut self, piece: &Piece<'_>, is_next: bool, threads: &mut Threads, ids: &mut Ids) {
         let header = &piece.header;
         let is_stream = agent_common::requests::is_stream(header.protocol);
-        let is_later = header.run_calls > 1 && self.open.back().is_some_and(|open| !open.is_used);
+        let is_later = !is_next && header.run_calls > 1 && self.places.is_last_waiting();
         if is_later && !is_stream && !piece.is_datagram() {
             return;
         }
@@ -246,104 +324,55 @@ impl Connection {
             if header.flags & FLAG_WAITED != 0 {
                 threads.turn_over(thread);
             }
-            // a connection that was made for a request carries that one first, whoever has its turn by then
-            let is_told = threads.serving(thread).is_some_and(|(_, sure)| sure > 0.8);
-            let opener = self
-                .opener
-                .take()
-                .filter(|(context, _)| !is_told && threads.may_have_asked(context.span_id, header.at_ns));
-            if opener.is_some() {
-                threads.wrote(thread);
-            }
-            let serving = opener.or_else(|| threads.asks(thread));
-            let context = Context::of_client(said, serving.map(|(context, _)| context), ids);
-            let is_joined = context.parent.is_some();
-            (context, serving.filter(|_| is_joined).map(|(_, confidence)| confidence))
+            self.asks(header, said, true, threads, ids)
         } else {
             let context = Context::of_server(said, ids);
-            // of many streams on one connection it is not known which one this is
+            // of several requests in one call it is not known which one this is
             if !is_stream {
                 threads.begin(thread, context, header.at_ns, header.flags & FLAG_POLLED != 0);
+                threads.serves((header.tgid, header.task), context, header.at_ns);
             }
             (context, None)
         };
-        if self.open.len() >= MOST_OPEN
-            && let Some(oldest) = self.open.pop_front()
-        {
-            threads.end(oldest.thread, oldest.context.span_id, header.at_ns);
-        }
-        let start_ns = header.start_ns;
-        self.open.push_back(Open { start_ns, thread, context, confidence, is_used: false });
+        let (start_ns, task) = (header.start_ns, header.task);
+        let open = Open { number: 0, start_ns, thread, task, context, confidence, is_used: false };
+        self.places.keep(open, header.at_ns, threads);
     }
 
-    /// Gives each exchange the place that its request was given when it came.
-    fn place(
+    /// Where a client's request stands: the child of what its thread serves, if that can be told, and how sure that is;
+    /// `is_alone`: its call carries no other one.
+    fn asks(
         &mut self,
-        exchanges: Vec<Exchange>,
+        header: &Header,
+        said: Option<TraceContext>,
+        is_alone: bool,
         threads: &mut Threads,
         ids: &mut Ids,
-        out: &mut Vec<Placed>,
-    ) {
-        for exchange in exchanges {
-            // what is older and still open was not understood as a request
-            let is_ordered = !matches!(
-                exchange.protocol,
-                Protocol::Http2 | Protocol::Grpc | Protocol::Kafka | Protocol::Dns
-            );
-            while is_ordered
-                && let Some(first) = self.open.front()
-                && (first.start_ns < exchange.start_ns)
-            {
-                threads.end(first.thread, first.context.span_id, exchange.start_ns);
-                self.open.pop_front();
-            }
-            let found = self.open.iter_mut().find(|open| open.start_ns == exchange.start_ns);
-            let Some(open) = found else {
-                let context = Context::of_server(exchange.trace, ids);
-                out.push(Placed { exchange, context, confidence: None, thread: (0, 0) });
-                continue;
-            };
-            let mut context = open.context;
-            if std::mem::replace(&mut open.is_used, true) {
-                context.span_id = ids.span();
-            }
-            if !self.is_client {
-                threads.end(open.thread, open.context.span_id, exchange.end_ns);
-            }
-            // one that was over before the answer came has not asked
-            let mut confidence = open.confidence;
-            if self.is_client
-                && confidence.is_some_and(|sure| sure < 0.9)
-                && context.parent.is_some_and(|parent| !threads.may_have_asked(parent, exchange.end_ns))
-            {
-                context = Context { trace_id: ids.trace(), parent: None, ..context };
-                confidence = None;
-            }
-            // what its whole head says outweighs what its first bytes did not
-            if let Some(trace) = exchange.trace
-                && trace.trace_id != context.trace_id
-            {
-                context = if self.is_client {
-                    Context { trace_id: trace.trace_id, span_id: trace.span_id, parent: None }
-                } else {
-                    Context { trace_id: trace.trace_id, parent: Some(trace.span_id), ..context }
-                };
-            }
-            out.push(Placed { exchange, context, confidence, thread: open.thread });
+    ) -> (Context, Option<f64>) {
+        let thread = (header.tgid, header.tid);
+        let socket = header.socket & !PLAINTEXT;
+        if let Some((serving, sure)) = threads.asks_by_task(thread, header.task, socket, header.at_ns) {
+            self.opener = None;
+            let context = Context::of_client(said, Some(serving), ids);
+            return (context, context.parent.map(|_| sure));
         }
-        // a run of several requests keeps its place until the next run begins
-        while self.open.len() > 1 && self.open.front().is_some_and(|open| open.is_used) {
-            self.open.pop_front();
+        // a connection that was made for a request carries that one first, whoever has its turn by then
+        let is_told = threads.serving(thread, header.at_ns).is_some_and(|(_, sure)| sure > 0.8);
+        let opener = self
+            .opener
+            .take()
+            .filter(|(context, _)| !is_told && threads.may_have_asked(context.span_id, header.at_ns))
+            .filter(|_| is_alone);
+        if opener.is_some() {
+            threads.wrote(thread);
         }
-        if self.open.len() == 1 && self.open.front().is_some_and(|open| open.is_used && self.told.is_none()) {
-            self.open.clear();
-        }
-    }
-
-    fn close(&mut self, threads: &mut Threads) {
-        for open in self.open.drain(..) {
-            threads.end(open.thread, open.context.span_id, self.last_ns);
-        }
+        let serving = opener.or_else(|| match is_alone {
+            true => threads.asks(thread, header.at_ns),
+            false => threads.asks_with_others(thread, header.at_ns),
+        });
+        let context = Context::of_client(said, serving.map(|(context, _)| context), ids);
+        let is_joined = context.parent.is_some();
+        (context, serving.filter(|_| is_joined).map(|(_, confidence)| confidence))
     }
 }
 

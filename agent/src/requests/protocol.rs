@@ -29,6 +29,7 @@ use std::fmt;
 
 pub(crate) use dns::PATIENCE_NS;
 pub use infer::infer;
+pub use kafka::Names;
 
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +77,10 @@ pub trait Decoder: Send {
     /// Requests that wait for their answer, or whose answer is under way.
     fn open(&self) -> usize;
 
+    /// Adds what happened to requests since this was asked last, of protocols that have several under way at once and say
+    /// which is which (HTTP/2). Others leave it at nothing.
+    fn moves(&mut self, _into: &mut Vec<Move>) {}
+
     /// Bytes that it holds now, beside itself: never less than half of what is true, and told without a look at each thing.
     fn memory(&self) -> usize;
 }
@@ -90,6 +95,15 @@ impl fmt::Debug for dyn Decoder {
     }
 }
 
+/// Something came of a request that is told from others by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// As `Exchange::number`; never 0.
+    pub number: u32,
+    /// It begins with this, then, and says that it belongs to this trace.
+    pub begins: Option<(u64, Option<TraceContext>)>,
+}
+
 /// `error_type` of what was not answered.
 pub const NO_RESPONSE: &str = "no_response";
 
@@ -98,6 +112,8 @@ pub const NO_RESPONSE: &str = "no_response";
 pub struct Exchange {
     /// What was spoken; gRPC is told from HTTP/2 by its content type.
     pub protocol: Protocol,
+    /// Which one of its connection, where several are under way at once: the stream of HTTP/2; else 0.
+    pub number: u32,
     /// First byte of the request.
     pub start_ns: u64,
     /// First byte of the answer.
@@ -125,6 +141,7 @@ impl Exchange {
     pub fn new(protocol: Protocol, start_ns: u64) -> Self {
         Self {
             protocol,
+            number: 0,
             start_ns,
             first_byte_ns: None,
             end_ns: start_ns,
@@ -206,13 +223,18 @@ impl Protocol {
 
 /// A decoder for a connection that is at its beginning, or anywhere else.
 pub fn decoder(protocol: Protocol) -> Box<dyn Decoder> {
+    decoder_among(protocol, &Names::default())
+}
+
+/// The same of one among others, which have learnt names of topics.
+pub fn decoder_among(protocol: Protocol, names: &Names) -> Box<dyn Decoder> {
     match protocol {
         Protocol::Http1 => Box::new(http1::Http1::new()),
         Protocol::Http2 | Protocol::Grpc => Box::new(http2::Http2::new()),
         Protocol::Postgres => Box::new(postgres::Postgres::new()),
         Protocol::Mysql => Box::new(mysql::Mysql::new()),
         Protocol::Redis => Box::new(redis::Redis::new()),
-        Protocol::Kafka => Box::new(kafka::Kafka::new()),
+        Protocol::Kafka => Box::new(kafka::Kafka::new(names)),
         Protocol::Dns => Box::new(dns::Dns::new()),
     }
 }

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use super::connection::Placed;
 use super::protocol::Exchange;
 use crate::kernel::clock::unix_ns;
-use crate::window::sample::{Owner, Row, Sample};
 use crate::window::span::{Span, attribute_to, field};
 
 /// `SpanRow.source` of what the agent saw itself.
@@ -79,11 +78,16 @@ impl Common {
     }
 }
 
-/// The row of an exchange; `boot_to_unix_ns` turns the kernel's stamps into wall time.
-pub fn sample(placed: Placed, ends: &Ends, common: &mut Option<Box<Common>>, boot_to_unix_ns: i64) -> Sample {
+/// Writes the row of an exchange; `boot_to_unix_ns` turns the kernel's stamps into wall time.
+pub fn write(
+    placed: &Placed,
+    ends: &Ends,
+    common: &mut Option<Box<Common>>,
+    boot_to_unix_ns: i64,
+    mut span: Span<'_>,
+) {
     let Placed { exchange, context, confidence, thread } = placed;
     let common = common.get_or_insert_with(|| Box::new(Common::of(ends)));
-    let mut span = Span::new();
     let duration_ns = exchange.end_ns.saturating_sub(exchange.start_ns);
     span.time(unix_ns(exchange.start_ns, boot_to_unix_ns), duration_ns);
     span.hex(field::TRACE_ID, &context.trace_id);
@@ -91,7 +95,7 @@ pub fn sample(placed: Placed, ends: &Ends, common: &mut Option<Box<Common>>, boo
     if let Some(parent) = context.parent {
         span.hex(field::PARENT_SPAN_ID, &parent);
     }
-    let is_refused = ends.is_client && is_client_error(&exchange);
+    let is_refused = ends.is_client && is_client_error(exchange);
     span.text(field::NAME, &exchange.name);
     span.text(field::KIND, if ends.is_client { "client" } else { "server" });
     span.text(field::STATUS, if exchange.failed || is_refused { "error" } else { "" });
@@ -124,7 +128,6 @@ pub fn sample(placed: Placed, ends: &Ends, common: &mut Option<Box<Common>>, boo
     if let Some(error) = exchange.error_type.as_deref().or_else(|| is_refused.then(status)) {
         span.attribute("error.type", error);
     }
-    Sample { owner: Owner::Workload(ends.owner), row: Row::Span(span) }
 }
 
 /// A confidence as attributes have it: `0.95`, `0.6`.

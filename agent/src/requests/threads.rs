@@ -3,15 +3,22 @@
 //! A thread that serves one request after the other has at most one open, and what it does then is that request's. Where a
 //! process does otherwise (an event loop, tasks that wander between threads), what a thread does next is most likely about
 //! what it has read last: that is its *turn*. Requests that it has read one after the other before it wrote anything have
-//! their turns in that order. A turn is over when the thread waits. Each rule has its confidence, and what no rule tells stays open.
+//! their turns in that order. A turn is over when the thread waits. Of Go the goroutine says it (`tasks`), where it is known. Each
+//! rule has its confidence, and what no rule tells stays open.
 
 use std::collections::VecDeque;
 
 use super::context::Context;
 use super::hash::Table;
 
+mod process;
+mod tasks;
 #[cfg(test)]
 mod tests;
+
+use process::{Open, Process};
+pub use tasks::Task;
+use tasks::Tasks;
 
 /// Most threads and processes that are known, and most spans of one of them.
 const MOST_THREADS: usize = 16_384;
@@ -20,12 +27,6 @@ const MOST_OPEN: usize = 64;
 const MOST_FRESH: usize = 64;
 /// Spans whose end is remembered.
 const MOST_ENDED: usize = 32_768;
-/// Calls of a process that are counted, how many are too few to judge by, and which share may come in nobody's turn.
-const MOST_CALLS: u32 = 1_024;
-const FEW_CALLS: u32 = 8;
-const STRAY_SHARE: u32 = 10;
-/// One request in so many may look odd.
-const ODD_SHARE: u32 = 20;
 /// A line so soon after the answer is still about the request.
 const AFTER_NS: u64 = 2_000_000;
 
@@ -52,6 +53,7 @@ pub struct Threads {
     processes: Table<u32, Process>,
     /// When spans ended that ended lately.
     ended: Table<[u8; 8], u64>,
+    tasks: Tasks,
 }
 
 #[derive(Debug, Default)]
@@ -70,32 +72,6 @@ struct Serving {
     last_ns: u64,
 }
 
-/// What is open in a process.
-#[derive(Debug)]
-struct Open {
-    context: Context,
-    /// It has asked for something.
-    has_asked: bool,
-    /// And has read no answer since.
-    is_waiting: bool,
-}
-
-#[derive(Debug, Default)]
-struct Process {
-    open: Vec<Open>,
-    /// Requests, and those that came while their thread had another one open, or were answered by another thread.
-    begun: u32,
-    odd: u32,
-    /// Some of its sockets do not block.
-    is_polled: bool,
-    /// Something was asked, nobody knows for what, by one of those that are open now.
-    has_unknown: bool,
-    /// Of the last calls, how many there were and how many in nobody's turn.
-    calls: u32,
-    stray: u32,
-    last_ns: u64,
-}
-
 impl Threads {
     /// A request arrived on this thread; `is_polled`: on a connection that nobody waits on inside a call.
     pub fn begin(&mut self, thread: Thread, context: Context, at_ns: u64, is_polled: bool) {
@@ -105,7 +81,7 @@ impl Threads {
         let process = self.processes.entry(thread.0).or_default();
         process.last_ns = at_ns;
         if process.open.len() < MOST_OPEN {
-            process.open.push(Open { context, has_asked: false, is_waiting: false });
+            process.open.push(Open { context, at_ns, has_asked: false, is_waiting: false });
         }
         let serving = self.threads.entry(thread).or_default();
         serving.last_ns = at_ns;
@@ -126,6 +102,15 @@ impl Threads {
             }
         }
         serving.read(context.span_id, 1.0);
+    }
+
+    /// The same of one of many streams on a connection, which are never a thread's alone.
+    pub fn begin_stream(&mut self, thread: Thread, context: Context, at_ns: u64) {
+        self.begin(thread, context, at_ns, true);
+        if let Some(process) = self.processes.get_mut(&thread.0) {
+            process.has_streams = true;
+            process.odd = process.odd.max(1);
+        }
     }
 
     /// The thread has read an answer to what this span asked, as sure as that is, or more of its request.
@@ -189,28 +174,61 @@ impl Threads {
     }
 
     /// What this thread asks for: as `serving`, and the turn is over where several have theirs.
-    pub fn asks(&mut self, thread: Thread) -> Option<(Context, f64)> {
-        let found = self.told(thread);
+    pub fn asks(&mut self, thread: Thread, at_ns: u64) -> Option<(Context, f64)> {
+        let found = self.told(thread, at_ns);
+        if found.is_none() && self.is_one_of_several(thread) {
+            return self.asks_with_others(thread, at_ns);
+        }
         if let (Some((context, _)), Some(serving)) = (found, self.threads.get_mut(&thread))
             && serving.is_burst
             && serving.fresh.front().is_some_and(|(span_id, _)| *span_id == context.span_id)
         {
             serving.fresh.pop_front();
         }
-        if let Some(process) = self.processes.get_mut(&thread.0) {
-            match found.and_then(|(context, _)| process.find(context.span_id)) {
-                Some(open) => (open.has_asked, open.is_waiting) = (true, true),
-                None => process.has_unknown = true,
-            }
-            process.asked(found.is_some());
-        }
-        self.wrote(thread);
+        self.has_asked(thread, found.map(|(context, _)| context.span_id));
         found.filter(|(_, sure)| self.is_trusted(thread.0, *sure))
     }
 
+    /// What this thread asks for in one call with other requests, or for one of those that came in one: nobody's turn is
+    /// known, unless one alone is open. Turns are believed no less for it.
+    pub fn asks_with_others(&mut self, thread: Thread, at_ns: u64) -> Option<(Context, f64)> {
+        self.wrote(thread);
+        let process = self.processes.get_mut(&thread.0)?;
+        let found = process.only_one(at_ns);
+        match found.and_then(|context| process.find(context.span_id)) {
+            Some(open) => (open.has_asked, open.is_waiting) = (true, true),
+            None => process.has_unknown = true,
+        }
+        found.map(|context| (context, LIKELY))
+    }
+
+    /// Whether one of several streams has the turn, whose order says nothing: servers begin with any of them.
+    fn is_one_of_several(&self, thread: Thread) -> bool {
+        self.processes.get(&thread.0).is_some_and(|process| process.has_streams)
+            && self.threads.get(&thread).is_some_and(|serving| serving.is_burst)
+    }
+
+    /// Something was asked, for this one of what is open.
+    fn has_asked(&mut self, thread: Thread, of: Option<[u8; 8]>) {
+        if let Some(process) = self.processes.get_mut(&thread.0) {
+            process.asked(of.is_some());
+        }
+        self.asks_for(thread, of);
+    }
+
+    fn asks_for(&mut self, thread: Thread, of: Option<[u8; 8]>) {
+        if let Some(process) = self.processes.get_mut(&thread.0) {
+            match of.and_then(|span_id| process.find(span_id)) {
+                Some(open) => (open.has_asked, open.is_waiting) = (true, true),
+                None => process.has_unknown = true,
+            }
+        }
+        self.wrote(thread);
+    }
+
     /// What this thread serves, if that can be told, and how sure that is.
-    pub fn serving(&self, thread: Thread) -> Option<(Context, f64)> {
-        self.told(thread).filter(|(_, sure)| self.is_trusted(thread.0, *sure))
+    pub fn serving(&self, thread: Thread, at_ns: u64) -> Option<(Context, f64)> {
+        self.told(thread, at_ns).filter(|(_, sure)| self.is_trusted(thread.0, *sure))
     }
 
     /// Turns mean nothing where much is asked in nobody's: that comes of timers, or of other threads.
@@ -218,7 +236,7 @@ impl Threads {
         sure > TURN || self.processes.get(&process).is_none_or(Process::keeps_turns)
     }
 
-    fn told(&self, thread: Thread) -> Option<(Context, f64)> {
+    fn told(&self, thread: Thread, at_ns: u64) -> Option<(Context, f64)> {
         let process = self.processes.get(&thread.0)?;
         let serving = self.threads.get(&thread);
         if let Some(Serving { open, is_polled, .. }) = serving
@@ -227,7 +245,13 @@ impl Threads {
         {
             return Some((*one, if *is_polled { POLLED } else { SURE }));
         }
-        let silent = process.silent();
+        let silent = process.silent(at_ns);
+        if process.has_streams {
+            let turn = serving.filter(|serving| !serving.is_burst).and_then(|serving| serving.turn(process));
+            let turn = turn.map(|(turn, sure)| (turn, TURN.min(sure)));
+            let only = || process.only_one(at_ns).map(|one| (one, LIKELY));
+            return turn.or_else(only).or_else(|| silent.map(|silent| (silent, IN_ORDER)));
+        }
         if let Some(serving) = serving
             && let Some((turn, sure)) = serving.turn(process)
         {
@@ -246,10 +270,8 @@ impl Threads {
         {
             return Some((*one, LIKELY));
         }
-        match process.open.as_slice() {
-            [one] => Some((one.context, LIKELY)),
-            _ => silent.map(|silent| (silent, IN_ORDER)),
-        }
+        let only = process.only_one(at_ns).map(|one| (one, LIKELY));
+        only.or_else(|| silent.map(|silent| (silent, IN_ORDER)))
     }
 
     /// What a line is about that this thread began to write at this time.
@@ -279,6 +301,7 @@ impl Threads {
     pub fn forget(&mut self, before_ns: u64) {
         self.threads.retain(|_, serving| serving.last_ns >= before_ns);
         self.processes.retain(|_, process| process.last_ns >= before_ns);
+        self.tasks.forget(before_ns);
     }
 
     fn is_open(&self, process: u32, span_id: [u8; 8]) -> bool {
@@ -317,40 +340,5 @@ impl Serving {
     /// The first one of those whose turn it is that is still open.
     fn turn(&self, process: &Process) -> Option<(Context, f64)> {
         self.fresh.iter().find_map(|(span_id, sure)| Some((process.get(*span_id)?.context, *sure)))
-    }
-}
-
-impl Process {
-    fn asked(&mut self, is_told: bool) {
-        if self.calls >= MOST_CALLS {
-            (self.calls, self.stray) = (self.calls / 2, self.stray / 2);
-        }
-        self.calls += 1;
-        self.stray += u32::from(!is_told);
-    }
-
-    /// Whether what it asks nearly always comes in somebody's turn.
-    fn keeps_turns(&self) -> bool {
-        self.stray < FEW_CALLS || self.stray <= self.calls / STRAY_SHARE
-    }
-
-    /// Whether its threads serve several at once, or its tasks wander. Where calls block, a few such requests may have come of
-    /// records that were lost.
-    fn is_mixed(&self) -> bool {
-        if self.is_polled { self.odd > 0 } else { self.odd > 2 && self.odd > self.begun / ODD_SHARE }
-    }
-
-    fn get(&self, span_id: [u8; 8]) -> Option<&Open> {
-        self.open.iter().find(|open| open.context.span_id == span_id)
-    }
-
-    fn find(&mut self, span_id: [u8; 8]) -> Option<&mut Open> {
-        self.open.iter_mut().find(|open| open.context.span_id == span_id)
-    }
-
-    /// The one that has asked for nothing so far, if it is one.
-    fn silent(&self) -> Option<Context> {
-        let mut silent = self.open.iter().filter(|open| !open.has_asked && !self.has_unknown);
-        silent.next().filter(|_| silent.next().is_none()).map(|open| open.context)
     }
 }

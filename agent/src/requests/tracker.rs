@@ -13,19 +13,24 @@ use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
 use agent_common::tls::PLAINTEXT;
 
 use super::connection::{Connection, Placed};
+use super::hash::Table;
 use super::ids::Ids;
 use super::protocol::Protocol;
 use super::red::Red;
 use super::shed::Shed;
-use super::span::{Common, Ends, failed, sample};
+use super::span::{Common, Ends, failed, write};
 use super::threads::Threads;
 use super::written::Written;
 use crate::decode::requests::{Elsewhere, Piece};
-use crate::window::sample::{Loss, Sample};
+use crate::window::sample::{Loss, Owner, Row, Sample};
+use crate::window::span::Spans;
 use datagrams::Datagrams;
 use elsewhere::Doings;
 pub use streams::Run;
 use streams::Streams;
+
+/// Most owners whose spans are looked for among what goes out.
+const MOST_OWNERS: usize = 4_096;
 
 /// What the tracker may hold.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,8 @@ struct Shared {
     shed: Shed,
     red: Red,
     spans: Vec<Placed>,
+    /// Where among what goes out an owner's spans are; may be out of date.
+    places: Table<u64, usize>,
     counts: Counts,
 }
 
@@ -100,6 +107,7 @@ impl Tracker {
                 shed: Shed::new(limits.spans),
                 red: Red::default(),
                 spans: Vec::new(),
+                places: Table::default(),
                 counts: Counts::default(),
             },
         }
@@ -213,25 +221,54 @@ impl Shared {
         boot_to_unix_ns: i64,
         out: &mut Vec<Sample>,
     ) {
-        for placed in self.spans.drain(..) {
+        for placed in &self.spans {
             let has_failed = failed(&placed.exchange, ends.is_client);
             let mut counted = self.red.count(ends, &placed.exchange, has_failed);
             match self.shed.allows(ends.owner, has_failed || counted.is_slow()) {
                 super::shed::Answer::Tell => {
                     counted.told();
-                    out.push(sample(placed, ends, common, boot_to_unix_ns));
+                    if let Some(spans) = spans_of(ends.owner, &mut self.places, out) {
+                        write(placed, ends, common, boot_to_unix_ns, spans.begin());
+                    }
                 }
                 super::shed::Answer::OverShare => self.counts.over_share += 1,
                 super::shed::Answer::OverBudget => self.counts.over_budget += 1,
             }
         }
+        self.spans.clear();
+    }
+}
+
+/// Where an owner's next span goes.
+fn spans_of<'a>(
+    owner: u64,
+    places: &mut Table<u64, usize>,
+    out: &'a mut Vec<Sample>,
+) -> Option<&'a mut Spans> {
+    let is_open = |sample: &Sample| {
+        let is_full = !matches!(&sample.row, Row::Spans(spans) if !spans.is_full());
+        !is_full && matches!(sample.owner, Owner::Workload(of) if of == owner)
+    };
+    let known = places.get(&owner).copied().filter(|place| out.get(*place).is_some_and(is_open));
+    let place = known.unwrap_or_else(|| {
+        if places.len() >= MOST_OWNERS {
+            places.clear();
+        }
+        places.insert(owner, out.len());
+        out.push(Sample { owner: Owner::Workload(owner), row: Row::Spans(Spans::new()) });
+        out.len() - 1
+    });
+    match out.get_mut(place) {
+        Some(Sample { row: Row::Spans(spans), .. }) => Some(spans),
+        _ => None,
     }
 }
 
 /// A connection of which this is the first record.
 fn begin(piece: &Piece<'_>, protocol: Protocol, doings: &mut Doings) -> Known {
-    let opener = doings.opener(piece.header.socket);
-    let connection = Connection::new(protocol, piece.is_client(), opener);
+    // the plaintext of a connection has a key beside that of the socket which was connected
+    let opener = doings.opener(piece.header.socket & !PLAINTEXT);
+    let connection = Connection::new(protocol, doings.names(), piece.is_client(), opener);
     Known { connection, ends: ends(piece), common: None, is_asked: false, memory: 0 }
 }
 

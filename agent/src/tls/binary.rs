@@ -36,6 +36,8 @@ fn unfit(code: &'static str, detail: impl Into<String>) -> Unfit {
 
 const GO_READ: &str = "crypto/tls.(*Conn).Read";
 const GO_WRITE: &str = "crypto/tls.(*Conn).Write";
+/// The client of net/http: another goroutine than the one that asks writes its requests.
+const GO_ASKS: &str = "net/http.(*persistConn).roundTrip";
 
 /// OpenSSL's functions: the program at the begin of each, and whether that at its return is the one for plaintext.
 const OPENSSL: [(&str, &str, bool); 5] = [
@@ -94,31 +96,30 @@ fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unf
     if !go::VERSIONS.contains(&minor) {
         return Err(unfit("go_version", format!("Go 1.{minor} is not known")));
     }
-    let mut found = elf.functions(&[GO_READ, GO_WRITE])?;
-    if found.len() < 2 {
-        found = go::functions(elf, &[GO_READ, GO_WRITE])?;
+    let wanted = [GO_READ, GO_WRITE, GO_ASKS];
+    let mut found = elf.functions(&wanted)?;
+    if found.is_empty() {
+        found = go::functions(elf, &wanted)?;
     }
     let (Some(read), Some(write)) = (found.get(GO_READ), found.get(GO_WRITE)) else {
         // a program without TLS has neither
-        return if found.is_empty() { Ok(None) } else { Err(unfit("symbols", "only one of Go's functions")) };
+        let has_none = !found.contains_key(GO_READ) && !found.contains_key(GO_WRITE);
+        return if has_none { Ok(None) } else { Err(unfit("symbols", "only one of Go's functions")) };
     };
     let (read_code, write_code) = (code_of(elf, read)?, code_of(elf, write)?);
-    Ok(Some(Found {
-        library: "go",
-        places: vec![
-            Place {
-                program: "tls_go_write",
-                offsets: vec![write.offset + write_code.begin],
-                is_return: false,
-            },
-            Place { program: "tls_go_read", offsets: vec![read.offset + read_code.begin], is_return: false },
-            Place {
-                program: "tls_go_read_done",
-                offsets: read_code.returns.iter().map(|at| read.offset + at).collect(),
-                is_return: false,
-            },
-        ],
-    }))
+    let place = |program, offsets| Place { program, offsets, is_return: false };
+    let mut places = vec![
+        place("tls_go_write", vec![write.offset + write_code.begin]),
+        place("tls_go_read", vec![read.offset + read_code.begin]),
+        place("tls_go_read_done", read_code.returns.iter().map(|at| read.offset + at).collect()),
+    ];
+    // where it is not as known, requests are joined by thread as those of other programs
+    if let Some(asks) = found.get(GO_ASKS)
+        && let Ok(code) = code_of(elf, asks)
+    {
+        places.push(place("tls_go_asks", vec![asks.offset + code.begin]));
+    }
+    Ok(Some(Found { library: "go", places }))
 }
 
 fn code_of<S: Source + ?Sized>(elf: &Elf<'_, S>, function: &Function) -> Result<code::GoCode, Unfit> {

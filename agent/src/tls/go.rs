@@ -129,7 +129,7 @@ pub fn functions<'n, S: Source + ?Sized>(
                 break;
             }
         }
-        if found.len() == names.len() {
+        if found.len() == places.len() {
             break;
         }
     }

@@ -25,7 +25,7 @@ mod tests;
 /// window's end, so those rows wait a window longer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Most rows that wait.
-pub const MAX_WAITING: usize = 20_000;
+pub const MAX_WAITING: u64 = 20_000;
 
 /// A row and whose it is.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct Assembler {
     max_rows: usize,
     window: Duration,
     waiting: VecDeque<(Duration, Sample)>,
+    /// Rows of all that waits.
+    waiting_rows: u64,
     folds_peers: bool,
 }
 
@@ -49,7 +51,7 @@ impl Assembler {
     /// At most `max_rows` rows of one signal in one window.
     pub fn new(max_rows: usize, window_seconds: u32) -> Self {
         let window = Duration::from_secs(u64::from(window_seconds));
-        Self { max_rows, window, waiting: VecDeque::new(), folds_peers: false }
+        Self { max_rows, window, waiting: VecDeque::new(), waiting_rows: 0, folds_peers: false }
     }
 
     /// Most rows of one signal in one window.
@@ -107,12 +109,12 @@ impl Assembler {
             identities.learn(&sample);
             match identities.resolve(&sample.owner) {
                 Some(identity) => rows.push(Named { identity, row: sample.row }),
-                None if self.waiting.len() < MAX_WAITING => {
+                None if self.waiting_rows < MAX_WAITING => {
+                    self.waiting_rows += sample.row.count();
                     self.waiting.push_back((now + self.patience(&sample.owner), sample));
                 }
                 None => {
-                    let loss = Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 };
-                    losses.push(loss);
+                    losses.push(unnamed(&sample.row));
                     rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
                 }
             }
@@ -128,12 +130,19 @@ impl Assembler {
         losses: &mut Vec<Loss>,
     ) -> Vec<Named> {
         let mut rows = Vec::new();
+        if self.waiting.is_empty() {
+            return rows;
+        }
+        self.waiting_rows = 0;
         for (until, sample) in std::mem::take(&mut self.waiting) {
             match identities.resolve(&sample.owner) {
                 Some(identity) => rows.push(Named { identity, row: sample.row }),
-                None if now < until => self.waiting.push_back((until, sample)),
+                None if now < until => {
+                    self.waiting_rows += sample.row.count();
+                    self.waiting.push_back((until, sample));
+                }
                 None => {
-                    losses.push(Loss { signal: "identity", stage: "identity", reason: "unnamed", count: 1 });
+                    losses.push(unnamed(&sample.row));
                     rows.push(Named { identity: identities.unnamed(&sample.owner), row: sample.row });
                 }
             }
@@ -163,6 +172,11 @@ impl Assembler {
             rows.append(&mut of_signal);
         }
     }
+}
+
+/// What goes out under the id of its owner.
+fn unnamed(row: &Row) -> Loss {
+    Loss { signal: "identity", stage: "identity", reason: "unnamed", count: row.count() }
 }
 
 /// Run-queue figures join the usage row of the same owner, and bring one into being where there is none.
@@ -202,7 +216,7 @@ fn stamp(row: &mut Row, window: Window) {
         Row::SyscallLatency(row) => (&mut row.ts, &mut row.window_s),
         Row::Block(row) => (&mut row.ts, &mut row.window_s),
         Row::Request(row) => (&mut row.ts, &mut row.window_s),
-        Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Span(_) => return,
+        Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Spans(_) => return,
     };
     *ts = window.start_ns;
     *window_s = window.seconds;
@@ -220,7 +234,7 @@ pub(crate) fn table(row: &Row) -> &'static str {
         Row::Request(_) => "request",
         Row::Process(_) => "process",
         Row::Log(_) => "log",
-        Row::Span(_) => "span",
+        Row::Spans(_) => "span",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proto::v1;
 
-use super::span::Span;
+use super::span::Spans;
 
 /// A row and whom it is about.
 #[derive(Clone, Debug)]
@@ -66,8 +66,15 @@ pub enum Row {
     Process(Box<v1::ProcessRow>),
     /// Log line; `ts` is already set
     Log(Box<v1::LogRow>),
-    /// Span, complete but for whose it is
-    Span(Span),
+    /// Spans, complete but for whose they are
+    Spans(Spans),
+}
+
+impl Row {
+    /// How many rows of its table it is.
+    pub fn count(&self) -> u64 {
+        if let Self::Spans(spans) = self { spans.count() } else { 1 }
+    }
 }
 
 /// What the sched probe knows of one workload in one window.

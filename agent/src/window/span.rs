@@ -1,4 +1,4 @@
-//! A span on its way to the batch: the protobuf of its row, written once.
+//! Spans on their way to the batch: the protobuf of their rows, written once.
 //!
 //! Spans are the rows that come most often, with some twenty attributes each; kept as a map of strings each attribute is two
 //! allocations on every one of its stations. So the tracker writes the bytes that the batch will hold, but for what is not
@@ -32,30 +32,109 @@ pub mod field {
 /// Field of `Payload` that has the spans.
 pub const SPANS: u32 = 11;
 
-/// A span's row without `identity` and `service`.
+/// What one owner's spans are gathered to.
+const MOST_BYTES: usize = 64 << 10;
+/// Bytes of what stands before each row: its length.
+const LENGTH: usize = 4;
+
+/// Rows of one owner's spans, one after the other, without `identity` and `service`. Together they take one way through the
+/// agent, since a row by itself costs as much on its way as it does to write it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct Spans {
+    /// Each behind its length.
     bytes: Vec<u8>,
+    count: u64,
 }
 
-impl Span {
-    /// An empty one, with room for what a span usually is.
+impl Spans {
+    /// None so far.
     pub fn new() -> Self {
-        Self { bytes: Vec::with_capacity(1_152) }
+        Self::default()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether more of them go into others.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= MOST_BYTES
+    }
+
+    /// Begins one more.
+    pub fn begin(&mut self) -> Span<'_> {
+        let from = self.bytes.len() + LENGTH;
+        self.bytes.extend_from_slice(&[0; LENGTH]);
+        self.count += 1;
+        Span { bytes: &mut self.bytes, from }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let mut left = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (length, rest) = left.split_first_chunk::<LENGTH>()?;
+            let (row, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            left = rest;
+            Some(row)
+        })
+    }
+
+    /// As rows, for those who want to read them.
+    pub fn rows(&self) -> Vec<v1::SpanRow> {
+        self.each().map(|row| v1::SpanRow::decode(row).unwrap_or_default()).collect()
+    }
+
+    /// Appends them to a payload's bytes, as the spans of a service.
+    pub fn append_to(&self, payload: &mut Vec<u8>, identity: u32, service: &str) {
+        let mut whose = Vec::with_capacity(service.len() + 16);
+        if identity != 0 {
+            encode_key(field::IDENTITY, WireType::Varint, &mut whose);
+            encode_varint(u64::from(identity), &mut whose);
+        }
+        if !service.is_empty() {
+            text_to(&mut whose, field::SERVICE, service);
+        }
+        payload.reserve(self.bytes.len() + (whose.len() + LENGTH) * usize::try_from(self.count).unwrap_or(0));
+        for row in self.each() {
+            encode_key(SPANS, WireType::LengthDelimited, payload);
+            encode_varint((whose.len() + row.len()) as u64, payload);
+            payload.extend_from_slice(&whose);
+            payload.extend_from_slice(row);
+        }
+    }
+}
+
+/// A span's row while it is written.
+#[derive(Debug)]
+pub struct Span<'a> {
+    bytes: &'a mut Vec<u8>,
+    from: usize,
+}
+
+impl Drop for Span<'_> {
+    fn drop(&mut self) {
+        let length = u32::try_from(self.bytes.len() - self.from).unwrap_or(u32::MAX);
+        if let Some(place) = self.bytes.get_mut(self.from - LENGTH..self.from) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}
+
+impl Span<'_> {
     /// Puts a text in; an empty one is the default and needs no place.
     pub fn text(&mut self, field: u32, text: &str) {
         if !text.is_empty() {
-            text_to(&mut self.bytes, field, text);
+            text_to(self.bytes, field, text);
         }
     }
 
     /// Puts an id in, in lower-case hex.
     pub fn hex(&mut self, field: u32, id: &[u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        encode_key(field, WireType::LengthDelimited, &mut self.bytes);
-        encode_varint(2 * id.len() as u64, &mut self.bytes);
+        encode_key(field, WireType::LengthDelimited, self.bytes);
+        encode_varint(2 * id.len() as u64, self.bytes);
+        self.bytes.reserve(2 * id.len());
         for byte in id {
             let digit = |four: u8| DIGITS.get(usize::from(four & 15)).copied().unwrap_or(b'0');
             self.bytes.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
@@ -64,48 +143,25 @@ impl Span {
 
     /// Puts the time in: when it began, and how long it took.
     pub fn time(&mut self, ts: u64, duration_ns: u64) {
-        encode_key(field::TS, WireType::SixtyFourBit, &mut self.bytes);
+        encode_key(field::TS, WireType::SixtyFourBit, self.bytes);
         self.bytes.extend_from_slice(&ts.to_le_bytes());
-        encode_key(field::DURATION_NS, WireType::Varint, &mut self.bytes);
-        encode_varint(duration_ns, &mut self.bytes);
+        encode_key(field::DURATION_NS, WireType::Varint, self.bytes);
+        encode_varint(duration_ns, self.bytes);
     }
 
     /// Puts an attribute in. Of two with the same key a reader takes the last, and a sender sends both: put each once.
     pub fn attribute(&mut self, key: &str, value: &str) {
-        attribute_to(&mut self.bytes, key, value);
+        attribute_to(self.bytes, key, value);
     }
 
     /// Puts attributes in that `attribute_to` wrote.
     pub fn attributes(&mut self, written: &[u8]) {
         self.bytes.extend_from_slice(written);
     }
-
-    /// As a row, for those who want to read it.
-    pub fn row(&self) -> v1::SpanRow {
-        v1::SpanRow::decode(self.bytes.as_slice()).unwrap_or_default()
-    }
-
-    /// Appends it to a payload's bytes, as the span of a service.
-    pub fn append_to(&self, payload: &mut Vec<u8>, identity: u32, service: &str) {
-        let key = |field: u32| prost::encoding::key_len(field);
-        let varint = |value: u64| prost::encoding::encoded_len_varint(value);
-        let of_identity = if identity == 0 { 0 } else { key(field::IDENTITY) + varint(u64::from(identity)) };
-        let length = service.len();
-        let of_service = if length == 0 { 0 } else { key(field::SERVICE) + varint(length as u64) + length };
-        encode_key(SPANS, WireType::LengthDelimited, payload);
-        encode_varint((of_identity + of_service + self.bytes.len()) as u64, payload);
-        if identity != 0 {
-            encode_key(field::IDENTITY, WireType::Varint, payload);
-            encode_varint(u64::from(identity), payload);
-        }
-        if length != 0 {
-            text_to(payload, field::SERVICE, service);
-        }
-        payload.extend_from_slice(&self.bytes);
-    }
 }
 
 fn text_to(bytes: &mut Vec<u8>, field: u32, text: &str) {
+    bytes.reserve(text.len() + 12);
     encode_key(field, WireType::LengthDelimited, bytes);
     encode_varint(text.len() as u64, bytes);
     bytes.extend_from_slice(text.as_bytes());
@@ -125,11 +181,12 @@ mod tests {
     use prost::Message as _;
     use proto::v1;
 
-    use super::{Span, attribute_to, field};
+    use super::{Spans, attribute_to, field};
 
     #[test]
     fn what_is_written_is_the_row() {
-        let mut span = Span::new();
+        let mut spans = Spans::new();
+        let mut span = spans.begin();
         span.time(5, 700_000);
         span.hex(field::TRACE_ID, &[0x4b; 16]);
         span.hex(field::SPAN_ID, &[0x0a; 8]);
@@ -139,6 +196,7 @@ mod tests {
         let mut kept = Vec::new();
         attribute_to(&mut kept, "network.type", "");
         span.attributes(&kept);
+        drop(span);
         let row = v1::SpanRow {
             ts: 5,
             duration_ns: 700_000,
@@ -149,15 +207,19 @@ mod tests {
                 .into(),
             ..v1::SpanRow::default()
         };
-        assert_eq!(span.row(), row);
+        assert_eq!((spans.rows(), spans.count(), spans.is_full()), (vec![row.clone()], 1, false));
+        // one without anything
+        drop(spans.begin());
+        let nothing = v1::SpanRow::default();
         for (identity, service) in [(0, ""), (300, "cart")] {
             let mut bytes = v1::Payload { identities: vec![v1::Identity::default()], ..Default::default() }
                 .encode_to_vec();
-            span.append_to(&mut bytes, identity, service);
-            span.append_to(&mut bytes, identity, service);
+            spans.append_to(&mut bytes, identity, service);
+            spans.append_to(&mut bytes, identity, service);
             let payload = v1::Payload::decode(bytes.as_slice()).unwrap();
-            let named = v1::SpanRow { identity, service: service.into(), ..row.clone() };
-            assert_eq!((payload.identities.len(), payload.spans), (1, vec![named.clone(), named]));
+            let named = |row: &v1::SpanRow| v1::SpanRow { identity, service: service.into(), ..row.clone() };
+            let both = [named(&row), named(&nothing)];
+            assert_eq!((payload.identities.len(), payload.spans), (1, [both.clone(), both].concat()));
         }
     }
 }

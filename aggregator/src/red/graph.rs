@@ -2,8 +2,8 @@
 //!
 //! A request is counted once: when both of its ends were found, or when one has waited in vain. A client's span alone
 //! is a request to whom it names, else to whom flows know at its address. A server's span alone is a request from
-//! outside, unless it names a caller, or its caller is known and sends spans of its own: then the pair was missed, and
-//! what the client's span counted is not counted again. Requests that agents counted and that are no spans are added by the
+//! outside, unless it names a caller, or its caller is known and sends spans of its own, or spans of somebody at the caller's
+//! address ask for this port: then the pair was missed, and what the client's span counted is not counted again. Requests that agents counted and that are no spans are added by the
 //! same rules: their client counts them, and their server only if no client of theirs is seen.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -102,11 +102,10 @@ impl Graph {
         let Alone { is_client, side, server, is_asked, .. } = alone;
         let other = server.as_ref().map(|party| Side { party: Arc::clone(party), ..side.clone() });
         let request = match is_client {
-            true => Request { client: Some(side), server: other.as_ref() },
-            false => Request { client: None, server: Some(side) },
+            true => Request { client: Some(side), server: other.as_ref(), is_asked: false },
+            false => Request { client: None, server: Some(side), is_asked: *is_asked },
         };
-        let edge = if *is_asked { None } else { self.between(request) };
-        let Some(mut edge) = edge else {
+        let Some(mut edge) = self.between(request) else {
             // its client counts it; how long its server took is told where it is known who that is
             if let Some(requests) = self.known_client(side).and_then(|edge| self.edges.get_mut(&edge)) {
                 requests.server.add(weight);
@@ -148,7 +147,7 @@ impl Graph {
         }
         match (request.client, request.server) {
             (Some(client), None) => self.name_server(client, &mut edge),
-            (None, Some(server)) if !self.name_client(server, &mut edge) => return None,
+            (None, Some(server)) if request.is_asked || !self.name_client(server, &mut edge) => return None,
             _ => {}
         }
         Some(edge)

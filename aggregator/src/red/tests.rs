@@ -207,6 +207,52 @@ async fn ends_seen_on_the_wire_meet_by_their_connection() {
 }
 
 #[tokio::test]
+async fn a_server_alone_counts_only_where_nobody_is_seen_to_ask() {
+    // flows know nobody
+    let counting = Counting::new();
+    let (web, cart) = (("10.0.0.1", 40_000), ("10.0.0.2", 80));
+    let spans = vec![
+        wire(span(0, "web", "client", 1, 0), web, cart),
+        // of another connection of the same client; its own end was not told as a span
+        wire(span(1, "cart", "server", 2, 0), cart, ("10.0.0.1", 41_000)),
+        wire(span(1, "cart", "server", 3, 0), cart, ("203.0.113.9", 1_234)),
+        // another port than is asked for
+        wire(span(1, "cart", "server", 4, 0), ("10.0.0.2", 81), ("10.0.0.1", 42_000)),
+    ];
+    counting.spans(identities(&["web", "cart"]), spans).await;
+    counting.red.expire_before(i64::MAX);
+    let lines = counting.lines("traces_service_graph_request_total");
+    let of = |client: &str| {
+        lines.iter().filter(|line| line.contains(&format!("client=\"{client}\""))).collect::<Vec<_>>()
+    };
+    assert_eq!((lines.len(), of("web").len()), (2, 1), "{lines:?}");
+    assert!(of("web")[0].ends_with(" 1") && of("user")[0].ends_with(" 2"), "{lines:?}");
+    assert_eq!(
+        counting.lines("wake_aggregator_red_unpaired_spans_total"),
+        ["wake_aggregator_red_unpaired_spans_total 1"]
+    );
+}
+
+#[tokio::test]
+async fn who_asks_from_a_nodes_address_hides_no_user_behind_it() {
+    let counting = Counting::new();
+    let cart = ("10.0.0.2", 80);
+    let spans = vec![
+        // the node's own check of the pod
+        wire(span(0, "kubelet.service", "client", 1, 0), ("10.0.0.254", 40_000), cart),
+        wire(span(1, "cart", "server", 2, 0), cart, ("10.0.0.254", 40_000)),
+        // from outside, in the node's name
+        wire(span(1, "cart", "server", 3, 0), cart, ("10.0.0.254", 50_000)),
+    ];
+    let mut identities = identities(&["kubelet.service", "cart"]);
+    identities[0].namespace = String::new();
+    counting.spans(identities, spans).await;
+    counting.red.expire_before(i64::MAX);
+    let lines = counting.lines("traces_service_graph_request_total");
+    assert!(lines.iter().any(|line| line.contains("client=\"user\"") && line.ends_with(" 1")), "{lines:?}");
+}
+
+#[tokio::test]
 async fn names_beyond_the_bound_are_other_and_counted() {
     let counting = Counting::new();
     let spans =

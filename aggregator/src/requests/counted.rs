@@ -111,20 +111,8 @@ fn read(batch: &RecordBatch, mut take: impl FnMut(Counted<'_>)) -> Option<()> {
     let ports: &PrimitiveArray<Int32Type> = batch.column_by_name("server_port")?.as_primitive_opt()?;
     let lists: &ListArray = batch.column_by_name("duration_hist")?.as_list_opt()?;
     let values = lists.values().as_primitive_opt::<Int64Type>()?.values();
-    let words = [
-        "cluster",
-        "node",
-        "namespace",
-        "workload",
-        "workload_kind",
-        "pod",
-        "kind",
-        "protocol",
-        "name",
-        "status",
-        "peer_address",
-    ];
-    let words = words.map(|name| Words::of(batch, name));
+    let &[_, ref words @ .., _, _, _, _, _] = &COLUMNS;
+    let words: [Option<Words<'_>>; 11] = words.map(|name| Words::of(batch, name));
     let known = |value: i64| u64::try_from(value).unwrap_or(0);
     for row in 0..batch.num_rows() {
         let [cluster, node, namespace, workload, workload_kind, pod, kind, protocol, name, status, peer] =

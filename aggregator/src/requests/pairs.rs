@@ -70,6 +70,8 @@ pub(crate) struct Side {
 pub(crate) struct Request<'a> {
     pub(crate) client: Option<&'a Side>,
     pub(crate) server: Option<&'a Side>,
+    /// Of a server alone: somebody at its client's address is seen to ask for its port, and has counted the request.
+    pub(crate) is_asked: bool,
 }
 
 impl Request<'_> {
@@ -167,7 +169,7 @@ impl Pairs {
             (None, Role::Client) => Key::Parent(span.trace_id.into(), span.span_id.into()),
             // nobody called it, as far as it knows
             (None, Role::Server) if span.parent_span_id.is_empty() => {
-                return emit(Request { client: None, server: Some(&side) });
+                return emit(Request { client: None, server: Some(&side), is_asked: false });
             }
             (None, Role::Server) => Key::Parent(span.trace_id.into(), span.parent_span_id.into()),
         };
@@ -180,12 +182,12 @@ impl Pairs {
         let waiting = self.waiting.entry(key.clone()).or_default();
         let oldest = (waiting.len() >= MOST_OF_ONE).then(|| waiting.remove(0));
         waiting.push(Waiting { ticket, role, server, side });
-        self.order.push_back((now, ticket, key));
         self.count += 1;
         if let Some(oldest) = oldest {
             self.count -= 1;
-            emit(alone(&oldest));
+            emit(self.lone(&key, &oldest));
         }
+        self.order.push_back((now, ticket, key));
         while self.count > self.most || self.order.len() > self.most.saturating_mul(2) {
             self.pop(emit);
         }
@@ -215,7 +217,21 @@ impl Pairs {
             self.waiting.remove(&key);
         }
         self.count -= 1;
-        emit(alone(&gone));
+        emit(self.lone(&key, &gone));
+    }
+
+    /// A request of which one end alone was found.
+    fn lone<'a>(&self, key: &Key, waiting: &'a Waiting) -> Request<'a> {
+        let side = Some(&waiting.side);
+        match (waiting.role, key) {
+            (Role::Client, _) => Request { client: side, server: None, is_asked: false },
+            (Role::Server, Key::Connection(place, client)) => {
+                let port = waiting.server.map(|server| server.port());
+                let is_asked = port.is_some_and(|port| self.whereabouts.is_asked(place, client.ip(), port));
+                Request { client: None, server: side, is_asked }
+            }
+            (Role::Server, Key::Parent(..)) => Request { client: None, server: side, is_asked: false },
+        }
     }
 
     /// The waiting other end of a request, the one nearest in time.
@@ -307,16 +323,8 @@ pub(crate) fn cut(text: &str) -> String {
 
 fn together<'a>(role: Role, side: &'a Side, other: &'a Side) -> Request<'a> {
     match role {
-        Role::Client => Request { client: Some(side), server: Some(other) },
-        Role::Server => Request { client: Some(other), server: Some(side) },
-    }
-}
-
-fn alone(waiting: &Waiting) -> Request<'_> {
-    let side = Some(&waiting.side);
-    match waiting.role {
-        Role::Client => Request { client: side, server: None },
-        Role::Server => Request { client: None, server: side },
+        Role::Client => Request { client: Some(side), server: Some(other), is_asked: false },
+        Role::Server => Request { client: Some(other), server: Some(side), is_asked: false },
     }
 }
 

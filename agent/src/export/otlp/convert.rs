@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -28,7 +29,7 @@ pub(super) struct Request {
     /// Below the endpoint.
     pub(super) path: &'static str,
     /// Protobuf.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     /// Rows by the ledger's signals.
     pub(super) rows: BTreeMap<&'static str, u64>,
     /// Data points.
@@ -76,7 +77,7 @@ fn logs(payload: &v1::Payload) -> Option<Request> {
     let rows = counted([("log", payload.logs.len()), ("process", payload.processes.len())]);
     (!resource_logs.is_empty()).then(|| Request {
         path: LOGS,
-        body: ExportLogsServiceRequest { resource_logs }.encode_to_vec(),
+        body: ExportLogsServiceRequest { resource_logs }.encode_to_vec().into(),
         rows,
         points: 0,
         losses: Vec::new(),
@@ -128,7 +129,7 @@ fn request(
     let points = points_in(&resource_metrics);
     (!resource_metrics.is_empty()).then(|| Request {
         path: METRICS,
-        body: ExportMetricsServiceRequest { resource_metrics }.encode_to_vec(),
+        body: ExportMetricsServiceRequest { resource_metrics }.encode_to_vec().into(),
         rows,
         points,
         losses,

@@ -31,7 +31,7 @@ pub(super) fn halve(request: &Request) -> Option<[Request; 2]> {
                     resource_logs.iter_mut().filter_map(log_records).flat_map(|logs| &*logs).collect();
                 let processes = records.iter().copied().filter(is_process).count();
                 let rows = counted([("log", records.len() - processes), ("process", processes)]);
-                let body = ExportLogsServiceRequest { resource_logs }.encode_to_vec();
+                let body = ExportLogsServiceRequest { resource_logs }.encode_to_vec().into();
                 Request { path: LOGS, body, rows, points: 0, losses: Vec::new() }
             }))
         }
@@ -40,7 +40,7 @@ pub(super) fn halve(request: &Request) -> Option<[Request; 2]> {
             let halves = split(whole.resource_spans, spans)?;
             Some(halves.map(|mut resource_spans| {
                 let count = resource_spans.iter_mut().filter_map(spans).map(|spans| spans.len()).sum();
-                let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+                let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec().into();
                 Request {
                     path: TRACES,
                     body,
@@ -63,7 +63,7 @@ pub(super) fn halve(request: &Request) -> Option<[Request; 2]> {
             let [first, second] = parts(&request.rows);
             let made = |resource_metrics: Vec<ResourceMetrics>, rows| {
                 let points = points_in(&resource_metrics);
-                let body = ExportMetricsServiceRequest { resource_metrics }.encode_to_vec();
+                let body = ExportMetricsServiceRequest { resource_metrics }.encode_to_vec().into();
                 Request { path: METRICS, body, rows, points, losses: Vec::new() }
             };
             let [one, other] = halves;

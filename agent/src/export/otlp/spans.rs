@@ -11,7 +11,8 @@ use proto::v1;
 
 use super::convert::{Request, TRACES, counted, scope};
 use super::resource::resource;
-use super::wire::{Value, fields};
+use super::wire::{Fields, Value, fields};
+use crate::requests::hash::Table;
 use crate::window::span::{SPANS, field};
 
 /// Fields of OTLP's messages, by their numbers in `trace.proto`, `common.proto` and `resource.proto`.
@@ -56,14 +57,21 @@ pub(super) fn split(payload: &[u8]) -> Option<(Vec<u8>, Vec<&[u8]>)> {
     Some((rest, spans))
 }
 
+/// Owners whose spans have room from the begin.
+const MANY_OWNERS: usize = 4;
+
 /// The spans of a payload; `None` without any.
 pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Request> {
     let mut of: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let mut scratch = Vec::new();
+    let mut shared = Shared::default();
+    // about as long as the rows are; of many owners nobody has as much
+    let all: usize = spans.iter().map(|row| row.len()).sum();
     for row in spans {
         scratch.clear();
-        let identity = span(row, &mut scratch);
-        message(of.entry(identity).or_default(), otlp::SPANS, &scratch);
+        let identity = span(row, &mut shared, &mut scratch);
+        let room = if of.len() < MANY_OWNERS { all } else { 0 };
+        message(of.entry(identity).or_insert_with(|| Vec::with_capacity(room)), otlp::SPANS, &scratch);
     }
     let mut by = Vec::new();
     message(&mut by, otlp::SCOPE, &scope().encode_to_vec());
@@ -85,7 +93,7 @@ pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Req
     }
     (!spans.is_empty()).then(|| Request {
         path: TRACES,
-        body,
+        body: body.into(),
         rows: counted([("span", spans.len())]),
         points: 0,
         losses: Vec::new(),
@@ -93,9 +101,10 @@ pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Req
 }
 
 /// Writes a row as OTLP has it, and answers whose it is. What is damaged is left out.
-fn span(row: &[u8], out: &mut Vec<u8>) -> u64 {
+fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) -> u64 {
     let (mut identity, mut ts, mut duration, mut code, mut why) = (0, 0, 0, 0, &[][..]);
-    for found in fields(row).map_while(|found| found) {
+    let mut left = fields(row);
+    while let Some(Some(found)) = left.next() {
         match (found.number, found.value) {
             (field::IDENTITY, Value::Number(number)) => identity = number,
             (field::TS, Value::Number(number)) => ts = number,
@@ -109,6 +118,9 @@ fn span(row: &[u8], out: &mut Vec<u8>) -> u64 {
             (field::KIND, Value::Bytes(b"client")) => number(out, otlp::KIND, otlp::KIND_CLIENT),
             (field::STATUS, Value::Bytes(b"error")) => code = otlp::CODE_ERROR,
             (field::STATUS_MESSAGE, Value::Bytes(text)) => why = text,
+            (field::ATTRIBUTES, Value::Bytes(entry)) if entry.starts_with(CONNECTION) => {
+                left = shared.write(found.whole, entry, left, out);
+            }
             (field::ATTRIBUTES, Value::Bytes(entry)) => attribute(out, entry),
             _ => {}
         }
@@ -124,6 +136,48 @@ fn span(row: &[u8], out: &mut Vec<u8>) -> u64 {
         message(out, otlp::STATUS, &status);
     }
     identity
+}
+
+/// How the entry of an attribute begins that names a connection: what follows it is the same for all of its spans.
+const CONNECTION: &[u8] = b"\x0a\x0fwake.connection";
+/// The names that may stand there.
+const OF_CONNECTION: [&[u8]; 4] = [b"network.", b"process.", b"client.", b"tls."];
+/// Most connections of one request that are told apart.
+const MOST_CONNECTIONS: usize = 1_024;
+
+/// What spans of one connection have in common, as it was read and as it is written: it is half of a span.
+#[derive(Default)]
+struct Shared<'a>(Table<&'a [u8], (&'a [u8], Vec<u8>)>);
+
+impl<'a> Shared<'a> {
+    /// Writes the attributes that all spans of a connection have; `first` names it, and the others are the first ones of
+    /// `left`. What is left behind them.
+    fn write(&mut self, first: &'a [u8], entry: &[u8], left: Fields<'a>, out: &mut Vec<u8>) -> Fields<'a> {
+        if let Some((read, written)) = self.0.get(first)
+            && let Some(behind) = left.rest().strip_prefix(*read)
+        {
+            out.extend_from_slice(written);
+            return fields(behind);
+        }
+        let from = out.len();
+        attribute(out, entry);
+        let (mut behind, mut read) = (left.clone(), 0);
+        while let Some(Some(found)) = behind.next() {
+            let Value::Bytes(entry) = found.value else { break };
+            let is_common = found.number == field::ATTRIBUTES
+                && entry.get(2..).is_some_and(|name| OF_CONNECTION.iter().any(|of| name.starts_with(of)));
+            if !is_common {
+                break;
+            }
+            attribute(out, entry);
+            read += found.whole.len();
+        }
+        let (common, behind) = left.rest().split_at_checked(read).unwrap_or_default();
+        if self.0.len() < MOST_CONNECTIONS {
+            self.0.insert(first, (common, out.get(from..).unwrap_or_default().to_vec()));
+        }
+        fields(behind)
+    }
 }
 
 fn attribute(out: &mut Vec<u8>, entry: &[u8]) {
@@ -148,11 +202,10 @@ fn attribute(out: &mut Vec<u8>, entry: &[u8]) {
     let length = |bytes: &[u8]| 1 + encoded_len_varint(bytes.len() as u64) + bytes.len();
     let inner = typed.map_or_else(|| length(value), |(_, number)| 1 + encoded_len_varint(number));
     let outer = length(key) + 1 + encoded_len_varint(inner as u64) + inner;
-    encode_key(otlp::ATTRIBUTES, WireType::LengthDelimited, out);
-    encode_varint(outer as u64, out);
+    out.reserve(outer + 16);
+    begin(out, otlp::ATTRIBUTES, outer as u64);
     message(out, otlp::KEY, key);
-    encode_key(otlp::VALUE, WireType::LengthDelimited, out);
-    encode_varint(inner as u64, out);
+    begin(out, otlp::VALUE, inner as u64);
     match typed {
         Some((field, value)) => number(out, field, value),
         None => message(out, otlp::STRING, value),
@@ -177,10 +230,24 @@ fn is_number(key: &[u8]) -> bool {
 }
 
 /// Puts a text, bytes or a message in.
+#[inline]
 fn message(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(bytes.len() as u64, out);
+    out.reserve(bytes.len() + 16);
+    begin(out, field, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// What stands before a text, bytes or a message of this length.
+#[inline]
+fn begin(out: &mut Vec<u8>, field: u32, length: u64) {
+    match (u8::try_from(field << 3 | 2), u8::try_from(length)) {
+        // nearly all
+        (Ok(key @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[key, length]),
+        _ => {
+            encode_key(field, WireType::LengthDelimited, out);
+            encode_varint(length, out);
+        }
+    }
 }
 
 fn number(out: &mut Vec<u8>, field: u32, number: u64) {
@@ -195,15 +262,29 @@ fn fixed(out: &mut Vec<u8>, field: u32, number: u64) {
 
 /// Puts an id in as bytes; what is not hex is left out.
 fn hex(out: &mut Vec<u8>, field: u32, id: &[u8]) {
-    let digit = |digit: u8| (digit as char).to_digit(16).and_then(|four| u8::try_from(four).ok());
+    const NONE: u8 = 0xff;
+    const DIGITS: [u8; 256] = {
+        let (mut digits, mut four) = ([NONE; 256], 0);
+        while four < 10 {
+            digits[b'0' as usize + four as usize] = four;
+            four += 1;
+        }
+        while four < 16 {
+            digits[b'a' as usize + four as usize - 10] = four;
+            digits[b'A' as usize + four as usize - 10] = four;
+            four += 1;
+        }
+        digits
+    };
+    let digit =
+        |one: Option<&u8>| one.map_or(NONE, |one| DIGITS.get(usize::from(*one)).copied().unwrap_or(NONE));
     let before = out.len();
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(id.len() as u64 / 2, out);
+    begin(out, field, id.len() as u64 / 2);
     for pair in id.chunks(2) {
-        let [Some(high), Some(low)] = [pair.first(), pair.get(1)].map(|one| one.copied().and_then(digit))
-        else {
+        let (high, low) = (digit(pair.first()), digit(pair.get(1)));
+        if high | low == NONE {
             return out.truncate(before);
-        };
+        }
         out.push(high << 4 | low);
     }
 }
@@ -216,6 +297,7 @@ mod tests {
     use proto::v1;
 
     use super::{split, traces};
+    use crate::window::span::Spans;
 
     #[test]
     fn a_span_keeps_its_ids_times_and_status() {
@@ -251,7 +333,7 @@ mod tests {
         assert_eq!(rest, v1::Payload { spans: Vec::new(), ..payload });
         let request = traces(&spans, &rest.identities).unwrap();
         assert_eq!((request.path, request.records()), ("/v1/traces", 3));
-        let sent = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
+        let sent = ExportTraceServiceRequest::decode(&*request.body).unwrap();
         let counts: Vec<usize> = sent.resource_spans.iter().map(|of| of.scope_spans[0].spans.len()).collect();
         assert_eq!(counts, [2, 1]);
         let second = &sent.resource_spans[1];
@@ -272,5 +354,50 @@ mod tests {
         assert_eq!(said("tls.established"), Value::BoolValue(true));
         assert!(traces(&[], &[]).is_none());
         assert!(split(b"\x5a\x05ab").is_none());
+    }
+
+    /// What is common to a connection is converted once, and no span gets another one's.
+    #[test]
+    fn spans_of_a_connection_share_what_they_have_in_common() {
+        let all = [
+            ("a>b", &[("network.peer.port", "80"), ("process.pid", "7")][..], "/1"),
+            ("a>b", &[("network.peer.port", "80"), ("process.pid", "7")], "/2"),
+            ("a>b", &[("network.peer.port", "80"), ("process.pid", "7"), ("tls.established", "true")], "/3"),
+            ("a>b", &[], "/4"),
+            ("a>c", &[("network.peer.port", "81")], "/5"),
+            ("a>b", &[("network.peer.port", "80"), ("process.pid", "8")], "/6"),
+        ];
+        let mut spans = Spans::new();
+        for (connection, common, path) in all {
+            let mut span = spans.begin();
+            span.attribute("wake.connection", connection);
+            common.iter().for_each(|(key, value)| span.attribute(key, value));
+            span.attribute("url.path", path);
+            span.attribute("network.protocol.name", "http");
+        }
+        let mut payload = Vec::new();
+        spans.append_to(&mut payload, 0, "cart");
+        let (_, rows) = split(&payload).unwrap();
+        let request = traces(&rows, &[v1::Identity::default()]).unwrap();
+        let sent = ExportTraceServiceRequest::decode(&*request.body).unwrap();
+        let told = sent.resource_spans[0].scope_spans[0].spans.iter().map(|span| {
+            let pairs = span.attributes.iter().map(|pair| {
+                let value = match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
+                    Value::StringValue(text) => text.clone(),
+                    Value::IntValue(number) => number.to_string(),
+                    Value::BoolValue(is_true) => is_true.to_string(),
+                    _ => String::new(),
+                };
+                (pair.key.clone(), value)
+            });
+            pairs.collect::<Vec<_>>()
+        });
+        let expected = all.map(|(connection, common, path)| {
+            let first = [("wake.connection", connection)];
+            let last = [("url.path", path), ("network.protocol.name", "http")];
+            let pairs = first.iter().chain(common).chain(&last);
+            pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 }

@@ -35,6 +35,8 @@ struct Fake {
     received: Arc<Mutex<Vec<(String, Bytes)>>>,
     /// A path of which it knows nothing.
     unserved: Option<String>,
+    /// Of the agent that sends to it.
+    health: daemon::admin::Health,
 }
 
 async fn take(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
@@ -131,7 +133,7 @@ async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
         flushed: flushed_seen,
         spool: SharedSpool::new(spool),
         ledger: ledger.clone(),
-        health: daemon::admin::Health::new(),
+        health: fake.health.clone(),
         metrics: ExportMetrics::register(&Registry::new()),
         clock: Clock::system(),
         patience: Duration::ZERO,
@@ -257,4 +259,6 @@ async fn a_signal_that_the_endpoint_does_not_take_holds_no_other() {
     assert_eq!(lost, [("log", "unserved", 2)]);
     let received = fake.received.lock().unwrap();
     assert_eq!(received.iter().filter(|(path, _)| path == "/v1/metrics").count(), 4);
+    let notes = fake.health.notes();
+    assert!(notes.len() == 1 && notes[0].contains("takes no /v1/logs"), "others were taken since: {notes:?}");
 }

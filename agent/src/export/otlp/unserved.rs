@@ -54,6 +54,15 @@ impl Unserved {
     }
 }
 
+/// Under what it is noted that this path is not served: what else is taken does not make it forgotten.
+pub(super) fn part(path: &str) -> &'static str {
+    match path {
+        LOGS => "export of logs",
+        TRACES => "export of spans",
+        _ => "export of metrics",
+    }
+}
+
 /// Whether the endpoint takes another signal: an empty request is a whole one.
 pub(super) async fn takes_others(http: &Http, path: &str) -> bool {
     for other in [METRICS, LOGS, TRACES].into_iter().filter(|other| *other != path) {
@@ -62,4 +71,37 @@ pub(super) async fn takes_others(http: &Http, path: &str) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_misses_is_believed_after_its_patience_and_asked_again_after_a_while() {
+        let mut unserved = Unserved::new(s(60));
+        assert!(!unserved.misses(TRACES, s(100)));
+        assert!(!unserved.misses(TRACES, s(159)));
+        assert!(unserved.misses(TRACES, s(160)));
+        assert!(!unserved.holds(TRACES, s(160)), "believed only when somebody says so");
+        unserved.is_not_served(TRACES, s(160));
+        assert!(unserved.holds(TRACES, s(219)) && !unserved.holds(LOGS, s(219)));
+        assert!(!unserved.holds(TRACES, s(220)), "it is asked again");
+        assert!(unserved.misses(TRACES, s(220)), "and believed at once");
+    }
+
+    #[test]
+    fn an_endpoint_that_was_away_or_served_has_its_patience_anew() {
+        let mut unserved = Unserved::new(s(60));
+        assert!(!unserved.misses(TRACES, s(0)));
+        unserved.is_away(TRACES);
+        assert!(!unserved.misses(TRACES, s(70)), "its first minute begins here");
+        unserved.is_not_served(TRACES, s(130));
+        unserved.serves(TRACES);
+        assert!(!unserved.holds(TRACES, s(131)) && !unserved.misses(TRACES, s(131)));
+    }
 }

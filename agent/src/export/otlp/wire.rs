@@ -1,6 +1,6 @@
 //! Fields of a protobuf message, read where they lie.
 
-use prost::encoding::{WireType, decode_key, decode_varint};
+use prost::encoding::decode_varint;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,38 +20,75 @@ pub(super) enum Value<'a> {
 }
 
 /// The fields of a message, in their order; `None` where it is damaged, and then no more.
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Option<Field<'_>>> {
-    let mut left = message;
-    std::iter::from_fn(move || {
-        if left.is_empty() {
-            return None;
-        }
-        let found = next(&mut left);
-        if found.is_none() {
-            left = &[];
-        }
-        Some(found)
-    })
+pub(super) fn fields(message: &[u8]) -> Fields<'_> {
+    Fields { left: message }
 }
 
+/// What is left of a message.
+#[derive(Clone, Debug)]
+pub(super) struct Fields<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// What is left of it.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.left
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Option<Field<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left.is_empty() {
+            return None;
+        }
+        let found = next(&mut self.left);
+        if found.is_none() {
+            self.left = &[];
+        }
+        Some(found)
+    }
+}
+
+/// The ways in which a value is written.
+const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+const DELIMITED: u64 = 2;
+const FIXED32: u64 = 5;
+
+#[inline]
 fn next<'a>(left: &mut &'a [u8]) -> Option<Field<'a>> {
     let from = *left;
-    let (number, wire_type) = decode_key(left).ok()?;
-    let value = match wire_type {
-        WireType::Varint => Value::Number(decode_varint(left).ok()?),
-        WireType::SixtyFourBit => Value::Number(u64::from_le_bytes(take(left, 8)?.try_into().ok()?)),
-        WireType::ThirtyTwoBit => {
-            Value::Number(u64::from(u32::from_le_bytes(take(left, 4)?.try_into().ok()?)))
-        }
-        WireType::LengthDelimited => {
-            let length = decode_varint(left).ok()?;
+    let key = varint(left)?;
+    let number = u32::try_from(key >> 3).ok().filter(|number| *number > 0)?;
+    let value = match key & 7 {
+        VARINT => Value::Number(varint(left)?),
+        FIXED64 => Value::Number(u64::from_le_bytes(take(left, 8)?.try_into().ok()?)),
+        FIXED32 => Value::Number(u64::from(u32::from_le_bytes(take(left, 4)?.try_into().ok()?))),
+        DELIMITED => {
+            let length = varint(left)?;
             Value::Bytes(take(left, usize::try_from(length).ok()?)?)
         }
-        WireType::StartGroup | WireType::EndGroup => return None,
+        _ => return None,
     };
     Some(Field { number, value, whole: from.get(..from.len() - left.len())? })
 }
 
+/// A number; nearly all are of one byte.
+#[inline]
+fn varint(left: &mut &[u8]) -> Option<u64> {
+    let (first, rest) = left.split_first()?;
+    if *first < 0x80 {
+        *left = rest;
+        return Some(u64::from(*first));
+    }
+    decode_varint(left).ok()
+}
+
+#[inline]
 fn take<'a>(left: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, rest) = left.split_at_checked(length)?;
     *left = rest;

@@ -85,6 +85,7 @@ impl Spool {
             unsynced: Vec::new(),
             fresh_is_next: true,
             lost,
+            recent: super::Recent::default(),
         };
         Ok((spool, recovered))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::{Spool, SpoolError};
+use super::{Kept, Next, Spool, SpoolError};
 use crate::export::batch::Packed;
 use crate::logs::checkpoint::Mark;
 
@@ -48,6 +48,26 @@ fn batches_come_out_in_order_and_only_once_synced() {
     assert!(spool.acked((5, 1)) && !spool.acked((5, 1)));
     spool.refused((5, 2));
     assert_eq!(spool.batches(), 1);
+}
+
+#[test]
+fn what_was_just_spooled_is_given_as_it_was_once_and_then_from_its_file() {
+    let dir = scratch();
+    let mut spool = open(dir.path(), 5);
+    spool.keep_recent(8);
+    let id = spool.append(&packed(1)).unwrap();
+    spool.remember(id, Bytes::from_static(b"unpacked"));
+    assert!(spool.next_payload().is_none(), "not on disk so far");
+    sync(&mut spool);
+    let Some(Next { id: (5, 1), payload: Kept::Unpacked(payload) }) = spool.next_payload() else {
+        panic!("it was kept")
+    };
+    assert_eq!(&payload[..], b"unpacked");
+    spool.refused(id);
+    let Some(Next { payload: Kept::Packed(payload, 1), .. }) = spool.next_payload() else {
+        panic!("it is on disk")
+    };
+    assert_eq!(payload, packed(1).zstd_payload);
 }
 
 #[test]

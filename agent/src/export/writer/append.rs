@@ -12,11 +12,17 @@ pub(super) fn append(
     batch: &Unpacked,
     metrics: &ExportMetrics,
 ) -> Result<(), SpoolError> {
-    let packed = batch.pack().map_err(|error| SpoolError::Append {
+    let (packed, payload) = batch.pack().map_err(|error| SpoolError::Append {
         path: std::path::PathBuf::new(),
         source: std::io::Error::other(error),
     })?;
-    spool.lock().append(&packed)?;
+    {
+        let mut spool = spool.lock();
+        let id = spool.append(&packed)?;
+        if spool.keeps_recent() {
+            spool.remember(id, payload.into());
+        }
+    }
     sync(spool, checkpoints);
     metrics.batches.inc();
     metrics.batch_bytes.inc_by(packed.unpacked_bytes);

@@ -9,7 +9,7 @@ mod side;
 
 use super::http2::Http2;
 use super::pending::Pending;
-use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, Move, OPEN_BYTES, Protocol, http};
 use head::{names, value};
 use side::{Body, Chunked, Found, Side};
 
@@ -279,6 +279,12 @@ impl Decoder for Http1 {
         match &self.then {
             Then::Http2(http2) => http2.open(),
             Then::Http1 | Then::Other => self.pending.len(),
+        }
+    }
+
+    fn moves(&mut self, into: &mut Vec<Move>) {
+        if let Then::Http2(http2) = &mut self.then {
+            http2.moves(into);
         }
     }
 

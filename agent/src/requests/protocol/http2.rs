@@ -14,12 +14,14 @@ mod huffman;
 use std::collections::BTreeMap;
 
 use super::frames::Event;
-use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, Move, OPEN_BYTES, Protocol, http};
 use blocks::{Headers, Side};
 use frame::{CONTINUATION, DATA, END_STREAM, Frame, HEADERS, PUSH_PROMISE, RST_STREAM};
 
 /// Streams that are followed at a time; beyond it the oldest is given up.
 const MAX_STREAMS: usize = 512;
+/// Moves of streams that nobody has asked for; a call has hardly more.
+const MAX_MOVES: usize = 1_024;
 /// A stream that was open at a loss and had begun its answer is over if it was quiet this long.
 const DOUBT_NS: u64 = 2_000_000_000;
 
@@ -32,6 +34,8 @@ pub(super) struct Http2 {
     lost: bool,
     /// Streams that were open at a loss may have ended in it: looked for again then.
     doubt_ns: Option<u64>,
+    /// What came of streams since it was asked last.
+    moves: Vec<Move>,
 }
 
 struct Stream {
@@ -75,7 +79,9 @@ impl Http2 {
                     Direction::Response => self.answered(&headers, ts_ns, out),
                 }
             }
-            DATA if direction == Direction::Response => {
+            DATA if direction == Direction::Request => self.goes_on(frame.stream),
+            DATA => {
+                self.goes_on(frame.stream);
                 let Some(stream) = self.streams.get_mut(&frame.stream) else { return };
                 stream.last_ns = ts_ns;
                 stream.exchange.first_byte_ns.get_or_insert(ts_ns);
@@ -116,10 +122,27 @@ impl Http2 {
             self.let_go(oldest, out);
         }
         let last_ns = headers.began;
+        exchange.number = headers.stream;
+        self.moved(Move { number: headers.stream, begins: Some((headers.began, exchange.trace)) });
         self.streams.insert(headers.stream, Stream { exchange, answered: false, last_ns });
     }
 
+    /// More of a stream's request, or of its answer.
+    fn goes_on(&mut self, stream: u32) {
+        let is_said = self.moves.last().is_some_and(|last| last.number == stream);
+        if !is_said && self.streams.contains_key(&stream) {
+            self.moved(Move { number: stream, begins: None });
+        }
+    }
+
+    fn moved(&mut self, one: Move) {
+        if self.moves.len() < MAX_MOVES {
+            self.moves.push(one);
+        }
+    }
+
     fn answered(&mut self, headers: &Headers, ts_ns: u64, out: &mut Vec<Exchange>) {
+        self.goes_on(headers.stream);
         let Some(stream) = self.streams.get_mut(&headers.stream) else { return };
         stream.last_ns = ts_ns;
         let exchange = &mut stream.exchange;
@@ -258,8 +281,13 @@ impl Decoder for Http2 {
         self.streams.len()
     }
 
+    fn moves(&mut self, into: &mut Vec<Move>) {
+        into.append(&mut self.moves);
+    }
+
     fn memory(&self) -> usize {
-        self.streams.len() * OPEN_BYTES + self.request.memory() + self.response.memory()
+        let moves = self.moves.capacity() * size_of::<Move>();
+        self.streams.len() * OPEN_BYTES + self.request.memory() + self.response.memory() + moves
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! In: calls of both directions, whole or cut. Out: an exchange per request, paired by correlation id.
 //! Of a request its key, its client's id and topics are read; records, keys and group members are passed over. Topics
-//! that are behind a cut are not told, nor those that newer versions name by an id that this connection did not explain.
+//! that are behind a cut are not told, nor those that newer versions name by an id that no connection of the node explained.
 
 mod apis;
+mod names;
 mod request;
 mod topics;
 
@@ -16,6 +17,7 @@ use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
 use request::{MAX_LEN, MAX_VERSION, Request, client_id, tags};
 use topics::{Ids, Topics};
 
+pub use names::Names;
 pub(super) use request::is_request;
 
 /// Requests without an answer on one connection; beyond it the oldest is given up.
@@ -46,14 +48,14 @@ struct Open {
 }
 
 impl Kafka {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(names: &Names) -> Self {
         Self {
             request: Frames::default(),
             response: Frames::default(),
             pending: BTreeMap::new(),
             asked: 0,
             session: None,
-            ids: Ids::default(),
+            ids: Ids::new(names),
             ending: None,
             lost: false,
         }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use agent_common::requests::line::{EVENT_CONNECT, EVENT_LINE};
+use agent_common::requests::line::{EVENT_ASKS, EVENT_CONNECT, EVENT_LINE};
 
 use crate::decode::requests::Elsewhere;
 use crate::kernel::clock::unix_ns;
 use crate::requests::context::Context;
+use crate::requests::protocol::Names;
 use crate::requests::threads::{Thread, Threads};
 use crate::requests::written::{Found, Write, Written};
 
@@ -14,17 +15,23 @@ use crate::requests::written::{Found, Write, Written};
 const MOST_OPENERS: usize = 16_384;
 const OPENED_NS: u64 = 10_000_000_000;
 
-/// Connections that were made and have carried nothing yet, and where lines go.
+/// Connections that were made and have carried nothing yet, where lines go, and what connections have learnt.
 #[derive(Debug)]
 pub(super) struct Doings {
     /// Which span's thread has made a connection, and when, until its first request.
     openers: HashMap<u64, (Context, f64, u64)>,
     written: Written,
+    names: Names,
 }
 
 impl Doings {
     pub(super) fn new(written: Written) -> Self {
-        Self { openers: HashMap::new(), written }
+        Self { openers: HashMap::new(), written, names: Names::default() }
+    }
+
+    /// Names that connections have learnt.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Whose thread has made the connection of this socket, and how sure that is; told once.
@@ -41,8 +48,9 @@ impl Doings {
         let thread = (line.tgid, line.tid);
         match line.event {
             EVENT_LINE => self.line(seen, thread, threads, boot_to_unix_ns),
+            EVENT_ASKS => threads.hands((line.tgid, line.position), line.inode, line.at_ns),
             EVENT_CONNECT if self.openers.len() < MOST_OPENERS => {
-                if let Some((context, sure)) = threads.asks(thread) {
+                if let Some((context, sure)) = threads.asks(thread, line.at_ns) {
                     self.openers.insert(line.inode, (context, sure, line.at_ns));
                 }
             }

@@ -2,6 +2,7 @@ use agent_common::requests::{
     DNS, EVENT_DATA, EVENT_END, HEAD_LEN, HTTP1, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER, TLS,
     TRANSPORT_TCP, TRANSPORT_UDP,
 };
+use agent_common::tls::PLAINTEXT;
 use proto::v1::{RequestRow, SpanRow};
 
 use super::streams::Run;
@@ -52,6 +53,7 @@ fn header(socket: u64, number: u32, direction: u8, total: u64) -> Header {
         head: [0; HEAD_LEN],
         data_len: 0,
         flags: 0,
+        task: 0,
     }
 }
 
@@ -84,8 +86,9 @@ impl Told {
     }
 
     fn spans(&self) -> Vec<SpanRow> {
-        let row = |sample: &Sample| if let Row::Span(span) = &sample.row { Some(span.row()) } else { None };
-        self.out.iter().filter_map(row).collect()
+        let rows =
+            |sample: &Sample| if let Row::Spans(spans) = &sample.row { spans.rows() } else { Vec::new() };
+        self.out.iter().flat_map(rows).collect()
     }
 
     fn requests(&self) -> Vec<&RequestRow> {
@@ -294,4 +297,38 @@ fn a_lost_record_leaves_no_state_of_either_side() {
     assert!(spans[0].attributes.contains_key("wake.truncated"));
     assert_eq!(spans[1].attributes["http.response.status_code"], "200");
     assert_eq!(lost(&told.tidy(0), "record_gap"), 1);
+}
+
+/// The status and the duration of both of two requests that nothing lay between, and one answer to the last.
+fn asked_twice(socket: u64, after_ns: u64) -> Vec<(String, u64)> {
+    let mut told = Told::new(LIMITS);
+    told.ask(socket);
+    let second = Header {
+        run_calls: 2,
+        before_total: GET.len() as u64,
+        start_ns: 1_000 + after_ns,
+        at_ns: 1_000 + after_ns,
+        ..header(socket, 2, OUT, GET.len() as u64)
+    };
+    told.take(second, GET);
+    let at_ns = 50_000_000;
+    told.take(Header { start_ns: at_ns, at_ns, ..header(socket, 3, IN, OK.len() as u64) }, OK);
+    told.take(Header { event: EVENT_END, at_ns: at_ns + 1, ..header(socket, 4, IN, 0) }, b"");
+    let status =
+        |span: &SpanRow| span.attributes.get("http.response.status_code").cloned().unwrap_or_default();
+    told.spans().iter().map(|span| (status(span), span.duration_ns)).collect()
+}
+
+#[test]
+fn an_answer_that_came_unseen_inside_a_library_is_not_waited_for() {
+    let late = 40_000_000;
+    let spans = asked_twice(8 | PLAINTEXT, late);
+    assert_eq!(spans.len(), 2);
+    assert_eq!(spans[0].0, "", "what was answered unseen has no status");
+    assert_eq!(spans[1], (String::from("200"), 50_000_000 - 1_000 - late), "the answer is the second one's");
+    // of a socket no read is missed, and a pipeline does not wait
+    for (socket, after_ns) in [(8, late), (8 | PLAINTEXT, 500_000)] {
+        let spans = asked_twice(socket, after_ns);
+        assert_eq!(spans[0].0, "200", "the answer is the first one's: {spans:?}");
+    }
 }

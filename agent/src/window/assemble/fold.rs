@@ -17,7 +17,7 @@ pub(super) fn weight(row: &Row) -> u64 {
         Row::Syscall(row) => row.count,
         Row::Block(row) => row.bytes,
         Row::Request(row) => row.count,
-        Row::SyscallLatency(_) | Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Span(_) => 0,
+        Row::SyscallLatency(_) | Row::RunQueue(_) | Row::Process(_) | Row::Log(_) | Row::Spans(_) => 0,
     }
 }
 

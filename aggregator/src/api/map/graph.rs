@@ -119,6 +119,8 @@ impl Graph {
                 self.requests(client, server, is_wake, request.protocol(), 1).add(request);
             }
             (Some(side), None) => self.alone(side, false, request),
+            // its client has counted it
+            (None, Some(_)) if request.is_asked => {}
             (None, Some(side)) => self.alone(side, true, request),
             (None, None) => {}
         }

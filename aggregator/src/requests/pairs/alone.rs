@@ -23,6 +23,11 @@ pub(super) struct Whereabouts {
 impl Whereabouts {
     pub(super) fn learn(&mut self, place: &Arc<str>, ends: &Ends, role: Role, party: &Arc<Party>) {
         if role == Role::Client {
+            // an address of a node is many's: what comes from outside is often seen to come from there too, as what somebody
+            // on the node asks itself, say a kubelet
+            if party.namespace.is_empty() && !ends.client.ip().is_loopback() {
+                return;
+            }
             if self.askers.len() >= MOST_ADDRESSES {
                 self.askers.clear();
             }
@@ -33,6 +38,11 @@ impl Whereabouts {
             self.servers.clear();
         }
         self.servers.insert((Arc::clone(place), ends.server), Arc::clone(party));
+    }
+
+    /// Whether somebody at this address, whose requests are seen, asks for a server's port.
+    pub(super) fn is_asked(&self, place: &Arc<str>, client: IpAddr, port: u16) -> bool {
+        self.askers.contains(&(Arc::clone(place), client, port))
     }
 }
 
@@ -67,14 +77,14 @@ impl Pairs {
 
     /// The same anew, now that more spans came.
     pub(crate) fn look_up(&self, alone: &mut Alone) {
-        let (known, place) = (&self.whereabouts, || Arc::clone(&alone.place));
+        let known = &self.whereabouts;
         let peer = alone.side.peer.map(|peer| peer.ip());
         if alone.is_client {
-            let at = alone.side.peer.and_then(|peer| known.servers.get(&(place(), peer)));
+            let at = alone.side.peer.and_then(|peer| known.servers.get(&(Arc::clone(&alone.place), peer)));
             alone.server = at.map(Arc::clone);
         } else {
             // of whom nothing is known it cannot be said that nobody counts them
-            alone.is_asked = peer.is_none_or(|ip| known.askers.contains(&(place(), ip, alone.server_port)));
+            alone.is_asked = peer.is_none_or(|ip| known.is_asked(&alone.place, ip, alone.server_port));
         }
     }
 

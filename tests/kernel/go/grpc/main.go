@@ -1,4 +1,5 @@
 // A gRPC server and client in one program, over grpc-go: N calls of known statuses on three connections, over TLS if asked.
+// With `serve` and an address a server that asks that one before it answers.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -95,7 +97,40 @@ func ask(connection *grpc.ClientConn, index int) {
 	}
 }
 
+// Passes each call on, with its number.
+func relay(address string) {
+	next, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		panic(err)
+	}
+	pass := func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		in := new(text)
+		if err := decode(in); err != nil {
+			return nil, err
+		}
+		ids := metadata.ValueFromIncomingContext(ctx, "x-request-id")
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-request-id", ids[0])
+		out := new(text)
+		return out, next.Invoke(ctx, "/shop.Cart/Add", in, out)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	server := grpc.NewServer()
+	server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "shop.Cart",
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "Add", Handler: pass}},
+	}, nil)
+	fmt.Println("port", listener.Addr().(*net.TCPAddr).Port)
+	panic(server.Serve(listener))
+}
+
 func main() {
+	if os.Args[1] == "serve" {
+		relay(os.Args[2])
+	}
 	number, err := strconv.Atoi(os.Args[1])
 	if err != nil {
 		panic(err)

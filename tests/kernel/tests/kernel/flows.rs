@@ -4,6 +4,7 @@ mod fixture;
 pub(crate) mod traffic;
 
 use crate::netns::Host;
+use crate::requires::kernel_skipped;
 use fixture::Fixture;
 
 /// Most packets of a connection and direction that no socket hook sees: those in TIME_WAIT.
@@ -253,9 +254,10 @@ fn in_the_root_cgroup_the_owner_is_the_executable() {
 
 #[test]
 fn each_packet_is_counted_once_while_windows_end_at_any_moment() {
-    let Some(mut fixture) = Fixture::new("each_packet_is_counted_once") else { return };
+    const NAME: &str = "each_packet_is_counted_once";
+    let Some(mut fixture) = Fixture::new(NAME) else { return };
     fixture.server.ask("tcp-serve 0.0.0.0:8080");
-    let mut all = fixture.drain();
+    let mut all = fixture.drain_lossy();
     let mut client = fixture.take_client();
     let connections = if emulated() { 100 } else { 1_500 };
     let worker = std::thread::spawn(move || {
@@ -264,13 +266,20 @@ fn each_packet_is_counted_once_while_windows_end_at_any_moment() {
     });
     let mut windows = 0;
     while !worker.is_finished() {
-        all.extend(fixture.drain());
+        all.extend(fixture.drain_lossy());
         windows += 1;
     }
     drop(worker.join().unwrap());
     while all.closes() < 2 * connections {
-        all.extend(fixture.drain());
+        all.extend(fixture.drain_lossy());
+        if !all.losses().is_empty() {
+            break; // what was lost may be the end that is waited for
+        }
     }
+    if kernel_skipped(NAME, all.losses()) {
+        return;
+    }
+    assert_eq!(all.losses(), []);
     assert!(windows > 5, "{windows} windows");
     for (cgroup, host) in [(&fixture.client_cgroup, Host::Client), (&fixture.server_cgroup, Host::Server)] {
         let row = all.sum(cgroup, |row| row.protocol == "tcp");

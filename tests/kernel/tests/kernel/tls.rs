@@ -33,6 +33,7 @@ impl Pair {
         let settings = Settings {
             attach_cgroup: Some(cgroup.directory().into()),
             tls: TlsMode::On,
+            max_spans: 1_000_000,
             ..Settings::default()
         };
         let requests = Attached::of_node(&features, &agent::probe::requests::PROBE, &settings);
@@ -47,10 +48,10 @@ impl Pair {
 
     fn spans(&self) -> Vec<SpanRow> {
         let of_row = |row: &Row| match row {
-            Row::Span(span) => Some(span.row()),
-            _ => None,
+            Row::Spans(spans) => spans.rows(),
+            _ => Vec::new(),
         };
-        self.requests.rows(self.cgroup).filter_map(of_row).collect()
+        self.requests.rows(self.cgroup).flat_map(of_row).collect()
     }
 
     /// Waits until both ends of requests for `/warm` are seen.

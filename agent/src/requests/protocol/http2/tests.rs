@@ -54,6 +54,27 @@ fn streams_interleave() {
 }
 
 #[test]
+fn what_came_of_streams_is_told_once() {
+    let mut http2 = decoder(HTTP2);
+    let mut moves = |direction, bytes: &[u8]| {
+        let total = bytes.len() as u64;
+        let mut into = Vec::new();
+        http2.chunk(&Chunk { direction, ts_ns: 7, bytes, total, gap: false }, &mut Vec::new());
+        http2.moves(&mut into);
+        into.iter().map(|one| (one.number, one.begins.map(|(at, _)| at))).collect::<Vec<_>>()
+    };
+    let ask =
+        [PREFACE, &frame(4, 0, 0, &[]), &get(1, "/a"), &get(3, "/b"), &frame(0, 1, 3, b"more")].concat();
+    assert_eq!(moves(Request, &ask), [(1, Some(7)), (3, Some(7))]);
+    assert_eq!(moves(Request, &frame(8, 0, 1, &[0, 0, 0, 9])), [], "a window is nobody's");
+    assert_eq!(moves(Request, &frame(0, 1, 1, b"more")), [(1, None)]);
+    let answers =
+        [status(3, 4, "200"), frame(0, 0, 3, b"some"), status(1, 5, "204"), frame(0, 0, 9, b"x")].concat();
+    assert_eq!(moves(Response, &answers), [(3, None), (1, None)]);
+    assert_eq!(moves(Response, &[]), []);
+}
+
+#[test]
 fn grpc_has_its_status_in_trailers() {
     let head = [(":method", "POST"), (":path", "/shop.Cart/Add"), ("content-type", "application/grpc+proto")];
     let long = block(&head);

@@ -1,5 +1,5 @@
-use super::super::Protocol;
 use super::super::tests::{Calls, Request, Response, check, exchanges, told};
+use super::super::{Chunk, Names, Protocol, decoder_among};
 use super::topics::{self, Ids};
 
 const KAFKA: Protocol = Protocol::Kafka;
@@ -235,4 +235,20 @@ fn ids_of_topics_are_known_once_metadata_has_told_them() {
     let names: Vec<_> =
         exchanges(KAFKA, &calls, usize::MAX).into_iter().map(|exchange| exchange.name).collect();
     assert_eq!(names, ["Fetch", "Metadata", "Fetch paid", "Fetch"]);
+    // another connection of the node knows them from there
+    let known = Names::default();
+    let mut said = Vec::new();
+    for (mut decoder, calls) in
+        [(decoder_among(KAFKA, &known), &calls[2..4]), (decoder_among(KAFKA, &known), &calls[..2])]
+    {
+        for (direction, bytes) in calls {
+            let total = bytes.len() as u64;
+            let chunk = Chunk { direction: *direction, ts_ns: 0, bytes, total, gap: false };
+            decoder.chunk(&chunk, &mut said);
+        }
+    }
+    assert_eq!(
+        said.iter().map(|exchange| exchange.name.as_str()).collect::<Vec<_>>(),
+        ["Metadata", "Fetch paid"]
+    );
 }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use super::super::bytes::Cursor;
+use super::names::Names;
 
 /// Topics of one request that are named.
 const MAX_TOPICS: usize = 8;
@@ -28,13 +29,20 @@ pub(super) struct Topics {
 }
 
 /// What a topic's id is.
-type Id = [u8; 16];
+pub(super) type Id = [u8; 16];
 
-/// Names of topics by their ids, as Metadata told them; the oldest go.
+/// Names of topics by their ids, as Metadata told them on this connection, the oldest of which go; and on others.
 #[derive(Default)]
-pub(super) struct Ids(VecDeque<(Id, String)>);
+pub(super) struct Ids {
+    own: VecDeque<(Id, String)>,
+    others: Names,
+}
 
 impl Ids {
+    pub(super) fn new(others: &Names) -> Self {
+        Self { own: VecDeque::new(), others: others.clone() }
+    }
+
     /// Takes an answer to Metadata, as far as it was seen.
     pub(super) fn take(&mut self, body: &[u8], version: i16) {
         if (10..=IDS_FROM).contains(&version) {
@@ -46,19 +54,21 @@ impl Ids {
     /// Bytes that they take.
     pub(super) fn memory(&self) -> usize {
         const NAME: usize = 64;
-        self.0.capacity() * (size_of::<(Id, String)>() + NAME)
+        self.own.capacity() * (size_of::<(Id, String)>() + NAME)
     }
 
     fn insert(&mut self, id: Id, name: String) {
-        self.0.retain(|(other, _)| *other != id);
-        if self.0.len() >= MAX_IDS {
-            self.0.pop_front();
+        self.others.learn(id, &name);
+        self.own.retain(|(other, _)| *other != id);
+        if self.own.len() >= MAX_IDS {
+            self.own.pop_front();
         }
-        self.0.push_back((id, name));
+        self.own.push_back((id, name));
     }
 
-    fn name(&self, id: &[u8]) -> Option<&str> {
-        self.0.iter().find(|(other, _)| other == id).map(|(_, name)| name.as_str())
+    fn name(&self, id: &[u8]) -> Option<String> {
+        let own = self.own.iter().find(|(other, _)| other == id).map(|(_, name)| name.clone());
+        own.or_else(|| self.others.name(id))
     }
 }
 
@@ -220,7 +230,7 @@ impl<'a> Reader<'a, '_> {
         let mut topic = || {
             if by_id {
                 let id = self.cursor.take(16)?;
-                names.extend(self.ids.name(id).map(str::to_owned));
+                names.extend(self.ids.name(id));
             } else {
                 names.push(topic_name(self.text()?)?);
             }

@@ -232,6 +232,11 @@ impl Flows {
         sum.unwrap_or_else(|| panic!("no such row: {:#?}", self.rows))
     }
 
+    /// All that the ledger says.
+    pub(super) fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
     /// What the ledger says, by reason.
     pub(super) fn lost(&self, reason: &str) -> u64 {
         self.losses

@@ -4,7 +4,7 @@
 //! says how many there are, `WAKE_CHAIN_CLIENTS` how many at once. Programs that are not installed are skipped by name.
 #![expect(clippy::disallowed_methods, reason = "programs are waited for in real time")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use agent::kernel::Settings;
 use agent::probe::requests::PROBE;
 use proto::v1::SpanRow;
 
-use super::{NEEDS, spans, traffic};
+use super::{NEEDS, grpc, spans, traffic};
 use crate::cgroup::Cgroup;
 use crate::child;
 use crate::probes::{Attached, eventually};
 use crate::requires::requires;
 
 /// A service that runs.
-struct Service {
-    name: &'static str,
-    cgroup: Cgroup,
+pub(crate) struct Service {
+    pub(crate) name: &'static str,
+    pub(crate) cgroup: Cgroup,
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Drop for Service {
@@ -46,7 +46,7 @@ pub(crate) struct Calls {
     pub(crate) by: BTreeMap<String, [usize; 2]>,
 }
 
-fn number(name: &str, other: usize) -> usize {
+pub(crate) fn number(name: &str, other: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(other)
 }
 
@@ -59,35 +59,58 @@ pub(crate) fn has(program: &str) -> bool {
     answers.is_ok()
 }
 
-/// Starts a program that says on which port it listens.
-fn service(name: &'static str, mut command: Command) -> Service {
-    let cgroup = Cgroup::new(crate::features(), name).unwrap();
-    let mut child = cgroup.enter(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let said = lines
-        .map(|line| line.unwrap())
-        .find_map(|line| line.split_once("port ").map(|(_, port)| port.trim().to_owned()));
-    let address = format!("127.0.0.1:{}", said.unwrap_or_else(|| panic!("{name} did not start")));
-    Service { name, cgroup, child, address }
+/// The server of Go, built where it is not there yet.
+pub(crate) fn go_server(directory: &Path) -> Command {
+    let binary = directory.join("server-go");
+    if !binary.is_file() {
+        let mut build = Command::new("go");
+        build.args(["build", "-o"]).arg(&binary).arg(source("server.go")).env("GOFLAGS", "-mod=mod");
+        assert!(build.status().unwrap().success());
+    }
+    Command::new(binary)
 }
 
-/// nginx says no port: it gets one that was free.
-fn nginx(next: &str, directory: &Path) -> Service {
+/// Starts a program that says on which port it listens.
+fn service(name: &'static str, command: Command) -> Service {
+    Service::new(name, Cgroup::new(crate::features(), name).unwrap(), command)
+}
+
+impl Service {
+    pub(crate) fn new(name: &'static str, cgroup: Cgroup, mut command: Command) -> Self {
+        let mut child =
+            cgroup.enter(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines
+            .map(|line| line.unwrap())
+            .find_map(|line| line.split_once("port ").map(|(_, port)| port.trim().to_owned()));
+        let address = format!("127.0.0.1:{}", said.unwrap_or_else(|| panic!("{name} did not start")));
+        Self { name, cgroup, child, address }
+    }
+}
+
+/// nginx says no port: it gets one that was free. With `tls` it takes and asks over TLS, with what the directory has.
+pub(crate) fn nginx(cgroup: Cgroup, next: &str, directory: &Path, tls: bool) -> Service {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let at = directory.display();
+    let (certificate, scheme) = match tls {
+        true => (format!(" ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem"), "https"),
+        false => (String::new(), "http"),
+    };
     let config = format!(
         "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log;\n\
          events {{ worker_connections 512; }}\n\
          http {{\n access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
          fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
          upstream next {{ server {next}; keepalive 64; }}\n\
-         server {{ listen 127.0.0.1:{port} backlog=128; location / {{ proxy_pass http://next;\n\
+         server {{ listen 127.0.0.1:{port} backlog=128{certificate}; location / {{ proxy_pass {scheme}://next;\n\
          proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }}\n}}\n"
     );
     let path = directory.join("nginx.conf");
     std::fs::write(&path, config).unwrap();
-    let cgroup = Cgroup::new(crate::features(), "nginx").unwrap();
     let mut command = Command::new("nginx");
+    if tls {
+        command.env("LD_LIBRARY_PATH", directory);
+    }
     command.arg("-c").arg(&path).arg("-p").arg(directory).stdout(Stdio::null()).stderr(Stdio::null());
     let child = cgroup.enter(&mut command).spawn().unwrap();
     let address = format!("127.0.0.1:{port}");
@@ -110,7 +133,10 @@ fn start(kind: &'static str, next: &str, directory: &Path) -> Option<Service> {
     }
     let mut command = Command::new(program);
     match kind {
-        "nginx" => return Some(nginx(next, directory)),
+        "nginx" => {
+            let cgroup = Cgroup::new(crate::features(), "nginx").unwrap();
+            return Some(nginx(cgroup, next, directory, false));
+        }
         "node" => command.arg(source("server.js")),
         "timers" => {
             command.arg(source("server.js")).args([next, "sleep"]);
@@ -119,17 +145,7 @@ fn start(kind: &'static str, next: &str, directory: &Path) -> Option<Service> {
         "threads" => command.arg(source("threads.py")),
         "loop" => command.arg(source("loop.py")),
         "go" => {
-            let binary = directory.join("server-go");
-            if !binary.is_file() {
-                let built = Command::new("go")
-                    .args(["build", "-o"])
-                    .arg(&binary)
-                    .arg(source("server.go"))
-                    .env("GOFLAGS", "-mod=mod")
-                    .status();
-                assert!(built.unwrap().success());
-            }
-            command = Command::new(binary);
+            command = go_server(directory);
             &mut command
         }
         _ => {
@@ -174,6 +190,20 @@ pub(crate) fn judge(spans: &[SpanRow]) -> Calls {
     calls
 }
 
+/// Numbers of requests all of whose calls have the right parent.
+pub(crate) fn joined(spans: &[SpanRow]) -> BTreeSet<String> {
+    let said = |span: &SpanRow| span.attributes.get("http.request.header.x-request-id").cloned();
+    let servers = spans.iter().filter(|span| span.kind == "server");
+    let truth: HashMap<&str, Option<String>> =
+        servers.map(|span| (span.span_id.as_str(), said(span))).collect();
+    let (mut right, mut other) = (BTreeSet::new(), BTreeSet::new());
+    for span in spans.iter().filter(|span| span.kind == "client") {
+        let is_right = truth.get(span.parent_span_id.as_str()).is_some_and(|id| *id == said(span));
+        if is_right { &mut right } else { &mut other }.extend(said(span));
+    }
+    right.difference(&other).cloned().collect()
+}
+
 #[test]
 fn calls_of_servers_of_every_kind_find_their_request() {
     const NAME: &str = "calls_of_servers_of_every_kind_find_their_request";
@@ -188,6 +218,62 @@ fn calls_of_servers_of_every_kind_find_their_request() {
     if !is_judged {
         crate::requires::skip(NAME, "records were lost three times: the machine is too busy");
     }
+}
+
+/// Servers of many streams on few connections: what cannot be told stays open, and what is said to be sure is right.
+#[test]
+fn calls_of_streams_find_their_request() {
+    const NAME: &str = "calls_of_streams_find_their_request";
+    if !requires(NAME, NEEDS) {
+        return;
+    }
+    let place = grpc::Place::new(NAME);
+    let go = if has("go") { grpc::go_pair(NAME, &place) } else { None };
+    // one at a time, of which nearly all are found, and several
+    for (requests, clients, percent) in
+        [(64, 1, 95), (number("WAKE_CHAIN_REQUESTS", 320), number("WAKE_CHAIN_CLIENTS", 8), 0)]
+    {
+        if !(0..3).any(|_| are_streams_judged(go.as_deref(), requests, clients, percent)) {
+            crate::requires::skip(NAME, "records were lost three times: the machine is too busy");
+        }
+    }
+}
+
+/// Whether nothing was lost, and so all was judged; at least so many of a hundred calls are joined right.
+fn are_streams_judged(go: Option<&Path>, requests: usize, clients: usize, percent: usize) -> bool {
+    let mut probe = Attached::new(&PROBE, &Settings { max_spans: 1_000_000, ..Settings::default() });
+    let last = service("leaf", child::command("http tonic -"));
+    let tonic = service("tonic", child::command(&format!("http tonic {}", last.address)));
+    let mut services = vec![tonic];
+    if let Some(program) = go {
+        let mut command = Command::new(program);
+        command.args(["serve", &services[0].address]);
+        services.insert(0, service("grpc-go", command));
+    }
+    let asked = format!("http streams {} {requests} {clients}", services[0].address);
+    let mut asking = child::command(&asked).spawn().unwrap();
+    while asking.try_wait().unwrap().is_none() {
+        probe.poll();
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(asking.wait().unwrap().success());
+    probe.drain();
+    let is_whole = probe.sink.losses.iter().all(|loss| loss.reason == "io_uring");
+    let made = requests / clients * clients;
+    let mut lines = String::new();
+    for service in &services {
+        let calls = judge(&spans(&probe, &service.cgroup));
+        lines += &format!("{} {calls:?}\n", service.name);
+        assert!(calls.by.keys().all(|sure| sure.parse::<f64>().is_ok_and(|sure| sure < 0.9)), "{lines}");
+        if !is_whole {
+            continue;
+        }
+        assert!(calls.all >= made, "{lines} calls of {made} requests");
+        assert!(calls.wrong * 20 <= calls.all, "what cannot be told stays open: {lines}");
+        assert!(calls.right * 100 >= calls.all * percent, "{lines}");
+    }
+    println!("{made} requests by {clients} clients:\n{lines}lost: {:?}", probe.sink.losses);
+    is_whole
 }
 
 /// Asks and judges every call; false where records were lost.

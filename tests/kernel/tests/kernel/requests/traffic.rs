@@ -1,6 +1,7 @@
 //! HTTP/1 by hand: a server and a client on loopback, in one process, that know how much they said.
 
 pub(crate) mod grpc;
+mod relay;
 mod tokio;
 
 use std::fs::{File, OpenOptions};
@@ -22,8 +23,11 @@ const LARGE: usize = 1 << 20;
 /// What the child is told to do, so many times.
 pub(crate) fn work(rest: &str) {
     let (kind, number) = rest.split_once(' ').unwrap();
-    if kind == "tokio" {
-        return tokio::serve(number);
+    match kind {
+        "tokio" => return tokio::serve(number),
+        "tonic" => return relay::serve(number),
+        "streams" => return relay::ask(number),
+        _ => {}
     }
     let number: usize = number.parse().unwrap();
     match kind {

@@ -1,5 +1,5 @@
-// A goroutine per connection: asks the next service, if there is one, before it answers; with a second argument it serves
-// over TLS.
+// A goroutine per connection: asks the next service, if there is one, before it answers, over TLS where its address begins
+// with https://. With a second argument it serves over TLS, with a third one it takes so many milliseconds.
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
+	"time"
 )
 
 func main() {
@@ -17,10 +19,21 @@ func main() {
 	if len(os.Args) > 1 {
 		next = os.Args[1]
 	}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	if next != "" && !strings.HasPrefix(next, "https://") {
+		next = "http://" + next
+	}
+	pause := time.Duration(0)
+	if len(os.Args) > 3 {
+		pause, _ = time.ParseDuration(os.Args[3] + "ms")
+	}
+	client := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: 64,
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}},
+	}}
 	http.HandleFunc("/", func(answer http.ResponseWriter, request *http.Request) {
+		time.Sleep(pause)
 		if next != "" {
-			asked, err := http.NewRequestWithContext(request.Context(), "GET", "http://"+next+request.URL.Path, nil)
+			asked, err := http.NewRequestWithContext(request.Context(), "GET", next+request.URL.Path, nil)
 			if err != nil {
 				panic(err)
 			}

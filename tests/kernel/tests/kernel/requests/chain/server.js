@@ -1,8 +1,9 @@
-// An event loop: asks the next service twice, one after the other, before it answers; with a second argument it sleeps
-// before, so that what it asks comes out of a timer.
+// An event loop: asks the next service twice, one after the other, before it answers; with the argument `sleep` it sleeps
+// before, so that what it asks comes out of a timer; with `once` it asks once.
 const http = require("http");
 const next = process.argv[2];
-const sleeps = process.argv[3];
+const sleeps = process.argv[3] === "sleep";
+const once = process.argv[3] === "once";
 const agent = new http.Agent({ keepAlive: true });
 
 function ask(path, id) {
@@ -23,7 +24,9 @@ const server = http.createServer(async (request, answer) => {
       await new Promise((done) => setTimeout(done, Math.random() * 10));
     }
     await ask(request.url, id);
-    await ask(request.url, id);
+    if (!once) {
+      await ask(request.url, id);
+    }
   }
   answer.end("ok");
 });

@@ -1,5 +1,5 @@
 """A thread per connection, standard library only: asks the next service, if there is one, before it answers; over TLS
-where its address begins with https://."""
+where its address begins with https://. With a certificate and a key it serves over TLS."""
 import http.client
 import http.server
 import ssl
@@ -41,5 +41,9 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", 0), Handler)
+if len(sys.argv) > 3:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print("port", server.server_address[1], flush=True)
 server.serve_forever()

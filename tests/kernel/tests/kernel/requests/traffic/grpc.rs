@@ -14,13 +14,13 @@ use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Text {
+pub(super) struct Text {
     #[prost(string, tag = "1")]
     value: String,
 }
 
 impl Text {
-    fn of(value: &str) -> Self {
+    pub(super) fn of(value: &str) -> Self {
         Self { value: value.to_owned() }
     }
 }

@@ -1,0 +1,183 @@
+//! The places in a trace of a connection's requests, kept from when one comes until its exchange is given.
+
+use std::collections::VecDeque;
+
+use crate::requests::context::Context;
+use crate::requests::ids::Ids;
+use crate::requests::protocol::{Exchange, Protocol};
+use crate::requests::threads::{Thread, Threads};
+
+/// Most requests without an answer whose place is kept.
+const MOST_OPEN: usize = 64;
+/// The same of streams: as many as the decoder follows.
+const MOST_STREAMS: usize = 512;
+
+/// A request whose exchange has not been given yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// As `Exchange::number`; 0 where requests have none.
+    pub number: u32,
+    /// When it began, on the boot clock.
+    pub start_ns: u64,
+    /// Who has read or written it.
+    pub thread: Thread,
+    /// As `Header.task`, of who has read it last.
+    pub task: u64,
+    /// Its place.
+    pub context: Context,
+    /// How sure it is that the thread's server span is the parent.
+    pub confidence: Option<f64>,
+    /// An exchange has it already: a second one of the same call needs a span of its own.
+    pub is_used: bool,
+}
+
+impl Open {
+    fn end(&self, threads: &mut Threads, at_ns: u64) {
+        threads.end(self.thread, self.context.span_id, at_ns);
+        threads.serves_no_more((self.thread.0, self.task), self.context.span_id);
+    }
+}
+
+/// An exchange, and where it stands.
+#[derive(Debug)]
+pub struct Placed {
+    /// What was asked and answered.
+    pub exchange: Exchange,
+    /// The span.
+    pub context: Context,
+    /// How sure its parent is, where it was found by thread.
+    pub confidence: Option<f64>,
+    /// The thread that read or wrote the request.
+    pub thread: Thread,
+}
+/// The requests of one connection that are open, oldest first.
+#[derive(Debug)]
+pub struct Places {
+    open: VecDeque<Open>,
+    is_client: bool,
+}
+
+impl Places {
+    /// None; `is_client`: this end of the connection asks.
+    pub fn new(is_client: bool) -> Self {
+        Self { open: VecDeque::new(), is_client }
+    }
+
+    /// Whether an answer is awaited, or under way.
+    pub fn is_waiting(&self) -> bool {
+        self.open.iter().any(|open| !open.is_used)
+    }
+
+    /// The oldest one whose answer is.
+    pub fn first_waiting(&mut self) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| !open.is_used)
+    }
+
+    /// Whether the newest one waits.
+    pub fn is_last_waiting(&self) -> bool {
+        self.open.back().is_some_and(|open| !open.is_used)
+    }
+
+    /// That of a stream.
+    pub fn of_stream(&self, number: u32) -> Option<&Open> {
+        self.open.iter().find(|open| open.number == number)
+    }
+
+    /// Bytes that they take.
+    pub fn memory(&self) -> usize {
+        self.open.capacity() * size_of::<Open>()
+    }
+
+    /// Keeps a request's place until it is answered; of too many the oldest one's is given up.
+    pub fn keep(&mut self, open: Open, at_ns: u64, threads: &mut Threads) {
+        let most = if open.number == 0 { MOST_OPEN } else { MOST_STREAMS };
+        if self.open.len() >= most
+            && let Some(oldest) = self.open.pop_front()
+        {
+            oldest.end(threads, at_ns);
+        }
+        self.open.push_back(open);
+    }
+
+    /// Gives each exchange the place that its request was given when it came.
+    pub fn place(
+        &mut self,
+        exchanges: Vec<Exchange>,
+        threads: &mut Threads,
+        ids: &mut Ids,
+        out: &mut Vec<Placed>,
+    ) {
+        for exchange in exchanges {
+            // what is older and still open was not understood as a request
+            let is_ordered = !matches!(
+                exchange.protocol,
+                Protocol::Http2 | Protocol::Grpc | Protocol::Kafka | Protocol::Dns
+            );
+            while is_ordered
+                && let Some(first) = self.open.front()
+                && (first.start_ns < exchange.start_ns)
+            {
+                first.end(threads, exchange.start_ns);
+                self.open.pop_front();
+            }
+            let is_its = |open: &Open| {
+                open.start_ns == exchange.start_ns && (open.number == 0 || open.number == exchange.number)
+            };
+            let found = self.open.iter().position(is_its);
+            let Some((at, open)) = found.and_then(|at| Some((at, self.open.get_mut(at)?))) else {
+                let context = Context::of_server(exchange.trace, ids);
+                out.push(Placed { exchange, context, confidence: None, thread: (0, 0) });
+                continue;
+            };
+            let mut context = open.context;
+            if std::mem::replace(&mut open.is_used, true) {
+                context.span_id = ids.span();
+            }
+            let open = *open;
+            // a stream has no second answer
+            if open.number != 0 {
+                self.open.remove(at);
+            }
+            if !self.is_client {
+                open.end(threads, exchange.end_ns);
+            }
+            // one that was over before the answer came has not asked
+            let mut confidence = open.confidence;
+            if self.is_client
+                && confidence.is_some_and(|sure| sure < 0.9)
+                && context.parent.is_some_and(|parent| !threads.may_have_asked(parent, exchange.end_ns))
+            {
+                context = Context { trace_id: ids.trace(), parent: None, ..context };
+                confidence = None;
+            }
+            // what its whole head says outweighs what its first bytes did not
+            if let Some(trace) = exchange.trace
+                && trace.trace_id != context.trace_id
+            {
+                context = if self.is_client {
+                    Context { trace_id: trace.trace_id, span_id: trace.span_id, parent: None }
+                } else {
+                    Context { trace_id: trace.trace_id, parent: Some(trace.span_id), ..context }
+                };
+            }
+            out.push(Placed { exchange, context, confidence, thread: open.thread });
+        }
+        // a run of several requests keeps its place until the next run begins
+        while self.open.len() > 1 && self.open.front().is_some_and(|open| open.is_used) {
+            self.open.pop_front();
+        }
+    }
+    /// The run that the last one came with is over: it has no second exchange.
+    pub fn forget_used(&mut self) {
+        if self.open.len() == 1 && self.open.front().is_some_and(|open| open.is_used) {
+            self.open.clear();
+        }
+    }
+
+    /// Gives up all that are open.
+    pub fn close(&mut self, at_ns: u64, threads: &mut Threads) {
+        for open in self.open.drain(..) {
+            open.end(threads, at_ns);
+        }
+    }
+}

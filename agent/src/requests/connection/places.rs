@@ -14,21 +14,21 @@ const MOST_STREAMS: usize = 512;
 
 /// A request whose exchange has not been given yet.
 #[derive(Clone, Copy, Debug)]
-pub struct Open {
+pub(super) struct Open {
     /// As `Exchange::number`; 0 where requests have none.
-    pub number: u32,
+    pub(super) number: u32,
     /// When it began, on the boot clock.
-    pub start_ns: u64,
+    pub(super) start_ns: u64,
     /// Who has read or written it.
-    pub thread: Thread,
+    pub(super) thread: Thread,
     /// As `Header.task`, of who has read it last.
-    pub task: u64,
+    pub(super) task: u64,
     /// Its place.
-    pub context: Context,
+    pub(super) context: Context,
     /// How sure it is that the thread's server span is the parent.
-    pub confidence: Option<f64>,
+    pub(super) confidence: Option<f64>,
     /// An exchange has it already: a second one of the same call needs a span of its own.
-    pub is_used: bool,
+    pub(super) is_used: bool,
 }
 
 impl Open {
@@ -50,46 +50,47 @@ pub struct Placed {
     /// The thread that read or wrote the request.
     pub thread: Thread,
 }
+
 /// The requests of one connection that are open, oldest first.
 #[derive(Debug)]
-pub struct Places {
+pub(super) struct Places {
     open: VecDeque<Open>,
     is_client: bool,
 }
 
 impl Places {
     /// None; `is_client`: this end of the connection asks.
-    pub fn new(is_client: bool) -> Self {
+    pub(super) fn new(is_client: bool) -> Self {
         Self { open: VecDeque::new(), is_client }
     }
 
     /// Whether an answer is awaited, or under way.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         self.open.iter().any(|open| !open.is_used)
     }
 
     /// The oldest one whose answer is.
-    pub fn first_waiting(&mut self) -> Option<&mut Open> {
+    pub(super) fn first_waiting(&mut self) -> Option<&mut Open> {
         self.open.iter_mut().find(|open| !open.is_used)
     }
 
     /// Whether the newest one waits.
-    pub fn is_last_waiting(&self) -> bool {
+    pub(super) fn is_last_waiting(&self) -> bool {
         self.open.back().is_some_and(|open| !open.is_used)
     }
 
     /// That of a stream.
-    pub fn of_stream(&self, number: u32) -> Option<&Open> {
+    pub(super) fn of_stream(&self, number: u32) -> Option<&Open> {
         self.open.iter().find(|open| open.number == number)
     }
 
     /// Bytes that they take.
-    pub fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.open.capacity() * size_of::<Open>()
     }
 
     /// Keeps a request's place until it is answered; of too many the oldest one's is given up.
-    pub fn keep(&mut self, open: Open, at_ns: u64, threads: &mut Threads) {
+    pub(super) fn keep(&mut self, open: Open, at_ns: u64, threads: &mut Threads) {
         let most = if open.number == 0 { MOST_OPEN } else { MOST_STREAMS };
         if self.open.len() >= most
             && let Some(oldest) = self.open.pop_front()
@@ -100,7 +101,7 @@ impl Places {
     }
 
     /// Gives each exchange the place that its request was given when it came.
-    pub fn place(
+    pub(super) fn place(
         &mut self,
         exchanges: Vec<Exchange>,
         threads: &mut Threads,
@@ -168,14 +169,14 @@ impl Places {
         }
     }
     /// The run that the last one came with is over: it has no second exchange.
-    pub fn forget_used(&mut self) {
+    pub(super) fn forget_used(&mut self) {
         if self.open.len() == 1 && self.open.front().is_some_and(|open| open.is_used) {
             self.open.clear();
         }
     }
 
     /// Gives up all that are open.
-    pub fn close(&mut self, at_ns: u64, threads: &mut Threads) {
+    pub(super) fn close(&mut self, at_ns: u64, threads: &mut Threads) {
         for open in self.open.drain(..) {
             open.end(threads, at_ns);
         }

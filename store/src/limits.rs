@@ -79,7 +79,7 @@ impl Default for Limits {
             disk_refuse_percent: 95,
             compact_segments: 4,
             compact_bytes: 512 << 20,
-            delete_after_s: 900,
+            delete_after_s: 5,
             retention: [
                 days(7),
                 days(14),

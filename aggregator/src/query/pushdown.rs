@@ -117,6 +117,7 @@ fn compare(table: Table, subject: &Expr, op: Operator, value: &ScalarValue) -> O
         Expr::Column(column) if column.name == "ts" => compare_time(op, value),
         Expr::Column(_) if is_body(table, subject) => match op {
             Operator::RegexMatch => exact(Part::Regex(text(value)?.to_owned())),
+            Operator::RegexIMatch => exact(any_case(text(value)?)),
             _ => None,
         },
         Expr::Column(column) if op == Operator::Eq => {
@@ -211,6 +212,7 @@ fn integer(value: &ScalarValue) -> Option<i64> {
 fn push_function(table: Table, function: &ScalarFunction) -> Option<Pushed> {
     match function.name() {
         "contains" => exact(Part::Contains(vec![needle(table, function)?.to_owned()])),
+        // with a flag DataFusion makes an operator of it
         "regexp_like" => exact(Part::Regex(needle(table, function)?.to_owned())),
         name if words::is_whole(name).is_some() => push_has(table, function, words::is_whole(name)?),
         "starts_with" | "ends_with" => {
@@ -219,6 +221,11 @@ fn push_function(table: Table, function: &ScalarFunction) -> Option<Pushed> {
         }
         _ => None,
     }
+}
+
+/// An expression, letters of either case alike.
+fn any_case(pattern: &str) -> Part {
+    Part::Regex(format!("(?i){pattern}"))
 }
 
 /// `has_word` and `has_text` of columns that the store searches. In a body as it is stored there is no U+FFFD.
@@ -273,7 +280,7 @@ fn push_like(like: &Like) -> Option<Pushed> {
         (false, false) => Some(Pushed { parts: vec![Part::Contains(needles)], is_exact: is_contains }),
         (true, false) if is_contains => exact(Part::Excludes(needles.into_iter().next()?)),
         (false, true) => {
-            let patterns = needles.iter().map(|needle| Part::Regex(format!("(?i){}", regex::escape(needle))));
+            let patterns = needles.iter().map(|needle| any_case(&regex::escape(needle)));
             Some(Pushed { parts: patterns.collect(), is_exact: false })
         }
         _ => None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray};
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::ScalarUDF;
@@ -65,6 +66,12 @@ impl Function for Has {
         if is_one && let Some(first) = wanted.iter().next().flatten() {
             return Ok(Arc::new(BooleanArray::new(self.rows(texts, first, wanted.len()), None)));
         }
+        // a slice of a dictionary would be searched in all of its values
+        let as_texts = |array: &ArrayRef| match array.data_type() {
+            DataType::Dictionary(..) => Ok(cast(array, &DataType::Utf8)?),
+            _ => Ok(Arc::clone(array)),
+        };
+        let texts = texts.iter().map(as_texts).collect::<Result<Vec<_>>>()?;
         let found = wanted.iter().enumerate().map(|(row, text)| {
             let texts: Vec<ArrayRef> = texts.iter().map(|array| array.slice(row, 1)).collect();
             Some(self.rows(&texts, text?, 1).value(0))
@@ -90,6 +97,7 @@ mod tests {
         let context = SessionContext::new();
         super::functions().into_iter().for_each(|function| context.register_udf(function));
         let query = "SELECT has_word(t, 'art'), has_text(t, 'art'), has_word(t, l, 'pip'), has_word(t, w), has_text(t, NULL) \
+             , has_word(arrow_cast(t, 'Dictionary(Int32, Utf8)'), w) \
              FROM (VALUES ('cart', ['a'], 'cart'), ('art-7', ['x pip y'], 'x'), (NULL, NULL, 'x')) AS some(t, l, w)";
         let answer = context.sql(query).await.unwrap().collect().await.unwrap().remove(0);
         let column = |at: usize| answer.column(at).as_boolean().iter().collect::<Vec<_>>();
@@ -99,6 +107,7 @@ mod tests {
         assert_eq!(column(2), [no, yes, no]);
         assert_eq!(column(3), [yes, no, no]);
         assert_eq!(column(4), [None; 3]);
+        assert_eq!(column(5), [yes, no, no]);
         assert!(context.sql("SELECT has_word('x')").await.is_err());
     }
 }

@@ -86,6 +86,8 @@ async fn ask(server: &Server) -> Vec<Value> {
         "SELECT count(*) FROM log WHERE strpos(body, 'it''s') > 0 AND contains(body, '007')",
         "SELECT count(*) FROM log WHERE regexp_like(body, 'item/1[0-9] ')",
         "SELECT count(*) FROM log WHERE body ~ '^GET' AND level = 'error'",
+        "SELECT count(*) FROM log WHERE body ~* '\\bERROR\\b'",
+        "SELECT count(*) FROM log WHERE regexp_like(body, '^get', 'i')",
         "SELECT body FROM log WHERE body LIKE '%error%' ORDER BY ts DESC LIMIT 3",
         "SELECT body FROM log ORDER BY ts LIMIT 2",
         "SELECT body, attributes['region'] FROM log WHERE attributes['region'] = 'north' ORDER BY ts DESC LIMIT 1",

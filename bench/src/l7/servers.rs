@@ -37,6 +37,7 @@ impl Server {
         let mut server = Self { child, address, work };
         // before it has children: they are made where it is
         group.take(&server.child)?;
+        drop(server.child.stdin.take());
         server.wait()?;
         if kind == Kind::Postgres {
             server.fill()?;
@@ -150,12 +151,13 @@ fn nginx(work: &Path, address: SocketAddr, encrypted: bool) -> Result<Child> {
     let file = work.join("nginx.conf");
     std::fs::write(&file, config)?;
     let log = std::fs::File::create(work.join("log"))?;
-    Command::new("nginx")
-        .arg("-c")
+    // its worker is there a millisecond after its begin: it waits until it has been moved
+    Command::new("sh")
+        .args(["-c", "read -r _; exec \"$@\" </dev/null", "sh", "nginx", "-c"])
         .arg(file)
         .arg("-p")
         .arg(work)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()

@@ -1,6 +1,6 @@
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::get_field;
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, col, lit};
 use store::{Says, Table};
 
 use super::{Part, Pushed, push};
@@ -66,6 +66,11 @@ fn patterns_become_needles() {
     check(&col("body").not_like(lit("%error%")), &[Part::Excludes("error".into())], true);
     check(&col("body").like(lit("GET%500")), &[Part::Contains(vec!["GET".into(), "500".into()])], false);
     check(&col("body").ilike(lit("%a.b%")), &[Part::Regex("(?i)a\\.b".into())], false);
+    let matches =
+        |op: Operator| Expr::BinaryExpr(BinaryExpr::new(Box::new(col("body")), op, Box::new(lit("a.b"))));
+    check(&matches(Operator::RegexMatch), &[Part::Regex("a.b".into())], true);
+    check(&matches(Operator::RegexIMatch), &[Part::Regex("(?i)a.b".into())], true);
+    assert_eq!(push(Table::Log, &matches(Operator::RegexNotIMatch)), None);
     for left in [col("body").like(lit("%a_b%")), col("body").like(lit("%")), col("source").like(lit("%a%"))] {
         assert_eq!(push(Table::Log, &left), None, "{left}");
     }

@@ -152,10 +152,23 @@ mod tests {
             examine(&include_bytes!("../../../fuzz/corpus/tls_binary/library")[..], "").unwrap().unwrap();
         assert_eq!((library.library, library.places.len()), ("openssl", 5));
         assert_eq!(library.places[4].offsets, [0x120]);
-        let go = examine(&include_bytes!("../../../fuzz/corpus/tls_binary/go")[..], "").unwrap().unwrap();
-        let offsets: Vec<&[u64]> = go.places.iter().map(|place| place.offsets.as_slice()).collect();
-        assert_eq!(go.library, "go");
-        assert_eq!(offsets, [&[0x116][..], &[0x106], &[0x10b, 0x10d]]);
+        let programs: [(&[u8], [u64; 2]); 2] = [
+            (include_bytes!("../../../fuzz/corpus/tls_binary/go"), [0x10b, 0x10d]),
+            (include_bytes!("../../../fuzz/corpus/tls_binary/go-before-1.21"), [0x10e, 0x10f]),
+        ];
+        for (program, returns) in programs {
+            let go = examine(program, "").unwrap().unwrap();
+            let places: Vec<(&str, &[u64])> =
+                go.places.iter().map(|place| (place.program, place.offsets.as_slice())).collect();
+            assert_eq!(go.library, "go");
+            let expected = [
+                ("tls_go_write", &[0x116][..]),
+                ("tls_go_read", &[0x106]),
+                ("tls_go_read_done", &returns),
+                ("tls_go_asks", &[0x126]),
+            ];
+            assert_eq!(places, expected);
+        }
     }
 
     #[test]

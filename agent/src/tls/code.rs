@@ -21,11 +21,12 @@ pub struct GoCode {
     pub returns: Vec<u64>,
 }
 
-/// Looks through a whole Go function; `None` where its code is not what Go's compiler makes.
+/// Looks through a whole Go function; `None` where its code is not what Go's compiler makes: first the check, and behind it
+/// the frame, which is `push rbp` since Go 1.21 and was `sub rsp` before, where the kernel has to step.
 pub fn go(code: &[u8]) -> Option<GoCode> {
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
-    let (mut begin, mut has_checked) = (None, false);
+    let (mut begin, mut is_checked) = (None, false);
     let (mut returns, mut index) = (Vec::new(), 0);
     while decoder.can_decode() {
         decoder.decode_out(&mut instruction);
@@ -33,12 +34,11 @@ pub fn go(code: &[u8]) -> Option<GoCode> {
             return None;
         }
         if begin.is_none() {
-            let is_push =
-                instruction.mnemonic() == Mnemonic::Push && instruction.op0_register() == Register::RBP;
-            if has_checked && is_push {
+            if is_checked && makes_frame(&instruction) {
                 begin = Some(instruction.ip());
             }
-            has_checked |= is_conditional_jump(instruction.mnemonic());
+            // of a large frame there are two checks
+            is_checked = is_conditional_jump(instruction.mnemonic());
             index += 1;
             if begin.is_none() && index >= MOST_BEGIN {
                 return None;
@@ -53,6 +53,17 @@ pub fn go(code: &[u8]) -> Option<GoCode> {
     }
     let begin = begin?;
     (!returns.is_empty()).then_some(GoCode { begin, returns })
+}
+
+/// The stack pointer is still that of the call when it begins.
+fn makes_frame(instruction: &Instruction) -> bool {
+    match instruction.mnemonic() {
+        Mnemonic::Push => instruction.op0_register() == Register::RBP,
+        Mnemonic::Sub => {
+            instruction.op0_register() == Register::RSP && instruction.op1_kind() != OpKind::Register
+        }
+        _ => false,
+    }
 }
 
 /// Of a C function: the first instruction that the kernel acts for, on the way that is always taken, before the stack
@@ -114,6 +125,7 @@ fn leaves_arguments(instruction: &Instruction) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::go::VERSIONS;
     use super::{GoCode, cheap, go};
 
     #[test]
@@ -126,6 +138,42 @@ mod tests {
         assert_eq!(go(&code[..10]), None);
         assert_eq!(go(b"\x49\x3b\x66\x10\x76\x0a\x55\x06\xc3"), None);
         assert_eq!(go(b""), None);
+    }
+
+    /// Functions as Go's compilers have made them, cut out of real programs; what is expected of them is objdump's word
+    /// (`docs/journal/2026-11-22-go-versions.md`).
+    #[test]
+    fn functions_of_every_go_version_are_entered_behind_their_check() {
+        // minor version, and the returns of each
+        let versions = [
+            (18, [7, 8, 9]),
+            (19, [7, 8, 9]),
+            (20, [7, 8, 9]),
+            (21, [7, 8, 9]),
+            (22, [7, 8, 9]),
+            (23, [7, 8, 8]),
+            (24, [7, 8, 8]),
+            (25, [7, 8, 7]),
+            (26, [7, 8, 8]),
+        ];
+        assert_eq!(versions.map(|(minor, _)| minor).to_vec(), VERSIONS.collect::<Vec<_>>());
+        for (minor, returns) in versions {
+            // the larger the frame, the longer the check in front of it
+            let functions = [("Read", 0x0a), ("Write", 0x0f), ("roundTrip", 0x12)];
+            for ((name, begin), returns) in functions.into_iter().zip(returns) {
+                let name = format!("go1.{minor}-{name}");
+                let place = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/tls_binary");
+                let code = std::fs::read(std::path::Path::new(place).join(&name)).unwrap();
+                let found = go(&code).unwrap_or_else(|| panic!("{name}"));
+                assert_eq!((found.begin, found.returns.len()), (begin, returns), "{name}");
+                assert!(found.returns.iter().all(|at| code[*at as usize] == 0xc3), "{name}");
+                // the frame: `push rbp`, before 1.21 `sub rsp`
+                let frame: &[&[u8]] =
+                    if minor < 21 { &[b"\x48\x83\xec", b"\x48\x81\xec"] } else { &[b"\x55"] };
+                let behind = &code[begin as usize..];
+                assert!(frame.iter().any(|bytes| behind.starts_with(bytes)), "{name}");
+            }
+        }
     }
 
     #[test]

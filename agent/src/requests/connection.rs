@@ -99,7 +99,11 @@ impl Connection {
         self.turn(piece, &mut exchanges);
         self.place(std::mem::take(&mut exchanges), threads, ids, out);
         let has_streams = header.protocol == HTTP2;
-        if piece.is_request() && header.total > 0 && !has_streams {
+        // a server may speak in the middle of a request (`100 Continue`): what follows is no other one
+        let goes_on = header.protocol == HTTP1
+            && !(is_lost || is_next)
+            && self.decoder.goes_on(piece.data, header.total);
+        if piece.is_request() && header.total > 0 && !has_streams && !goes_on {
             self.begin(piece, is_next, threads, ids);
         }
         self.has_answered |= !piece.is_end() && !piece.is_request();

@@ -77,6 +77,12 @@ pub trait Decoder: Send {
     /// Requests that wait for their answer, or whose answer is under way.
     fn open(&self) -> usize;
 
+    /// Whether no request begins with this call of the client, the first of a run: it belongs to one that began before, or to
+    /// none. Of protocols in which the server may say something before it was asked all (HTTP/1).
+    fn goes_on(&self, _bytes: &[u8], _total: u64) -> bool {
+        false
+    }
+
     /// Adds what happened to requests since this was asked last, of protocols that have several under way at once and say
     /// which is which (HTTP/2). Others leave it at nothing.
     fn moves(&mut self, _into: &mut Vec<Move>) {}

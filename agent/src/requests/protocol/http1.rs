@@ -22,6 +22,8 @@ pub(super) struct Http1 {
     pending: Pending<Open>,
     /// Answers were missed, the last of them then: what is open ends with the next request.
     blind: Option<u64>,
+    /// The last head of an answer was that of an interim one (100, 103): the next call may bring the next head.
+    is_interim: bool,
     /// Something was lost, and no exchange has said so yet.
     lost: bool,
     then: Then,
@@ -50,6 +52,7 @@ impl Http1 {
             response: Side::new(begins_response),
             pending: Pending::new(MAX_PENDING),
             blind: None,
+            is_interim: false,
             lost: false,
             then: Then::Http1,
         }
@@ -92,6 +95,9 @@ impl Http1 {
     }
 
     fn responses(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        if self.is_interim && self.pending.len() == 1 && begins_response(chunk.bytes) {
+            self.blind = None;
+        }
         if let Some(last_ns) = &mut self.blind {
             *last_ns = chunk.ts_ns.max(*last_ns);
         } else {
@@ -160,9 +166,13 @@ impl Http1 {
             return false;
         }
         if (100..200).contains(&head.status) {
+            // the answer is still to come
+            open.exchange.first_byte_ns = None;
+            self.is_interim = true;
             self.response.expect(Body::None);
             return true;
         }
+        self.is_interim = false;
         open.exchange.first_byte_ns.get_or_insert(ts_ns);
         open.exchange.end_ns = ts_ns;
         http::status(&mut open.exchange, head.status);
@@ -279,6 +289,14 @@ impl Decoder for Http1 {
         match &self.then {
             Then::Http2(http2) => http2.open(),
             Then::Http1 | Then::Other => self.pending.len(),
+        }
+    }
+
+    fn goes_on(&self, bytes: &[u8], total: u64) -> bool {
+        match &self.then {
+            Then::Http1 => self.request.goes_on(bytes, total),
+            Then::Http2(_) => false,
+            Then::Other => true,
         }
     }
 

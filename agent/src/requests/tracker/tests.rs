@@ -332,3 +332,38 @@ fn an_answer_that_came_unseen_inside_a_library_is_not_waited_for() {
         assert_eq!(spans[0].0, "200", "the answer is the first one's: {spans:?}");
     }
 }
+
+/// A server that tells its client to go on, and asks another one once it has the whole request; with `early` it answers
+/// before it has that.
+fn asked_to_go_on(early: &[u8]) -> Vec<SpanRow> {
+    const HEAD: &[u8] = b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n";
+    let mut told = Told::new(LIMITS);
+    let server = |number, direction, data: &[u8]| Header {
+        role: ROLE_SERVER,
+        ..header(1, number, direction, data.len() as u64)
+    };
+    let mut both = |number, direction, data: &[u8]| told.take(server(number, direction, data), data);
+    both(1, IN, HEAD);
+    both(2, OUT, early);
+    both(3, IN, b"abc");
+    both(4, OUT, b"HTTP/1.1 102 Processing\r\n\r\n");
+    both(5, IN, b"def");
+    told.take(Header { sequence: 1, ..header(2, 6, OUT, GET.len() as u64) }, GET);
+    told.take(Header { sequence: 2, ..header(2, 7, IN, OK.len() as u64) }, OK);
+    told.take(server(6, OUT, OK), OK);
+    // what comes next on the connection is a request of its own
+    told.take(Header { start_ns: 9_000, at_ns: 9_000, ..server(7, IN, GET) }, GET);
+    told.take(Header { start_ns: 9_500, at_ns: 9_500, ..server(8, OUT, OK) }, OK);
+    told.spans()
+}
+
+#[test]
+fn a_request_keeps_its_place_while_its_client_is_told_to_go_on() {
+    let spans = asked_to_go_on(b"HTTP/1.1 100 Continue\r\n\r\n");
+    let [call, asked, next] = spans.as_slice() else { panic!("{spans:#?}") };
+    assert_eq!((asked.kind.as_str(), asked.name.as_str()), ("server", "POST /a"));
+    assert_eq!(asked.attributes["http.response.status_code"], "200");
+    assert_eq!((call.kind.as_str(), &call.parent_span_id), ("client", &asked.span_id));
+    assert_eq!((next.name.as_str(), next.parent_span_id.as_str()), ("GET /a", ""));
+    assert_ne!((&next.trace_id, &next.span_id), (&asked.trace_id, &asked.span_id));
+}

@@ -72,6 +72,16 @@ impl Side {
         matches!(self.body, Body::Unknown | Body::UntilClose)
     }
 
+    /// Whether no message begins with this call.
+    pub(super) fn goes_on(&self, bytes: &[u8], total: u64) -> bool {
+        match self.body {
+            Body::None => !self.head.is_empty(),
+            Body::Length(left) => total <= left,
+            Body::Chunked(_) => true,
+            Body::UntilClose | Body::Unknown => !(self.begins)(bytes),
+        }
+    }
+
     /// What follows the head that was just found.
     pub(super) fn expect(&mut self, body: Body) {
         self.head = Vec::new();

@@ -208,3 +208,36 @@ fn a_pipeline_after_an_answer_that_could_not_be_read_leaves_nothing_behind() {
         assert!(found.iter().any(|one| one.ends_with('+')), "{found:#?}");
     }
 }
+
+#[test]
+fn interim_answers_are_not_the_answer() {
+    // as curl and a server that asks it to go on have it, then hints that come before the answer
+    let calls: &Calls<'_> = &[
+        (Request, b"POST /orders HTTP/1.1\r\nHost: 127.0.0.1:39151\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\nExpect: 100-continue\r\nContent-Length: 7\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n"),
+        (Response, b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (Request, b"a=1&b=2"),
+        (Response, b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"),
+        (Response, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"),
+    ];
+    let found = exchanges(HTTP, calls, usize::MAX);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].start_ns, found[0].first_byte_ns, found[0].end_ns), (0, Some(4), 4));
+    assert_eq!(found[0].attribute("http.response.status_code"), Some("201"));
+    // nobody answered, though it was asked to go on
+    let found = exchanges(HTTP, &calls[..3], usize::MAX);
+    assert_eq!((found[0].first_byte_ns, found[0].error_type.as_deref()), (None, Some("no_response")));
+}
+
+#[test]
+fn behind_hints_that_were_cut_comes_the_answer() {
+    let hints = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "x".repeat(500));
+    let ok: &[u8] = b"HTTP/1.1 204 No\r\n\r\n";
+    let ask: &[u8] = b"GET /a HTTP/1.1\r\n\r\n";
+    let is = "GET /a http.request.method=GET url.path=/a http.route=/a";
+    let calls: &Calls<'_> = &[(Request, ask), (Response, hints.as_bytes()), (Response, ok), (Request, ask)];
+    assert_eq!(told(HTTP, calls, 60)[0], format!("{is} http.response.status_code=204 +"));
+    // whether it came in the same call is not known: then the next one's answer is not this one's
+    let calls: &Calls<'_> = &[(Request, ask), (Response, hints.as_bytes()), (Request, ask), (Response, ok)];
+    let found = told(HTTP, calls, 60);
+    assert!(!found[0].contains("204") && found[1].contains("204"), "{found:#?}");
+}

@@ -19,14 +19,16 @@ use aya_ebpf::programs::ProbeContext;
 use crate::abi::go;
 use crate::{conn, guard, inside, out, socket};
 
-/// Of `tls.Conn.conn`, an interface: where its data pointer is. Go 1.17 to 1.26.
+// Where fields are, the same in the DWARF of programs that Go 1.18 to 1.26 have made (docs/journal/2026-11-22-go-versions.md).
+
+/// Of `tls.Conn.conn`, an interface: where its data pointer is.
 const CONN_DATA: u64 = 8;
-/// Of `poll.FD.Sysfd`, which is at the begin of `net.netFD`. Go 1.17 to 1.26.
+/// Of `poll.FD.Sysfd`, which is at the begin of `net.netFD`.
 const SYSFD: u64 = 16;
 /// What is there once the connection is closed: -1.
 const CLOSED: u64 = u64::MAX;
 /// Of `http.persistConn.conn`, an interface: where its data pointer is; and of `tlsState`, which is nil where that is no
-/// `tls.Conn`. Go 1.18 to 1.26.
+/// `tls.Conn`.
 const CLIENT_DATA: u64 = 88;
 const CLIENT_TLS: u64 = 96;
 /// Of `g.stack.hi`.
@@ -83,14 +85,12 @@ pub fn write(context: &ProbeContext, tid: u32) -> bool {
 /// A goroutine hands a request to a connection of net/http's client.
 #[inline(always)]
 pub fn asks(context: &ProbeContext, ids: u64) {
-    let client = go::first(context);
-    let Some(connection) = word(client.wrapping_add(CLIENT_DATA)) else { return };
-    let descriptor = match word(client.wrapping_add(CLIENT_TLS)) {
-        Some(0) => word(connection).and_then(|inner| word(inner.wrapping_add(SYSFD))),
-        _ => descriptor_of(connection),
+    let Some(descriptor) = descriptor_of_client(go::first(context)) else {
+        lose(lost::READ_FAILED, 1);
+        return;
     };
-    // a connection of another kind: whose request it is, is asked of its thread
-    let Some(socket) = descriptor.and_then(socket_of) else { return };
+    // a connection of another kind: whose request it is, is asked of its thread, and nothing is missing
+    let Some(socket) = socket_of(descriptor) else { return };
     if !guard::enter() {
         return;
     }
@@ -161,6 +161,16 @@ fn keep(context: &ProbeContext, tid: u32, connection: u64, buffer: u64, total: u
 fn descriptor_of(connection: u64) -> Option<u64> {
     let inner = word(connection.wrapping_add(CONN_DATA))?;
     word(word(inner)?.wrapping_add(SYSFD))
+}
+
+/// The same of a `http.persistConn`, which has a `tls.Conn` or the connection itself. `None`: memory that cannot be read.
+#[inline(always)]
+fn descriptor_of_client(client: u64) -> Option<u64> {
+    let connection = word(client.wrapping_add(CLIENT_DATA))?;
+    match word(client.wrapping_add(CLIENT_TLS))? {
+        0 => word(word(connection)?.wrapping_add(SYSFD)),
+        _ => descriptor_of(connection),
+    }
 }
 
 /// The socket of a descriptor of this process, whatever is said over it.

@@ -72,6 +72,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // the functions of a TLS library that a test has for the agent to find
     let kept = ["SSL_read", "SSL_write", "SSL_do_handshake"].map(|name| format!("--keep-symbol={name}"));
     run::check(Command::new("strip").args(kept).arg("-o").arg(&binary).arg(built))?;
+    let go_pair = image::go_pair()?;
+    let contents =
+        image::Contents { tests: &binary, go_pair: go_pair.as_deref(), only: args.test.as_deref() };
     let mut runs = Vec::new();
     let mut absent = Vec::new();
     for (suite, version) in SUITES.iter().filter(|(suite, version)| args.wants(suite, version)) {
@@ -79,7 +82,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         match packages::kernel(suite) {
             Ok(kernel) => {
                 let began = clock::now();
-                let image = image::build(&tools, &kernel, &binary, args.test.as_deref())?;
+                let image = image::build(&tools, &kernel, &contents)?;
                 let mut run = vm::boot(&tools, &kernel, image.path(), args.verbose)?;
                 if run.broke_off() {
                     out::note("the machine broke off; booting it once more");

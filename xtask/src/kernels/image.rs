@@ -1,4 +1,5 @@
-//! The initramfs: busybox, the test binary with its libraries, `ip` and `nft`, the kernel's modules, one script.
+//! The initramfs: busybox, the test binary with its libraries, `ip` and `nft`, a Go program to look into, the kernel's
+//! modules, one script.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use super::packages::Kernel;
-use crate::{run, tree};
+use crate::{out, run, tree};
 
 /// What the tests need of the kernel that it may have as a module, with what each depends on.
 const MODULES: [&str; 25] = [
@@ -97,7 +98,34 @@ impl Drop for Image {
     }
 }
 
-pub(super) fn build(tools: &Tools, kernel: &Kernel, tests: &Path, only: Option<&str>) -> Result<Image> {
+/// Goes into the image: programs, and which tests to run.
+#[derive(Debug)]
+pub(super) struct Contents<'a> {
+    /// The test binary
+    pub(super) tests: &'a Path,
+    /// The Go server and client of the TLS tests, one file without libraries.
+    pub(super) go_pair: Option<&'a Path>,
+    /// Only tests whose name holds this.
+    pub(super) only: Option<&'a str>,
+}
+
+/// Builds the Go server and client; `None` without Go's compiler, which is said: then the test is skipped there.
+pub(super) fn go_pair() -> Result<Option<PathBuf>> {
+    let dir = tree::target().join("kernels").join("go-pair");
+    fs::create_dir_all(&dir)?;
+    fs::copy(tree::root().join("tests/kernel/go/pair.go"), dir.join("main.go"))?;
+    fs::write(dir.join("go.mod"), "module pair\n\ngo 1.21\n")?;
+    let mut go = Command::new("go");
+    go.args(["build", "-ldflags=-s -w", "-o", "pair", "."]).current_dir(&dir);
+    go.env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=mod");
+    if go.status().is_ok_and(|status| status.success()) {
+        return Ok(Some(dir.join("pair")));
+    }
+    out::note("without Go's compiler: TLS of Go is not tested");
+    Ok(None)
+}
+
+pub(super) fn build(tools: &Tools, kernel: &Kernel, contents: &Contents<'_>) -> Result<Image> {
     let dir = tree::target().join("kernels").join(format!("{}-{}", kernel.release, std::process::id()));
     let root = dir.join("root");
     for sub in ["bin", "lib/modules", "proc", "sys", "dev", "tmp", "run", "etc", "var", "root"] {
@@ -105,7 +133,10 @@ pub(super) fn build(tools: &Tools, kernel: &Kernel, tests: &Path, only: Option<&
     }
     copy(&tools.busybox, &root.join("bin/busybox"))?;
     symlink("busybox", root.join("bin/sh"))?;
-    for (program, name) in [(tests, "kernel-tests"), (&tools.ip, "ip"), (&tools.nft, "nft")] {
+    if let Some(program) = contents.go_pair {
+        copy(program, &root.join("bin/go-pair"))?;
+    }
+    for (program, name) in [(contents.tests, "kernel-tests"), (&tools.ip, "ip"), (&tools.nft, "nft")] {
         copy(program, &root.join("bin").join(name))?;
         for library in libraries(program)? {
             let to = root.join(library.strip_prefix("/").unwrap_or(&library));
@@ -113,7 +144,7 @@ pub(super) fn build(tools: &Tools, kernel: &Kernel, tests: &Path, only: Option<&
         }
     }
     fs::write(root.join("modules.order"), modules(kernel, &root.join("lib/modules"))?)?;
-    fs::write(root.join("test-filter"), only.unwrap_or_default())?;
+    fs::write(root.join("test-filter"), contents.only.unwrap_or_default())?;
     fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")?;
     fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
     fs::write(root.join("init"), INIT)?;

@@ -23,6 +23,7 @@ done < /modules.order
 ip link set lo up
 # tests know that time here runs ten times slower than work
 export WAKE_EMULATED=1 RUST_BACKTRACE=1
+[ -x /bin/go-pair ] && export WAKE_GO_PAIR=/bin/go-pair
 kernel-tests --nocapture --test-threads=1 $(cat /test-filter) > /dev/ttyS1 2>&1
 echo "wake-exit: $?" > /dev/ttyS1
 sleep 1

@@ -59,7 +59,7 @@ pub fn leave(context: &ProbeContext, tgid: u32, tid: u32) -> bool {
         }
         (*slot).kind = NOTHING;
         let total = carried(slot, kind, c::result(context) as i32);
-        let socket = socket(slot, tgid, kind == READ || kind == READ_EX);
+        let socket = socket(slot, tgid, kind, total);
         if total == 0 {
             return false;
         }
@@ -82,7 +82,7 @@ pub fn shaken(tgid: u32, tid: u32) {
     unsafe {
         if (*slot).tid == tid && (*slot).kind == HANDSHAKE {
             (*slot).kind = NOTHING;
-            socket(slot, tgid, false);
+            socket(slot, tgid, HANDSHAKE, 0);
         }
     }
 }
@@ -102,15 +102,18 @@ unsafe fn carried(slot: *const Inside, kind: u32, result: i32) -> u64 {
 }
 
 /// The socket of the session: the one that was used inside the call, else the one that it had before; where a program
-/// moves the bytes itself, the one that the thread has read before it had them decrypted.
+/// moves the bytes itself, the one that the thread has read before it had them decrypted. What it had read before the
+/// session's first call was another's; a write goes by what was read since, if that call was a read.
 #[inline(always)]
-unsafe fn socket(slot: *const Inside, tgid: u32, is_read: bool) -> u64 {
+unsafe fn socket(slot: *mut Inside, tgid: u32, kind: u32, total: u64) -> u64 {
     // SAFETY: the caller's: the thread's own slot, and values of maps.
     unsafe {
         let key = Session { place: (*slot).session, tgid: u64::from(tgid) };
         let bound = SESSIONS_BOUND.get_ptr(&key);
-        let used = (*slot).socket;
+        let mut used = (*slot).socket;
+        let mut has_begun = false;
         if let Some(bound) = bound {
+            has_begun = (*bound).socket == 0;
             let is_same = used == 0 || used == (*bound).socket;
             if is_same
                 && let Some(known) = conn::find((*bound).socket)
@@ -119,12 +122,24 @@ unsafe fn socket(slot: *const Inside, tgid: u32, is_read: bool) -> u64 {
                 return (*bound).socket;
             }
         }
-        let used = if used == 0 && is_read { (*slot).recent } else { used };
-        let Some(known) = conn::find(used) else { return 0 };
-        let bound = Bound { socket: used, born_ns: (*known).born_ns };
-        if SESSIONS_BOUND.insert(&key, &bound, u64::from(BPF_ANY)).is_err() {
-            lose(lost::MAP_FULL, 1);
+        let is_read = kind == READ || kind == READ_EX;
+        if used == 0 && is_read && total == 0 {
+            (*slot).recent = 0;
+            return bind(&key, 0, 0);
         }
-        used
+        if used == 0 && total != 0 && (is_read || has_begun) {
+            used = (*slot).recent;
+        }
+        let Some(known) = conn::find(used) else { return 0 };
+        bind(&key, used, (*known).born_ns)
     }
+}
+
+/// Keeps a session's socket; 0: it has begun, and has none yet.
+#[inline(always)]
+fn bind(key: &Session, socket: u64, born_ns: u64) -> u64 {
+    if SESSIONS_BOUND.insert(key, &Bound { socket, born_ns }, u64::from(BPF_ANY)).is_err() {
+        lose(lost::MAP_FULL, 1);
+    }
+    socket
 }

@@ -286,6 +286,12 @@ impl Sender {
     }
 }
 
+/// The bodies of the requests that a payload makes: for `examples/span_cost.rs`, which counts what they take.
+#[doc(hidden)]
+pub fn bodies(payload: &[u8], node: &str) -> Option<Vec<Bytes>> {
+    Some(convert::requests(payload, node)?.into_iter().map(|request| request.body).collect())
+}
+
 async fn stopped_for(token: &Token, time: Duration) {
     token.stopped().await;
     tokio::time::sleep(time).await;

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod context;
 pub mod hash;
 pub mod ids;
+pub mod number;
 pub mod protocol;
 pub mod red;
 pub mod shed;

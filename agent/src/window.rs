@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod current;
+pub(crate) mod hex;
 pub(crate) mod nat;
 pub(crate) mod peers;
 pub mod sample;

@@ -9,9 +9,11 @@
 //! is halved. Any other refusal drops that request, counted in the ledger, and so are records that a partial success rejects;
 //! an endpoint that refuses one after the other is asked less and less often.
 
+mod attributes;
 mod convert;
 mod halve;
 mod points;
+mod put;
 mod resource;
 mod spans;
 mod unserved;

@@ -17,7 +17,7 @@ use super::protocol::{
 use super::threads::Threads;
 use crate::decode::requests::Piece;
 
-pub use places::Placed;
+pub use places::{Ended, Placed};
 use places::{Open, Places};
 
 /// Requests of a pipeline follow each other sooner.
@@ -65,13 +65,7 @@ impl Connection {
     }
 
     /// Takes the next record. True: records before it were lost.
-    pub fn take(
-        &mut self,
-        piece: &Piece<'_>,
-        threads: &mut Threads,
-        ids: &mut Ids,
-        out: &mut Vec<Placed>,
-    ) -> bool {
+    pub fn take(&mut self, piece: &Piece<'_>, threads: &mut Threads, ids: &mut Ids, out: &mut Ended) -> bool {
         let header = &piece.header;
         let is_lost = !piece.is_datagram() && header.sequence > self.sequence.wrapping_add(1);
         self.sequence = self.sequence.max(header.sequence);
@@ -80,7 +74,7 @@ impl Connection {
         if is_lost || is_next {
             self.told = None;
         }
-        let mut exchanges = Vec::new();
+        let mut exchanges = std::mem::take(&mut out.exchanges);
         if piece.is_end() {
             self.rest(header.before_total, header.before_ns, &mut exchanges);
             let is_answered = self.is_request(self.direction) == Some(false);
@@ -97,7 +91,7 @@ impl Connection {
         }
         self.note(piece, threads);
         self.turn(piece, &mut exchanges);
-        self.place(std::mem::take(&mut exchanges), threads, ids, out);
+        self.placed(&mut exchanges, threads, ids, out);
         let has_streams = header.protocol == HTTP2;
         // a server may speak in the middle of a request (`100 Continue`): what follows is no other one
         let goes_on = header.protocol == HTTP1
@@ -206,22 +200,15 @@ impl Connection {
     }
 
     /// What the run under way has carried by now, where the programs send no more of it.
-    pub fn grown(
-        &mut self,
-        total: u64,
-        last_ns: u64,
-        threads: &mut Threads,
-        ids: &mut Ids,
-        out: &mut Vec<Placed>,
-    ) {
-        let mut exchanges = Vec::new();
+    pub fn grown(&mut self, total: u64, last_ns: u64, threads: &mut Threads, ids: &mut Ids, out: &mut Ended) {
+        let mut exchanges = std::mem::take(&mut out.exchanges);
         self.rest(total, last_ns, &mut exchanges);
         self.place(exchanges, threads, ids, out);
     }
 
     /// It is forgotten though it may go on: whether what is open was answered will not be known.
-    pub fn forget(&mut self, threads: &mut Threads, ids: &mut Ids, out: &mut Vec<Placed>) {
-        let mut exchanges = Vec::new();
+    pub fn forget(&mut self, threads: &mut Threads, ids: &mut Ids, out: &mut Ended) {
+        let mut exchanges = std::mem::take(&mut out.exchanges);
         self.decoder.end(self.last_ns, &mut exchanges);
         unsee(&mut exchanges);
         self.place(exchanges, threads, ids, out);
@@ -239,20 +226,26 @@ impl Connection {
     }
 
     /// It is this late: a decoder that gives up what is not answered in time does so.
-    pub fn pass(&mut self, now_ns: u64, threads: &mut Threads, ids: &mut Ids, out: &mut Vec<Placed>) {
-        let mut exchanges = Vec::new();
+    pub fn pass(&mut self, now_ns: u64, threads: &mut Threads, ids: &mut Ids, out: &mut Ended) {
+        let mut exchanges = std::mem::take(&mut out.exchanges);
         let chunk = Chunk { direction: Direction::Request, ts_ns: now_ns, bytes: &[], total: 0, gap: false };
         self.decoder.chunk(&chunk, &mut exchanges);
         self.place(exchanges, threads, ids, out);
     }
 
+    /// Gives the last exchanges of a record their places, and their room back.
+    fn place(&mut self, mut exchanges: Vec<Exchange>, threads: &mut Threads, ids: &mut Ids, out: &mut Ended) {
+        self.placed(&mut exchanges, threads, ids, out);
+        out.exchanges = exchanges;
+    }
+
     /// Gives each exchange the place that its request was given when it came.
-    fn place(
+    fn placed(
         &mut self,
-        exchanges: Vec<Exchange>,
+        exchanges: &mut Vec<Exchange>,
         threads: &mut Threads,
         ids: &mut Ids,
-        out: &mut Vec<Placed>,
+        out: &mut Ended,
     ) {
         self.places.place(exchanges, threads, ids, out);
         if self.told.is_none() {

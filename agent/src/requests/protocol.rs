@@ -8,6 +8,7 @@
 //! over by the lengths that the protocol itself gives, and what cannot be found again that way is marked.
 //! Literals, keys, values, query strings and bodies end here: an `Exchange` has none of them (docs/requests.md).
 
+mod attributes;
 mod bytes;
 mod dns;
 mod frames;
@@ -27,6 +28,7 @@ mod trace;
 
 use std::fmt;
 
+pub use attributes::Attributes;
 pub(crate) use dns::PATIENCE_NS;
 pub use infer::infer;
 pub use kafka::Names;
@@ -133,7 +135,9 @@ pub struct Exchange {
     /// `error.type`: a status, a code, or one of a few words.
     pub error_type: Option<String>,
     /// OpenTelemetry attributes, without literals.
-    pub attributes: Vec<(&'static str, String)>,
+    pub attributes: Attributes,
+    /// Of HTTP: the status, which is an attribute too.
+    pub http_status: Option<u16>,
     /// The trace that the application itself said this belongs to.
     pub trace: Option<TraceContext>,
     /// A head was cut before all of the above could be read.
@@ -154,7 +158,8 @@ impl Exchange {
             name: String::new(),
             failed: false,
             error_type: None,
-            attributes: Vec::new(),
+            attributes: Attributes::default(),
+            http_status: None,
             trace: None,
             truncated: false,
             at_least: false,
@@ -176,7 +181,7 @@ impl Exchange {
 
     /// The value of an attribute.
     pub fn attribute(&self, key: &str) -> Option<&str> {
-        self.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+        self.attributes.get(key)
     }
 }
 

@@ -125,16 +125,21 @@ impl Red {
                 (between.peer, between.server_port) = (None, 0);
             }
         }
-        let names = self.counts.entry(between).or_default();
-        if !names.contains_key(name) {
-            names.insert(name.into(), Rows::default());
-        }
         let rows = &mut self.rows;
-        let slot = names.get_mut(name).and_then(|of_name| of_name.get_mut(place)).expect("was put in above");
-        let counts = slot.get_or_insert_with(|| {
-            *rows += 1;
-            Box::new(Counts { by_span: [NOTHING, NOTHING], slow_ns: None })
-        });
+        let counts = if is_known {
+            let names = self.counts.get_mut(&between);
+            names.and_then(|names| names.get_mut(name)?.get_mut(place)?.as_mut()).expect("was found above")
+        } else {
+            let names = self.counts.entry(between).or_default();
+            if !names.contains_key(name) {
+                names.insert(name.into(), Rows::default());
+            }
+            let slot = names.get_mut(name).and_then(|of_name| of_name.get_mut(place));
+            slot.expect("was put in above").get_or_insert_with(|| {
+                *rows += 1;
+                Box::new(Counts { by_span: [NOTHING, NOTHING], slow_ns: None })
+            })
+        };
         let is_unseen = exchange.truncated && !failed && exchange.first_byte_ns.is_none();
         Counted { counts, duration_ns, is_unseen, has_span: false }
     }

@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 
 use super::connection::Placed;
-use super::protocol::Exchange;
+use super::number::Number;
+use super::protocol::{Exchange, Protocol};
 use crate::kernel::clock::unix_ns;
 use crate::window::span::{Span, attribute_to, field};
 
@@ -102,13 +103,17 @@ pub fn write(
     span.text(field::SOURCE, SOURCE);
     span.attributes(&common.all);
     for (key, written) in [("server.address", &common.address), ("server.port", &common.port)] {
-        if exchange.attribute(key).is_none() {
+        if !exchange.attributes.has(key) {
             span.attributes(written);
         }
     }
-    // said with what all of the connection have in common
-    for (key, value) in exchange.attributes.iter().filter(|(key, _)| *key != "network.transport") {
-        span.attribute(key, value);
+    if exchange.protocol == Protocol::Dns {
+        // said with what all of the connection have in common
+        for (key, value) in exchange.attributes.iter().filter(|(key, _)| *key != "network.transport") {
+            span.attribute(key, value);
+        }
+    } else {
+        span.attributes(exchange.attributes.written());
     }
     span.attribute("thread.id", Number::of(u64::from(thread.1)).as_str());
     if let Some(confidence) = confidence.filter(|_| context.parent.is_some()) {
@@ -142,45 +147,9 @@ pub fn failed(exchange: &Exchange, is_client: bool) -> bool {
 
 /// A client takes an HTTP status from 400 on for an error, and every code of gRPC but OK.
 fn is_client_error(exchange: &Exchange) -> bool {
-    let status =
-        exchange.attribute("http.response.status_code").and_then(|status| status.parse::<u16>().ok());
-    let code = exchange.attribute("rpc.grpc.status_code");
-    status.is_some_and(|status| status >= 400) || code.is_some_and(|code| code != "0")
-}
-
-/// A number in decimals, without memory of its own.
-struct Number {
-    digits: [u8; 20],
-    from: usize,
-}
-
-impl Number {
-    fn of(mut number: u64) -> Self {
-        let mut this = Self { digits: [b'0'; 20], from: 20 };
-        for (place, digit) in this.digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            this.from = place;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        this
+    if exchange.http_status.is_some_and(|status| status >= 400) {
+        return true;
     }
-
-    fn as_str(&self) -> &str {
-        self.digits.get(self.from..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Number;
-
-    #[test]
-    fn numbers_are_written_as_they_are() {
-        for number in [0, 7, 10, 65_535, u64::MAX] {
-            assert_eq!(Number::of(number).as_str(), number.to_string());
-        }
-    }
+    matches!(exchange.protocol, Protocol::Http2 | Protocol::Grpc)
+        && exchange.attribute("rpc.grpc.status_code").is_some_and(|code| code != "0")
 }

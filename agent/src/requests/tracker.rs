@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
 use agent_common::tls::PLAINTEXT;
 
-use super::connection::{Connection, Placed};
+use super::connection::{Connection, Ended};
 use super::hash::Table;
 use super::ids::Ids;
 use super::protocol::Protocol;
@@ -64,7 +64,7 @@ struct Shared {
     ids: Ids,
     shed: Shed,
     red: Red,
-    spans: Vec<Placed>,
+    ended: Ended,
     /// Where among what goes out an owner's spans are; may be out of date.
     places: Table<u64, usize>,
     counts: Counts,
@@ -106,7 +106,7 @@ impl Tracker {
                 ids,
                 shed: Shed::new(limits.spans),
                 red: Red::default(),
-                spans: Vec::new(),
+                ended: Ended::default(),
                 places: Table::default(),
                 counts: Counts::default(),
             },
@@ -196,20 +196,20 @@ impl Shared {
     /// Feeds a record to its connection.
     fn feed(&mut self, known: &mut Known, piece: &Piece<'_>, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
         known.is_asked = false;
-        let is_lost = known.connection.take(piece, &mut self.threads, &mut self.ids, &mut self.spans);
+        let is_lost = known.connection.take(piece, &mut self.threads, &mut self.ids, &mut self.ended);
         self.counts.gaps += u64::from(is_lost);
         self.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
     }
 
     /// Time has passed: what was to be answered by now was not.
     fn pass(&mut self, known: &mut Known, now_ns: u64, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
-        known.connection.pass(now_ns, &mut self.threads, &mut self.ids, &mut self.spans);
+        known.connection.pass(now_ns, &mut self.threads, &mut self.ids, &mut self.ended);
         self.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
     }
 
     /// A connection is not looked at any more.
     fn forget(&mut self, known: &mut Known, boot_to_unix_ns: i64, out: &mut Vec<Sample>) {
-        known.connection.forget(&mut self.threads, &mut self.ids, &mut self.spans);
+        known.connection.forget(&mut self.threads, &mut self.ids, &mut self.ended);
         self.give(&known.ends, &mut known.common, boot_to_unix_ns, out);
     }
 
@@ -221,7 +221,7 @@ impl Shared {
         boot_to_unix_ns: i64,
         out: &mut Vec<Sample>,
     ) {
-        for placed in &self.spans {
+        for placed in &self.ended.placed {
             let has_failed = failed(&placed.exchange, ends.is_client);
             let mut counted = self.red.count(ends, &placed.exchange, has_failed);
             match self.shed.allows(ends.owner, has_failed || counted.is_slow()) {
@@ -235,7 +235,7 @@ impl Shared {
                 super::shed::Answer::OverBudget => self.counts.over_budget += 1,
             }
         }
-        self.spans.clear();
+        self.ended.placed.clear();
     }
 }
 

@@ -8,6 +8,8 @@ use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use proto::v1;
 
+use super::hex;
+
 /// Fields of `SpanRow` and of an entry of its attributes, as `rows.proto` numbers them.
 pub mod field {
     #![expect(missing_docs, reason = "the names are those of rows.proto")]
@@ -131,13 +133,14 @@ impl Span<'_> {
 
     /// Puts an id in, in lower-case hex.
     pub fn hex(&mut self, field: u32, id: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        encode_key(field, WireType::LengthDelimited, self.bytes);
-        encode_varint(2 * id.len() as u64, self.bytes);
-        self.bytes.reserve(2 * id.len());
-        for byte in id {
-            let digit = |four: u8| DIGITS.get(usize::from(four & 15)).copied().unwrap_or(b'0');
-            self.bytes.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
+        begin_text(self.bytes, field, 2 * id.len());
+        let (fours, rest) = id.as_chunks::<4>();
+        for four in fours {
+            self.bytes.extend_from_slice(&hex::digits(*four));
+        }
+        for byte in rest {
+            let [.., high, low] = hex::digits([0, 0, 0, *byte]);
+            self.bytes.extend_from_slice(&[high, low]);
         }
     }
 
@@ -162,18 +165,90 @@ impl Span<'_> {
 
 fn text_to(bytes: &mut Vec<u8>, field: u32, text: &str) {
     bytes.reserve(text.len() + 12);
-    encode_key(field, WireType::LengthDelimited, bytes);
-    encode_varint(text.len() as u64, bytes);
+    begin_text(bytes, field, text.len());
     bytes.extend_from_slice(text.as_bytes());
 }
 
+/// What stands before a text of this length.
+fn begin_text(bytes: &mut Vec<u8>, field: u32, length: usize) {
+    if let (Ok(key @ ..0x80), Ok(length @ ..0x80)) = (u8::try_from(field << 3 | 2), u8::try_from(length)) {
+        // nearly all
+        bytes.extend_from_slice(&[key, length]);
+    } else {
+        encode_key(field, WireType::LengthDelimited, bytes);
+        encode_varint(length as u64, bytes);
+    }
+}
+
+/// What an attribute begins with: the key of its field, of two bytes.
+const ATTRIBUTE: [u8; 2] = [0x82, 0x01];
+/// What its key and its value begin with.
+const KEY: u8 = 0x0a;
+const VALUE: u8 = 0x12;
+
 /// Writes an attribute as `Span::attributes` takes it.
 pub fn attribute_to(bytes: &mut Vec<u8>, key: &str, value: &str) {
+    let short = key.len() + value.len() + 4;
+    if let (Ok(inner @ ..0x80), Ok(key_length), Ok(value_length)) =
+        (u8::try_from(short), u8::try_from(key.len()), u8::try_from(value.len()))
+    {
+        // all lengths are of one byte, as nearly always
+        let [first, second] = ATTRIBUTE;
+        bytes.reserve(short + 3);
+        bytes.extend_from_slice(&[first, second, inner, KEY, key_length]);
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend_from_slice(&[VALUE, value_length]);
+        bytes.extend_from_slice(value.as_bytes());
+        return;
+    }
     let of = |text: &str| 1 + prost::encoding::encoded_len_varint(text.len() as u64) + text.len();
     encode_key(field::ATTRIBUTES, WireType::LengthDelimited, bytes);
     encode_varint((of(key) + of(value)) as u64, bytes);
     text_to(bytes, field::KEY, key);
     text_to(bytes, field::VALUE, value);
+}
+
+/// The value of an attribute among what `attribute_to` wrote.
+pub fn attribute_of<'a>(written: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let mut left = written;
+    // as long as all lengths are of one byte, the others are stepped over without a look at them
+    while let [0x82, 0x01, inner @ ..0x80, KEY, length, rest @ ..] = left {
+        if usize::from(*length) == key.len()
+            && let Some([VALUE, length, value @ ..]) = rest.strip_prefix(key.as_bytes())
+        {
+            return value.get(..usize::from(*length));
+        }
+        left = rest.get(usize::from(*inner).checked_sub(2)?..)?;
+    }
+    attributes_of(left).find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
+}
+
+/// Keys and values of what `attribute_to` wrote.
+pub fn attributes_of(written: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut left = written;
+    std::iter::from_fn(move || {
+        left = left.strip_prefix(&ATTRIBUTE)?;
+        length(&mut left)?;
+        Some((text(&mut left, KEY)?, text(&mut left, VALUE)?))
+    })
+}
+
+fn text<'a>(left: &mut &'a [u8], begin: u8) -> Option<&'a [u8]> {
+    let (first, rest) = left.split_first()?;
+    *left = rest;
+    let length = length(left).filter(|_| *first == begin)?;
+    let (text, rest) = left.split_at_checked(length)?;
+    *left = rest;
+    Some(text)
+}
+
+fn length(left: &mut &[u8]) -> Option<usize> {
+    let (first, rest) = left.split_first()?;
+    if *first < 0x80 {
+        *left = rest;
+        return Some(usize::from(*first));
+    }
+    prost::encoding::decode_varint(left).ok().and_then(|length| usize::try_from(length).ok())
 }
 
 #[cfg(test)]

@@ -6,43 +6,15 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encode_key, encode_varint};
 use proto::v1;
 
+use super::attributes::{CONNECTION, Shared, attribute};
 use super::convert::{Request, TRACES, counted, scope};
+use super::put::{fixed, hex, message, number, otlp};
 use super::resource::resource;
-use super::wire::{Fields, Value, fields};
-use crate::requests::hash::Table;
+use super::wire::{Value, fields};
 use crate::window::span::{SPANS, field};
-
-/// Fields of OTLP's messages, by their numbers in `trace.proto`, `common.proto` and `resource.proto`.
-mod otlp {
-    pub(super) const RESOURCE_SPANS: u32 = 1;
-    pub(super) const RESOURCE: u32 = 1;
-    pub(super) const SCOPE_SPANS: u32 = 2;
-    pub(super) const SCOPE: u32 = 1;
-    pub(super) const SPANS: u32 = 2;
-    pub(super) const TRACE_ID: u32 = 1;
-    pub(super) const SPAN_ID: u32 = 2;
-    pub(super) const TRACE_STATE: u32 = 3;
-    pub(super) const PARENT_SPAN_ID: u32 = 4;
-    pub(super) const NAME: u32 = 5;
-    pub(super) const KIND: u32 = 6;
-    pub(super) const START: u32 = 7;
-    pub(super) const END: u32 = 8;
-    pub(super) const ATTRIBUTES: u32 = 9;
-    pub(super) const STATUS: u32 = 15;
-    pub(super) const STATUS_MESSAGE: u32 = 2;
-    pub(super) const STATUS_CODE: u32 = 3;
-    pub(super) const KEY: u32 = 1;
-    pub(super) const VALUE: u32 = 2;
-    pub(super) const STRING: u32 = 1;
-    pub(super) const BOOL: u32 = 2;
-    pub(super) const INT: u32 = 3;
-    pub(super) const KIND_SERVER: u64 = 2;
-    pub(super) const KIND_CLIENT: u64 = 3;
-    pub(super) const CODE_ERROR: u64 = 2;
-}
 
 /// The bytes of a payload without its spans, and those of each span.
 pub(super) fn split(payload: &[u8]) -> Option<(Vec<u8>, Vec<&[u8]>)> {
@@ -103,7 +75,7 @@ pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Req
 /// Writes a row as OTLP has it, and answers whose it is. What is damaged is left out.
 fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) -> u64 {
     let (mut identity, mut ts, mut duration, mut code, mut why) = (0, 0, 0, 0, &[][..]);
-    let mut left = fields(row);
+    let (mut left, mut is_server) = (fields(row), false);
     while let Some(Some(found)) = left.next() {
         match (found.number, found.value) {
             (field::IDENTITY, Value::Number(number)) => identity = number,
@@ -114,12 +86,15 @@ fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) -> u64 {
             (field::PARENT_SPAN_ID, Value::Bytes(id)) => hex(out, otlp::PARENT_SPAN_ID, id),
             (field::TRACE_STATE, Value::Bytes(state)) => message(out, otlp::TRACE_STATE, state),
             (field::NAME, Value::Bytes(name)) => message(out, otlp::NAME, name),
-            (field::KIND, Value::Bytes(b"server")) => number(out, otlp::KIND, otlp::KIND_SERVER),
+            (field::KIND, Value::Bytes(b"server")) => {
+                is_server = true;
+                number(out, otlp::KIND, otlp::KIND_SERVER);
+            }
             (field::KIND, Value::Bytes(b"client")) => number(out, otlp::KIND, otlp::KIND_CLIENT),
             (field::STATUS, Value::Bytes(b"error")) => code = otlp::CODE_ERROR,
             (field::STATUS_MESSAGE, Value::Bytes(text)) => why = text,
             (field::ATTRIBUTES, Value::Bytes(entry)) if entry.starts_with(CONNECTION) => {
-                left = shared.write(found.whole, entry, left, out);
+                left = shared.write((found.whole, is_server), entry, &left, out);
             }
             (field::ATTRIBUTES, Value::Bytes(entry)) => attribute(out, entry),
             _ => {}
@@ -136,157 +111,6 @@ fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) -> u64 {
         message(out, otlp::STATUS, &status);
     }
     identity
-}
-
-/// How the entry of an attribute begins that names a connection: what follows it is the same for all of its spans.
-const CONNECTION: &[u8] = b"\x0a\x0fwake.connection";
-/// The names that may stand there.
-const OF_CONNECTION: [&[u8]; 4] = [b"network.", b"process.", b"client.", b"tls."];
-/// Most connections of one request that are told apart.
-const MOST_CONNECTIONS: usize = 1_024;
-
-/// What spans of one connection have in common, as it was read and as it is written: it is half of a span.
-#[derive(Default)]
-struct Shared<'a>(Table<&'a [u8], (&'a [u8], Vec<u8>)>);
-
-impl<'a> Shared<'a> {
-    /// Writes the attributes that all spans of a connection have; `first` names it, and the others are the first ones of
-    /// `left`. What is left behind them.
-    fn write(&mut self, first: &'a [u8], entry: &[u8], left: Fields<'a>, out: &mut Vec<u8>) -> Fields<'a> {
-        if let Some((read, written)) = self.0.get(first)
-            && let Some(behind) = left.rest().strip_prefix(*read)
-        {
-            out.extend_from_slice(written);
-            return fields(behind);
-        }
-        let from = out.len();
-        attribute(out, entry);
-        let (mut behind, mut read) = (left.clone(), 0);
-        while let Some(Some(found)) = behind.next() {
-            let Value::Bytes(entry) = found.value else { break };
-            let is_common = found.number == field::ATTRIBUTES
-                && entry.get(2..).is_some_and(|name| OF_CONNECTION.iter().any(|of| name.starts_with(of)));
-            if !is_common {
-                break;
-            }
-            attribute(out, entry);
-            read += found.whole.len();
-        }
-        let (common, behind) = left.rest().split_at_checked(read).unwrap_or_default();
-        if self.0.len() < MOST_CONNECTIONS {
-            self.0.insert(first, (common, out.get(from..).unwrap_or_default().to_vec()));
-        }
-        fields(behind)
-    }
-}
-
-fn attribute(out: &mut Vec<u8>, entry: &[u8]) {
-    let (mut key, mut value) = (&[][..], &[][..]);
-    for found in fields(entry).map_while(|found| found) {
-        match (found.number, found.value) {
-            (field::KEY, Value::Bytes(bytes)) => key = bytes,
-            (field::VALUE, Value::Bytes(bytes)) => value = bytes,
-            _ => {}
-        }
-    }
-    let typed = if is_number(key) {
-        str::from_utf8(value)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .map(|value: i64| (otlp::INT, value.cast_unsigned()))
-    } else if key == b"tls.established" {
-        Some((otlp::BOOL, u64::from(value == b"true")))
-    } else {
-        None
-    };
-    let length = |bytes: &[u8]| 1 + encoded_len_varint(bytes.len() as u64) + bytes.len();
-    let inner = typed.map_or_else(|| length(value), |(_, number)| 1 + encoded_len_varint(number));
-    let outer = length(key) + 1 + encoded_len_varint(inner as u64) + inner;
-    out.reserve(outer + 16);
-    begin(out, otlp::ATTRIBUTES, outer as u64);
-    message(out, otlp::KEY, key);
-    begin(out, otlp::VALUE, inner as u64);
-    match typed {
-        Some((field, value)) => number(out, field, value),
-        None => message(out, otlp::STRING, value),
-    }
-}
-
-/// Attributes whose values the conventions have as integers.
-fn is_number(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"server.port"
-            | b"client.port"
-            | b"network.local.port"
-            | b"network.peer.port"
-            | b"process.pid"
-            | b"thread.id"
-            | b"http.response.status_code"
-            | b"rpc.grpc.status_code"
-            | b"messaging.kafka.error_code"
-            | b"wake.first_byte_us"
-    )
-}
-
-/// Puts a text, bytes or a message in.
-#[inline]
-fn message(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    out.reserve(bytes.len() + 16);
-    begin(out, field, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// What stands before a text, bytes or a message of this length.
-#[inline]
-fn begin(out: &mut Vec<u8>, field: u32, length: u64) {
-    match (u8::try_from(field << 3 | 2), u8::try_from(length)) {
-        // nearly all
-        (Ok(key @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[key, length]),
-        _ => {
-            encode_key(field, WireType::LengthDelimited, out);
-            encode_varint(length, out);
-        }
-    }
-}
-
-fn number(out: &mut Vec<u8>, field: u32, number: u64) {
-    encode_key(field, WireType::Varint, out);
-    encode_varint(number, out);
-}
-
-fn fixed(out: &mut Vec<u8>, field: u32, number: u64) {
-    encode_key(field, WireType::SixtyFourBit, out);
-    out.extend_from_slice(&number.to_le_bytes());
-}
-
-/// Puts an id in as bytes; what is not hex is left out.
-fn hex(out: &mut Vec<u8>, field: u32, id: &[u8]) {
-    const NONE: u8 = 0xff;
-    const DIGITS: [u8; 256] = {
-        let (mut digits, mut four) = ([NONE; 256], 0);
-        while four < 10 {
-            digits[b'0' as usize + four as usize] = four;
-            four += 1;
-        }
-        while four < 16 {
-            digits[b'a' as usize + four as usize - 10] = four;
-            digits[b'A' as usize + four as usize - 10] = four;
-            four += 1;
-        }
-        digits
-    };
-    let digit =
-        |one: Option<&u8>| one.map_or(NONE, |one| DIGITS.get(usize::from(*one)).copied().unwrap_or(NONE));
-    let before = out.len();
-    begin(out, field, id.len() as u64 / 2);
-    for pair in id.chunks(2) {
-        let (high, low) = (digit(pair.first()), digit(pair.get(1)));
-        if high | low == NONE {
-            return out.truncate(before);
-        }
-        out.push(high << 4 | low);
-    }
 }
 
 #[cfg(test)]

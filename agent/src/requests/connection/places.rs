@@ -51,6 +51,15 @@ pub struct Placed {
     pub thread: Thread,
 }
 
+/// What ended, and the room for what is on its way there: each record would have to make it anew.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// In their order.
+    pub placed: Vec<Placed>,
+    /// Empty between two records.
+    pub(super) exchanges: Vec<Exchange>,
+}
+
 /// The requests of one connection that are open, oldest first.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -103,12 +112,12 @@ impl Places {
     /// Gives each exchange the place that its request was given when it came.
     pub(super) fn place(
         &mut self,
-        exchanges: Vec<Exchange>,
+        exchanges: &mut Vec<Exchange>,
         threads: &mut Threads,
         ids: &mut Ids,
-        out: &mut Vec<Placed>,
+        out: &mut Ended,
     ) {
-        for exchange in exchanges {
+        for exchange in exchanges.drain(..) {
             // what is older and still open was not understood as a request
             let is_ordered = !matches!(
                 exchange.protocol,
@@ -127,7 +136,7 @@ impl Places {
             let found = self.open.iter().position(is_its);
             let Some((at, open)) = found.and_then(|at| Some((at, self.open.get_mut(at)?))) else {
                 let context = Context::of_server(exchange.trace, ids);
-                out.push(Placed { exchange, context, confidence: None, thread: (0, 0) });
+                out.placed.push(Placed { exchange, context, confidence: None, thread: (0, 0) });
                 continue;
             };
             let mut context = open.context;
@@ -161,7 +170,7 @@ impl Places {
                     Context { trace_id: trace.trace_id, parent: Some(trace.span_id), ..context }
                 };
             }
-            out.push(Placed { exchange, context, confidence, thread: open.thread });
+            out.placed.push(Placed { exchange, context, confidence, thread: open.thread });
         }
         // a run of several requests keeps its place until the next run begins
         while self.open.len() > 1 && self.open.front().is_some_and(|open| open.is_used) {

@@ -84,13 +84,13 @@ impl Dns {
             Some((name, kind)) => {
                 let kind = message::type_name(*kind);
                 exchange.name = format!("DNS {kind}");
-                exchange.attributes.push(("dns.question.name", name.clone()));
-                exchange.attributes.push(("dns.question.type", kind));
+                exchange.attributes.push("dns.question.name", name);
+                exchange.attributes.push("dns.question.type", &kind);
             }
             None => exchange.truncated = true,
         }
         let transport = if self.transport == Some(Transport::Tcp) { "tcp" } else { "udp" };
-        exchange.attributes.push(("network.transport", transport.to_owned()));
+        exchange.attributes.push("network.transport", transport);
         if self.pending.len() >= MAX_PENDING {
             let oldest = self.pending.iter().min_by_key(|(_, open)| open.order).map(|(id, _)| *id);
             self.lost = true;
@@ -150,9 +150,9 @@ impl Dns {
         exchange.first_byte_ns = Some(began);
         exchange.end_ns = ts_ns.max(exchange.start_ns);
         let code = message::rcode_name(message.rcode);
-        exchange.attributes.push(("dns.response_code", code.clone()));
+        exchange.attributes.push("dns.response_code", &code);
         if message.is_truncated {
-            exchange.attributes.push(("dns.truncated", "true".to_owned()));
+            exchange.attributes.push("dns.truncated", "true");
         }
         if message.rcode != 0 {
             exchange.error_type = Some(code);

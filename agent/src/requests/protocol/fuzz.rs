@@ -103,6 +103,7 @@ fn check(exchange: &Exchange) {
     assert!(start_ns <= end_ns && first_byte_ns.is_none_or(|first| first <= *end_ns), "{exchange:?}");
     assert!(!name.is_empty() && name.len() <= 512, "{exchange:?}");
     assert!(!failed || error_type.is_some(), "what failed says why: {exchange:?}");
+    let attributes: Vec<_> = attributes.iter().collect();
     assert!(attributes.len() <= MAX_ATTRIBUTES, "{exchange:?}");
     for (at, (key, value)) in attributes.iter().enumerate() {
         assert!(value.len() <= MAX_VALUE, "{exchange:?}");

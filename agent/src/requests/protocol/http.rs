@@ -4,11 +4,14 @@
 //! no other value is kept. An exchange has failed from status 500 on; a client's caller counts from 400.
 
 use super::{Exchange, Protocol, path, trace};
+use crate::requests::number::Number;
 
 /// Methods that are names of their own; others are `_OTHER`, as the conventions have it.
 const METHODS: [&str; 10] =
     ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"];
 
+/// Bytes of a route that have room from the begin.
+const USUAL_ROUTE: usize = 128;
 /// Bytes of a host's name.
 const MAX_HOST: usize = 253;
 
@@ -17,7 +20,7 @@ pub(super) fn request_line(exchange: &mut Exchange, method: Option<&[u8]>, targe
     let known =
         method.map(|method| METHODS.into_iter().find(|known| known.as_bytes() == method).unwrap_or("_OTHER"));
     if let Some(method) = known {
-        exchange.attributes.push(("http.request.method", method.to_owned()));
+        exchange.attributes.push("http.request.method", method);
     }
     let verb = match known {
         None | Some("_OTHER") => "HTTP",
@@ -26,10 +29,14 @@ pub(super) fn request_line(exchange: &mut Exchange, method: Option<&[u8]>, targe
     let tunnel = known == Some("CONNECT");
     match target {
         Some(target) if !tunnel => {
-            let route = path::route(target);
-            exchange.name = format!("{verb} {route}");
-            exchange.attributes.push(("url.path", route.clone()));
-            exchange.attributes.push(("http.route", route));
+            let mut name = String::with_capacity(verb.len() + 1 + target.len().min(USUAL_ROUTE));
+            name.push_str(verb);
+            name.push(' ');
+            path::route_to(target, &mut name);
+            let route = name.get(verb.len() + 1..).unwrap_or_default();
+            exchange.attributes.push("url.path", route);
+            exchange.attributes.push("http.route", route);
+            exchange.name = name;
         }
         _ => exchange.name = verb.to_owned(),
     }
@@ -44,13 +51,17 @@ pub(super) fn request_header(exchange: &mut Exchange, name: &[u8], value: &[u8])
     } else if name.eq_ignore_ascii_case(b"x-request-id")
         && let Some(id) = trace::request_id(value)
     {
-        set(exchange, "http.request.header.x-request-id", id);
+        exchange.attributes.set("http.request.header.x-request-id", id);
     }
 }
 
 /// Puts the status in, and whether it is a failure of the server.
 pub(super) fn status(exchange: &mut Exchange, status: u16) {
-    set(exchange, "http.response.status_code", status.to_string());
+    let number = Number::of(u64::from(status));
+    match exchange.http_status.replace(status) {
+        None => exchange.attributes.push("http.response.status_code", number.as_str()),
+        Some(_) => exchange.attributes.set("http.response.status_code", number.as_str()),
+    }
     if status >= 500 {
         exchange.failed = true;
         exchange.error_type = Some(status.to_string());
@@ -60,16 +71,16 @@ pub(super) fn status(exchange: &mut Exchange, status: u16) {
 /// gRPC: the path is the service and its method.
 pub(super) fn grpc(exchange: &mut Exchange, target: Option<&[u8]>) {
     exchange.protocol = Protocol::Grpc;
-    exchange.attributes.retain(|(key, _)| !matches!(*key, "url.path" | "http.route"));
-    set(exchange, "rpc.system", "grpc".to_owned());
+    exchange.attributes.remove(&["url.path", "http.route"]);
+    exchange.attributes.set("rpc.system", "grpc");
     let name = target.and_then(|target| {
         let (service, method) = str::from_utf8(target).ok()?.strip_prefix('/')?.split_once('/')?;
         (is_name(service) && is_name(method)).then_some((service, method))
     });
     exchange.name = match name {
         Some((service, method)) => {
-            set(exchange, "rpc.service", service.to_owned());
-            set(exchange, "rpc.method", method.to_owned());
+            exchange.attributes.set("rpc.service", service);
+            exchange.attributes.set("rpc.method", method);
             format!("{service}/{method}")
         }
         None => "gRPC".to_owned(),
@@ -81,7 +92,7 @@ pub(super) fn grpc_status(exchange: &mut Exchange, value: &[u8]) {
     let Some(code) = str::from_utf8(value).ok().and_then(|code| code.trim().parse::<u8>().ok()) else {
         return;
     };
-    set(exchange, "rpc.grpc.status_code", code.to_string());
+    exchange.attributes.set("rpc.grpc.status_code", &code.to_string());
     if code == 0 {
         return;
     }
@@ -110,14 +121,6 @@ const GRPC_CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// Replaces an attribute or adds it.
-pub(super) fn set(exchange: &mut Exchange, key: &'static str, value: String) {
-    match exchange.attributes.iter_mut().find(|(name, _)| *name == key) {
-        Some((_, old)) => *old = value,
-        None => exchange.attributes.push((key, value)),
-    }
-}
-
 fn host(exchange: &mut Exchange, value: &[u8]) {
     let value = value.trim_ascii();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(byte);
@@ -135,9 +138,13 @@ fn host(exchange: &mut Exchange, value: &[u8]) {
     if name.is_empty() {
         return;
     }
-    set(exchange, "server.address", name.to_ascii_lowercase());
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        exchange.attributes.set("server.address", &name.to_ascii_lowercase());
+    } else {
+        exchange.attributes.set("server.address", name);
+    }
     if let Some(port) = port {
-        set(exchange, "server.port", port.to_owned());
+        exchange.attributes.set("server.port", port);
     }
 }
 

@@ -5,12 +5,14 @@
 //! `101` to `h2c`, and HTTP/2 with prior knowledge, go on in `http2`; `websocket` and tunnels are left alone from there.
 
 mod head;
+mod plain;
 mod side;
 
 use super::http2::Http2;
 use super::pending::Pending;
 use super::{Chunk, Decoder, Direction, Exchange, Move, OPEN_BYTES, Protocol, http};
 use head::{names, value};
+use plain::Headers;
 use side::{Body, Chunked, Found, Side};
 
 /// Requests without an answer on one connection.
@@ -63,12 +65,15 @@ impl Http1 {
         self.request.begin(chunk);
         while let Some(found) = self.request.next(&mut bytes, &mut behind) {
             self.lost |= matches!(found, Found::Broken);
-            let Found::Head { cut } = found else { continue };
-            if self.request.head.starts_with(b"PRI * HTTP/2.0\r\n") {
+            let (plain, kept, cut) = match found {
+                Found::Plain(plain) => (Some(plain), Vec::new(), false),
+                Found::Head { cut } => (None, std::mem::take(&mut self.request.head), cut),
+                Found::End | Found::Broken => continue,
+            };
+            let head = plain.as_ref().map_or(kept.as_slice(), |plain| plain.head);
+            if head.starts_with(b"PRI * HTTP/2.0\r\n") {
                 let mut http2 = Box::new(Http2::new());
-                let preface = std::mem::take(&mut self.request.head);
-                let total = preface.len() as u64;
-                http2.chunk(&Chunk { bytes: &preface, total, gap: false, ..*chunk }, out);
+                http2.chunk(&Chunk { bytes: head, total: head.len() as u64, gap: false, ..*chunk }, out);
                 let total = bytes.len() as u64 + behind;
                 http2.chunk(&Chunk { bytes, total, gap: false, ..*chunk }, out);
                 self.then = Then::Http2(http2);
@@ -82,7 +87,8 @@ impl Http1 {
                 self.finish_answered(out);
                 self.response.lose();
             }
-            let Some((open, body)) = read_request(&self.request.head, self.request.since, cut) else {
+            let head = plain.as_ref().map_or_else(|| head::request(&kept), head::plain_request);
+            let Some((open, body)) = head.map(|head| read_request(&head, self.request.since, cut)) else {
                 self.request.lose();
                 self.lost = true;
                 continue;
@@ -130,9 +136,13 @@ impl Http1 {
             match found {
                 Found::End => self.finish(chunk.ts_ns, out),
                 Found::Broken => self.lost = true,
-                Found::Head { .. } => {
+                Found::Plain(_) | Found::Head { .. } => {
                     let kept = std::mem::take(&mut self.response.head);
-                    let left = self.answer(&kept, chunk.ts_ns, out);
+                    let head = match &found {
+                        Found::Plain(plain) => head::plain_response(plain),
+                        _ => head::response(&kept),
+                    };
+                    let left = self.answer(head, chunk.ts_ns, out);
                     if let Then::Http2(http2) = &mut self.then {
                         let (seen, total) = (bytes, bytes.len() as u64 + behind);
                         http2.chunk(&Chunk { bytes: seen, total, gap: false, ..*chunk }, out);
@@ -146,8 +156,8 @@ impl Http1 {
     }
 
     /// Takes an answer's head; false if the connection is no longer HTTP/1.
-    fn answer(&mut self, kept: &[u8], ts_ns: u64, out: &mut Vec<Exchange>) -> bool {
-        let Some(head) = head::response(kept) else {
+    fn answer(&mut self, head: Option<head::ResponseHead<'_>>, ts_ns: u64, out: &mut Vec<Exchange>) -> bool {
+        let Some(head) = head else {
             self.response.lose();
             self.lost = true;
             return true;
@@ -330,15 +340,14 @@ fn begins_response(bytes: &[u8]) -> bool {
     bytes.starts_with(first) || !bytes.is_empty() && first.starts_with(bytes)
 }
 
-fn read_request(kept: &[u8], ts_ns: u64, cut: bool) -> Option<(Open, Body)> {
-    let head = head::request(kept)?;
+fn read_request(head: &head::RequestHead<'_>, ts_ns: u64, cut: bool) -> (Open, Body) {
     let mut exchange = Exchange::new(Protocol::Http1, ts_ns);
     exchange.truncated = cut;
     http::request_line(&mut exchange, head.method, head.target);
     let version = if head.minor == Some(0) { "1.0" } else { "1.1" };
-    exchange.attributes.push(("network.protocol.name", "http".to_owned()));
-    exchange.attributes.push(("network.protocol.version", version.to_owned()));
-    for (name, value) in &head.headers {
+    exchange.attributes.push("network.protocol.name", "http");
+    exchange.attributes.push("network.protocol.version", version);
+    for (name, value) in head.headers.as_slice() {
         http::request_header(&mut exchange, name, value);
     }
     let chunked = names(&head.headers, "transfer-encoding", "chunked");
@@ -351,7 +360,7 @@ fn read_request(kept: &[u8], ts_ns: u64, cut: bool) -> Option<(Open, Body)> {
         wants_h2c: names(&head.headers, "upgrade", "h2c"),
         answered: false,
     };
-    Some((open, body))
+    (open, body)
 }
 
 fn response_body(head: &head::ResponseHead<'_>, to_head: bool) -> Body {
@@ -365,9 +374,14 @@ fn response_body(head: &head::ResponseHead<'_>, to_head: bool) -> Body {
 }
 
 /// A body of no bytes is none.
-fn length(headers: &[(&[u8], &[u8])]) -> Option<Body> {
+fn length(headers: &Headers<'_>) -> Option<Body> {
     let value = value(headers, "content-length")?;
-    match str::from_utf8(value).ok()?.trim().parse().ok()? {
+    let is_plain = matches!(value.len(), 1..=18) && value.iter().all(u8::is_ascii_digit);
+    let length = match is_plain {
+        true => value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')),
+        false => str::from_utf8(value).ok()?.trim().parse().ok()?,
+    };
+    match length {
         0 => Some(Body::None),
         length => Some(Body::Length(length)),
     }

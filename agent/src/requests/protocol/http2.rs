@@ -54,7 +54,7 @@ impl Http2 {
     /// The request that HTTP/1 was left with is stream 1.
     pub(super) fn upgraded(&mut self, mut exchange: Exchange) {
         exchange.protocol = Protocol::Http2;
-        http::set(&mut exchange, "network.protocol.version", "2".to_owned());
+        exchange.attributes.set("network.protocol.version", "2");
         let last_ns = exchange.start_ns;
         self.streams.insert(1, Stream { exchange, answered: false, last_ns });
     }
@@ -106,8 +106,8 @@ impl Http2 {
         let mut exchange = Exchange::new(Protocol::Http2, headers.began);
         let path = headers.path.as_deref();
         http::request_line(&mut exchange, headers.method.as_deref(), path);
-        exchange.attributes.push(("network.protocol.name", "http".to_owned()));
-        exchange.attributes.push(("network.protocol.version", "2".to_owned()));
+        exchange.attributes.push("network.protocol.name", "http");
+        exchange.attributes.push("network.protocol.version", "2");
         for (name, value) in &headers.others {
             http::request_header(&mut exchange, name, value);
         }

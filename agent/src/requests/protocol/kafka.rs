@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::bytes::Cursor;
 use super::frames::{Event, Frames, Head};
-use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_BYTES, Protocol};
 use request::{MAX_LEN, MAX_VERSION, Request, client_id, tags};
 use topics::{Ids, Topics};
 
@@ -70,10 +70,10 @@ impl Kafka {
         let Some(name) = apis::name(key) else { return };
         let mut exchange = Exchange::new(Protocol::Kafka, began);
         exchange.name = name.to_owned();
-        exchange.attributes.push(("messaging.system", "kafka".to_owned()));
-        exchange.attributes.push(("messaging.operation.name", name.to_owned()));
+        exchange.attributes.push("messaging.system", "kafka");
+        exchange.attributes.push("messaging.operation.name", name);
         if let Some(client) = client.and_then(client_id) {
-            exchange.attributes.push(("messaging.client.id", client));
+            exchange.attributes.push("messaging.client.id", &client);
         }
         let topics = match key {
             apis::PRODUCE => topics::produce(body, version, &mut self.ids),
@@ -106,7 +106,7 @@ impl Kafka {
             apis::FETCH => "receive",
             _ => return,
         };
-        exchange.attributes.push(("messaging.operation.type", kind.to_owned()));
+        exchange.attributes.push("messaging.operation.type", kind);
         if key == apis::FETCH && !topics.names.is_empty() {
             self.session = topics.names.first().filter(|_| topics.count == 1).cloned();
         }
@@ -114,11 +114,11 @@ impl Kafka {
         let Some(first) = topics.names.first().or(session) else { return };
         // Of several topics none is the destination.
         if topics.count > 1 {
-            exchange.attributes.push(("messaging.kafka.topics", topics.names.join(",")));
+            exchange.attributes.push("messaging.kafka.topics", &topics.names.join(","));
             return;
         }
         exchange.name = format!("{} {first}", exchange.name);
-        exchange.attributes.push(("messaging.destination.name", first.clone()));
+        exchange.attributes.push("messaging.destination.name", first);
     }
 
     fn answered(&mut self, bytes: &[u8], began: u64, ts_ns: u64) {
@@ -147,7 +147,7 @@ impl Kafka {
         if let Some(error) = error {
             exchange.failed = true;
             exchange.error_type = Some(apis::error_name(error));
-            http::set(exchange, "messaging.kafka.error_code", error.to_string());
+            exchange.attributes.set("messaging.kafka.error_code", &error.to_string());
         }
         self.ending = Some(open.exchange);
     }

@@ -13,7 +13,7 @@ use super::frames::{Event, Frames};
 use super::pending::Pending;
 use super::sql::statements::Statements;
 use super::sql::{self, Dialect, Statement};
-use super::{Chunk, Decoder, Direction, Exchange, OPEN_STATEMENT_BYTES, Protocol, http};
+use super::{Chunk, Decoder, Direction, Exchange, OPEN_STATEMENT_BYTES, Protocol};
 use packet::HEAD;
 
 /// Commands without an answer on one connection; clients send one at a time, MariaDB's may send more.
@@ -178,9 +178,9 @@ impl Mysql {
     fn open(&mut self, began: u64, word: &str, statement: Option<&Statement>, command: Command) {
         let mut exchange = Exchange::new(Protocol::Mysql, began);
         exchange.name = word.to_owned();
-        exchange.attributes.push(("db.system.name", "mysql".to_owned()));
+        exchange.attributes.push("db.system.name", "mysql");
         if let Some(database) = &self.database {
-            exchange.attributes.push(("db.namespace", database.clone()));
+            exchange.attributes.push("db.namespace", database);
         }
         if let Some(statement) = statement {
             statement.describe(&mut exchange);

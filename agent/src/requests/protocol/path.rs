@@ -10,11 +10,18 @@ const MAX_WORD: usize = 40;
 
 /// The route of a path or of a whole URL, as in `/users/{id}/orders`; at most some 330 bytes.
 pub(super) fn route(target: &[u8]) -> String {
+    let mut route = String::new();
+    route_to(target, &mut route);
+    route
+}
+
+/// The same behind what is there already.
+pub(super) fn route_to(target: &[u8], route: &mut String) {
     let path = path(target);
     if path == b"*" {
-        return "*".to_owned();
+        route.push('*');
+        return;
     }
-    let mut route = String::new();
     for (count, segment) in path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/').enumerate() {
         route.push('/');
         if count == MAX_SEGMENTS {
@@ -27,7 +34,6 @@ pub(super) fn route(target: &[u8]) -> String {
             _ => route.push_str("{id}"),
         }
     }
-    route
 }
 
 /// Without scheme, host, query and fragment.

@@ -198,9 +198,9 @@ impl Postgres {
     fn open(&mut self, began: u64, word: &str, statement: Option<&Statement>, until: Until) {
         let mut exchange = Exchange::new(Protocol::Postgres, began);
         exchange.name = word.to_owned();
-        exchange.attributes.push(("db.system.name", "postgresql".to_owned()));
+        exchange.attributes.push("db.system.name", "postgresql");
         if let Some(database) = &self.database {
-            exchange.attributes.push(("db.namespace", database.clone()));
+            exchange.attributes.push("db.namespace", database);
         }
         if let Some(statement) = statement {
             statement.describe(&mut exchange);

@@ -64,8 +64,8 @@ impl Redis {
             return;
         }
         let mut exchange = Exchange::new(Protocol::Redis, value.began);
-        exchange.attributes.push(("db.system.name", "redis".to_owned()));
-        exchange.attributes.push(("db.operation.name", command.clone()));
+        exchange.attributes.push("db.system.name", "redis");
+        exchange.attributes.push("db.operation.name", &command);
         exchange.name = command;
         if !self.pending.push(exchange) {
             self.lost = true;
@@ -84,7 +84,7 @@ impl Redis {
             let code = value.words.first().map(|word| error_code(word));
             let code = code.unwrap_or_else(|| "_OTHER".to_owned());
             exchange.failed = true;
-            exchange.attributes.push(("db.response.status_code", code.clone()));
+            exchange.attributes.push("db.response.status_code", &code);
             exchange.error_type = Some(code);
         }
         self.ending = Some(exchange);

@@ -68,14 +68,14 @@ impl Statement {
     pub(super) fn describe(&self, exchange: &mut Exchange) {
         let Self { text, summary, operation, cut } = self;
         if let Some(operation) = operation {
-            exchange.attributes.push(("db.operation.name", operation.clone()));
+            exchange.attributes.push("db.operation.name", operation);
         }
         if !summary.is_empty() {
-            exchange.attributes.push(("db.query.summary", summary.clone()));
+            exchange.attributes.push("db.query.summary", summary);
             exchange.name.clone_from(summary);
         }
         if !text.is_empty() {
-            exchange.attributes.push(("db.query.text", text.clone()));
+            exchange.attributes.push("db.query.text", text);
         }
         exchange.truncated |= cut;
     }

@@ -115,8 +115,8 @@ impl Streams {
                     continue;
                 }
                 Some(run) if run.born_ns == key.born_ns => {
-                    let Shared { threads, ids, spans, .. } = shared;
-                    known.connection.grown(run.total, run.last_ns, threads, ids, spans);
+                    let Shared { threads, ids, ended, .. } = shared;
+                    known.connection.grown(run.total, run.last_ns, threads, ids, ended);
                 }
                 _ => {}
             }

@@ -1,8 +1,10 @@
-//! Heads of HTTP/1 messages, whole or cut, read by `httparse`.
+//! Heads of HTTP/1 messages, whole or cut: read by `plain`, what that leaves by `httparse`.
 
 use std::mem::MaybeUninit;
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Request, Response};
+
+use super::plain::{self, Headers, Plain};
 
 /// Headers of one head; what is more is not read.
 const MAX_HEADERS: usize = 64;
@@ -12,13 +14,34 @@ pub(super) struct RequestHead<'a> {
     pub(super) method: Option<&'a [u8]>,
     pub(super) target: Option<&'a [u8]>,
     pub(super) minor: Option<u8>,
-    pub(super) headers: Vec<(&'a [u8], &'a [u8])>,
+    pub(super) headers: Headers<'a>,
 }
 
 /// What an answer's head says.
 pub(super) struct ResponseHead<'a> {
     pub(super) status: u16,
-    pub(super) headers: Vec<(&'a [u8], &'a [u8])>,
+    pub(super) headers: Headers<'a>,
+}
+
+/// A head that `plain` has read; what its first line says may be left to `httparse`.
+pub(super) fn plain_request<'a>(plain: &Plain<'a>) -> Option<RequestHead<'a>> {
+    match plain::request_line(plain.first) {
+        Some((method, target, minor)) => Some(RequestHead {
+            method: Some(method),
+            target: Some(target),
+            minor: Some(minor),
+            headers: plain.headers,
+        }),
+        None => request(plain.head),
+    }
+}
+
+/// The same of an answer.
+pub(super) fn plain_response<'a>(plain: &Plain<'a>) -> Option<ResponseHead<'a>> {
+    match plain::status(plain.first) {
+        Some(status) => Some(ResponseHead { status, headers: plain.headers }),
+        None => response(plain.head),
+    }
 }
 
 /// None if it is no request.
@@ -66,20 +89,23 @@ fn is_read(parsed: Result<httparse::Status<usize>, httparse::Error>) -> bool {
 }
 
 /// The value of a header.
-pub(super) fn value<'a>(headers: &[(&'a [u8], &'a [u8])], name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+pub(super) fn value<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a [u8]> {
+    headers
+        .as_slice()
+        .iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|(_, value)| *value)
 }
 
 /// Whether a header's list has this word.
-pub(super) fn names(headers: &[(&[u8], &[u8])], name: &str, word: &str) -> bool {
+pub(super) fn names(headers: &Headers<'_>, name: &str, word: &str) -> bool {
     value(headers, name).is_some_and(|value| {
         value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     })
 }
 
-fn seen<'a>(headers: &[Header<'a>]) -> Vec<(&'a [u8], &'a [u8])> {
-    let used = headers.iter().filter(|header| !header.name.is_empty());
-    used.map(|header| (header.name.as_bytes(), header.value)).collect()
+fn seen<'a>(headers: &[Header<'a>]) -> Headers<'a> {
+    Headers::of(headers.iter().map(|header| (header.name.as_bytes(), header.value)))
 }
 
 /// Of a cut request line: the path up to its query, or without its last segment, which may be a part.

@@ -1,6 +1,7 @@
 //! One direction of an HTTP/1 connection: where heads begin and bodies end.
 
 use super::super::Chunk;
+use super::plain::{self, Plain};
 
 /// Bytes of one head; what is longer is read as far as this.
 const MAX_HEAD: usize = 8 * 1024;
@@ -34,7 +35,10 @@ pub(super) enum Chunked {
 }
 
 /// What was found.
-pub(super) enum Found {
+#[expect(clippy::large_enum_variant, reason = "the large one is nearly every one, and none is kept")]
+pub(super) enum Found<'a> {
+    /// A head in the form that nearly all have. Its body is told by `Side::expect`.
+    Plain(Plain<'a>),
     /// A head of as many bytes in `Side::head`; whole unless `cut`. Its body is told by `Side::expect`.
     Head { cut: bool },
     /// The body's end.
@@ -101,7 +105,7 @@ impl Side {
     }
 
     /// Reads on; `bytes` is moved behind what was read, `behind` is what the call carried beyond them.
-    pub(super) fn next(&mut self, bytes: &mut &[u8], behind: &mut u64) -> Option<Found> {
+    pub(super) fn next<'a>(&mut self, bytes: &mut &'a [u8], behind: &mut u64) -> Option<Found<'a>> {
         loop {
             if bytes.is_empty() && *behind == 0 {
                 return None;
@@ -137,12 +141,17 @@ impl Side {
         }
     }
 
-    fn read_head(&mut self, bytes: &mut &[u8], behind: &mut u64) -> Option<Found> {
+    fn read_head<'a>(&mut self, bytes: &mut &'a [u8], behind: &mut u64) -> Option<Found<'a>> {
         if self.head.is_empty() {
             // Some clients end a body with a line's end that belongs to nothing.
             let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             *bytes = &bytes[blank..];
             self.since = self.now;
+            let room = bytes.len().min(MAX_HEAD);
+            if let Some((plain, _)) = plain::read(&bytes[..room]) {
+                *bytes = &bytes[plain.head.len()..];
+                return Some(Found::Plain(plain));
+            }
         }
         let searched = self.head.len().saturating_sub(3);
         let room = MAX_HEAD.saturating_sub(self.head.len()).min(bytes.len());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::packet::{self, HEAD};
-use super::{At, Command, Mysql, http, id};
+use super::{At, Command, Mysql, id};
 use crate::requests::protocol::Exchange;
 
 impl Mysql {
@@ -93,9 +93,9 @@ impl Mysql {
             open.exchange.failed = true;
             let (code, state) = packet::error(payload).unwrap_or((0, None));
             open.exchange.error_type = Some(code.to_string());
-            http::set(&mut open.exchange, "db.response.status_code", code.to_string());
+            open.exchange.attributes.set("db.response.status_code", &code.to_string());
             if let Some(state) = state {
-                http::set(&mut open.exchange, "db.mysql.sqlstate", state.to_owned());
+                open.exchange.attributes.set("db.mysql.sqlstate", state);
             }
         }
         self.finish(ts_ns, out);

@@ -1,7 +1,7 @@
 //! Answers of PostgreSQL: what ends a query, an Execute, a batch, and what an error leaves out.
 
 use super::{Postgres, Until, message};
-use crate::requests::protocol::{Exchange, http};
+use crate::requests::protocol::Exchange;
 
 impl Postgres {
     pub(super) fn answered(&mut self, bytes: &[u8], began: u64, ts_ns: u64, out: &mut Vec<Exchange>) {
@@ -38,7 +38,7 @@ impl Postgres {
         exchange.failed = true;
         let state = state.unwrap_or("_OTHER");
         exchange.error_type = Some(state.to_owned());
-        http::set(exchange, "db.response.status_code", state.to_owned());
+        exchange.attributes.set("db.response.status_code", state);
         match open.until {
             Until::Complete => {
                 self.finish(ts_ns, out);

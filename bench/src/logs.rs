@@ -1,4 +1,5 @@
-//! Encodings of log bodies, without a store around them: `bodies.otlp` of a data folder, and real files line by line.
+//! Encodings of log bodies, without a store around them: of generated lines, of a data folder's `bodies.otlp`, and of real
+//! files line by line.
 //!
 //! Times are CPU time of the one thread that works, so that other work on the machine matters less. Every answer is
 //! compared with a scan of the lines.
@@ -12,16 +13,16 @@ use store::LogRequest;
 use store::measure::{Bodies, Coded, Coder};
 
 use crate::report::Report;
-use crate::store::{otlp, truth};
+use crate::store::{generate, otlp, truth};
 
 #[derive(Args, Debug)]
 pub(crate) struct LogsArgs {
-    /// A folder with `bodies.otlp` and `truth.json`.
+    /// A folder with `bodies.otlp` and `truth.json`. Without it and without `--file`, lines are generated.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The most lines of it.
-    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
-    lines: u64,
+    /// The most lines of it, all by default; or how many are generated, 1,000,000 by default.
+    #[arg(long)]
+    lines: Option<u64>,
     /// A text file, one line each; may be given several times. Times are made up, a millisecond apart.
     #[arg(long)]
     file: Vec<PathBuf>,
@@ -29,6 +30,12 @@ pub(crate) struct LogsArgs {
     #[arg(long)]
     json: Option<PathBuf>,
 }
+
+/// Of generated lines.
+const SEED: u64 = 1;
+
+/// Times and bodies by workload.
+type Streams = BTreeMap<String, Vec<(i64, Vec<u8>)>>;
 
 /// Blocks of one source, and what they cost.
 #[derive(Default)]
@@ -57,23 +64,30 @@ pub(crate) fn run(args: &LogsArgs) -> Result<()> {
         source.encode(bodies)?;
         source.report(&path.display().to_string(), &mut report)?;
     }
+    let mut streams = Streams::new();
+    let mut keep = |workload: &str, ts: i64, body: &[u8]| {
+        streams.entry(workload.to_owned()).or_default().push((ts, body.to_vec()));
+    };
     if let Some(data) = &args.data {
-        race_data(data, args.lines, &mut report)?;
+        let truth = std::fs::read(data.join("truth.json")).context("read truth.json of the data folder")?;
+        let truth = serde_json::from_slice(&truth).context("parse truth.json")?;
+        let mut left = args.lines.unwrap_or(u64::MAX);
+        otlp::each_line(data, |workload, ts, body| {
+            if left > 0 {
+                left -= 1;
+                keep(workload, ts, body);
+            }
+        })?;
+        search("data folder", streams, truth, &mut report)?;
+    } else if args.file.is_empty() {
+        let truth = generate::each_line(args.lines.unwrap_or(1_000_000), SEED, keep)?;
+        search("generated lines", streams, truth, &mut report)?;
     }
     report.write(args.json.as_deref())
 }
 
-fn race_data(data: &std::path::Path, most: u64, report: &mut Report) -> Result<()> {
-    let truth = std::fs::read(data.join("truth.json")).context("read truth.json of the data folder")?;
-    let truth: truth::Truth = serde_json::from_slice(&truth).context("parse truth.json")?;
-    let mut streams: BTreeMap<String, Vec<(i64, Vec<u8>)>> = BTreeMap::new();
-    let mut lines = 0;
-    otlp::each_line(data, |workload, ts, body| {
-        lines += 1;
-        if lines <= most {
-            streams.entry(workload.to_owned()).or_default().push((ts, body.to_vec()));
-        }
-    })?;
+/// Encodes lines by workload, and asks for what is known to be in them.
+fn search(name: &str, streams: Streams, truth: truth::Truth, report: &mut Report) -> Result<()> {
     let mut all = Source::default();
     for mut lines in streams.into_values() {
         lines.sort_by_key(|(ts, _)| *ts);
@@ -83,7 +97,7 @@ fn race_data(data: &std::path::Path, most: u64, report: &mut Report) -> Result<(
         }
         all.encode(bodies)?;
     }
-    all.report("data folder", report)?;
+    all.report(name, report)?;
     let contains = |text: &str| LogRequest { contains: vec![text.into()], ..LogRequest::default() };
     let mut questions: Vec<(String, LogRequest)> = Vec::new();
     let first = |words: &[truth::WordCount]| words.first().map(|word| word.word.clone());
@@ -97,7 +111,8 @@ fn race_data(data: &std::path::Path, most: u64, report: &mut Report) -> Result<(
     ] {
         questions.extend(word.map(|word| (name.to_owned(), contains(&word))));
     }
-    questions.push(("regex".to_owned(), LogRequest { regexes: vec![truth.regex], ..LogRequest::default() }));
+    let regex = if truth.regex.is_empty() { "time.?out [a-z]+".to_owned() } else { truth.regex };
+    questions.push(("regex".to_owned(), LogRequest { regexes: vec![regex], ..LogRequest::default() }));
     let upper = LogRequest { ignore_case: true, ..contains("TIMEOUT") };
     questions.push(("word, any case".to_owned(), upper));
     questions.push((

@@ -1,7 +1,7 @@
 //! The store under load: data → batches (packed before the clock starts) → a real wake-aggregator → questions.
 
 mod fresh;
-mod generate;
+pub(crate) mod generate;
 mod ingest;
 pub(crate) mod otlp;
 mod pack;

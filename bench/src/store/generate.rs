@@ -64,8 +64,25 @@ impl Random {
 }
 
 pub(crate) fn pack_generated(lines: u64, seed: u64, out: &Path) -> Result<Truth> {
-    let mut random = Random(seed);
     let mut packer = Packer::create(out)?;
+    let truth = each_payload(lines, seed, |payload| packer.add("node-1", payload))?;
+    packer.finish()?;
+    Ok(truth)
+}
+
+/// Bodies of the lines, with their workload and time.
+pub(crate) fn each_line(lines: u64, seed: u64, mut each: impl FnMut(&str, i64, &[u8])) -> Result<Truth> {
+    each_payload(lines, seed, |payload| {
+        for row in &payload.logs {
+            let workload = payload.identities.get(row.identity as usize).map_or("", |one| &one.workload);
+            each(workload, i64::try_from(row.ts)?, &row.body);
+        }
+        Ok(())
+    })
+}
+
+fn each_payload(lines: u64, seed: u64, mut each: impl FnMut(&v1::Payload) -> Result<()>) -> Result<Truth> {
+    let mut random = Random(seed);
     let end_ns = i64::try_from(jiff::Timestamp::now().as_nanosecond())?;
     let start_ns = (end_ns - SPAN_NS) / 60_000_000_000 * 60_000_000_000;
     let mut truth = Truth { lines, start_ns, end_ns, ..Default::default() };
@@ -90,9 +107,8 @@ pub(crate) fn pack_generated(lines: u64, seed: u64, out: &Path) -> Result<Truth>
             line += 1;
         }
         side_rows(&mut random, &mut truth, &mut payload, start_ns, line, lines)?;
-        packer.add("node-1", &payload)?;
+        each(&payload)?;
     }
-    packer.finish()?;
     Ok(truth)
 }
 

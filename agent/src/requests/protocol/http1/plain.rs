@@ -5,8 +5,8 @@
 
 /// Headers of one head; what has more is left to `httparse`.
 const MAX_HEADERS: usize = 64;
-/// Headers of one head that are asked for; what is more is not read.
-const MOST: usize = 8;
+/// How many are asked for.
+const MOST: usize = 6;
 
 const HOST: &str = "host";
 const TRACE: &str = "traceparent";
@@ -15,7 +15,7 @@ const ENCODING: &str = "transfer-encoding";
 const LENGTH: &str = "content-length";
 const UPGRADE: &str = "upgrade";
 
-/// The headers that are asked for, in their order.
+/// The headers that are asked for, in their order; of one that is there twice the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Headers<'a> {
     kept: [(&'a [u8], &'a [u8]); MOST],
@@ -50,7 +50,8 @@ impl<'a> Headers<'a> {
     }
 
     fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
-        if let Some(place) = self.kept.get_mut(self.count) {
+        let is_there = self.as_slice().iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        if !is_there && let Some(place) = self.kept.get_mut(self.count) {
             *place = (name, value);
             self.count += 1;
         }
@@ -211,6 +212,16 @@ mod tests {
                 assert_eq!(ours.headers.as_slice(), theirs.headers.as_slice(), "{answer}");
             }
         }
+    }
+
+    #[test]
+    fn headers_said_often_leave_room_for_the_others() {
+        let hosts = "Host: a\r\n".repeat(20);
+        let head = format!("GET / HTTP/1.1\r\n{hosts}Content-Length: 7\r\n\r\n");
+        let (plain, _) = read(head.as_bytes()).unwrap();
+        let wanted = [(&b"Host"[..], &b"a"[..]), (b"Content-Length", b"7")];
+        assert_eq!(plain.headers.as_slice(), wanted);
+        assert_eq!(head::request(head.as_bytes()).unwrap().headers.as_slice(), wanted);
     }
 
     #[test]

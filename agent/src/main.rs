@@ -71,7 +71,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     agent::raise_limit();
     daemon::private::files();
-    agent::kernel::memory::few_arenas();
+    agent::kernel::memory::set_up();
     // one thread serves gRPC and HTTP; probes have a thread of their own, disk writes a pool
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;

@@ -135,8 +135,8 @@ fn stage_batch(batcher: &mut Batcher, rows: Vec<Named>) -> Option<Unpacked> {
 }
 
 #[inline(never)]
-fn stage_pack(batch: &Unpacked) -> (usize, Vec<u8>) {
-    batch.pack().map(|(packed, payload)| (packed.zstd_payload.len(), payload)).unwrap_or_default()
+fn stage_pack(batch: &mut Unpacked) -> (usize, bytes::Bytes) {
+    batch.pack().map(|packed| (packed.zstd_payload.len(), batch.encoded())).unwrap_or_default()
 }
 
 #[inline(never)]
@@ -169,8 +169,8 @@ fn main() -> std::io::Result<()> {
         let is_last = first + REQUESTS_OF_A_POLL >= requests;
         let batch = stage_batch(&mut batcher, rows);
         let last = if is_last { batcher.take() } else { None };
-        for batch in batch.into_iter().chain(last) {
-            let (size, payload) = stage_pack(&batch);
+        for mut batch in batch.into_iter().chain(last) {
+            let (size, payload) = stage_pack(&mut batch);
             (unpacked, packed) = (unpacked + payload.len(), packed + size);
             hash = xxhash_rust::xxh3::xxh3_64_with_seed(&payload, hash);
             for body in stage_otlp(&payload) {

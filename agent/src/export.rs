@@ -2,7 +2,8 @@
 //!
 //! Flow: `Item` → `batch` (one for logs, one for everything else) → `spool` (on disk, synced) → `client` (gRPC to an
 //! aggregator) or `otlp` (HTTP to any OTLP endpoint) → ack → removed. `writer` moves them; `ledger` books what is lost on the way.
-//! Invariants: nothing is sent before it is on disk; log checkpoints are committed only then, so that a kill at any
+//! What goes to an OTLP endpoint at once (`direct`) is not spooled.
+//! Invariants: nothing is sent to an aggregator before it is on disk; log checkpoints are committed only then, so that a kill at any
 //! point neither loses nor doubles a line; memory holds two open batches and a bounded queue, never a backlog.
 
 mod backoff;
@@ -10,6 +11,7 @@ pub mod batch;
 pub mod chunks;
 pub mod client;
 pub mod credentials;
+pub mod direct;
 pub mod joined;
 pub mod ledger;
 pub mod names;
@@ -22,12 +24,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daemon::shutdown::Token;
 use tokio::sync::Notify;
 
+use crate::export::direct::Direct;
 use crate::export::spool::Spool;
 
 /// The spool as the writer and the client share it.
 #[derive(Clone, Debug)]
 pub struct SharedSpool {
     spool: Arc<Mutex<Spool>>,
+    /// What need not be on disk so far.
+    pub direct: Direct,
     /// Something may be sent.
     pub ready: Arc<Notify>,
     /// Something was acknowledged.
@@ -35,9 +40,14 @@ pub struct SharedSpool {
 }
 
 impl SharedSpool {
-    /// Shares it.
+    /// Shares it, as the only way out.
     pub fn new(spool: Spool) -> Self {
-        Self { spool: Arc::new(Mutex::new(spool)), ready: Arc::default(), acked: Arc::default() }
+        Self::beside(spool, Direct::default())
+    }
+
+    /// Shares it, for what does not go out directly.
+    pub fn beside(spool: Spool, direct: Direct) -> Self {
+        Self { spool: Arc::new(Mutex::new(spool)), direct, ready: Arc::default(), acked: Arc::default() }
     }
 
     /// Exclusive access; never held over an await, nor while syncing.

@@ -17,6 +17,7 @@ use crate::driver::states::States;
 use crate::export::chunks::Chunks;
 use crate::export::client::Client;
 use crate::export::credentials::{self, Credentials};
+use crate::export::direct::Direct;
 use crate::export::joined::LogJoin;
 use crate::export::names::Names;
 use crate::export::otlp::{PATIENCE, Sender};
@@ -36,7 +37,7 @@ use crate::metrics::workloads::Workloads;
 use crate::requests::written::Written;
 use crate::window::sample::Owner;
 
-/// Bytes of the last batches that OTLP is made of, without a way over the disk: a few batches, as many as may be on their way.
+/// Bytes of batches that OTLP is made of without a way over the disk, and as many of what has just been spooled.
 const RECENT_BYTES: usize = 8 << 20;
 
 /// What the way out is built from.
@@ -73,10 +74,12 @@ impl Exporting<'_> {
         }
         let (batches, lost) = (recovered.batches, recovered.lost_batches);
         tracing::info!(batches, lost, new_epoch = recovered.is_new_epoch, "spool opened");
+        let mut direct = Direct::default();
         if config.export.kind == ExportKind::Otlp {
             spool.keep_recent(RECENT_BYTES);
+            direct = Direct::of(RECENT_BYTES);
         }
-        let spool = SharedSpool::new(spool);
+        let spool = SharedSpool::beside(spool, direct);
         let (flushed, flushed_seen) = watch::channel(false);
         let table = Arc::clone(*identities);
         let name = move |owner: &Owner| {

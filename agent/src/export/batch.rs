@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 use proto::v1;
 
@@ -42,7 +43,7 @@ pub struct Batcher {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed {
     /// One zstd frame holding a `Payload`.
-    pub zstd_payload: bytes::Bytes,
+    pub zstd_payload: Bytes,
     /// Size of that `Payload`.
     pub unpacked_bytes: u64,
     /// Rows per signal of the ledger.
@@ -128,7 +129,7 @@ impl Batcher {
         let Self { payload, spans, rows, marks, kept, .. } = std::mem::take(self);
         let mut payload = payload;
         payload.identities = kept.iter().map(|identity| v1::Identity::clone(identity)).collect();
-        Some(Unpacked { payload, spans, rows, marks })
+        Some(Unpacked { payload, spans, rows, marks, encoded: None })
     }
 
     fn identity(&mut self, identity: &Arc<v1::Identity>) -> u32 {
@@ -154,13 +155,15 @@ pub struct Unpacked {
     spans: Vec<u8>,
     rows: BTreeMap<&'static str, u64>,
     marks: Vec<Mark>,
+    /// All of it as bytes, and how well they are to be packed; made when they are first asked for.
+    encoded: Option<(Bytes, i32)>,
 }
 
 impl Unpacked {
     /// A batch that only says what was lost.
     pub fn of_losses(losses: Vec<v1::LossRow>) -> Self {
         let payload = v1::Payload { losses, ..Default::default() };
-        Self { payload, spans: Vec::new(), rows: BTreeMap::new(), marks: Vec::new() }
+        Self { payload, spans: Vec::new(), rows: BTreeMap::new(), marks: Vec::new(), encoded: None }
     }
 
     /// Rows per signal of the ledger.
@@ -168,21 +171,39 @@ impl Unpacked {
         self.rows.clone()
     }
 
-    /// Encodes and compresses; answers the payload's bytes as well.
+    /// Whether it says where logs are read on.
+    pub fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// The bytes of the payload.
+    pub fn encoded(&mut self) -> Bytes {
+        self.bytes_and_level().0
+    }
+
+    /// Compresses it.
     ///
     /// # Errors
     /// When zstd fails, which only a lack of memory explains.
-    pub fn pack(&self) -> Result<(Packed, Vec<u8>), PackError> {
-        let mut encoded = Vec::with_capacity(self.payload.encoded_len() + self.spans.len());
-        // there is room for all of it
-        self.payload.encode_raw(&mut encoded);
-        encoded.extend_from_slice(&self.spans);
-        let level = if self.spans.len() > encoded.len() / 2 { SPANS_LEVEL } else { ZSTD_LEVEL };
+    pub fn pack(&mut self) -> Result<Packed, PackError> {
+        let (encoded, level) = self.bytes_and_level();
         let zstd_payload = zstd::bulk::compress(&encoded, level).map_err(PackError)?.into();
         let rows = self.rows.iter().map(|(signal, count)| ((*signal).to_owned(), *count)).collect();
-        let packed =
-            Packed { zstd_payload, unpacked_bytes: encoded.len() as u64, rows, marks: self.marks.clone() };
-        Ok((packed, encoded))
+        Ok(Packed { zstd_payload, unpacked_bytes: encoded.len() as u64, rows, marks: self.marks.clone() })
+    }
+
+    fn bytes_and_level(&mut self) -> (Bytes, i32) {
+        let Self { payload, spans, encoded, .. } = self;
+        let (bytes, level) = encoded.get_or_insert_with(|| {
+            // the fields of a message have no order, so that nothing is copied: spans are by far the most
+            let mut encoded = std::mem::take(spans);
+            let spans = encoded.len();
+            encoded.reserve(payload.encoded_len());
+            payload.encode_raw(&mut encoded);
+            let level = if spans > encoded.len() / 2 { SPANS_LEVEL } else { ZSTD_LEVEL };
+            (encoded.into(), level)
+        });
+        (Bytes::clone(bytes), *level)
     }
 }
 

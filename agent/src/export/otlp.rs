@@ -1,6 +1,6 @@
 //! Export without an aggregator: spooled batches to any OTLP/HTTP endpoint, as logs and metrics in protobuf.
 //!
-//! In: the spool. Out: `acked` batches. One batch at a time, its logs, its metrics and its losses each in a request: what was
+//! In: batches that wait, and the spool. Out: `acked` batches. One batch at a time, its logs, its metrics and its losses each in a request: what was
 //! accepted is not sent again while the agent lives. OTLP has no sequence numbers, so that after an answer that got lost, or a
 //! restart between the two requests, records come twice: at least once, never less.
 //! A refusal that may pass (429, 502, 503, 504, no connection) is repeated after the time it names or a growing pause, and
@@ -12,6 +12,7 @@
 mod attributes;
 mod convert;
 mod halve;
+mod next;
 mod points;
 mod put;
 mod resource;
@@ -32,10 +33,11 @@ use tokio::sync::watch;
 use crate::export::SharedSpool;
 use crate::export::backoff::Backoff;
 use crate::export::ledger::Ledger;
-use crate::export::spool::{Kept, Next};
+use crate::export::spool::Kept;
 use crate::metrics::export::ExportMetrics;
 use crate::window::sample::Loss;
 use convert::Request;
+use next::Next;
 use unserved::Unserved;
 
 /// How long a signal that the endpoint does not know is waited for.
@@ -99,12 +101,12 @@ impl Sender {
         let lines = Repeated::new(self.clock.clone(), Duration::from_secs(30));
         let mut most = MOST_BYTES;
         let mut unserved = Unserved::new(self.patience);
+        let mut was_direct = false;
         loop {
-            let next = self.spool.lock().next_payload();
-            let Some(Next { id, payload }) = next else {
+            let Some(Next { batch, payload }) = next::of(&self.spool, &mut was_direct) else {
                 // a writer that is gone flushes nothing any more
                 let is_flushed = *self.flushed.borrow() || self.flushed.has_changed().is_err();
-                if is_flushed && !self.spool.lock().has_next() {
+                if is_flushed && !self.spool.lock().has_next() && self.spool.direct.is_empty() {
                     return;
                 }
                 tokio::select! {
@@ -132,7 +134,7 @@ impl Sender {
                     }
                 }
                 None => {
-                    tracing::error!(epoch = id.0, seq = id.1, "a batch of the spool cannot be read");
+                    tracing::error!(?batch, "a batch cannot be read");
                     self.ledger.add(&Loss {
                         signal: "batch",
                         stage: "export",
@@ -141,7 +143,9 @@ impl Sender {
                     });
                 }
             }
-            self.spool.lock().acked(id);
+            if next::done(&self.spool, batch) {
+                self.metrics.direct_batches.inc();
+            }
             self.metrics.acked_batches.inc();
             self.spool.acked.notify_one();
         }

@@ -17,8 +17,9 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::export::SharedSpool;
 use crate::export::batch::{Batcher, Unpacked};
+use crate::export::direct::Ticket;
 use crate::export::ledger::Ledger;
-use crate::export::spool::SpoolError;
+use crate::export::spool::{BatchId, SpoolError};
 use crate::logs::checkpoint::Checkpoints;
 use crate::logs::record::{Chunk, LogRecord};
 use crate::metrics::export::ExportMetrics;
@@ -197,12 +198,18 @@ impl<S: ChunkSource> Writer<S> {
         let now = self.clock.monotonic();
         let due = if all || open.rows.is_due(now) { open.rows.take() } else { None };
         if let Some(batch) = due {
-            match self.write(batch).await {
-                Ok(()) => open.losses_at = None,
-                Err((error, batch)) => {
-                    self.drop_rows(&error, batch.rows(), batch.payload.losses, open);
-                    open.losses_at.get_or_insert(now);
+            match self.spool.direct.offer(batch, now) {
+                Ok(()) => self.spool.ready.notify_one(),
+                Err(batch) => {
+                    self.spool_rows(open, None, *batch, now).await;
                 }
+            }
+        }
+        while let Some((ticket, batch)) = self.spool.direct.overdue(now, all) {
+            if let Some(id) = self.spool_rows(open, Some(ticket), batch, now).await
+                && self.spool.direct.spooled(ticket, id)
+            {
+                self.spool.lock().acked(id);
             }
         }
         if open.held.is_none() && (all || open.logs.is_due(now)) {
@@ -219,23 +226,45 @@ impl<S: ChunkSource> Writer<S> {
         }
     }
 
+    /// Spools a batch of rows, or books them as lost; what is sent all the same is not lost.
+    async fn spool_rows(
+        &self,
+        open: &mut Open,
+        ticket: Option<Ticket>,
+        batch: Unpacked,
+        now: Duration,
+    ) -> Option<BatchId> {
+        match self.write(batch).await {
+            Ok(id) => {
+                open.losses_at = None;
+                id
+            }
+            Err(_) if ticket.is_some_and(|ticket| ticket.is_taken) => None,
+            Err((error, batch)) => {
+                self.drop_rows(&error, batch.rows(), batch.payload.losses, open);
+                open.losses_at.get_or_insert(now);
+                None
+            }
+        }
+    }
+
     /// Packs, appends, syncs, commits; off the runtime, since it compresses and waits for the disk.
-    async fn write(&self, batch: Unpacked) -> Result<(), (SpoolError, Box<Unpacked>)> {
+    async fn write(&self, mut batch: Unpacked) -> Result<Option<BatchId>, (SpoolError, Box<Unpacked>)> {
         let spool = self.spool.clone();
         let checkpoints = self.checkpoints.clone();
         let metrics = self.metrics.clone();
         let clock = self.clock.clone();
         let work = tokio::task::spawn_blocking(move || {
             let started = clock.monotonic();
-            let written = append::append(&spool, checkpoints.as_ref(), &batch, &metrics);
+            let written = append::append(&spool, checkpoints.as_ref(), &mut batch, &metrics);
             metrics.spool_seconds.observe((clock.monotonic() - started).as_secs_f64());
-            written.map_err(|error| (error, Box::new(batch)))
+            written.map(Some).map_err(|error| (error, Box::new(batch)))
         });
         match work.await {
             Ok(written) => written,
             Err(error) => {
                 tracing::error!(%error, "spool writer ended badly; one batch is lost");
-                Ok(())
+                Ok(None)
             }
         }
     }

@@ -34,6 +34,8 @@ pub struct ExportMetrics {
     pub sent_batches: Counter,
     /// Batches acknowledged.
     pub acked_batches: Counter,
+    /// Of these, such as were never on disk.
+    pub direct_batches: Counter,
     /// Of these, such as were stored before.
     pub repeated_batches: Counter,
     /// Rows that the aggregator left out.
@@ -78,7 +80,14 @@ impl ExportMetrics {
             spool_batches: gauge("spool_batches", "Batches in the spool that are not acknowledged"),
             connected: gauge("export_connected", "1 while the stream to the aggregator is open"),
             sent_batches: counter("export_sent_batches", "Batches sent, repeats included"),
-            acked_batches: counter("export_acked_batches", "Batches acknowledged by the aggregator"),
+            acked_batches: counter(
+                "export_acked_batches",
+                "Batches taken by the aggregator or an OTLP endpoint",
+            ),
+            direct_batches: counter(
+                "export_direct_batches",
+                "Batches taken by an OTLP endpoint before they were spooled",
+            ),
             repeated_batches: counter(
                 "export_repeated_batches",
                 "Acknowledged batches that were stored before",

@@ -24,11 +24,12 @@ fn rows_point_at_one_identity_each_and_come_out_as_they_went_in() {
     }
     let drop = Named { identity: b, row: Row::Drop(v1::DropRow { packets: 3, ..Default::default() }) };
     batcher.push(drop, Duration::ZERO);
-    let (packed, encoded) = batcher.take().unwrap().pack().unwrap();
+    let mut batch = batcher.take().unwrap();
+    let (packed, encoded) = (batch.pack().unwrap(), batch.encoded());
     assert!(batcher.take().is_none());
     assert_eq!((packed.rows["log"], packed.rows["flow"]), (3, 1));
     let payload = unpack(&packed.zstd_payload, packed.unpacked_bytes).unwrap();
-    assert_eq!(v1::Payload::decode(encoded.as_slice()).unwrap(), payload);
+    assert_eq!(v1::Payload::decode(&*encoded).unwrap(), payload);
     assert_eq!(payload.identities.len(), 2);
     let named: Vec<_> =
         payload.logs.iter().map(|row| payload.identities[row.identity as usize].workload.as_str()).collect();

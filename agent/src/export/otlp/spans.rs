@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_key};
 use proto::v1;
 
 use super::attributes::{CONNECTION, Shared, attribute};
@@ -34,42 +34,74 @@ const MANY_OWNERS: usize = 4;
 
 /// The spans of a payload; `None` without any.
 pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Request> {
-    let mut of: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    let mut owners: BTreeMap<u64, Owner> = BTreeMap::new();
     let mut scratch = Vec::new();
     let mut shared = Shared::default();
+    let scope = scope().encode_to_vec();
     // about as long as the rows are; of many owners nobody has as much
     let all: usize = spans.iter().map(|row| row.len()).sum();
     for row in spans {
         scratch.clear();
         let identity = span(row, &mut shared, &mut scratch);
-        let room = if of.len() < MANY_OWNERS { all } else { 0 };
-        message(of.entry(identity).or_insert_with(|| Vec::with_capacity(room)), otlp::SPANS, &scratch);
+        let room = if owners.len() < MANY_OWNERS { all } else { 0 };
+        let owner = owners.entry(identity).or_insert_with(|| {
+            let whose = usize::try_from(identity).ok().and_then(|place| identities.get(place));
+            Owner::begin(whose, &scope, room)
+        });
+        message(&mut owner.bytes, otlp::SPANS, &scratch);
     }
-    let mut by = Vec::new();
-    message(&mut by, otlp::SCOPE, &scope().encode_to_vec());
-    let mut body = Vec::with_capacity(of.values().map(|spans| spans.len() + 1_024).sum());
-    for (identity, spans) in &of {
-        scratch.clear();
-        let whose = usize::try_from(*identity).ok().and_then(|place| identities.get(place));
-        if let Some(whose) = whose {
-            message(&mut scratch, otlp::RESOURCE, &resource(whose).encode_to_vec());
-        }
-        encode_key(otlp::SCOPE_SPANS, WireType::LengthDelimited, &mut scratch);
-        encode_varint((by.len() + spans.len()) as u64, &mut scratch);
-        let length = scratch.len() + by.len() + spans.len();
-        encode_key(otlp::RESOURCE_SPANS, WireType::LengthDelimited, &mut body);
-        encode_varint(length as u64, &mut body);
-        for part in [&scratch, &by, spans] {
-            body.extend_from_slice(part);
-        }
-    }
-    (!spans.is_empty()).then(|| Request {
+    // the first one's bytes are the request's: with one owner, as nearly always, nothing is copied
+    let bodies = owners.into_values().map(Owner::end);
+    let body = bodies.reduce(|mut body, next| {
+        body.extend_from_slice(&next);
+        body
+    })?;
+    Some(Request {
         path: TRACES,
         body: body.into(),
         rows: counted([("span", spans.len())]),
         points: 0,
         losses: Vec::new(),
     })
+}
+
+/// The spans of one owner, with what stands before them.
+struct Owner {
+    bytes: Vec<u8>,
+    /// Where the length of the inner message is.
+    inner: usize,
+}
+
+/// Bytes of a length that is known later: a varint may have more of them than it needs.
+const LENGTH: usize = 4;
+
+impl Owner {
+    fn begin(whose: Option<&v1::Identity>, scope: &[u8], room: usize) -> Self {
+        let mut bytes = Vec::with_capacity(room);
+        encode_key(otlp::RESOURCE_SPANS, WireType::LengthDelimited, &mut bytes);
+        bytes.extend_from_slice(&[0; LENGTH]);
+        if let Some(whose) = whose {
+            message(&mut bytes, otlp::RESOURCE, &resource(whose).encode_to_vec());
+        }
+        encode_key(otlp::SCOPE_SPANS, WireType::LengthDelimited, &mut bytes);
+        let inner = bytes.len();
+        bytes.extend_from_slice(&[0; LENGTH]);
+        message(&mut bytes, otlp::SCOPE, scope);
+        Self { bytes, inner }
+    }
+
+    fn end(self) -> Vec<u8> {
+        let Self { mut bytes, inner } = self;
+        for at in [1, inner] {
+            let mut length = bytes.len() - at - LENGTH;
+            for (place, byte) in bytes.iter_mut().skip(at).take(LENGTH).enumerate() {
+                let more = if place + 1 < LENGTH { 0x80 } else { 0 };
+                *byte = (length & 0x7f) as u8 | more;
+                length >>= 7;
+            }
+        }
+        bytes
+    }
 }
 
 /// Writes a row as OTLP has it, and answers whose it is. What is damaged is left out.

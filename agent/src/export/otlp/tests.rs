@@ -19,7 +19,8 @@ use tokio::sync::watch;
 
 use super::Sender;
 use crate::export::SharedSpool;
-use crate::export::batch::Packed;
+use crate::export::batch::{Packed, Unpacked};
+use crate::export::direct::Direct;
 use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
 use crate::metrics::export::ExportMetrics;
@@ -104,8 +105,13 @@ fn payload(line: &str) -> v1::Payload {
     }
 }
 
-/// Sends these payloads through a spool to a fake endpoint; returns what it received and the ledger's rows.
+/// Sends these payloads through a spool to a fake endpoint; returns the ledger's rows.
 async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
+    deliver_both(payloads, Vec::new(), fake).await
+}
+
+/// The same, and batches that wait beside it.
+async fn deliver_both(payloads: &[v1::Payload], waiting: Vec<Unpacked>, fake: &Fake) -> Vec<v1::LossRow> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = axum::Router::new().fallback(take).with_state(fake.clone());
@@ -124,6 +130,8 @@ async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
     }
     let (_, ids) = spool.unsynced();
     spool.synced(&ids);
+    let direct = Direct::of(1 << 20);
+    waiting.into_iter().for_each(|batch| direct.offer(batch, Duration::ZERO).unwrap());
     let ledger = Ledger::default();
     let headers = BTreeMap::from([("x-key".to_owned(), "secret".to_owned())]);
     let (flushed, flushed_seen) = watch::channel(true);
@@ -131,7 +139,7 @@ async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
         http: Http::build(&format!("http://{address}/"), &headers, None, Duration::from_secs(5)).unwrap(),
         node: "n".to_owned(),
         flushed: flushed_seen,
-        spool: SharedSpool::new(spool),
+        spool: SharedSpool::beside(spool, direct),
         ledger: ledger.clone(),
         health: fake.health.clone(),
         metrics: ExportMetrics::register(&Registry::new()),
@@ -143,7 +151,7 @@ async fn deliver(payloads: &[v1::Payload], fake: &Fake) -> Vec<v1::LossRow> {
     tokio::time::timeout(Duration::from_secs(20), sender.run(shutdown.register(Phase::Buffers, "x")))
         .await
         .unwrap();
-    assert_eq!(spool.lock().batches(), 0);
+    assert!(spool.lock().batches() == 0 && spool.direct.is_empty());
     server.abort();
     drop(flushed);
     ledger.take(Window { start_ns: 0, seconds: 10 })
@@ -159,6 +167,26 @@ fn bodies(fake: &Fake) -> Vec<String> {
         format!("{:?}", record.body.as_ref().unwrap().value)
     });
     texts.collect()
+}
+
+#[tokio::test]
+async fn what_waits_and_what_is_on_disk_take_turns() {
+    let fake = Fake::default();
+    // the first that waits is answered late
+    fake.answers.lock().unwrap().push_back((503, Vec::new()));
+    let loss = |count| v1::LossRow { signal: "waits".into(), count, ..v1::LossRow::default() };
+    let waiting = (1..=2).map(|count| Unpacked::of_losses(vec![loss(count)])).collect();
+    let lost = deliver_both(&[payload("a"), payload("b")], waiting, &fake).await;
+    assert!(lost.is_empty(), "{lost:?}");
+    let received = fake.received.lock().unwrap();
+    let said = |text: &str| {
+        let is_there = |(_, body): &(String, Bytes)| String::from_utf8_lossy(body).contains(text);
+        let places = received.iter().enumerate().filter(|(_, request)| is_there(request));
+        places.map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let (waited, logs) = (said("waits"), said("wake.requests"));
+    assert_eq!((waited.len(), logs.len()), (2, 2), "each once");
+    assert!(waited[0] < logs[0] && logs[0] < waited[1] && waited[1] < logs[1], "{waited:?} {logs:?}");
 }
 
 #[tokio::test]

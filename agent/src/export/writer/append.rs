@@ -2,27 +2,28 @@
 
 use crate::export::SharedSpool;
 use crate::export::batch::Unpacked;
-use crate::export::spool::SpoolError;
+use crate::export::spool::{BatchId, SpoolError};
 use crate::logs::checkpoint::Checkpoints;
 use crate::metrics::export::ExportMetrics;
 
 pub(super) fn append(
     spool: &SharedSpool,
     checkpoints: Option<&Checkpoints>,
-    batch: &Unpacked,
+    batch: &mut Unpacked,
     metrics: &ExportMetrics,
-) -> Result<(), SpoolError> {
-    let (packed, payload) = batch.pack().map_err(|error| SpoolError::Append {
+) -> Result<BatchId, SpoolError> {
+    let packed = batch.pack().map_err(|error| SpoolError::Append {
         path: std::path::PathBuf::new(),
         source: std::io::Error::other(error),
     })?;
-    {
+    let id = {
         let mut spool = spool.lock();
         let id = spool.append(&packed)?;
         if spool.keeps_recent() {
-            spool.remember(id, payload.into());
+            spool.remember(id, batch.encoded());
         }
-    }
+        id
+    };
     sync(spool, checkpoints);
     metrics.batches.inc();
     metrics.batch_bytes.inc_by(packed.unpacked_bytes);
@@ -31,7 +32,7 @@ pub(super) fn append(
         metrics.rows(signal).inc_by(*count);
     }
     spool.ready.notify_one();
-    Ok(())
+    Ok(id)
 }
 
 /// Syncs without holding the spool, so that the client goes on sending meanwhile. The marks of what is durable count,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::{ChunkSource, Item, Writer};
 use crate::export::SharedSpool;
 use crate::export::batch::{Packed, unpack};
+use crate::export::direct::Direct;
 use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
 use crate::logs::checkpoint::{Checkpoints, Mark, Position};
@@ -59,7 +60,16 @@ async fn run(
     chunks: u64,
     items: Vec<Item>,
 ) -> SharedSpool {
-    let spool = SharedSpool::new(spool);
+    run_beside(SharedSpool::new(spool), checkpoints, ledger, chunks, items).await
+}
+
+async fn run_beside(
+    spool: SharedSpool,
+    checkpoints: Checkpoints,
+    ledger: Ledger,
+    chunks: u64,
+    items: Vec<Item>,
+) -> SharedSpool {
     let (queue, items_queue) = mpsc::channel(64);
     let shutdown = Shutdown::new(Duration::from_secs(5));
     let writer = Writer {
@@ -103,6 +113,22 @@ async fn logs_and_their_places_are_durable_together() {
     let (_, recovered) = Spool::open(&dir.path().join("spool"), 1 << 24, 2).unwrap();
     let last = recovered.marks.last().and_then(|marks| marks.last()).cloned().unwrap();
     assert_eq!(last.position, Some(Position::Journal("4".into())));
+}
+
+#[tokio::test]
+async fn what_nobody_takes_directly_is_spooled_before_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&dir.path().join("spool"), 1 << 24, 1).unwrap();
+    let checkpoints = Checkpoints::open(&dir.path().join("checkpoints")).unwrap();
+    let spool = SharedSpool::beside(spool, Direct::of(1 << 20));
+    let spool = run_beside(spool, checkpoints, Ledger::default(), 5, vec![rows(3), rows(4)]).await;
+    assert!(spool.direct.is_empty());
+    let (mut lines, mut drops) = (0, 0);
+    while let Some(batch) = spool.lock().next("n") {
+        let payload = unpack(&batch.zstd_payload, batch.unpacked_bytes).unwrap();
+        (lines, drops) = (lines + payload.logs.len(), drops + payload.drops.len());
+    }
+    assert_eq!((lines, drops), (5, 7));
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ impl RedMetrics {
             ),
             unpaired: registry.register(
                 "unpaired_spans",
-                "Servers' spans left out of traces_service_graph: they name a caller whose span did not come, or a pod at the client's address is seen to ask",
+                "Servers' spans that traces_service_graph counts as no request: they name a caller whose span did not come, or their client is seen to ask and has counted it (how long they took is told then)",
                 Counter::default(),
             ),
             unread: registry.register(

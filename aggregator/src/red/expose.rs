@@ -59,7 +59,8 @@ impl Collector for RedCollector {
         if edges.len() > 0 {
             for (of, value) in [(TOTAL, total as fn(&Requests) -> u64), (FAILED, failed)] {
                 let mut metric = family(&mut encoder, of, MetricType::Counter)?;
-                for (edge, requests) in edges.iter() {
+                // of some edges servers' durations alone are known so far
+                for (edge, requests) in edges.iter().filter(|(_, requests)| requests.count > 0) {
                     count(&mut metric, &edge_labels(edge), value(requests))?;
                 }
             }

@@ -1,9 +1,11 @@
 //! `traces_service_graph_*`: requests per pair of client and server.
 //!
 //! A request is counted once: when both of its ends were found, or when one has waited in vain. A client's span alone
-//! is a request to whom it names, else to whom flows know at its address. A server's span alone is a request from
+//! is a request to whom serves at its address by what spans say, else by what flows do, else to whom it names. A server's
+//! span alone is a request from
 //! outside, unless it names a caller, or its caller is known and sends spans of its own, or spans of somebody at the caller's
-//! address ask for this port: then the pair was missed, and what the client's span counted is not counted again. Requests that agents counted and that are no spans are added by the
+//! address ask for this port: then the pair was missed, and what the client has counted is not counted again; how long the
+//! server took is told on the edge of that client. Requests that agents counted and that are no spans are added by the
 //! same rules: their client counts them, and their server only if no client of theirs is seen.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -42,6 +44,17 @@ pub(super) struct Requests {
     pub(super) failed: u64,
     pub(super) server: Seconds,
     pub(super) client: Seconds,
+}
+
+/// Whose a request is to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Of the end that tells of it.
+    Its,
+    /// Of a server alone: its client has counted it.
+    Clients,
+    /// Of a server alone: its caller's, of whom nothing is known.
+    Nobodys,
 }
 
 /// What became of a request.
@@ -84,55 +97,52 @@ impl Graph {
 
     /// Counts a request.
     pub(super) fn add(&mut self, request: Request<'_>) -> Counted {
-        let Some(edge) = self.between(request) else { return Counted::Unpaired };
+        let (edge, whose) = self.between(request);
+        if whose == Whose::Nobodys {
+            return Counted::Unpaired;
+        }
         let (requests, is_full) = self.place(edge);
-        requests.count += 1;
-        requests.failed += u64::from(request.failed());
+        if whose == Whose::Its {
+            requests.count += 1;
+            requests.failed += u64::from(request.failed());
+        }
         if let Some(side) = request.client {
             requests.client.observe(side.duration_ns);
         }
         if let Some(side) = request.server {
             requests.server.observe(side.duration_ns);
         }
-        if is_full { Counted::Folded } else { Counted::Edge }
+        match whose {
+            Whose::Its if !is_full => Counted::Edge,
+            Whose::Its => Counted::Folded,
+            Whose::Clients | Whose::Nobodys => Counted::Unpaired,
+        }
     }
 
     /// Counts requests that are no spans, as one end counted them.
     pub(super) fn add_alone(&mut self, alone: &Alone, weight: &Weight) -> Counted {
-        let Alone { is_client, side, server, is_asked, .. } = alone;
-        let other = server.as_ref().map(|party| Side { party: Arc::clone(party), ..side.clone() });
-        let request = match is_client {
-            true => Request { client: Some(side), server: other.as_ref(), is_asked: false },
-            false => Request { client: None, server: Some(side), is_asked: *is_asked },
+        let Alone { is_client, side, server, is_asked, asker, .. } = alone;
+        let (other, is_asked) = match is_client {
+            true => (server, false),
+            false => (asker, *is_asked),
         };
-        let Some(mut edge) = self.between(request) else {
-            // its client counts it; how long its server took is told where it is known who that is
-            if let Some(requests) = self.known_client(side).and_then(|edge| self.edges.get_mut(&edge)) {
-                requests.server.add(weight);
-            }
-            return Counted::Edge;
-        };
+        let (client, server) = if *is_client { (Some(side), None) } else { (None, Some(side)) };
+        let request = Request { client, server, is_asked, other: other.as_deref() };
+        let (mut edge, whose) = self.between(request);
         if *is_client && side.peer.is_none() {
             edge.server = format!("({OTHER})");
         }
         let (requests, is_full) = self.place(edge);
-        requests.count += weight.count;
-        requests.failed += if side.failed { weight.count } else { 0 };
+        if whose == Whose::Its {
+            requests.count += weight.count;
+            requests.failed += if side.failed { weight.count } else { 0 };
+        }
         if *is_client { &mut requests.client } else { &mut requests.server }.add(weight);
         if is_full { Counted::Folded } else { Counted::Edge }
     }
 
-    /// The edge from whom flows know at the other end of a server's requests.
-    fn known_client(&self, server: &Side) -> Option<Edge> {
-        let client = self.hosts.get(&server.peer?.ip())?;
-        let mut edge = Edge { is_wake: true, connection: connection(server.channel), ..Edge::default() };
-        (edge.client, edge.client_namespace) = named(client);
-        (edge.server, edge.server_namespace) = named(&server.party);
-        Some(edge)
-    }
-
-    /// Between whom a request is; `None` if it is another's to count.
-    fn between(&mut self, request: Request<'_>) -> Option<Edge> {
+    /// Between whom a request is, and whose it is to count.
+    fn between(&mut self, request: Request<'_>) -> (Edge, Whose) {
         let mut edge = Edge { is_wake: request.is_wake(), ..Edge::default() };
         edge.connection = connection(request.channel());
         if let Some(side) = request.client {
@@ -145,12 +155,13 @@ impl Graph {
         if let Some(side) = request.server {
             (edge.server, edge.server_namespace) = named(&side.party);
         }
+        let mut whose = Whose::Its;
         match (request.client, request.server) {
-            (Some(client), None) => self.name_server(client, &mut edge),
-            (None, Some(server)) if request.is_asked || !self.name_client(server, &mut edge) => return None,
+            (Some(client), None) => self.name_server(request, client, &mut edge),
+            (None, Some(server)) => whose = self.name_client(request, server, &mut edge),
             _ => {}
         }
-        Some(edge)
+        (edge, whose)
     }
 
     /// Where an edge is counted, and whether that is one for many.
@@ -200,11 +211,13 @@ impl Graph {
         self.callers.entry(party.namespace.clone()).or_default().insert(party.workload.clone());
     }
 
-    fn name_server(&self, client: &Side, edge: &mut Edge) {
-        let at = client.peer.and_then(|address| {
+    /// Of a client alone.
+    fn name_server(&self, request: Request<'_>, client: &Side, edge: &mut Edge) {
+        let known = client.peer.and_then(|address| {
             self.servers.get(&address).or_else(|| self.hosts.get(&address.ip())).filter(|_| client.is_wake)
         });
         let learned = client.peer.filter(|_| client.is_wake).and_then(|peer| self.names.get(&peer));
+        let at = request.other.or(known.map(Arc::as_ref));
         match (at, client.peer_name.as_ref().or(learned)) {
             (Some(party), _) => (edge.server, edge.server_namespace) = named(party),
             (None, name) => {
@@ -222,19 +235,25 @@ impl Graph {
         }
     }
 
-    /// False if the request is the client's to count.
-    fn name_client(&self, server: &Side, edge: &mut Edge) -> bool {
+    /// Of a server alone.
+    fn name_client(&self, request: Request<'_>, server: &Side, edge: &mut Edge) -> Whose {
         let at = server.peer.filter(|_| server.is_wake).and_then(|address| self.hosts.get(&address.ip()));
-        if let Some(party) = at {
+        if let Some(party) = at.map(Arc::as_ref).or(request.other) {
             (edge.client, edge.client_namespace) = named(party);
-            return !self.calls(party);
+            return if request.is_asked || self.calls(party) { Whose::Clients } else { Whose::Its };
+        }
+        if request.is_asked {
+            // one of several at that address, or a row that no longer says who
+            edge.client = format!("({OTHER})");
+            edge.connection = "virtual_node";
+            return Whose::Clients;
         }
         if server.has_parent && !server.is_wake {
-            return false;
+            return Whose::Nobodys;
         }
         edge.client = server.peer_name.as_ref().map_or_else(|| USER.to_owned(), ToString::to_string);
         edge.connection = "virtual_node";
-        true
+        Whose::Its
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 use arrow::array::RecordBatch;
 use daemon::metrics::Registry;
 use futures::StreamExt as _;
-use proto::v1::{FlowRow, Identity, Payload, SpanRow};
+use proto::v1::{FlowRow, Identity, Payload, RequestRow, SpanRow};
 use store::{Limits, ScanRequest, Store, Table};
 
 use super::Red;
@@ -265,4 +265,146 @@ async fn names_beyond_the_bound_are_other_and_counted() {
         counting.lines("wake_aggregator_red_folded_spans_total"),
         ["wake_aggregator_red_folded_spans_total 88"]
     );
+}
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// One kind of requests that are no spans, as one end has counted them.
+fn counted(identity: u32, kind: &str, peer: &str, durations_ns: &[u64]) -> RequestRow {
+    let mut hist = vec![0_u32; proto::histogram::BUCKETS];
+    for duration in durations_ns {
+        hist[proto::histogram::bucket(*duration)] += 1;
+    }
+    RequestRow {
+        identity,
+        ts: NOW.cast_unsigned(),
+        window_s: 10,
+        kind: kind.to_owned(),
+        protocol: String::from("http"),
+        name: String::from("GET /"),
+        peer_address: peer.to_owned(),
+        server_port: 80,
+        count: durations_ns.len() as u64,
+        duration_ns_sum: durations_ns.iter().sum(),
+        duration_hist: hist,
+        ..RequestRow::default()
+    }
+}
+
+/// Requests of several clients to one server, each with how long its server took; of each end the span may be lost, and is
+/// counted in a row then.
+struct Lossy {
+    counting: Counting,
+    dice: Dice,
+    spans: Vec<SpanRow>,
+    rows: Vec<RequestRow>,
+}
+
+impl Lossy {
+    /// From `client`, at `address`; how long the servers took in all, ns.
+    fn requests(&mut self, client: u32, address: &str, count: u16) -> u64 {
+        let cart = ("10.0.0.2", 80);
+        let (mut client_alone, mut server_alone, mut sum) = (Vec::new(), Vec::new(), 0);
+        for at in 0..count {
+            let from = (address, 40_000 + at);
+            let ms = 1 + self.dice.throw(50);
+            sum += ms * MS;
+            let times = |span: SpanRow, more: u64| SpanRow {
+                ts: span.ts + u64::from(at) * 1_000 * MS,
+                duration_ns: (ms + more) * MS,
+                ..span
+            };
+            // the first is seen at both ends: by it spans say who asks
+            if at == 0 || self.dice.throw(3) > 0 {
+                self.spans.push(times(wire(span(client, "", "client", 1, 0), from, cart), 1));
+            } else {
+                client_alone.push((ms + 1) * MS);
+            }
+            if at == 0 || self.dice.throw(3) > 0 {
+                self.spans.push(times(wire(span(0, "", "server", 2, 0), cart, from), 0));
+            } else {
+                server_alone.push(ms * MS);
+            }
+        }
+        self.rows.push(counted(client, "client", "10.0.0.2", &client_alone));
+        self.rows.push(counted(0, "server", address, &server_alone));
+        sum
+    }
+
+    async fn count(&mut self, names: &[&str]) {
+        let mut spans = std::mem::take(&mut self.spans);
+        for span in &mut spans {
+            names[span.identity as usize].clone_into(&mut span.service);
+        }
+        self.counting.spans(identities(names), spans).await;
+        let rows = std::mem::take(&mut self.rows);
+        let payload = Payload { identities: identities(names), requests: rows, ..Payload::default() };
+        for batch in stored(Table::Request, Some(&crate::requests::counted::COLUMNS), payload).await {
+            self.counting.red.count_counted(&mut self.counting.red.lock(), &batch, 0);
+        }
+        self.counting.red.expire_before(i64::MAX);
+    }
+
+    /// Of a client's edge: how many requests, and how many are known by their servers, for how long in all.
+    fn edge(&self, client: &str) -> (u64, u64, f64) {
+        let value = |name: &str| {
+            let lines = self.counting.lines(name);
+            let mut of = lines.iter().filter(|line| line.contains(&format!("{{client=\"{client}\"")));
+            let value = of.next().map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap());
+            assert_eq!(of.next(), None, "{lines:?}");
+            value
+        };
+        let seconds = "traces_service_graph_request_server_seconds";
+        let count = value(&format!("{seconds}_count"));
+        (value("traces_service_graph_request_total") as u64, count as u64, value(&format!("{seconds}_sum")))
+    }
+
+    #[track_caller]
+    fn check(&self, client: &str, (requests, servers, sum_ns): (u16, u16, u64)) {
+        let (found, known, seconds) = self.edge(client);
+        assert_eq!((found, known), (u64::from(requests), u64::from(servers)), "{client}");
+        assert!((seconds - sum_ns as f64 / 1e9).abs() < 1e-6, "{client}: {seconds} s of {sum_ns} ns");
+    }
+}
+
+#[tokio::test]
+async fn how_long_a_server_took_is_observed_once_whichever_spans_are_lost() {
+    for seed in 1..20 {
+        let counting = Counting::new();
+        let flow = FlowRow {
+            identity: 0,
+            ts: NOW.cast_unsigned(),
+            window_s: 10,
+            role: String::from("server"),
+            peer_address: String::from("10.0.0.1"),
+            server_port: 80,
+            peer_kind: String::from("pod"),
+            peer_namespace: String::from("shop"),
+            peer_workload: String::from("web"),
+            ..FlowRow::default()
+        };
+        counting.flows(identities(&["cart"]), vec![flow]).await;
+        let mut lossy = Lossy { counting, dice: Dice(seed), spans: Vec::new(), rows: Vec::new() };
+        // flows know who the first is, spans alone who the second is, nobody who the third is of two at one address
+        let web = lossy.requests(1, "10.0.0.1", 40);
+        let job = lossy.requests(2, "10.0.0.3", 40);
+        let mut both = lossy.requests(3, "10.0.0.4", 40);
+        both += lossy.requests(4, "10.0.0.4", 1);
+        lossy.count(&["cart", "web", "job", "one", "two"]).await;
+        lossy.check("web", (40, 40, web));
+        lossy.check("job", (40, 40, job));
+        let of = |client: &str| lossy.edge(client);
+        let (one, two, other, user) = (of("one"), of("two"), of("(other)"), of("user"));
+        assert_eq!((one.0, two.0, other.0, user), (40, 1, 0, (0, 0, 0.0)));
+        assert_eq!(one.1 + two.1 + other.1, 41);
+        assert!(((one.2 + two.2 + other.2) - both as f64 / 1e9).abs() < 1e-6);
+    }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Request<'a> {
     pub(crate) server: Option<&'a Side>,
     /// Of a server alone: somebody at its client's address is seen to ask for its port, and has counted the request.
     pub(crate) is_asked: bool,
+    /// Of one end alone: who the other is, where spans of the same address say so.
+    pub(crate) other: Option<&'a Party>,
 }
 
 impl Request<'_> {
@@ -169,7 +171,7 @@ impl Pairs {
             (None, Role::Client) => Key::Parent(span.trace_id.into(), span.span_id.into()),
             // nobody called it, as far as it knows
             (None, Role::Server) if span.parent_span_id.is_empty() => {
-                return emit(Request { client: None, server: Some(&side), is_asked: false });
+                return emit(Request { client: None, server: Some(&side), is_asked: false, other: None });
             }
             (None, Role::Server) => Key::Parent(span.trace_id.into(), span.parent_span_id.into()),
         };
@@ -221,16 +223,25 @@ impl Pairs {
     }
 
     /// A request of which one end alone was found.
-    fn lone<'a>(&self, key: &Key, waiting: &'a Waiting) -> Request<'a> {
+    fn lone<'a>(&'a self, key: &Key, waiting: &'a Waiting) -> Request<'a> {
         let side = Some(&waiting.side);
         match (waiting.role, key) {
-            (Role::Client, _) => Request { client: side, server: None, is_asked: false },
+            (Role::Client, Key::Connection(place, _)) => {
+                let other = waiting.server.and_then(|server| self.whereabouts.server(place, server));
+                Request { client: side, server: None, is_asked: false, other: other.map(Arc::as_ref) }
+            }
+            (Role::Client, Key::Parent(..)) => {
+                Request { client: side, server: None, is_asked: false, other: None }
+            }
             (Role::Server, Key::Connection(place, client)) => {
                 let port = waiting.server.map(|server| server.port());
-                let is_asked = port.is_some_and(|port| self.whereabouts.is_asked(place, client.ip(), port));
-                Request { client: None, server: side, is_asked }
+                let asked = port.and_then(|port| self.whereabouts.asked(place, client.ip(), port));
+                let other = asked.and_then(Option::as_deref);
+                Request { client: None, server: side, is_asked: asked.is_some(), other }
             }
-            (Role::Server, Key::Parent(..)) => Request { client: None, server: side, is_asked: false },
+            (Role::Server, Key::Parent(..)) => {
+                Request { client: None, server: side, is_asked: false, other: None }
+            }
         }
     }
 
@@ -323,8 +334,8 @@ pub(crate) fn cut(text: &str) -> String {
 
 fn together<'a>(role: Role, side: &'a Side, other: &'a Side) -> Request<'a> {
     match role {
-        Role::Client => Request { client: Some(side), server: Some(other), is_asked: false },
-        Role::Server => Request { client: Some(other), server: Some(side), is_asked: false },
+        Role::Client => Request { client: Some(side), server: Some(other), is_asked: false, other: None },
+        Role::Server => Request { client: Some(other), server: Some(side), is_asked: false, other: None },
     }
 }
 

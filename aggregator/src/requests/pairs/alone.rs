@@ -2,7 +2,7 @@
 //!
 //! A request of two ends is counted by its client. What a server counted counts only if its client is nobody who is seen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ const MOST_ADDRESSES: usize = 32_768;
 #[derive(Debug, Default)]
 pub(super) struct Whereabouts {
     servers: HashMap<(Arc<str>, SocketAddr), Arc<Party>>,
-    askers: HashSet<(Arc<str>, IpAddr, u16)>,
+    /// `None`: several share the address.
+    askers: HashMap<(Arc<str>, IpAddr, u16), Option<Arc<Party>>>,
 }
 
 impl Whereabouts {
@@ -31,7 +32,13 @@ impl Whereabouts {
             if self.askers.len() >= MOST_ADDRESSES {
                 self.askers.clear();
             }
-            self.askers.insert((Arc::clone(place), ends.client.ip(), ends.server.port()));
+            let asker = self
+                .askers
+                .entry((Arc::clone(place), ends.client.ip(), ends.server.port()))
+                .or_insert_with(|| Some(Arc::clone(party)));
+            if asker.as_ref().is_some_and(|known| known != party) {
+                *asker = None;
+            }
             return;
         }
         if self.servers.len() >= MOST_ADDRESSES {
@@ -40,9 +47,14 @@ impl Whereabouts {
         self.servers.insert((Arc::clone(place), ends.server), Arc::clone(party));
     }
 
-    /// Whether somebody at this address, whose requests are seen, asks for a server's port.
-    pub(super) fn is_asked(&self, place: &Arc<str>, client: IpAddr, port: u16) -> bool {
-        self.askers.contains(&(Arc::clone(place), client, port))
+    /// Who serves at this address.
+    pub(super) fn server(&self, place: &Arc<str>, address: SocketAddr) -> Option<&Arc<Party>> {
+        self.servers.get(&(Arc::clone(place), address))
+    }
+
+    /// Whether somebody at this address, whose requests are seen, asks for a server's port; and who, where it is one.
+    pub(super) fn asked(&self, place: &Arc<str>, client: IpAddr, port: u16) -> Option<&Option<Arc<Party>>> {
+        self.askers.get(&(Arc::clone(place), client, port))
     }
 }
 
@@ -58,6 +70,8 @@ pub(crate) struct Alone {
     pub(crate) server: Option<Arc<Party>>,
     /// Of a server's: its client counts them.
     pub(crate) is_asked: bool,
+    /// Who that is, where it is one.
+    pub(crate) asker: Option<Arc<Party>>,
 }
 
 impl Pairs {
@@ -70,6 +84,7 @@ impl Pairs {
             server_port: counted.server_port,
             server: None,
             is_asked: false,
+            asker: None,
         };
         self.look_up(&mut alone);
         alone
@@ -80,11 +95,13 @@ impl Pairs {
         let known = &self.whereabouts;
         let peer = alone.side.peer.map(|peer| peer.ip());
         if alone.is_client {
-            let at = alone.side.peer.and_then(|peer| known.servers.get(&(Arc::clone(&alone.place), peer)));
+            let at = alone.side.peer.and_then(|peer| known.server(&alone.place, peer));
             alone.server = at.map(Arc::clone);
         } else {
             // of whom nothing is known it cannot be said that nobody counts them
-            alone.is_asked = peer.is_none_or(|ip| known.is_asked(&alone.place, ip, alone.server_port));
+            let asked = peer.and_then(|ip| known.asked(&alone.place, ip, alone.server_port));
+            alone.is_asked = peer.is_none() || asked.is_some();
+            alone.asker = asked.cloned().flatten();
         }
     }
 

@@ -59,10 +59,10 @@ fn both_views_of_an_edge_are_one_and_the_clients_counts() {
     graph.flow(Node::address("203.0.113.9".parse().unwrap(), "external"), workload("web"), true, traffic(5));
     let (client, server) = (side("web", 20, "10.0.0.2:80", None), side("cart", 10, "10.0.0.1:4", None));
     for _ in 0..3 {
-        graph.request(Request { client: Some(&client), server: Some(&server), is_asked: false });
+        graph.request(Request { client: Some(&client), server: Some(&server), is_asked: false, other: None });
     }
     let slow = side("web", 200, "10.0.0.2:80", None);
-    graph.request(Request { client: Some(&slow), server: Some(&server), is_asked: false });
+    graph.request(Request { client: Some(&slow), server: Some(&server), is_asked: false, other: None });
     let drawn = graph.draw(&Wanted::default(), 10, 2.0);
     assert_eq!(drawn.edges.len(), 2);
     let edge = &drawn.edges[0];
@@ -98,7 +98,7 @@ fn a_request_with_one_end_finds_the_other_by_address_or_name() {
         traffic(7),
     );
     fn lone<'a>(client: Option<&'a Side>, server: Option<&'a Side>) -> Request<'a> {
-        Request { client, server, is_asked: false }
+        Request { client, server, is_asked: false, other: None }
     }
     graph.request(lone(Some(&side("cart", 1, "10.0.0.3:5432", None)), None));
     graph.request(lone(Some(&side("cart", 1, "198.51.100.7:443", Some("pay.example"))), None));

@@ -56,7 +56,8 @@ pub struct Inside {
     pub start_ns: u64,
     /// The socket that was read or written since the call began; 0: none.
     pub socket: u64,
-    /// The encrypted socket that this thread read last, since the last session began; 0: none.
+    /// The encrypted socket that this thread read last, since the last session began; 0: none, or one whose session is
+    /// known.
     pub recent: u64,
     /// Bytes of plaintext.
     pub total: u64,
@@ -80,9 +81,9 @@ pub struct Session {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Its socket; 0: the session has begun to read, and has none yet.
+    /// Its socket; 0: the session has begun to read or its handshake, and has none yet.
     pub socket: u64,
-    /// When its entry in `CONNS` was made.
+    /// When its entry in `CONNS` was made; of no socket the thread that has begun.
     pub born_ns: u64,
 }
 

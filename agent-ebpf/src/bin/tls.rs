@@ -99,6 +99,12 @@ fn tls_ssl_shaken(_: ProbeContext) -> u32 {
 }
 
 #[uprobe]
+fn tls_ssl_free(context: ProbeContext) -> u32 {
+    openssl::gone(&context, (bpf_get_current_pid_tgid() >> 32) as u32);
+    0
+}
+
+#[uprobe]
 fn tls_go_read(context: ProbeContext) -> u32 {
     go::read(&context, (bpf_get_current_pid_tgid() >> 32) as u32);
     0

@@ -14,7 +14,7 @@ use aya_ebpf::programs::ProbeContext;
 use crate::abi::c;
 use crate::{conn, inside};
 
-/// Sessions end without a word, so the one that was not used for the longest time goes.
+/// Sessions may end without a word, so the one that was not used for the longest time goes.
 #[map]
 static SESSIONS_BOUND: LruHashMap<Session, Bound> = LruHashMap::with_max_entries(SESSIONS, 0);
 
@@ -59,7 +59,7 @@ pub fn leave(context: &ProbeContext, tgid: u32, tid: u32) -> bool {
         }
         (*slot).kind = NOTHING;
         let total = carried(slot, kind, c::result(context) as i32);
-        let socket = socket(slot, tgid, kind, total);
+        let socket = socket(slot, tgid, tid, kind, total);
         if total == 0 {
             return false;
         }
@@ -82,9 +82,17 @@ pub fn shaken(tgid: u32, tid: u32) {
     unsafe {
         if (*slot).tid == tid && (*slot).kind == HANDSHAKE {
             (*slot).kind = NOTHING;
-            socket(slot, tgid, HANDSHAKE, 0);
+            socket(slot, tgid, tid, HANDSHAKE, 0);
         }
     }
+}
+
+/// A session is no more; the next one may lie in the same memory while the socket of this one still lives.
+#[inline(always)]
+pub fn gone(context: &ProbeContext, tgid: u32) {
+    let key = Session { place: c::first(context), tgid: u64::from(tgid) };
+    // one that is not there is fine
+    _ = SESSIONS_BOUND.remove(&key);
 }
 
 /// Bytes of plaintext of a call.
@@ -101,11 +109,25 @@ unsafe fn carried(slot: *const Inside, kind: u32, result: i32) -> u64 {
     unsafe { bpf_probe_read_user((*slot).length as *const u64) }.unwrap_or(0)
 }
 
+/// As `find`; what the thread has read last is then this session's, and says nothing of others.
+#[inline(always)]
+unsafe fn socket(slot: *mut Inside, tgid: u32, tid: u32, kind: u32, total: u64) -> u64 {
+    // SAFETY: the caller's.
+    unsafe {
+        let socket = find(slot, tgid, tid, kind, total);
+        if (*slot).recent == socket {
+            (*slot).recent = 0;
+        }
+        socket
+    }
+}
+
 /// The socket of the session: the one that was used inside the call, else the one that it had before; where a program
 /// moves the bytes itself, the one that the thread has read before it had them decrypted. What it had read before the
-/// session's first call was another's; a write goes by what was read since, if that call was a read.
+/// session's first call was another's; a write or a handshake goes by what was read since, if this thread made that call, and
+/// it was a read or a handshake.
 #[inline(always)]
-unsafe fn socket(slot: *mut Inside, tgid: u32, kind: u32, total: u64) -> u64 {
+unsafe fn find(slot: *mut Inside, tgid: u32, tid: u32, kind: u32, total: u64) -> u64 {
     // SAFETY: the caller's: the thread's own slot, and values of maps.
     unsafe {
         let key = Session { place: (*slot).session, tgid: u64::from(tgid) };
@@ -113,7 +135,7 @@ unsafe fn socket(slot: *mut Inside, tgid: u32, kind: u32, total: u64) -> u64 {
         let mut used = (*slot).socket;
         let mut has_begun = false;
         if let Some(bound) = bound {
-            has_begun = (*bound).socket == 0;
+            has_begun = (*bound).socket == 0 && (*bound).born_ns == u64::from(tid);
             let is_same = used == 0 || used == (*bound).socket;
             if is_same
                 && let Some(known) = conn::find((*bound).socket)
@@ -123,11 +145,12 @@ unsafe fn socket(slot: *mut Inside, tgid: u32, kind: u32, total: u64) -> u64 {
             }
         }
         let is_read = kind == READ || kind == READ_EX;
-        if used == 0 && is_read && total == 0 {
+        let goes_on = kind == HANDSHAKE && has_begun;
+        if used == 0 && total == 0 && (is_read || kind == HANDSHAKE) && !goes_on {
             (*slot).recent = 0;
-            return bind(&key, 0, 0);
+            return bind(&key, 0, u64::from(tid));
         }
-        if used == 0 && total != 0 && (is_read || has_begun) {
+        if used == 0 && (goes_on || total != 0 && (is_read || has_begun)) {
             used = (*slot).recent;
         }
         let Some(known) = conn::find(used) else { return 0 };

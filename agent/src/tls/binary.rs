@@ -39,14 +39,17 @@ const GO_WRITE: &str = "crypto/tls.(*Conn).Write";
 /// The client of net/http: another goroutine than the one that asks writes its requests.
 const GO_ASKS: &str = "net/http.(*persistConn).roundTrip";
 
-/// OpenSSL's functions: the program at the begin of each, and whether that at its return is the one for plaintext.
-const OPENSSL: [(&str, &str, bool); 5] = [
-    ("SSL_read", "tls_ssl_read", true),
-    ("SSL_read_ex", "tls_ssl_read_ex", true),
-    ("SSL_write", "tls_ssl_write", true),
-    ("SSL_write_ex", "tls_ssl_write_ex", true),
-    ("SSL_do_handshake", "tls_ssl_handshake", false),
+/// OpenSSL's functions: the programs at the begin of each, and at its return.
+const OPENSSL: [(&str, &str, Option<&str>); 6] = [
+    ("SSL_read", "tls_ssl_read", Some(DONE)),
+    ("SSL_read_ex", "tls_ssl_read_ex", Some(DONE)),
+    ("SSL_write", "tls_ssl_write", Some(DONE)),
+    ("SSL_write_ex", "tls_ssl_write_ex", Some(DONE)),
+    ("SSL_do_handshake", "tls_ssl_handshake", Some(SHAKEN)),
+    ("SSL_free", "tls_ssl_free", None),
 ];
+const DONE: &str = "tls_ssl_done";
+const SHAKEN: &str = "tls_ssl_shaken";
 
 /// Whether a file of this name is looked at when it is not the program itself.
 pub fn is_library(path: &str) -> bool {
@@ -75,13 +78,17 @@ pub fn examine<S: Source + ?Sized>(source: &S, path: &str) -> Result<Option<Foun
     }
     let mut places = Vec::new();
     let (mut done, mut shaken) = (Vec::new(), Vec::new());
-    for (name, program, is_plaintext) in OPENSSL {
+    for (name, program, at_return) in OPENSSL {
         let Some(Function { offset, .. }) = found.get(name) else { continue };
         let at = offset + code::cheap(&elf.bytes(*offset, 64)?);
         places.push(Place { program, offsets: vec![at], is_return: false });
-        if is_plaintext { &mut done } else { &mut shaken }.push(at);
+        match at_return {
+            Some(DONE) => done.push(at),
+            Some(_) => shaken.push(at),
+            None => {}
+        }
     }
-    for (program, offsets) in [("tls_ssl_done", done), ("tls_ssl_shaken", shaken)] {
+    for (program, offsets) in [(DONE, done), (SHAKEN, shaken)] {
         if !offsets.is_empty() {
             places.push(Place { program, offsets, is_return: true });
         }

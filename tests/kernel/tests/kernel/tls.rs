@@ -1,5 +1,6 @@
 //! TLS: what a client and a server say to each other under encryption becomes spans, as many as were made.
 
+mod asyncio;
 mod chain;
 pub(crate) mod fake;
 mod programs;

@@ -87,22 +87,38 @@ unsafe extern "C" fn SSL_do_handshake(session: *mut Session, is_client: i32) -> 
     1
 }
 
+/// # Safety
+/// `session` is a session, made by `Box`, that is used no more.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn SSL_free(session: *mut Session) {
+    // SAFETY: the caller's.
+    drop(unsafe { Box::from_raw(session) });
+}
+
 /// As a program uses the library.
-struct Secured(Box<Session>);
+struct Secured(*mut Session);
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`, and used no more.
+        unsafe { SSL_free(self.0) };
+    }
+}
 
 impl Secured {
     fn new(stream: TcpStream, is_client: bool) -> Self {
         stream.set_nodelay(true).unwrap();
-        let mut secured = Self(Box::new(Session { stream, rest: Vec::new() }));
+        let secured = Self(Box::into_raw(Box::new(Session { stream, rest: Vec::new() })));
         // SAFETY: a session of this process.
-        assert_eq!(unsafe { SSL_do_handshake(&raw mut *secured.0, i32::from(is_client)) }, 1);
+        assert_eq!(unsafe { SSL_do_handshake(secured.0, i32::from(is_client)) }, 1);
         secured
     }
 
     fn write(&mut self, bytes: &[u8]) {
         let length = i32::try_from(bytes.len()).unwrap();
         // SAFETY: a session of this process, and bytes of this length.
-        assert_eq!(unsafe { SSL_write(&raw mut *self.0, bytes.as_ptr(), length) }, length);
+        assert_eq!(unsafe { SSL_write(self.0, bytes.as_ptr(), length) }, length);
     }
 
     /// A head up to its empty line, some bytes at a time; `None` at the end.
@@ -111,7 +127,7 @@ impl Secured {
         while !head.ends_with(b"\r\n\r\n") {
             let mut piece = [0; 64];
             // SAFETY: a session of this process, and room for so many bytes.
-            let count = unsafe { SSL_read(&raw mut *self.0, piece.as_mut_ptr(), 64) };
+            let count = unsafe { SSL_read(self.0, piece.as_mut_ptr(), 64) };
             if count == 0 {
                 return None;
             }

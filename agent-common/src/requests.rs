@@ -3,8 +3,10 @@
 //! `CONNS` holds every TCP connection of the machine by its socket. What is read or written on one makes *runs*: calls of one
 //! direction that follow each other. A request is a run and its answer the next one, so the first bytes of each run go to
 //! the ring, from at most `RUN_CALLS` calls; of what else a run carries only the length is told, with the next record.
-//! Protocols whose requests are not answered in order (`is_stream`) send the first bytes of every call.
+//! Protocols whose requests are not answered in order (`is_stream`) send the first bytes of every call, HTTP/2 its frames of
+//! interest (`frames`).
 
+pub mod frames;
 pub mod infer;
 pub mod line;
 
@@ -40,8 +42,10 @@ pub const TAIL_UNDERSTAND: u32 = 1;
 pub const TAIL_DATAGRAM: u32 = 2;
 /// `requests_line`
 pub const TAIL_LINE: u32 = 3;
+/// `requests_frames`
+pub const TAIL_FRAMES: u32 = 4;
 /// How many there are.
-pub const TAIL_COUNT: u32 = 4;
+pub const TAIL_COUNT: u32 = 5;
 
 /// Whose side of the connection the owner is on.
 pub const ROLE_UNKNOWN: u8 = 0;
@@ -100,6 +104,15 @@ pub const FLAG_POLLED: u32 = 1;
 /// The thread has waited for something since it last read from a connection.
 pub const FLAG_WAITED: u32 = 2;
 
+/// Of HTTP/2: the data is what `frames::is_told` says of the frames of the call, and not its first bytes.
+pub const FLAG_FRAMES: u32 = 16;
+/// The same, where a frame begins that was found by its looks.
+pub const FLAG_BEGINS: u32 = 32;
+/// The same, and frames behind it were not told.
+pub const FLAG_CUT: u32 = 64;
+/// Those that are told of the data and not of the connection.
+pub const FLAGS_OF_DATA: u32 = FLAG_FRAMES | FLAG_BEGINS | FLAG_CUT;
+
 /// TCP.
 pub const TRANSPORT_TCP: u8 = 6;
 /// UDP.
@@ -149,6 +162,8 @@ pub struct Conn {
     pub padding: [u8; 2],
     /// First bytes of the run, while it is not known what is spoken.
     pub head: [u8; HEAD_LEN],
+    /// Of HTTP/2: where its frames are, of what is read and of what is written.
+    pub walks: [frames::Walk; 2],
 }
 
 /// What a record begins with; `data_len` bytes follow.
@@ -232,10 +247,11 @@ pub struct Start {
     pub at_ns: u64,
 }
 
-plain!(Conn, 112, {
+plain!(Conn, 144, {
     born_ns: u64, workload: u64, run_total: u64, run_last_ns: u64, local: [u32; 4],
     peer: [u32; 4], ports: u32, tgid: u32, sequence: u32, run_calls: u32, run_told: u32, protocol: u8, role: u8,
     run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, padding: [u8; 2], head: [u8; HEAD_LEN],
+    walks: [frames::Walk; 2],
 });
 plain!(Header, 160, {
     event: u32, sequence: u32, socket: u64, born_ns: u64, workload: u64, start_ns: u64, at_ns: u64, total: u64,
@@ -248,6 +264,7 @@ plain!(Start, 16, { tid: u32, padding: u32, at_ns: u64 });
 /// What object and agent must agree on.
 pub const LAYOUT: u64 = fold(&[
     Conn::LAYOUT,
+    frames::Walk::LAYOUT,
     Header::LAYOUT,
     Start::LAYOUT,
     line::Line::LAYOUT,

@@ -22,8 +22,10 @@ pub const PLAINTEXT: u64 = 1;
 pub const TAIL_PLAIN: u32 = 0;
 /// `tls_understand`
 pub const TAIL_UNDERSTAND: u32 = 1;
+/// `tls_frames`
+pub const TAIL_FRAMES: u32 = 2;
 /// How many there are.
-pub const TAIL_COUNT: u32 = 2;
+pub const TAIL_COUNT: u32 = 3;
 
 /// Not inside a call.
 pub const NOTHING: u32 = 0;

@@ -11,6 +11,8 @@ mod call;
 mod conn;
 #[path = "../requests/datagram.rs"]
 mod datagram;
+#[path = "../requests/frames.rs"]
+mod frames;
 #[path = "../tls/inside.rs"]
 mod inside;
 #[path = "../requests/line.rs"]
@@ -24,9 +26,12 @@ mod stream;
 #[path = "../requests/understand.rs"]
 mod understand;
 
+use call::Call;
+use stream::Then;
+
 use agent_common::requests::{
-    LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_LINE, TAIL_STREAM,
-    TAIL_UNDERSTAND, TRANSPORT_TCP, TRANSPORT_UDP,
+    Conn, LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_FRAMES,
+    TAIL_LINE, TAIL_STREAM, TAIL_UNDERSTAND, TRANSPORT_TCP, TRANSPORT_UDP,
 };
 use agent_common::tls::PLAINTEXT;
 use agent_ebpf::node::is_current_ours;
@@ -120,8 +125,10 @@ fn requests_stream(context: BtfTracePointContext) -> i32 {
     let Some(conn) = found else { return 0 };
     // SAFETY: a map's value.
     unsafe {
-        if stream::seen(conn, &call) {
-            return next(&context, TAIL_UNDERSTAND);
+        match stream::seen(conn, &call) {
+            Then::Understand => return next(&context, TAIL_UNDERSTAND),
+            Then::Frames => return walk(&context, conn, &call),
+            Then::Nothing => {}
         }
         inside::note(conn, call.socket, call.direction, call.ids as u32);
     }
@@ -130,13 +137,40 @@ fn requests_stream(context: BtfTracePointContext) -> i32 {
 
 /// The first bytes of a connection of which it is not known what is spoken.
 #[btf_tracepoint(function = "sys_exit")]
-fn requests_understand(_: BtfTracePointContext) -> i32 {
+fn requests_understand(context: BtfTracePointContext) -> i32 {
     let Some(call) = call::kept() else { return 0 };
     let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else { return 0 };
     // SAFETY: a map's value, and this CPU's scratch.
     unsafe {
-        understand::seen(conn, record, &call);
+        if understand::seen(conn, record, &call) {
+            return walk(&context, conn, &call);
+        }
         inside::note(conn, call.socket, call.direction, call.ids as u32);
+    }
+    0
+}
+
+/// The first frames of a call.
+#[inline(always)]
+unsafe fn walk(context: &BtfTracePointContext, conn: *mut Conn, call: &Call) -> i32 {
+    frames::start();
+    next(context, TAIL_FRAMES);
+    // SAFETY: the caller's.
+    unsafe { frames::give_up(conn, call) };
+    0
+}
+
+/// Frames of HTTP/2.
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_frames(context: BtfTracePointContext) -> i32 {
+    let Some(call) = call::kept() else { return 0 };
+    let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else { return 0 };
+    // SAFETY: a map's value, and this CPU's scratch.
+    unsafe {
+        if frames::seen(conn, record, &call) {
+            next(&context, TAIL_FRAMES);
+            frames::give_up(conn, &call);
+        }
     }
     0
 }

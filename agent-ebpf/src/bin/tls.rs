@@ -14,6 +14,8 @@ mod abi;
 mod call;
 #[path = "../tls/conn.rs"]
 mod conn;
+#[path = "../requests/frames.rs"]
+mod frames;
 #[path = "../tls/go.rs"]
 mod go;
 #[path = "../tls/guard.rs"]
@@ -36,9 +38,12 @@ mod stream;
 #[path = "../requests/understand.rs"]
 mod understand;
 
-use agent_common::requests::OUT;
+use agent_common::requests::{Conn, OUT};
+use call::Call;
+use stream::Then;
+
 use agent_common::tls::{
-    HANDSHAKE, LAYOUT, READ, READ_EX, TAIL_COUNT, TAIL_PLAIN, TAIL_UNDERSTAND, WRITE, WRITE_EX,
+    HANDSHAKE, LAYOUT, READ, READ_EX, TAIL_COUNT, TAIL_FRAMES, TAIL_PLAIN, TAIL_UNDERSTAND, WRITE, WRITE_EX,
 };
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
@@ -145,8 +150,10 @@ fn tls_plain(context: ProbeContext) -> u32 {
         if !guard::enter() {
             return 0;
         }
-        if stream::seen(conn, &call) {
-            next(&context, TAIL_UNDERSTAND);
+        match stream::seen(conn, &call) {
+            Then::Understand => next(&context, TAIL_UNDERSTAND),
+            Then::Frames => walk(&context, conn, &call),
+            Then::Nothing => {}
         }
     }
     guard::leave();
@@ -155,14 +162,45 @@ fn tls_plain(context: ProbeContext) -> u32 {
 
 /// Its first bytes, of which it is not known what is spoken. The guard is that of the program before.
 #[uprobe]
-fn tls_understand(_: ProbeContext) -> u32 {
+fn tls_understand(context: ProbeContext) -> u32 {
     let ids = bpf_get_current_pid_tgid();
     if let Some(slot) = inside::slot(ids as u32) {
         // SAFETY: the thread's own slot, a map's value, and this CPU's scratch, which the guard keeps.
         unsafe {
             let call = call::kept(slot, ids);
             if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) {
-                understand::seen(conn, record, &call);
+                if understand::seen(conn, record, &call) {
+                    walk(&context, conn, &call);
+                }
+            }
+        }
+    }
+    guard::leave();
+    0
+}
+
+/// The first frames of a call; comes back only where the program is not there.
+#[inline(always)]
+unsafe fn walk(context: &ProbeContext, conn: *mut Conn, call: &Call) {
+    frames::start();
+    next(context, TAIL_FRAMES);
+    // SAFETY: the caller's.
+    unsafe { frames::give_up(conn, call) };
+}
+
+/// Frames of HTTP/2. The guard is that of the program before.
+#[uprobe]
+fn tls_frames(context: ProbeContext) -> u32 {
+    let ids = bpf_get_current_pid_tgid();
+    if let Some(slot) = inside::slot(ids as u32) {
+        // SAFETY: as in `tls_understand`.
+        unsafe {
+            let call = call::kept(slot, ids);
+            if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch())
+                && frames::seen(conn, record, &call)
+            {
+                next(&context, TAIL_FRAMES);
+                frames::give_up(conn, &call);
             }
         }
     }

@@ -244,6 +244,20 @@ pub fn message(place: u64) -> Option<Message> {
     unsafe { bpf_probe_read_user(place as *const Message) }.ok()
 }
 
+/// Where the bytes of the call are: in a buffer, or in as many as its vector has.
+#[inline(always)]
+pub fn buffers(call: &Call) -> (u64, u64, u64) {
+    match call.shape {
+        PLAIN => (call.place, 0, 0),
+        VECTOR => (0, call.place, call.count),
+        MESSAGE => match message(call.place) {
+            Some(message) => (0, message.vector, message.count),
+            None => (0, 0, 0),
+        },
+        _ => (0, 0, 0),
+    }
+}
+
 /// Copies the first bytes of the call, at most `most` (below `DATA_LEN`), to the front of `data`.
 ///
 /// # Safety

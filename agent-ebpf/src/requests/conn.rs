@@ -1,6 +1,7 @@
 //! The table of connections.
 
 use agent_common::lost;
+use agent_common::requests::frames::Walk;
 use agent_common::requests::{Conn, HEAD_LEN, MAX_CONNS, OPAQUE, ROLE_UNKNOWN, TRANSPORT_TCP};
 use agent_ebpf::lost::lose;
 use agent_ebpf::memory::read;
@@ -58,6 +59,7 @@ fn put(socket: u64, role: u8) -> bool {
         is_polled: 0,
         padding: [0; 2],
         head: [0; HEAD_LEN],
+        walks: [Walk::NONE; 2],
     };
     let is_kept = CONNS.insert(&socket, &fresh, u64::from(BPF_ANY)).is_ok();
     if !is_kept {
@@ -105,6 +107,7 @@ pub unsafe fn meet(socket: u64, conn: *mut Conn, tgid: u32) {
             (*conn).run_direction = 0;
             (*conn).tries = 0;
             (*conn).head_len = 0;
+            (*conn).walks = [Walk::NONE; 2];
         }
         let (local, peer) = socket::addresses(socket);
         (*conn).local = local;

@@ -3,7 +3,8 @@
 use agent_common::lost;
 use agent_common::requests::line::Line;
 use agent_common::requests::{
-    Conn, DATA_LEN, EVENT_DATA, EVENT_END, FLAG_POLLED, FLAG_WAITED, HEAD_LEN, Header, IN, RING_BYTES, Record,
+    Conn, DATA_LEN, EVENT_DATA, EVENT_END, FLAG_POLLED, FLAG_WAITED, FLAGS_OF_DATA, HEAD_LEN, Header, IN,
+    RING_BYTES, Record,
 };
 use agent_ebpf::lost::lose;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_output, bpf_ringbuf_query};
@@ -80,7 +81,8 @@ unsafe fn describe(socket: u64, conn: *const Conn, header: *mut Header) {
         (*header).role = (*conn).role;
         (*header).direction = (*conn).run_direction;
         (*header).transport = (*conn).transport;
-        (*header).flags = if (*conn).is_polled != 0 { FLAG_POLLED } else { 0 };
+        let own = if (*conn).is_polled != 0 { FLAG_POLLED } else { 0 };
+        (*header).flags = (*header).flags & FLAGS_OF_DATA | own;
     }
 }
 
@@ -138,6 +140,7 @@ pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header, unread: u
         }
         describe(socket, conn, header);
         (*header).event = EVENT_END;
+        (*header).flags &= !FLAGS_OF_DATA;
         (*header).sequence = (*conn).sequence.wrapping_add(1);
         (*header).start_ns = 0;
         (*header).at_ns = bpf_ktime_get_boot_ns();

@@ -2,8 +2,8 @@
 
 use agent_common::requests::infer::is_tls;
 use agent_common::requests::{
-    Conn, DATA_LEN, HEAD_LEN, IN, OPAQUE, REQUEST_LEN, RESPONSE_LEN, ROLE_SERVER, ROLE_UNKNOWN, RUN_CALLS,
-    Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
+    Conn, DATA_LEN, HEAD_LEN, HTTP2, IN, OPAQUE, REQUEST_LEN, RESPONSE_LEN, ROLE_SERVER, ROLE_UNKNOWN,
+    RUN_CALLS, Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
 };
 use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
@@ -11,20 +11,30 @@ use core::ptr::read_volatile;
 use crate::call::{Call, ELSEWHERE, MESSAGES, gather};
 use crate::{conn, line, out, times};
 
-/// True: what is spoken must be found out, from what is in the scratch now.
+/// What is left to do of a call.
+#[derive(PartialEq, Eq)]
+pub enum Then {
+    Nothing,
+    /// What is spoken must be found out, from what is in the scratch now.
+    Understand,
+    /// Its frames are to be told; the header is in the scratch.
+    Frames,
+}
+
+/// Takes a call on a connection.
 ///
 /// # Safety
 /// `conn` is a value of the table.
 #[inline(always)]
-pub unsafe fn seen(conn: *mut Conn, call: &Call) -> bool {
+pub unsafe fn seen(conn: *mut Conn, call: &Call) -> Then {
     // SAFETY: the caller's, for all that follows.
     unsafe {
         conn::meet(call.socket, conn, (call.ids >> 32) as u32);
         // several messages in one call are for datagrams
         if is_closed_book((*conn).protocol) || call.shape == MESSAGES {
-            return false;
+            return Then::Nothing;
         }
-        let Some(record) = out::scratch() else { return false };
+        let Some(record) = out::scratch() else { return Then::Nothing };
         let header = &raw mut (*record).header;
         let (start_ns, at_ns) = times(call.direction, call.ids as u32);
         (*header).start_ns = start_ns;
@@ -35,14 +45,19 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> bool {
         (*header).before_total = (*conn).run_total;
         (*header).before_ns = (*conn).run_last_ns;
         if (*conn).run_direction != call.direction && !turn(conn, call.direction) {
-            return false;
+            return Then::Nothing;
         }
         (*conn).run_calls = (*conn).run_calls.wrapping_add(1);
         (*conn).run_total = (*conn).run_total.wrapping_add(call.total);
         (*conn).run_last_ns = start_ns;
+        (*header).flags = 0;
+        if (*conn).protocol == HTTP2 {
+            (*header).head_len = 0;
+            return Then::Frames;
+        }
         let most = most(conn, call);
         if most == 0 {
-            return false;
+            return Then::Nothing;
         }
         let data = (&raw mut (*record).data).cast::<u8>();
         let is_elsewhere = call.shape == ELSEWHERE || call.is_discarded != 0;
@@ -51,13 +66,13 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> bool {
         (*header).head_len = (*conn).head_len;
         (*header).head = (*conn).head;
         if (*conn).protocol == UNKNOWN {
-            return true;
+            return Then::Understand;
         }
         if is_tls(&first_bytes(record), length, hide) {
             (*conn).protocol = TLS;
         }
         tell(conn, record, call);
-        false
+        Then::Nothing
     }
 }
 

@@ -3,7 +3,7 @@
 use agent_common::flows::role_of_ports;
 use agent_common::requests::infer::{Guess, infer};
 use agent_common::requests::{
-    Conn, DATA_LEN, HEAD_LEN, ROLE_UNKNOWN, RUN_CALLS, Record, TRIES, UNKNOWN, role_of,
+    Conn, DATA_LEN, HEAD_LEN, HTTP2, ROLE_UNKNOWN, RUN_CALLS, Record, TRIES, UNKNOWN, role_of,
 };
 use agent_ebpf::memory::hide;
 use aya_ebpf::Global;
@@ -19,15 +19,17 @@ static EPHEMERAL_LOW: Global<u32> = Global::new(32_768);
 #[unsafe(no_mangle)]
 static EPHEMERAL_HIGH: Global<u32> = Global::new(60_999);
 
+/// True: frames of the call are to be told.
+///
 /// # Safety
 /// `conn` is a value of the table, `record` this CPU's scratch with the first bytes of the call.
 #[inline(always)]
-pub unsafe fn seen(conn: *mut Conn, record: *mut Record, call: &Call) {
+pub unsafe fn seen(conn: *mut Conn, record: *mut Record, call: &Call) -> bool {
     // SAFETY: the caller's, for all that follows.
     unsafe {
         let earlier = (*conn).head_len;
         if earlier < HEAD_LEN as u32 && !append(conn, record, earlier) {
-            return;
+            return false;
         }
         let known = earlier.wrapping_add((*record).header.data_len);
         (*conn).head_len = if known > HEAD_LEN as u32 { HEAD_LEN as u32 } else { known };
@@ -36,14 +38,20 @@ pub unsafe fn seen(conn: *mut Conn, record: *mut Record, call: &Call) {
             if (*conn).run_calls >= RUN_CALLS {
                 (*conn).tries = TRIES;
             }
-            return;
+            return false;
         }
         (*conn).protocol = guess.protocol();
         if (*conn).role == ROLE_UNKNOWN {
             (*conn).role = side(guess, call.direction, (*conn).ports);
         }
+        // of a connection that has begun in another call, the first bytes are told first
+        if (*conn).protocol == HTTP2 && earlier == 0 {
+            (*conn).head_len = 0;
+            return true;
+        }
         stream::tell(conn, record, call);
     }
+    false
 }
 
 /// Puts the first bytes of this call behind what earlier ones have left: in the half of the record that nothing is copied

@@ -52,6 +52,12 @@ pub unsafe fn kept(slot: *const Inside, ids: u64) -> Call {
     }
 }
 
+/// As in `requests`: one buffer.
+#[inline(always)]
+pub fn buffers(call: &Call) -> (u64, u64, u64) {
+    (call.place, 0, 0)
+}
+
 /// Copies the first bytes, at most `most` (below `DATA_LEN`), to the front of `data`.
 ///
 /// # Safety

@@ -1,6 +1,7 @@
 //! The entry of a plaintext in the table of connections, which is that of the requests object.
 
 use agent_common::lost;
+use agent_common::requests::frames::Walk;
 use agent_common::requests::{Conn, HEAD_LEN, MAX_CONNS};
 use agent_common::tls::PLAINTEXT;
 use agent_ebpf::lost::lose;
@@ -51,6 +52,7 @@ pub fn plaintext(key: u64) -> Option<*mut Conn> {
             is_polled: (*cipher).is_polled,
             padding: [0; 2],
             head: [0; HEAD_LEN],
+            walks: [Walk::NONE; 2],
         };
         if CONNS.insert(&key, &fresh, u64::from(BPF_ANY)).is_err() {
             lose(lost::MAP_FULL, 1);

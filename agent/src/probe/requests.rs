@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use agent_common::requests::{
-    Conn, FIELDS, HEAD_LEN, LAYOUT, TAIL_DATAGRAM, TAIL_LINE, TAIL_STREAM, TAIL_UNDERSTAND,
+    Conn, FIELDS, HEAD_LEN, LAYOUT, TAIL_DATAGRAM, TAIL_FRAMES, TAIL_LINE, TAIL_STREAM, TAIL_UNDERSTAND,
 };
 use agent_common::tls::THREADS;
 use aya::maps::{MapData, RingBuf};
@@ -121,6 +121,7 @@ fn attach_programs(mut probe: Requests) -> Result<Box<dyn Running>, AttachError>
         ("requests_understand", TAIL_UNDERSTAND),
         ("requests_datagram", TAIL_DATAGRAM),
         ("requests_line", TAIL_LINE),
+        ("requests_frames", TAIL_FRAMES),
     ] {
         object.btf_tail(program, "sys_exit", "TAILS", place)?;
     }

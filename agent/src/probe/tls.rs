@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agent_common::requests::FIELDS;
-use agent_common::tls::{LAYOUT, TAIL_PLAIN, TAIL_UNDERSTAND};
+use agent_common::tls::{LAYOUT, TAIL_FRAMES, TAIL_PLAIN, TAIL_UNDERSTAND};
 
 use super::{AttachError, Probe, Running, Sink};
 use crate::kernel::load::{Loader, ProgramReport};
@@ -96,7 +96,10 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .fields(FIELDS)?
         .global_u32("EPHEMERAL_LOW", u32::from(low))
         .global_u32("EPHEMERAL_HIGH", u32::from(high))
-        .load_uprobes(&SHARED, &[("tls_plain", TAIL_PLAIN), ("tls_understand", TAIL_UNDERSTAND)])?;
+        .load_uprobes(
+            &SHARED,
+            &[("tls_plain", TAIL_PLAIN), ("tls_understand", TAIL_UNDERSTAND), ("tls_frames", TAIL_FRAMES)],
+        )?;
     let losses = programs.losses(features, "span")?;
     let (reports, skipped) = (programs.programs(), programs.skipped());
     let lines = Arc::new(Mutex::new(Vec::new()));

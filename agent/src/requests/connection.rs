@@ -5,7 +5,10 @@
 
 mod places;
 
-use agent_common::requests::{FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN, OUT, is_closed_book};
+use agent_common::requests::{
+    FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN, OUT,
+    is_closed_book,
+};
 use agent_common::tls::PLAINTEXT;
 
 use super::context::{Context, said};
@@ -39,6 +42,8 @@ pub struct Connection {
     opener: Option<(Context, f64)>,
     /// Something of an answer was seen.
     has_answered: bool,
+    /// The programs walk its frames: what they do not tell, nobody reads.
+    is_walked: bool,
     /// When the last record came, on the boot clock.
     pub last_ns: u64,
 }
@@ -55,6 +60,7 @@ impl Connection {
             places: Places::new(is_client),
             opener,
             has_answered: false,
+            is_walked: false,
             last_ns: 0,
         }
     }
@@ -89,6 +95,7 @@ impl Connection {
             threads.hands_no_more(header.socket & !PLAINTEXT);
             return is_lost;
         }
+        self.is_walked = header.flags & FLAG_FRAMES != 0;
         self.note(piece, threads);
         self.turn(piece, &mut exchanges);
         self.placed(&mut exchanges, threads, ids, out);
@@ -264,7 +271,7 @@ impl Connection {
     /// Tells the decoder of bytes of the run under way that it was not shown.
     fn rest(&mut self, total: u64, ts_ns: u64, out: &mut Vec<Exchange>) {
         let (Some(told), Some(is_request)) = (self.told, self.is_request(self.direction)) else { return };
-        if total > told {
+        if total > told && !self.is_walked {
             self.told = Some(total);
             let chunk =
                 Chunk { direction: way(is_request), ts_ns, bytes: &[], total: total - told, gap: false };
@@ -293,7 +300,7 @@ impl Connection {
         let mut gap = is_lost;
         if header.run_calls > 1 {
             match self.told {
-                Some(told) if header.before_total > told => {
+                Some(told) if header.before_total > told && !self.is_walked => {
                     let total = header.before_total - told;
                     self.decoder.chunk(&Chunk { direction, ts_ns, bytes: piece.head, total, gap }, out);
                     gap = false;
@@ -304,7 +311,12 @@ impl Connection {
         }
         let before = if header.run_calls > 1 { header.before_total } else { 0 };
         self.told = Some(before.saturating_add(header.total));
-        self.decoder.chunk(&Chunk { direction, ts_ns, bytes: piece.data, total: header.total, gap }, out);
+        let chunk = Chunk { direction, ts_ns, bytes: piece.data, total: header.total, gap };
+        if self.is_walked {
+            let (begins, is_cut) = (header.flags & FLAG_BEGINS != 0, header.flags & FLAG_CUT != 0);
+            return self.decoder.frames(&chunk, begins, is_cut, out);
+        }
+        self.decoder.chunk(&chunk, out);
     }
 
     /// A call of a request: the first one of its run decides where the request stands; `is_next`: it is another one's.

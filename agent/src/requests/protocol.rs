@@ -70,6 +70,10 @@ pub trait Decoder: Send {
     /// Takes what came next, in the order in which it was seen, and adds the exchanges that ended with it.
     fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>);
 
+    /// Takes a call of which the programs have told frames, without what nobody reads of them (HTTP/2). `begins`: where the
+    /// first one begins was found by its looks; `is_cut`: frames behind them were not told.
+    fn frames(&mut self, _chunk: &Chunk<'_>, _begins: bool, _is_cut: bool, _out: &mut Vec<Exchange>) {}
+
     /// What is open has ended: the connection was closed, or the caller knows that the answer under way is over.
     ///
     /// An answer that has begun ends here; a request without one is given as failed, with the error `no_response`.
@@ -177,6 +181,19 @@ impl Exchange {
     pub fn unseen(&mut self, ts_ns: Option<u64>) {
         self.truncated = true;
         self.end_ns = self.end_ns.max(self.start_ns).max(ts_ns.unwrap_or(0));
+    }
+
+    /// Whether it is not known how it was answered: of protocols whose answers have a status, that was not seen, though
+    /// something of the answer may have been.
+    pub fn is_unseen(&self) -> bool {
+        if self.failed || self.error_type.is_some() {
+            return false;
+        }
+        match self.protocol {
+            Protocol::Http1 | Protocol::Http2 => self.http_status.is_none(),
+            Protocol::Grpc => self.http_status.is_none() && self.attribute("rpc.grpc.status_code").is_none(),
+            _ => self.truncated && self.first_byte_ns.is_none(),
+        }
     }
 
     /// The value of an attribute.

@@ -140,7 +140,7 @@ impl Red {
                 Box::new(Counts { by_span: [NOTHING, NOTHING], slow_ns: None })
             })
         };
-        let is_unseen = exchange.truncated && !failed && exchange.first_byte_ns.is_none();
+        let is_unseen = !failed && exchange.is_unseen();
         Counted { counts, duration_ns, is_unseen, has_span: false }
     }
 

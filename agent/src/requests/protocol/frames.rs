@@ -99,6 +99,11 @@ impl Frames {
         }
     }
 
+    /// Whether the next byte begins a frame, as far as is known.
+    pub(super) fn is_between(&self) -> bool {
+        self.at == self.kept.len() && self.skip == 0 && self.behind == 0
+    }
+
     /// Bytes that are kept.
     pub(super) fn memory(&self) -> usize {
         self.kept.capacity()

@@ -1,6 +1,7 @@
 //! What the fuzz targets of the decoders of requests call.
 //!
-//! An input is a list of calls: a byte of flags (1: an answer, 2: after a gap, 4: cut), two of length, two of what was
+//! An input is a list of calls: a byte of flags (1: an answer, 2: after a gap, 4: cut; 8: frames that were told, 16: that
+//! begin by their looks, 32: with others behind them that were not), two of length, two of what was
 //! cut where it was, all little-endian, then the bytes. Captures of real programs in the corpus have the same form.
 
 use super::sql::{Dialect, Statement};
@@ -66,7 +67,12 @@ pub fn request_path(data: &[u8]) {
 }
 
 /// Every call of an input; calls that were cut say how much of them.
-pub(super) fn calls(mut data: &[u8]) -> Vec<Chunk<'_>> {
+#[cfg(test)]
+pub(super) fn calls(data: &[u8]) -> Vec<Chunk<'_>> {
+    flagged_calls(data).into_iter().map(|(_, call)| call).collect()
+}
+
+fn flagged_calls(mut data: &[u8]) -> Vec<(u8, Chunk<'_>)> {
     let mut calls = Vec::new();
     while let [flags, low, high, rest @ ..] = data {
         let len = usize::from(u16::from_le_bytes([*low, *high]));
@@ -77,7 +83,7 @@ pub(super) fn calls(mut data: &[u8]) -> Vec<Chunk<'_>> {
         let (bytes, rest) = rest.split_at(len.min(rest.len()));
         let direction = if flags & 1 == 0 { Direction::Request } else { Direction::Response };
         let (ts_ns, total) = (calls.len() as u64, bytes.len() as u64 + behind);
-        calls.push(Chunk { direction, ts_ns, bytes, total, gap: flags & 2 != 0 });
+        calls.push((*flags, Chunk { direction, ts_ns, bytes, total, gap: flags & 2 != 0 }));
         data = rest;
     }
     calls
@@ -86,9 +92,13 @@ pub(super) fn calls(mut data: &[u8]) -> Vec<Chunk<'_>> {
 fn run(protocol: Protocol, data: &[u8]) {
     let mut decoder = decoder(protocol);
     let mut out = Vec::new();
-    let calls = calls(data);
-    for call in &calls {
-        decoder.chunk(call, &mut out);
+    let calls = flagged_calls(data);
+    for (flags, call) in &calls {
+        if flags & 8 != 0 {
+            decoder.frames(call, flags & 16 != 0, flags & 32 != 0, &mut out);
+        } else {
+            decoder.chunk(call, &mut out);
+        }
     }
     decoder.end(calls.len() as u64, &mut out);
     assert!(out.len() <= data.len(), "an exchange has bytes");

@@ -187,6 +187,7 @@ impl Http2 {
     fn finish(&mut self, stream: u32, ts_ns: u64, out: &mut Vec<Exchange>) {
         if let Some(mut stream) = self.streams.remove(&stream) {
             stream.exchange.end_ns = ts_ns.max(stream.exchange.start_ns);
+            stream.exchange.truncated |= stream.exchange.is_unseen();
             stream.exchange.at_least |= std::mem::take(&mut self.lost);
             out.push(stream.exchange);
         }
@@ -229,22 +230,37 @@ impl Http2 {
     }
 }
 
-impl Decoder for Http2 {
-    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
-        let is_request = chunk.direction == Direction::Request;
-        if chunk.gap {
-            // what was lost may have been in either direction's header table
-            for side in [&mut self.request, &mut self.response] {
-                side.lose();
-                side.frames.lose();
-            }
-            self.lose(chunk.ts_ns);
+impl Http2 {
+    /// Everything of one direction ends here, or of both.
+    fn lose_side(&mut self, direction: Direction, now_ns: u64) {
+        let side = self.side(direction);
+        side.lose();
+        side.frames.lose();
+        side.is_told = false;
+        self.lose(now_ns);
+    }
+
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
         }
+    }
+
+    /// What was lost may have been in either direction's header table.
+    fn gap(&mut self, now_ns: u64) {
+        self.lose_side(Direction::Request, now_ns);
+        self.lose_side(Direction::Response, now_ns);
+    }
+
+    fn read(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         self.clear_doubts(chunk.ts_ns, out);
-        let side = if is_request { &mut self.request } else { &mut self.response };
+        let is_request = chunk.direction == Direction::Request;
+        let side = self.side(chunk.direction);
+        let head = if side.is_told { frame::told_head } else { frame::head };
         let mut frames = std::mem::take(&mut side.frames);
         frames.push(chunk);
-        while let Some(event) = frames.next(|bytes, unsure| frame::head(bytes, is_request, unsure)) {
+        while let Some(event) = frames.next(|bytes, unsure| head(bytes, is_request, unsure)) {
             match event {
                 Event::Frame { bytes, began, .. } => {
                     if let Some(frame) = Frame::read(bytes) {
@@ -253,12 +269,44 @@ impl Decoder for Http2 {
                 }
                 Event::Lost => {
                     self.lose(chunk.ts_ns);
-                    if is_request { self.request.lose() } else { self.response.lose() }
+                    self.side(chunk.direction).lose();
                 }
             }
         }
-        let side = if is_request { &mut self.request } else { &mut self.response };
-        side.frames = frames;
+        self.side(chunk.direction).frames = frames;
+    }
+}
+
+impl Decoder for Http2 {
+    fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
+        if chunk.gap {
+            self.gap(chunk.ts_ns);
+        }
+        if self.side(chunk.direction).is_told {
+            // of a call of which the programs tell nothing there is nothing to read
+            if chunk.bytes.is_empty() {
+                return self.clear_doubts(chunk.ts_ns, out);
+            }
+            self.lose_side(chunk.direction, chunk.ts_ns);
+        }
+        self.read(chunk, out);
+    }
+
+    fn frames(&mut self, chunk: &Chunk<'_>, begins: bool, is_cut: bool, out: &mut Vec<Exchange>) {
+        if chunk.gap {
+            self.gap(chunk.ts_ns);
+        }
+        let side = self.side(chunk.direction);
+        let goes_on =
+            if begins { !side.is_told && side.frames.is_between() } else { side.is_told || chunk.gap };
+        if !goes_on {
+            self.lose_side(chunk.direction, chunk.ts_ns);
+        }
+        self.side(chunk.direction).is_told = true;
+        self.read(&Chunk { total: chunk.bytes.len() as u64, gap: false, ..*chunk }, out);
+        if is_cut {
+            self.lose_side(chunk.direction, chunk.ts_ns);
+        }
     }
 
     fn end(&mut self, ts_ns: u64, out: &mut Vec<Exchange>) {

@@ -62,6 +62,28 @@ fn requests_are_counted_by_name_and_failure_whatever_is_told_of_them() {
 }
 
 #[test]
+fn what_has_no_status_is_unseen_also_where_its_answer_had_begun() {
+    let mut red = Red::default();
+    let mut one = |protocol, status: Option<u16>, code: Option<&str>, error: Option<&str>| {
+        let mut exchange = exchange("a", 1);
+        (exchange.protocol, exchange.http_status) = (protocol, status);
+        exchange.first_byte_ns = Some(5);
+        exchange.error_type = error.map(str::to_owned);
+        if let Some(code) = code {
+            exchange.attributes.set("rpc.grpc.status_code", code);
+        }
+        red.count(&ends(1, 2), &exchange, false);
+        rows(&mut red)[0].unseen
+    };
+    assert_eq!((one(Protocol::Http1, Some(200), None, None), one(Protocol::Http1, None, None, None)), (0, 1));
+    assert_eq!((one(Protocol::Http2, Some(404), None, None), one(Protocol::Http2, None, None, None)), (0, 1));
+    assert_eq!((one(Protocol::Grpc, None, Some("5"), None), one(Protocol::Grpc, None, None, None)), (0, 1));
+    assert_eq!(one(Protocol::Grpc, Some(404), None, None), 0, "none of a gRPC server");
+    assert_eq!(one(Protocol::Http2, None, None, Some("CANCEL")), 0, "its client gave up");
+    assert_eq!(one(Protocol::Redis, None, None, None), 0, "an answer without a status");
+}
+
+#[test]
 fn what_is_beyond_the_bounds_is_other_and_sums_stay() {
     let mut red = Red::default();
     for number in 0..MOST_NAMES * 2 {

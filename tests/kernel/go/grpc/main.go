@@ -1,5 +1,5 @@
 // A gRPC server and client in one program, over grpc-go: N calls of known statuses on three connections, over TLS if asked.
-// With `serve` and an address a server that asks that one before it answers.
+// With `many` on eight connections with 32 calls at a time each, and answers of 1 KiB. With `serve` and an address a server that asks that one before it answers.
 package main
 
 import (
@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,9 @@ import (
 )
 
 type text = wrapperspb.StringValue
+
+// What an answer says.
+var added = "added"
 
 // What is asked for is what is answered.
 func answer(code string) error {
@@ -45,7 +50,7 @@ func add(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInt
 	if err := answer(in.Value); err != nil {
 		return nil, err
 	}
-	return wrapperspb.String("added"), nil
+	return wrapperspb.String(added), nil
 }
 
 func list(_ any, stream grpc.ServerStream) error {
@@ -140,7 +145,8 @@ func main() {
 		panic(err)
 	}
 	serverSide, clientSide := insecure.NewCredentials(), insecure.NewCredentials()
-	if len(os.Args) > 2 && os.Args[2] == "tls" {
+	isTLS, isMany := slices.Contains(os.Args, "tls"), slices.Contains(os.Args, "many")
+	if isTLS {
 		made := httptest.NewUnstartedServer(nil)
 		made.StartTLS()
 		serverSide = credentials.NewTLS(&tls.Config{Certificates: made.TLS.Certificates})
@@ -158,7 +164,7 @@ func main() {
 		return connection
 	}
 	// where somebody has to find the program first, until a line comes
-	if len(os.Args) > 2 {
+	if isTLS {
 		told := make(chan struct{})
 		go func() {
 			bufio.NewReader(os.Stdin).ReadString('\n')
@@ -182,17 +188,22 @@ func main() {
 		}
 		warm.Close()
 	}
+	connections, calls := 3, 4
+	if isMany {
+		connections, calls = 8, 32
+		added = strings.Repeat("added ", 170)
+	}
 	var all sync.WaitGroup
-	for range 3 {
+	for range connections {
 		connection := dial()
 		var some sync.WaitGroup
-		for range 4 {
+		for range calls {
 			some.Add(1)
 			all.Add(1)
 			go func() {
 				defer all.Done()
 				defer some.Done()
-				for index := range number / 12 {
+				for index := range number / (connections * calls) {
 					ask(connection, index)
 				}
 			}()

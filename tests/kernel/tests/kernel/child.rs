@@ -145,6 +145,7 @@ fn work() {
         }
         "http" => crate::requests::traffic::work(rest),
         "grpc" => crate::requests::traffic::grpc::work(usize::try_from(number).unwrap()),
+        "grpc_heavy" => crate::requests::traffic::grpc::heavy_work(usize::try_from(number).unwrap()),
         "tls" => crate::tls::fake::work(number),
         "map_bytes" => println!("map-bytes\t{}", crate::table::map_bytes(rest)),
         "direct_writes" => {

@@ -10,6 +10,8 @@ const MAX_BLOCK: usize = 32 * 1024;
 
 pub(super) struct Side {
     pub(super) frames: Frames,
+    /// What comes are frames that the programs have told.
+    pub(super) is_told: bool,
     table: Table,
     open: Option<Block>,
 }
@@ -48,7 +50,7 @@ impl Headers {
 
 impl Default for Side {
     fn default() -> Self {
-        Self { frames: Frames::default(), table: Table::new(), open: None }
+        Self { frames: Frames::default(), is_told: false, table: Table::new(), open: None }
     }
 }
 

@@ -114,6 +114,14 @@ pub(super) fn head(bytes: &[u8], is_request: bool, unsure: bool) -> Head {
     Head::Frame { len: len + HEAD as u64, want }
 }
 
+/// The same of frames that the programs have told, of which only what is wanted is there (`agent_common::requests::frames`).
+pub(super) fn told_head(bytes: &[u8], is_request: bool, unsure: bool) -> Head {
+    match head(bytes, is_request, unsure) {
+        Head::Frame { want, .. } => Head::Frame { len: want as u64, want },
+        other => other,
+    }
+}
+
 /// Names of the errors that a reset gives.
 pub(super) fn error_name(payload: &[u8]) -> Option<&'static str> {
     let code = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?);

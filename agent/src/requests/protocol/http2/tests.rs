@@ -1,3 +1,5 @@
+mod told;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

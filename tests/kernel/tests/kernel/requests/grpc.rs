@@ -112,22 +112,64 @@ fn calls_between_tonic_and_tonic() {
     assert_lossless(&probe);
 }
 
+/// Bodies are passed over, and what ends them is found.
 #[test]
-fn calls_between_grpc_go_and_grpc_go() {
-    const NAME: &str = "calls_between_grpc_go_and_grpc_go";
-    if !requires(NAME, NEEDS) || !requires(NAME, &[Need::Tool("go")]) {
+fn statuses_behind_answers_of_tonic_of_a_mebibyte() {
+    const NAME: &str = "statuses_behind_answers_of_tonic_of_a_mebibyte";
+    if !requires(NAME, NEEDS) {
         return;
     }
-    let place = Place::new(NAME);
-    let Some(program) = go_pair(NAME, &place) else { return };
+    let cgroup = Cgroup::new(crate::features(), "heavy").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let spans = run(&mut probe, &cgroup, "grpc_heavy 48");
+    if kernel_skipped(NAME, &probe.sink.losses) {
+        return;
+    }
+    for kind in ["server", "client"] {
+        for code in ["0", "13"] {
+            let is_one = |span: &&SpanRow| span.kind == kind && of(span, "rpc.grpc.status_code") == code;
+            let found: Vec<&SpanRow> = spans.iter().filter(is_one).collect();
+            assert_eq!(found.len(), 24, "{kind} {code}");
+            assert!(
+                found
+                    .iter()
+                    .all(|span| span.name == "shop.Cart/Heavy" && of(span, "wake.truncated").is_empty())
+            );
+        }
+    }
+    assert_eq!(spans.len(), 96, "each once");
+    assert_lossless(&probe);
+}
+
+#[test]
+fn calls_between_grpc_go_and_grpc_go() {
+    go_and_go("calls_between_grpc_go_and_grpc_go", 288, "few");
+}
+
+/// What one call to the kernel carries is of many streams, and the statuses lie behind it.
+#[test]
+fn calls_of_many_streams_between_grpc_go_and_grpc_go() {
+    go_and_go("calls_of_many_streams_between_grpc_go_and_grpc_go", 1_536, "many");
+}
+
+fn go_and_go(name: &'static str, number: usize, form: &str) {
+    if !requires(name, NEEDS) || !requires(name, &[Need::Tool("go")]) {
+        return;
+    }
+    let place = Place::new(name);
+    let Some(program) = go_pair(name, &place) else { return };
     let cgroup = Cgroup::new(crate::features(), "grpc-go").unwrap();
     let mut probe = Attached::new(&PROBE, &Settings::default());
-    let ended = cgroup.enter(Command::new(program).arg("288")).stdout(Stdio::null()).status().unwrap();
+    let ended = cgroup
+        .enter(Command::new(program).args([&number.to_string(), form]))
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
     assert!(ended.success());
     eventually("as many spans as calls", || {
         probe.drain();
-        are_all(&spans(&probe, &cgroup), 288)
+        are_all(&spans(&probe, &cgroup), number)
     });
-    assert_calls(&spans(&probe, &cgroup), 288);
+    assert_calls(&spans(&probe, &cgroup), number);
     assert_lossless(&probe);
 }

@@ -196,16 +196,25 @@ fn a_go_server_and_client_without_symbols_that_can_be_moved() {
 /// gRPC of Go over TLS: the same calls as in plain text.
 #[test]
 fn grpc_of_go_over_tls() {
-    const NAME: &str = "grpc_of_go_over_tls";
-    if !requires(NAME, NEEDS) || !requires(NAME, &[Need::Tool("go")]) {
+    grpc_of_go("grpc_of_go_over_tls", 288, "few");
+}
+
+/// What one call of the library carries is of many streams.
+#[test]
+fn many_streams_of_grpc_of_go_over_tls() {
+    grpc_of_go("many_streams_of_grpc_of_go_over_tls", 1_536, "many");
+}
+
+fn grpc_of_go(name: &'static str, number: usize, form: &str) {
+    if !requires(name, NEEDS) || !requires(name, &[Need::Tool("go")]) {
         return;
     }
-    let place = Place::new(NAME);
-    let Some(program) = grpc::go_pair(NAME, &place) else { return };
-    let cgroup = Cgroup::new(crate::features(), NAME).unwrap();
+    let place = Place::new(name);
+    let Some(program) = grpc::go_pair(name, &place) else { return };
+    let cgroup = Cgroup::new(crate::features(), name).unwrap();
     let mut pair = Pair::new(&cgroup);
     let mut child = cgroup
-        .enter(Command::new(program).args(["288", "tls"]))
+        .enter(Command::new(program).args([&number.to_string(), "tls", form]))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -222,11 +231,11 @@ fn grpc_of_go_over_tls() {
     go(&mut child);
     eventually("as many spans as calls", || {
         pair.drain();
-        grpc::are_all(&pair.spans(), 288)
+        grpc::are_all(&pair.spans(), number)
     });
     let losses = pair.losses();
     let spans = pair.spans();
-    grpc::assert_calls(&spans, 288);
+    grpc::assert_calls(&spans, number);
     assert!(spans.iter().all(|span| span.attributes.get("tls.established").is_some_and(|is| is == "true")));
     assert_eq!(losses, [""; 0]);
 }

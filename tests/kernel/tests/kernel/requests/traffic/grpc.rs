@@ -66,6 +66,21 @@ impl ServerStreamingService<Text> for List {
     }
 }
 
+/// 1 MiB, and what was asked for behind it.
+struct Heavy;
+
+impl ServerStreamingService<Text> for Heavy {
+    type Response = Text;
+    type ResponseStream = Iter<std::vec::IntoIter<Result<Text, Status>>>;
+    type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, request: Request<Text>) -> Self::Future {
+        let mut items = vec![Ok(Text::of(&"x".repeat(256 * 1024))); 4];
+        items.extend(answer(request.get_ref()).err().map(Err));
+        Box::pin(async move { Ok(Response::new(tokio_stream::iter(items))) })
+    }
+}
+
 impl Service<http::Request<tonic::body::Body>> for Cart {
     type Response = http::Response<tonic::body::Body>;
     type Error = std::convert::Infallible;
@@ -81,6 +96,7 @@ impl Service<http::Request<tonic::body::Body>> for Cart {
             Ok(match request.uri().path() {
                 "/shop.Cart/Add" => grpc.unary(Add, request).await,
                 "/shop.Cart/List" => grpc.server_streaming(List, request).await,
+                "/shop.Cart/Heavy" => grpc.server_streaming(Heavy, request).await,
                 _ => Status::unimplemented("no such method").into_http(),
             })
         })
@@ -108,8 +124,36 @@ async fn ask(channel: &Channel, index: usize) {
     assert_eq!(found.err().map_or(Code::Ok, |status| status.code()), Code::from_i32(wanted));
 }
 
+/// Answers of 1 MiB, every other one of which ends with an error.
+async fn ask_heavy(channel: &Channel, index: usize) {
+    let wanted = [0, 13][index % 2];
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let request = Request::new(Text::of(&wanted.to_string()));
+    let path = PathAndQuery::from_static("/shop.Cart/Heavy");
+    let answer = grpc.server_streaming(request, path, ProstCodec::<Text, Text>::default()).await.unwrap();
+    let mut stream = answer.into_inner();
+    let ended = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => break Code::Ok,
+            Err(status) => break status.code(),
+        }
+    };
+    assert_eq!(ended, Code::from_i32(wanted));
+}
+
 /// So many calls, on three connections with four at a time each.
 pub(crate) fn work(number: usize) {
+    serve_and_ask(number, false);
+}
+
+/// The same of answers with bodies.
+pub(crate) fn heavy_work(number: usize) {
+    serve_and_ask(number, true);
+}
+
+fn serve_and_ask(number: usize, is_heavy: bool) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,7 +169,11 @@ pub(crate) fn work(number: usize) {
                 let channel = channel.clone();
                 asking.push(tokio::spawn(async move {
                     for index in 0..number / 12 {
-                        ask(&channel, index).await;
+                        if is_heavy {
+                            ask_heavy(&channel, index).await;
+                        } else {
+                            ask(&channel, index).await;
+                        }
                     }
                 }));
             }

@@ -1,6 +1,7 @@
 //! Requests: what a client and a server in one process say to each other over loopback becomes spans, as many as were made.
 
 pub(crate) mod chain;
+mod frames;
 pub(crate) mod grpc;
 mod kafka;
 mod logs;

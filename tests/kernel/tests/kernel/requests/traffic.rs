@@ -1,5 +1,6 @@
 //! HTTP/1 by hand: a server and a client on loopback, in one process, that know how much they said.
 
+mod frames;
 pub(crate) mod grpc;
 mod relay;
 mod tokio;
@@ -36,6 +37,7 @@ pub(crate) fn work(rest: &str) {
         "pipelined" => pipelined(number),
         "vectors" => vectors(number),
         "large" => large(number),
+        "frames" => frames::many(number),
         "before" => before(number),
         "closed" => closed(number),
         "chain" => chain(number),

@@ -231,7 +231,7 @@ impl Http2 {
 }
 
 impl Http2 {
-    /// Everything of one direction ends here, or of both.
+    /// Everything of one direction ends here.
     fn lose_side(&mut self, direction: Direction, now_ns: u64) {
         let side = self.side(direction);
         side.lose();
@@ -247,10 +247,13 @@ impl Http2 {
         }
     }
 
-    /// What was lost may have been in either direction's header table.
+    /// What was lost may have been in either direction's header table. Its frames go on where records of them do.
     fn gap(&mut self, now_ns: u64) {
-        self.lose_side(Direction::Request, now_ns);
-        self.lose_side(Direction::Response, now_ns);
+        for side in [&mut self.request, &mut self.response] {
+            side.lose();
+            side.frames.lose();
+        }
+        self.lose(now_ns);
     }
 
     fn read(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {

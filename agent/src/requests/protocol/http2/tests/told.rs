@@ -162,3 +162,22 @@ fn frames_that_were_not_told_mark_what_was_open() {
     assert_eq!(run(false, false, true, false), [first, marked], "a record was lost");
     assert_eq!(run(false, false, false, true), [first, marked], "its first bytes alone");
 }
+
+#[test]
+fn a_record_that_was_lost_marks_what_was_open_and_not_what_begins_behind_it() {
+    let mut decoder = decoder(HTTP2);
+    let mut out = Vec::new();
+    let mut tell = |direction, bytes: &[u8], begins, gap| {
+        let chunk = Chunk { direction, ts_ns: 1, bytes, total: bytes.len() as u64, gap };
+        decoder.frames(&chunk, begins, false, &mut out);
+    };
+    tell(Request, &[PREFACE, &get(1, "/a")].concat(), true, false);
+    tell(Response, &status(1, 4, "200"), true, false);
+    tell(Request, &get(3, "/b"), false, true);
+    tell(Response, &[status(3, 5, "500"), frame(0, 1, 1, &[])].concat(), false, false);
+    tell(Request, &get(5, "/c"), false, false);
+    tell(Response, &status(5, 5, "204"), false, false);
+    let found: Vec<_> = out.iter().map(|one| (one.http_status, one.at_least)).collect();
+    // the first that ends says that there may have been others
+    assert_eq!(found, [(Some(500), true), (Some(200), true), (Some(204), false)]);
+}

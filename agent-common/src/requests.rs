@@ -3,12 +3,15 @@
 //! `CONNS` holds every TCP connection of the machine by its socket. What is read or written on one makes *runs*: calls of one
 //! direction that follow each other. A request is a run and its answer the next one, so the first bytes of each run go to
 //! the ring, from at most `RUN_CALLS` calls; of what else a run carries only the length is told, with the next record.
+//! A call of HTTP/1 that begins with a message is as the first one of a run: a server that answers before it has read a
+//! body reads the next head in the same run.
 //! Protocols whose requests are not answered in order (`is_stream`) send the first bytes of every call, HTTP/2 its frames of
 //! interest (`frames`).
 
 pub mod frames;
 pub mod infer;
 pub mod line;
+pub mod message;
 
 use crate::fields::{Field, optional, required};
 use crate::plain;
@@ -27,7 +30,9 @@ pub const DATA_LEN: usize = 4_096;
 pub const REQUEST_LEN: u32 = 2_048;
 /// Most bytes of a run of answers, of protocols that answer in order.
 pub const RESPONSE_LEN: u32 = 1_024;
-/// Most calls of a run whose bytes are looked at.
+/// A run of requests of this many bytes may be a pipeline: of the answers to it (of Redis) as much of each call is told as fits.
+pub const LONG_RUN: u64 = 256;
+/// Most calls of a run, or of a message, whose bytes are looked at.
 pub const RUN_CALLS: u32 = 8;
 /// First bytes that decide what is spoken.
 pub const HEAD_LEN: usize = 16;
@@ -158,8 +163,10 @@ pub struct Conn {
     pub transport: u8,
     /// Not 0: the owner's end does not block, so it is waited for by other means (an event loop, or a time limit).
     pub is_polled: u8,
-    /// Zero
-    pub padding: [u8; 2],
+    /// Calls since the run, or its last message, began; no more than 255.
+    pub message_calls: u8,
+    /// Not 0: the run before was a long one.
+    pub is_after_long: u8,
     /// First bytes of the run, while it is not known what is spoken.
     pub head: [u8; HEAD_LEN],
     /// Of HTTP/2: where its frames are, of what is read and of what is written.
@@ -250,7 +257,7 @@ pub struct Start {
 plain!(Conn, 144, {
     born_ns: u64, workload: u64, run_total: u64, run_last_ns: u64, local: [u32; 4],
     peer: [u32; 4], ports: u32, tgid: u32, sequence: u32, run_calls: u32, run_told: u32, protocol: u8, role: u8,
-    run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, padding: [u8; 2], head: [u8; HEAD_LEN],
+    run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, message_calls: u8, is_after_long: u8, head: [u8; HEAD_LEN],
     walks: [frames::Walk; 2],
 });
 plain!(Header, 160, {

@@ -258,6 +258,23 @@ pub fn buffers(call: &Call) -> (u64, u64, u64) {
     }
 }
 
+/// The first eight bytes of the call, the first one lowest, as far as its first buffer goes; 0 where they lie elsewhere.
+#[inline(always)]
+pub fn first(call: &Call) -> u64 {
+    match call.shape {
+        PLAIN => word(call.place),
+        VECTOR => word(word(call.place)),
+        MESSAGE => message(call.place).map_or(0, |message| word(word(message.vector))),
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn word(place: u64) -> u64 {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(place as *const u64) }.unwrap_or(0)
+}
+
 /// Copies the first bytes of the call, at most `most` (below `DATA_LEN`), to the front of `data`.
 ///
 /// # Safety

@@ -57,7 +57,8 @@ fn put(socket: u64, role: u8) -> bool {
         head_len: 0,
         transport: TRANSPORT_TCP,
         is_polled: 0,
-        padding: [0; 2],
+        message_calls: 0,
+        is_after_long: 0,
         head: [0; HEAD_LEN],
         walks: [Walk::NONE; 2],
     };
@@ -103,6 +104,8 @@ pub unsafe fn meet(socket: u64, conn: *mut Conn, tgid: u32) {
             (*conn).sequence = 0;
             (*conn).run_calls = 0;
             (*conn).run_told = 0;
+            (*conn).message_calls = 0;
+            (*conn).is_after_long = 0;
             (*conn).role = ROLE_UNKNOWN;
             (*conn).run_direction = 0;
             (*conn).tries = 0;

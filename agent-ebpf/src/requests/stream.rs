@@ -1,14 +1,15 @@
 //! What a call on a TCP connection means for its runs, and whether its bytes are told.
 
 use agent_common::requests::infer::is_tls;
+use agent_common::requests::message::begins;
 use agent_common::requests::{
-    Conn, DATA_LEN, HEAD_LEN, HTTP2, IN, OPAQUE, REQUEST_LEN, RESPONSE_LEN, ROLE_SERVER, ROLE_UNKNOWN,
+    Conn, DATA_LEN, HEAD_LEN, HTTP1, HTTP2, IN, LONG_RUN, OPAQUE, REDIS, REQUEST_LEN, RESPONSE_LEN, ROLE_SERVER, ROLE_UNKNOWN,
     RUN_CALLS, Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
 };
 use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
 
-use crate::call::{Call, ELSEWHERE, MESSAGES, gather};
+use crate::call::{Call, ELSEWHERE, MESSAGES, first, gather};
 use crate::{conn, line, out, times};
 
 /// What is left to do of a call.
@@ -55,6 +56,11 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> Then {
             (*header).head_len = 0;
             return Then::Frames;
         }
+        if (*conn).protocol == HTTP1 && (*conn).run_calls > 1 && begins(first(call), call.total) {
+            (*conn).run_told = 0;
+            (*conn).message_calls = 0;
+        }
+        (*conn).message_calls = (*conn).message_calls.saturating_add(1);
         let most = most(conn, call);
         if most == 0 {
             return Then::Nothing;
@@ -82,6 +88,8 @@ unsafe fn turn(conn: *mut Conn, direction: u8) -> bool {
     // SAFETY: the caller's.
     unsafe {
         (*conn).run_direction = direction;
+        (*conn).is_after_long = ((*conn).run_total >= LONG_RUN) as u8;
+        (*conn).message_calls = 0;
         (*conn).run_total = 0;
         (*conn).run_calls = 0;
         (*conn).run_told = 0;
@@ -126,10 +134,13 @@ unsafe fn most(conn: *mut Conn, call: &Call) -> u32 {
         if is_stream((*conn).protocol) {
             return DATA_LEN as u32 - 1;
         }
-        if (*conn).run_calls > RUN_CALLS {
+        if u32::from((*conn).message_calls) > RUN_CALLS {
             return 0;
         }
         let is_asking = (*conn).role == ROLE_UNKNOWN || is_request((*conn).role, call.direction);
+        if (*conn).protocol == REDIS && !is_asking && (*conn).is_after_long != 0 {
+            return DATA_LEN as u32 - 1;
+        }
         let limit = if is_asking { REQUEST_LEN } else { RESPONSE_LEN };
         limit.saturating_sub((*conn).run_told)
     }

@@ -4,7 +4,7 @@ use agent_common::lost;
 use agent_common::requests::DATA_LEN;
 use agent_common::tls::{Inside, PLAINTEXT};
 use agent_ebpf::lost::lose;
-use aya_ebpf::helpers::generated;
+use aya_ebpf::helpers::{bpf_probe_read_user, generated};
 use core::hint::black_box;
 
 /// One buffer, always; the other forms are those of syscalls.
@@ -56,6 +56,13 @@ pub unsafe fn kept(slot: *const Inside, ids: u64) -> Call {
 #[inline(always)]
 pub fn buffers(call: &Call) -> (u64, u64, u64) {
     (call.place, 0, 0)
+}
+
+/// The first eight bytes, the first one lowest.
+#[inline(always)]
+pub fn first(call: &Call) -> u64 {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(call.place as *const u64) }.unwrap_or(0)
 }
 
 /// Copies the first bytes, at most `most` (below `DATA_LEN`), to the front of `data`.

@@ -50,7 +50,8 @@ pub fn plaintext(key: u64) -> Option<*mut Conn> {
             head_len: 0,
             transport: (*cipher).transport,
             is_polled: (*cipher).is_polled,
-            padding: [0; 2],
+            message_calls: 0,
+            is_after_long: 0,
             head: [0; HEAD_LEN],
             walks: [Walk::NONE; 2],
         };

@@ -68,6 +68,13 @@ impl Http1 {
             let (plain, kept, cut) = match found {
                 Found::Plain(plain) => (Some(plain), Vec::new(), false),
                 Found::Head { cut } => (None, std::mem::take(&mut self.request.head), cut),
+                Found::Passed => {
+                    self.next_begins(out);
+                    self.lost = true;
+                    // it has an answer as every other one
+                    self.pending.push(passed_by(self.request.since));
+                    continue;
+                }
                 Found::End | Found::Broken => continue,
             };
             let head = plain.as_ref().map_or(kept.as_slice(), |plain| plain.head);
@@ -79,14 +86,7 @@ impl Http1 {
                 self.then = Then::Http2(http2);
                 return;
             }
-            if let Some(last_ns) = self.blind.take() {
-                self.let_go(Some(last_ns), out);
-                self.response.lose();
-            }
-            if self.response.is_open() {
-                self.finish_answered(out);
-                self.response.lose();
-            }
+            self.next_begins(out);
             let head = plain.as_ref().map_or_else(|| head::request(&kept), head::plain_request);
             let Some((open, body)) = head.map(|head| read_request(&head, self.request.since, cut)) else {
                 self.request.lose();
@@ -97,6 +97,18 @@ impl Http1 {
             if !self.pending.push(open) {
                 self.lost = true;
             }
+        }
+    }
+
+    /// With the next request ends what has no end of its own.
+    fn next_begins(&mut self, out: &mut Vec<Exchange>) {
+        if let Some(last_ns) = self.blind.take() {
+            self.let_go(Some(last_ns), out);
+            self.response.lose();
+        }
+        if self.response.is_open() {
+            self.finish_answered(out);
+            self.response.lose();
         }
     }
 
@@ -135,7 +147,7 @@ impl Http1 {
         while let Some(found) = self.response.next(&mut bytes, &mut behind) {
             match found {
                 Found::End => self.finish(chunk.ts_ns, out),
-                Found::Broken => self.lost = true,
+                Found::Broken | Found::Passed => self.lost = true,
                 Found::Plain(_) | Found::Head { .. } => {
                     let kept = std::mem::take(&mut self.response.head);
                     let head = match &found {
@@ -361,6 +373,15 @@ fn read_request(head: &head::RequestHead<'_>, ts_ns: u64, cut: bool) -> (Open, B
         answered: false,
     };
     (open, body)
+}
+
+/// A request of which is known that it was there.
+fn passed_by(ts_ns: u64) -> Open {
+    let mut exchange = Exchange::new(Protocol::Http1, ts_ns);
+    exchange.truncated = true;
+    http::request_line(&mut exchange, None, None);
+    exchange.attributes.push("network.protocol.name", "http");
+    Open { exchange, is_head: false, is_connect: false, wants_h2c: false, answered: false }
 }
 
 fn response_body(head: &head::ResponseHead<'_>, to_head: bool) -> Body {

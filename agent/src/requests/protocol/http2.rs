@@ -30,6 +30,10 @@ pub(super) struct Http2 {
     request: Side,
     response: Side,
     streams: BTreeMap<u32, Stream>,
+    /// Whether the client was seen to begin; not known before it says anything.
+    is_whole: Option<bool>,
+    /// When the server was heard first.
+    heard_ns: Option<u64>,
     /// Something was lost, and no exchange has said so yet.
     lost: bool,
     /// Streams that were open at a loss may have ended in it: looked for again then.
@@ -56,6 +60,7 @@ impl Http2 {
         exchange.protocol = Protocol::Http2;
         exchange.attributes.set("network.protocol.version", "2");
         let last_ns = exchange.start_ns;
+        self.is_whole = Some(true);
         self.streams.insert(1, Stream { exchange, answered: false, last_ns });
     }
 
@@ -203,6 +208,12 @@ impl Http2 {
         }
     }
 
+    /// Whether the answer may have come unseen: on a connection that was met in its middle, to a read inside a library that
+    /// waited while the programs came, and is not seen when it returns.
+    fn may_have_missed(&self, stream: &Stream) -> bool {
+        self.is_whole == Some(false) && self.heard_ns.is_none_or(|heard| stream.exchange.start_ns <= heard)
+    }
+
     /// A stream whose end was not seen.
     fn let_go(&mut self, mut stream: Stream, out: &mut Vec<Exchange>) {
         stream.exchange.unseen(Some(stream.last_ns));
@@ -259,6 +270,12 @@ impl Http2 {
     fn read(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         self.clear_doubts(chunk.ts_ns, out);
         let is_request = chunk.direction == Direction::Request;
+        if is_request {
+            // the preface; of a frame it would be a length that is none
+            self.is_whole.get_or_insert(chunk.bytes.first() == Some(&b'P'));
+        } else {
+            self.heard_ns.get_or_insert(chunk.ts_ns);
+        }
         let side = self.side(chunk.direction);
         let head = if side.is_told { frame::told_head } else { frame::head };
         let mut frames = std::mem::take(&mut side.frames);
@@ -318,7 +335,7 @@ impl Decoder for Http2 {
         for (_, mut stream) in open {
             if stream.answered {
                 stream.exchange.unseen(Some(if stream.exchange.at_least { stream.last_ns } else { ts_ns }));
-            } else if stream.exchange.at_least {
+            } else if stream.exchange.at_least || self.may_have_missed(&stream) {
                 stream.exchange.unseen(Some(stream.last_ns));
             } else {
                 stream.exchange.unanswered(ts_ns);

@@ -248,6 +248,46 @@ fn what_is_only_looked_at_is_no_message() {
     assert_lossless(&probe);
 }
 
+/// The body's rest and the next request are one run.
+#[test]
+fn a_body_that_is_read_after_its_answer_hides_no_request() {
+    const NAME: &str = "a_body_that_is_read_after_its_answer_hides_no_request";
+    if !requires(NAME, NEEDS) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "early").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let spans = run(&mut probe, &cgroup, "http early 300");
+    for kind in ["server", "client"] {
+        assert_eq!(count(&spans, kind, "/ok", "200"), 200, "{kind}");
+        assert_eq!(count(&spans, kind, "/broken", "500"), 100, "{kind}");
+    }
+    assert_eq!(spans.len(), 600);
+    assert_lossless(&probe);
+}
+
+#[test]
+fn every_answer_to_a_pipeline_of_redis_is_read() {
+    const NAME: &str = "every_answer_to_a_pipeline_of_redis_is_read";
+    if !requires(NAME, NEEDS) {
+        return;
+    }
+    let cgroup = Cgroup::new(crate::features(), "redis").unwrap();
+    let mut probe = Attached::new(&PROBE, &Settings::default());
+    let spans = run(&mut probe, &cgroup, "http redis 30");
+    for kind in ["server", "client"] {
+        let of_kind = || spans.iter().filter(|span| span.kind == kind && span.name == "GET");
+        assert_eq!(of_kind().count(), 600, "{kind}");
+        assert_eq!(of_kind().filter(|span| span.status == "error").count(), 30, "{kind}");
+        assert_eq!(
+            of_kind().filter(|span| span.attributes.contains_key("wake.truncated")).count(),
+            0,
+            "{kind}"
+        );
+    }
+    assert_lossless(&probe);
+}
+
 #[test]
 fn an_answer_that_came_and_was_not_read_is_no_failure() {
     const NAME: &str = "an_answer_that_came_and_was_not_read_is_no_failure";

@@ -5,6 +5,8 @@ use super::plain::{self, Plain};
 
 /// Bytes of one head; what is longer is read as far as this.
 const MAX_HEAD: usize = 8 * 1024;
+/// Bytes of the shortest message there is: `HTTP/1.1 200` and two ends of lines.
+const MIN_MESSAGE: u64 = 16;
 /// Bytes of one line in a chunked body.
 const MAX_LINE: usize = 256;
 
@@ -45,6 +47,8 @@ pub(super) enum Found<'a> {
     End,
     /// What follows is no message.
     Broken,
+    /// A message went by of which no byte was seen, or several.
+    Passed,
 }
 
 pub(super) struct Side {
@@ -112,10 +116,10 @@ impl Side {
             }
             match self.body {
                 Body::None if bytes.is_empty() && self.head.is_empty() => {
-                    // Whole messages passed that nobody saw.
+                    let passed = std::mem::take(behind);
+                    self.since = self.now;
                     self.lose();
-                    *behind = 0;
-                    return Some(Found::Broken);
+                    return Some(if passed < MIN_MESSAGE { Found::Broken } else { Found::Passed });
                 }
                 Body::None => return self.read_head(bytes, behind),
                 Body::Length(left) => {

@@ -241,3 +241,44 @@ fn behind_hints_that_were_cut_comes_the_answer() {
     let found = told(HTTP, calls, 60);
     assert!(!found[0].contains("204") && found[1].contains("204"), "{found:#?}");
 }
+
+/// A server that answers before it has read the body: of the body's rest the length alone is told, and of the next head
+/// what comes of it.
+#[test]
+fn a_body_that_is_read_after_its_answer_hides_no_request() {
+    let post = b"POST /a HTTP/1.1\r\nContent-Length: 20000\r\n\r\n";
+    let answers =
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"];
+    let named = |status: &str| {
+        format!(
+            "POST /a http.request.method=POST url.path=/a http.route=/a http.response.status_code={status}"
+        )
+    };
+    // the next head in a call of its own, and behind the body's end in one of which nothing was seen
+    for is_seen in [true, false] {
+        let mut decoder = decoder(HTTP);
+        let mut out = Vec::new();
+        for (number, answer) in (0_u64..).zip(answers) {
+            let mut chunk = |direction, bytes: &[u8], total: usize, step: u64| {
+                let ts_ns = number * 10 + step;
+                decoder.chunk(&Chunk { direction, ts_ns, bytes, total: total as u64, gap: false }, &mut out);
+            };
+            let is_first = number == 0;
+            if is_first || is_seen {
+                chunk(Request, post, post.len() + 1_000, 0);
+            }
+            chunk(Response, answer, answer.len(), 1);
+            for at in 0..4 {
+                chunk(Request, &[], 4_096, 2 + at);
+            }
+            let left = 20_000 - 1_000 - 4 * 4_096;
+            chunk(Request, &[], if is_seen || !is_first { left } else { left + post.len() + 1_000 }, 8);
+        }
+        decoder.end(1_000, &mut out);
+        let told: Vec<_> = out.iter().map(tell).collect();
+        let unseen = "HTTP http.response.status_code=503 !503 ? +".to_owned();
+        let second = if is_seen { format!("{} !503", named("503")) } else { unseen };
+        assert_eq!(told, [named("200"), second], "{is_seen}");
+        assert_eq!((out[1].start_ns, out[1].end_ns), if is_seen { (10, 11) } else { (8, 11) });
+    }
+}

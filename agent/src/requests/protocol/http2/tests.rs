@@ -388,3 +388,28 @@ fn a_stream_whose_end_was_cut_off_ends_soon_after() {
     assert_eq!(chunk(Response, &frame(6, 0, 0, &[0; 8]), 17, 4_000_000_000), 1);
     assert_eq!((out[0].end_ns, out[0].truncated, out[0].failed), (2, true, false));
 }
+
+/// A read inside a library that waits while the programs come is not seen when it returns.
+#[test]
+fn an_answer_before_the_first_that_was_heard_on_an_older_connection_is_unseen() {
+    let told = |calls: &Calls<'_>| -> Vec<_> {
+        let found = exchanges(HTTP2, calls, usize::MAX);
+        found.iter().map(|one| (one.number, one.failed, one.truncated, one.first_byte_ns)).collect()
+    };
+    let (first, second, third) = (get(1, "/a"), get(3, "/b"), get(5, "/c"));
+    let answer = status(3, 5, "204");
+    let calls: &Calls<'_> = &[
+        (Request, &first),
+        (Request, &second),
+        (Response, &answer),
+        (Request, &third),
+        (Response, &frame(6, 1, 0, &[0; 8])),
+    ];
+    // the last was asked when the server was heard already
+    let older = [(3, false, false, Some(2)), (1, false, true, None), (5, true, false, None)];
+    assert_eq!(told(calls), older);
+    // one that was seen from its begin has no such read
+    let whole: Vec<_> = [(Request, PREFACE)].into_iter().chain(calls.iter().copied()).collect();
+    assert_eq!(told(&whole), [(3, false, false, Some(3)), (1, true, false, None), (5, true, false, None)]);
+    assert_eq!(told(&[(Request, &first)]), [(1, false, true, None)]);
+}

@@ -46,6 +46,8 @@ pub(crate) fn work(rest: &str) {
         "many" => many(number),
         "peeking" => peeking(number),
         "unread" => unread(number),
+        "early" => early(number),
+        "redis" => redis(number),
         other => panic!("unknown traffic {other}"),
     }
 }
@@ -395,6 +397,64 @@ fn peeking(number: usize) {
     let mut client = BufReader::new(connect(address));
     for index in 0..number {
         ask(&mut client, ["/ok", "/missing"][index % 2]);
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Bodies of 20,000 bytes, which the server reads once it has answered, in calls that end with the body: one in three of
+/// all requests is broken. The head comes with the first 1,024 bytes, as nginx reads it.
+fn early(number: usize) {
+    const BODY: usize = 20_000;
+    let (listener, address) = listen();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.set_nodelay(true).unwrap();
+        let mut bytes = [0; 4_096];
+        loop {
+            let length = stream.read(&mut bytes[..1_024]).unwrap();
+            if length == 0 {
+                return;
+            }
+            let text = str::from_utf8(&bytes[..length]).unwrap();
+            let head = text.find("\r\n\r\n").unwrap() + 4;
+            stream.write_all(answer(path(text)).as_bytes()).unwrap();
+            let mut left = BODY - (length - head);
+            while left > 0 {
+                left -= stream.read(&mut bytes[..left.min(4_096)]).unwrap();
+            }
+        }
+    });
+    let mut client = BufReader::new(connect(address));
+    for index in 0..number {
+        let path = ["/ok", "/broken", "/ok"][index % 3];
+        let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {BODY}\r\n\r\n");
+        client.get_mut().write_all((head + &"a body ".repeat(BODY)[..BODY]).as_bytes()).unwrap();
+        read_answer(&mut client);
+    }
+    drop(client);
+    server.join().unwrap();
+}
+
+/// Pipelines of twenty commands of Redis in one write, and their answers in one, of which the last is an error.
+fn redis(number: usize) {
+    let command = "*2\r\n$3\r\nGET\r\n$8\r\nkey:0001\r\n".repeat(20);
+    let (listener, address) = listen();
+    let length = command.len();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.set_nodelay(true).unwrap();
+        let answers = format!("$100\r\n{}\r\n", "v".repeat(100)).repeat(19) + "-ERR no\r\n";
+        let mut bytes = vec![0; length];
+        while stream.read_exact(&mut bytes).is_ok() {
+            stream.write_all(answers.as_bytes()).unwrap();
+        }
+    });
+    let mut client = connect(address);
+    let mut bytes = vec![0; 108 * 19 + 9];
+    for _ in 0..number {
+        client.write_all(command.as_bytes()).unwrap();
+        client.read_exact(&mut bytes).unwrap();
     }
     drop(client);
     server.join().unwrap();

@@ -56,7 +56,7 @@ fn nginx(place: &Place, cgroup: &Cgroup, port: u16, http2: &str) -> Ended {
          http {{ access_log off; client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; \
          scgi_temp_path e;\n\
          server {{ listen 127.0.0.1:{port} ssl{http2}; ssl_certificate cert.pem; ssl_certificate_key key.pem;\n\
-         location = /warm {{ return 200 warm; }} location = /ok {{ return 200 hello; }}\n\
+         location = /warm {{ return 200 warm; }} location = /ok {{ return 200 hello; }} location = /missing {{ return 404 no; }}\n\
          location = /broken {{ return 500 oh; }} }} }}\n"
     );
     place.write("nginx.conf", &conf);
@@ -77,6 +77,7 @@ fn curl(place: &Place, cgroup: &Cgroup, port: u16, paths: &[&str], flags: &[&str
     cgroup
         .enter(Command::new("curl").args(["-ks"]).args(flags).args(arguments))
         .env("LD_LIBRARY_PATH", &place.0)
+        .current_dir(&place.0)
         .stdout(Stdio::null())
         .status()
         .unwrap()
@@ -95,6 +96,7 @@ fn openssl(name: &'static str, http2: &str, flags: &[&str]) {
         return crate::requires::skip(name, "needs libssl.so.3");
     }
     certificate(&place);
+    place.write("body", &"a body ".repeat(3_000));
     let cgroup = Cgroup::new(crate::features(), name).unwrap();
     let port = free_port();
     let _server = nginx(&place, &cgroup, port, http2);
@@ -123,6 +125,13 @@ fn openssl(name: &'static str, http2: &str, flags: &[&str]) {
 #[test]
 fn nginx_and_curl_over_openssl() {
     openssl("nginx_and_curl_over_openssl", "", &["--http1.1"]);
+}
+
+/// Bodies of 21,000 bytes, which nginx reads once it has answered.
+#[test]
+fn nginx_answers_before_it_has_read_the_body() {
+    let flags = ["--http1.1", "-H", "Expect:", "--data-binary", "@body"];
+    openssl("nginx_answers_before_it_has_read_the_body", "", &flags);
 }
 
 #[test]

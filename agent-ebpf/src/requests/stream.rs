@@ -3,8 +3,8 @@
 use agent_common::requests::infer::is_tls;
 use agent_common::requests::message::begins;
 use agent_common::requests::{
-    Conn, DATA_LEN, HEAD_LEN, HTTP1, HTTP2, IN, LONG_RUN, OPAQUE, REDIS, REQUEST_LEN, RESPONSE_LEN, ROLE_SERVER, ROLE_UNKNOWN,
-    RUN_CALLS, Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
+    Conn, DATA_LEN, HEAD_LEN, HTTP1, HTTP2, IN, LONG_RUN, OPAQUE, REDIS, REQUEST_LEN, RESPONSE_LEN,
+    ROLE_SERVER, ROLE_UNKNOWN, RUN_CALLS, Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
 };
 use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;

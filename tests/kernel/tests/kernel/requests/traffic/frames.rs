@@ -8,7 +8,7 @@ use super::{connect, listen};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams that are asked one after the other in one call.
-const STREAMS: u32 = 400;
+const STREAMS: u32 = 140;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();

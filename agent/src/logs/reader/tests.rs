@@ -32,13 +32,15 @@ fn spawn(root: &std::path::Path, checkpoints: &Checkpoints) -> LogReader {
     Logs::build(config, deps).spawn().unwrap()
 }
 
-/// Bodies until one is `last`, or ten seconds have passed.
+/// Bodies until one is `last`, or a minute has passed: what inotify has missed is found ten seconds later, by a listing.
 async fn until(reader: &mut LogReader, checkpoints: &Checkpoints, last: &str) -> Vec<String> {
     let mut bodies: Vec<String> = Vec::new();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while bodies.last().is_none_or(|body| body != last) {
-        let chunk =
-            tokio::time::timeout_at(deadline, reader.next()).await.expect("in time").expect("running");
+        let Ok(chunk) = tokio::time::timeout_at(deadline, reader.next()).await else {
+            panic!("{} lines in time, the last of them {:?}, and not {last:?}", bodies.len(), bodies.last());
+        };
+        let chunk = chunk.expect("running");
         bodies.extend(
             chunk.records.iter().map(|record| String::from_utf8_lossy(&record.row.body).into_owned()),
         );

@@ -20,7 +20,7 @@ use crate::call::{Call, ELSEWHERE, buffers, gather};
 use crate::{line, stream};
 
 /// Steps of one program: a frame that is told whole takes two, another one, and so does a buffer.
-const STEPS: u32 = 32;
+const STEPS: u32 = 8;
 /// Programs of one call: the kernel allows 33 in a row, with those before the first.
 const ROUNDS: u32 = 28;
 /// Buffers of a vector that are looked at.

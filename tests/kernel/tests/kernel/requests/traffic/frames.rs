@@ -8,7 +8,7 @@ use super::{connect, listen};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams that are asked one after the other in one call.
-const STREAMS: u32 = 140;
+const STREAMS: u32 = 36;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -17,14 +17,14 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// `GET /ok`, without any table, with a header that nobody reads.
 fn ask(stream: u32) -> Vec<u8> {
-    let block = [&[0x82, 0x86, 0x04, 3][..], b"/ok", &[0, 2], b"x-", &[40], &[b'x'; 40]].concat();
+    let block = [&[0x82, 0x86, 0x04, 3][..], b"/ok", &[0, 2], b"x-", &[120], &[b'x'; 120]].concat();
     frame(1, 5, stream, &block)
 }
 
 /// A status, and a body behind it: 200, or 500 where the second of two asks.
 fn answer(stream: u32) -> [Vec<u8>; 2] {
     let status = if stream % 4 == 1 { 0x88 } else { 0x8e };
-    let head = [&[status, 0, 2][..], b"x-", &[20], &[b'x'; 20]].concat();
+    let head = [&[status, 0, 2][..], b"x-", &[120], &[b'x'; 120]].concat();
     [frame(1, 4, stream, &head), frame(0, 1, stream, &[0; 300])]
 }
 

@@ -12,7 +12,7 @@ use super::packages::Kernel;
 use crate::{clock, out, tree};
 
 /// After this the machine is ended.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(1_500);
 /// A machine that prints nothing for so long stands still: no test takes a third of it.
 const STANDSTILL: Duration = Duration::from_secs(240);
 const LOOK: Duration = Duration::from_millis(100);

@@ -72,6 +72,11 @@ impl KernelFeatures {
             self.release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
+
+    /// Whether a program may have the kernel call a function of it again and again (`bpf_loop`, 5.17).
+    pub fn makes_loops(&self) -> bool {
+        self.version() >= (5, 17)
+    }
 }
 
 /// What the config says to every probe.

@@ -21,12 +21,15 @@ mod line;
 mod out;
 #[path = "../requests/socket.rs"]
 mod socket;
+#[path = "../requests/step.rs"]
+mod step;
 #[path = "../requests/stream.rs"]
 mod stream;
 #[path = "../requests/understand.rs"]
 mod understand;
 
 use call::Call;
+use step::{Looped, Steps, Unrolled};
 use stream::Then;
 
 use agent_common::requests::{
@@ -163,24 +166,34 @@ unsafe fn walk(context: &BtfTracePointContext, conn: *mut Conn, call: &Call) -> 
 /// Frames of HTTP/2.
 #[btf_tracepoint(function = "sys_exit")]
 fn requests_frames(context: BtfTracePointContext) -> i32 {
+    walk_on::<Unrolled>(&context)
+}
+
+/// The same, for kernels that make loops (5.17).
+#[btf_tracepoint(function = "sys_exit")]
+fn requests_frames_looped(context: BtfTracePointContext) -> i32 {
+    walk_on::<Looped>(&context)
+}
+
+#[inline(always)]
+fn walk_on<S: Steps>(context: &BtfTracePointContext) -> i32 {
     let Some(call) = call::kept() else { return 0 };
     let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else { return 0 };
     // SAFETY: a map's value, and this CPU's scratch.
     unsafe {
-        if frames::seen(conn, record, &call) {
-            next(&context, TAIL_FRAMES);
+        if frames::seen::<S>(conn, record, &call) {
+            next(context, TAIL_FRAMES);
             frames::give_up(conn, &call);
         }
     }
     0
 }
 
-/// A datagram.
+/// A datagram; of several in one call, one after the other.
 #[btf_tracepoint(function = "sys_exit")]
-fn requests_datagram(_: BtfTracePointContext) -> i32 {
+fn requests_datagram(context: BtfTracePointContext) -> i32 {
     let Some(call) = call::kept() else { return 0 };
-    datagram::seen(&call);
-    0
+    if datagram::seen(&call) { next(&context, TAIL_DATAGRAM) } else { 0 }
 }
 
 /// A write by a thread that has read a request, to what is no connection.

@@ -33,6 +33,8 @@ mod out;
 #[path = "../requests/socket.rs"]
 #[expect(dead_code, reason = "the requests object uses the rest")]
 mod socket;
+#[path = "../requests/step.rs"]
+mod step;
 #[path = "../requests/stream.rs"]
 mod stream;
 #[path = "../requests/understand.rs"]
@@ -40,6 +42,7 @@ mod understand;
 
 use agent_common::requests::{Conn, OUT};
 use call::Call;
+use step::{Looped, Steps, Unrolled};
 use stream::Then;
 
 use agent_common::tls::{
@@ -191,15 +194,26 @@ unsafe fn walk(context: &ProbeContext, conn: *mut Conn, call: &Call) {
 /// Frames of HTTP/2. The guard is that of the program before.
 #[uprobe]
 fn tls_frames(context: ProbeContext) -> u32 {
+    walk_on::<Unrolled>(&context)
+}
+
+/// The same, for kernels that make loops (5.17).
+#[uprobe]
+fn tls_frames_looped(context: ProbeContext) -> u32 {
+    walk_on::<Looped>(&context)
+}
+
+#[inline(always)]
+fn walk_on<S: Steps>(context: &ProbeContext) -> u32 {
     let ids = bpf_get_current_pid_tgid();
     if let Some(slot) = inside::slot(ids as u32) {
         // SAFETY: as in `tls_understand`.
         unsafe {
             let call = call::kept(slot, ids);
             if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch())
-                && frames::seen(conn, record, &call)
+                && frames::seen::<S>(conn, record, &call)
             {
-                next(&context, TAIL_FRAMES);
+                next(context, TAIL_FRAMES);
                 frames::give_up(conn, &call);
             }
         }

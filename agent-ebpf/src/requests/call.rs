@@ -65,6 +65,8 @@ pub struct Call {
     pub ids: u64,
     /// As `Header.task`.
     pub task: u64,
+    /// Of `MESSAGES`, how many were looked at.
+    pub taken: u64,
 }
 
 /// x86-64: numbers, and where `pt_regs` keeps arguments (ptrace's ABI).
@@ -155,6 +157,18 @@ pub fn kept() -> Option<Call> {
     Some(unsafe { read_volatile(kept) })
 }
 
+/// One more of the call's messages was looked at; answers how many that makes.
+#[inline(always)]
+pub fn take() -> u64 {
+    let Some(kept) = CALL.get_ptr_mut(0) else { return u64::MAX };
+    // SAFETY: this CPU's own value.
+    unsafe {
+        let taken = read_volatile(&raw const (*kept).taken) + 1;
+        write_volatile(&raw mut (*kept).taken, taken);
+        taken
+    }
+}
+
 /// Whether a call has waited for something to happen. Loops ask without waiting, too (with a time limit of nothing), and
 /// go on with what they have.
 #[inline(always)]
@@ -221,6 +235,7 @@ pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
         socket: 0,
         ids: 0,
         task: register(registers, TASK),
+        taken: 0,
     };
     // SAFETY: this CPU's own value.
     unsafe { write_volatile(kept, call) };

@@ -9,46 +9,47 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use core::ptr::read_volatile;
 
 use crate::call::{Call, MESSAGE, MESSAGES, PLAIN, copy, message};
-use crate::{out, socket, times};
+use crate::{call, out, socket, times};
 
-/// Messages of one call that are looked at: a resolver asks for both kinds of address at once.
-const MOST_MESSAGES: u64 = 4;
+/// Messages of one call that are looked at, by a program each: a resolver asks for both kinds of address at once.
+const MOST_MESSAGES: u64 = 8;
 /// Bytes of a `mmsghdr`, and where in it the length of the message is.
 const MESSAGES_STRIDE: u64 = 64;
 const MESSAGES_LENGTH: u64 = 56;
 
+/// Takes the call's datagram, of several the next one. True: there is one more.
 #[inline(always)]
-pub fn seen(call: &Call) {
-    let several = call.shape == MESSAGES;
-    let mut index = 0_u64;
-    while index < MOST_MESSAGES {
-        let place = call.place + index * MESSAGES_STRIDE;
-        match call.shape {
-            // a datagram that was cut tells its whole length
-            PLAIN => {
-                one(call, Buffer { base: call.place, total: least(call.total, call.count), name: call.name })
-            }
-            MESSAGE | MESSAGES => {
-                let mut total = call.total;
-                if several {
-                    // SAFETY: the helper checks the address.
-                    let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
-                    total = u64::from(length.unwrap_or(0));
-                }
-                // SAFETY: the helper checks the address. A datagram of DNS is in one buffer.
-                if let Some(message) = message(place)
-                    && let Ok([base, length]) =
-                        unsafe { bpf_probe_read_user(message.vector as *const [u64; 2]) }
-                {
-                    one(call, Buffer { base, total: least(total, length), name: message.name });
-                }
-            }
-            _ => {}
+pub fn seen(call: &Call) -> bool {
+    match call.shape {
+        // a datagram that was cut tells its whole length
+        PLAIN => {
+            one(call, Buffer { base: call.place, total: least(call.total, call.count), name: call.name });
+            false
         }
-        index += 1;
-        if !several || index >= call.total {
-            break;
+        MESSAGE => {
+            within(call, call.place, call.total);
+            false
         }
+        MESSAGES => {
+            let place = call.place + call.taken * MESSAGES_STRIDE;
+            // SAFETY: the helper checks the address.
+            let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
+            within(call, place, u64::from(length.unwrap_or(0)));
+            let taken = call::take();
+            taken < MOST_MESSAGES && taken < call.total
+        }
+        _ => false,
+    }
+}
+
+/// The datagram of a `msghdr`. One of DNS is in one buffer.
+#[inline(always)]
+fn within(call: &Call, place: u64, total: u64) {
+    // SAFETY: the helpers check the addresses.
+    if let Some(message) = message(place)
+        && let Ok([base, length]) = unsafe { bpf_probe_read_user(message.vector as *const [u64; 2]) }
+    {
+        one(call, Buffer { base, total: least(total, length), name: message.name });
     }
 }
 

@@ -189,9 +189,10 @@ impl<'a> Loader<'a> {
         self,
         shared: &[&'static str],
         tails: &[(&str, u32)],
+        without: &str,
     ) -> Result<Uprobes, AttachError> {
         let features = self.features;
-        super::uprobe::load(self, features, shared, tails)
+        super::uprobe::load(self, features, shared, tails, without)
     }
 
     pub(super) fn probe(&self) -> &'static str {

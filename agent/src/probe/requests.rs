@@ -101,7 +101,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         ring_looks: MOST_RING_LOOKS,
         object,
     };
-    let running = attach_programs(probe)?;
+    let running = attach_programs(probe, features)?;
     // only now is there somebody who reads them
     for (map, descriptor) in lent {
         features.lent.lend(map, descriptor);
@@ -109,19 +109,20 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     Ok(running)
 }
 
-fn attach_programs(mut probe: Requests) -> Result<Box<dyn Running>, AttachError> {
+fn attach_programs(mut probe: Requests, features: &KernelFeatures) -> Result<Box<dyn Running>, AttachError> {
     let object = &mut probe.object;
     object.raw_tracepoint("requests_rename", "task_rename")?;
     object.raw_tracepoint("requests_gone", "sched_process_exit")?;
     let ended = object.btf_tracepoint("requests_state", "inet_sock_set_state");
     object.optional("sides and ends of connections", ended);
+    let frames = if features.makes_loops() { "requests_frames_looped" } else { "requests_frames" };
     // what stands behind the first program is there before it runs
     for (program, place) in [
         ("requests_stream", TAIL_STREAM),
         ("requests_understand", TAIL_UNDERSTAND),
         ("requests_datagram", TAIL_DATAGRAM),
         ("requests_line", TAIL_LINE),
-        ("requests_frames", TAIL_FRAMES),
+        (frames, TAIL_FRAMES),
     ] {
         object.btf_tail(program, "sys_exit", "TAILS", place)?;
     }

@@ -90,6 +90,10 @@ impl std::fmt::Debug for Tls {
 fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Running>, AttachError> {
     is_wanted(features, settings)?;
     let (low, high) = super::flows::ports::ephemeral();
+    let (frames, without) = match features.makes_loops() {
+        true => ("tls_frames_looped", "tls_frames"),
+        false => ("tls_frames", "tls_frames_looped"),
+    };
     let mut programs = Loader::new("tls", crate::ebpf_object!("tls"), features, settings)?
         .layout(LAYOUT)?
         .cgroup2()?
@@ -98,7 +102,8 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         .global_u32("EPHEMERAL_HIGH", u32::from(high))
         .load_uprobes(
             &SHARED,
-            &[("tls_plain", TAIL_PLAIN), ("tls_understand", TAIL_UNDERSTAND), ("tls_frames", TAIL_FRAMES)],
+            &[("tls_plain", TAIL_PLAIN), ("tls_understand", TAIL_UNDERSTAND), (frames, TAIL_FRAMES)],
+            without,
         )?;
     let losses = programs.losses(features, "span")?;
     let (reports, skipped) = (programs.programs(), programs.skipped());

@@ -25,13 +25,14 @@ fn failed(code: &'static str, detail: String) -> AttachError {
     AttachError::Failed { code, detail }
 }
 
-/// Makes maps and loads every program of the object. `shared` are maps of another probe; `tails` says which programs stand
-/// in `TAILS`, and where.
+/// Makes maps and loads every program of the object but those `without`. `shared` are maps of another probe; `tails` says
+/// which programs stand in `TAILS`, and where.
 pub(in crate::kernel) fn load(
     loader: Loader<'_>,
     features: &KernelFeatures,
     shared: &[&'static str],
     tails: &[(&str, u32)],
+    without: &str,
 ) -> Result<Uprobes, AttachError> {
     let probe = loader.probe();
     let broken = |what: &str, error: &dyn std::fmt::Display| {
@@ -47,6 +48,7 @@ pub(in crate::kernel) fn load(
             map.set_max_entries(*entries);
         }
     }
+    let types = types(&mut object, features).map_err(|error| broken("types", &error))?;
     let mut maps = Maps::make(&mut object, shared, &features.lent, features)?;
     let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     object
@@ -57,7 +59,8 @@ pub(in crate::kernel) fn load(
     let way = way(&object, features)?;
     let mut uprobes =
         Uprobes { probe, way, programs: BTreeMap::new(), lost: None, _maps: Vec::new(), reports: Vec::new() };
-    load_programs(&mut uprobes, &object, features)?;
+    object.programs.remove(without);
+    load_programs(&mut uprobes, &object, types.as_ref(), features)?;
     for (name, index) in tails {
         let program = uprobes.programs.get(*name).ok_or_else(|| broken("no program", name))?;
         let table = maps.own.get("TAILS").ok_or_else(|| broken("no map", &"TAILS"))?;
@@ -67,6 +70,13 @@ pub(in crate::kernel) fn load(
     uprobes.lost = maps.own.remove("LOST").map(Map::PerCpuArray);
     uprobes._maps.extend(maps.own.into_values());
     Ok(uprobes)
+}
+
+/// The object's types, where a program has a callback; kernels that know none may not know such types either.
+fn types(object: &mut Object, features: &KernelFeatures) -> io::Result<Option<OwnedFd>> {
+    let Some(known) = aya::features().btf().filter(|_| features.makes_loops()) else { return Ok(None) };
+    let types = object.fixup_and_sanitize_btf(known).map_err(io::Error::other)?;
+    types.map(|types| sys::types(&types.to_bytes())).transpose()
 }
 
 /// The maps of an object, its own and those of another.
@@ -132,8 +142,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn way(object: &Object, features: &KernelFeatures) -> Result<Way, AttachError> {
     let license = object.license.clone();
     let returns = [0xb7_u8, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    let program =
-        sys::Program { name: "wake_way", instructions: &returns, license: &license, is_multi: true };
+    let program = sys::Program {
+        name: "wake_way",
+        instructions: &returns,
+        license: &license,
+        is_multi: true,
+        functions: None,
+    };
     let root = CString::new("/").unwrap_or_default();
     let link =
         sys::load(&program, &mut []).and_then(|program| sys::link(program.as_fd(), &root, &[0], false));
@@ -169,6 +184,7 @@ fn perf_way() -> Option<Way> {
 fn load_programs(
     uprobes: &mut Uprobes,
     object: &Object,
+    types: Option<&OwnedFd>,
     features: &KernelFeatures,
 ) -> Result<(), AttachError> {
     let mut names: Vec<&String> = object.programs.keys().collect();
@@ -183,11 +199,17 @@ fn load_programs(
             instructions.extend_from_slice(&instruction.off.to_le_bytes());
             instructions.extend_from_slice(&instruction.imm.to_le_bytes());
         }
+        let records = function.func_info.func_info_bytes();
         let program = sys::Program {
             name,
             instructions: &instructions,
             license: &object.license,
             is_multi: uprobes.way == Way::Multi,
+            functions: types.map(|types| sys::Functions {
+                types: types.as_fd(),
+                records: &records,
+                record_size: function.func_info_rec_size,
+            }),
         };
         let loaded = match sys::load(&program, &mut []) {
             Ok(loaded) => loaded,

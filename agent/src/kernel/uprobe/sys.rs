@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 const PROG_LOAD: libc::c_long = 5;
+const BTF_LOAD: libc::c_long = 18;
 const MAP_FREEZE: libc::c_long = 22;
 const LINK_CREATE: libc::c_long = 28;
 
@@ -31,6 +32,22 @@ struct Load {
     name: [u8; 16],
     interface: u32,
     expected_attach_type: u32,
+    btf: u32,
+    function_size: u32,
+    functions: u64,
+    function_count: u32,
+    line_size: u32,
+}
+
+/// `bpf_attr` of loading types.
+#[repr(C)]
+struct Types {
+    types: u64,
+    log: u64,
+    size: u32,
+    log_size: u32,
+    log_level: u32,
+    _pad: u32,
 }
 
 /// `bpf_attr` of a `uprobe_multi` link.
@@ -101,6 +118,24 @@ pub(super) struct Program<'a> {
     pub(super) instructions: &'a [u8],
     pub(super) license: &'a CStr,
     pub(super) is_multi: bool,
+    /// What its functions are, which the kernel asks for where one is a callback.
+    pub(super) functions: Option<Functions<'a>>,
+}
+
+/// The functions of a program: records of `bpf_func_info`, whose types are in `types`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Functions<'a> {
+    pub(super) types: BorrowedFd<'a>,
+    pub(super) records: &'a [u8],
+    pub(super) record_size: usize,
+}
+
+/// Loads the types of an object.
+pub(super) fn types(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let size = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    let mut attributes =
+        Types { types: bytes.as_ptr() as u64, log: 0, size, log_size: 0, log_level: 0, _pad: 0 };
+    bpf(BTF_LOAD, &mut attributes).map(owned)
 }
 
 /// Loads a program; what the verifier says goes to `log`, unless that is empty.
@@ -110,6 +145,8 @@ pub(super) fn load(program: &Program<'_>, log: &mut [u8]) -> io::Result<OwnedFd>
     let length = bytes.len().min(name.len() - 1);
     name[..length].copy_from_slice(&bytes[..length]);
     let is_told = !log.is_empty();
+    let functions = program.functions.filter(|functions| functions.record_size > 0);
+    let (size, records) = functions.map_or((0, &[][..]), |all| (all.record_size, all.records));
     let mut attributes = Load {
         kind: TYPE_KPROBE,
         count: u32::try_from(program.instructions.len() / 8).map_err(io::Error::other)?,
@@ -123,6 +160,12 @@ pub(super) fn load(program: &Program<'_>, log: &mut [u8]) -> io::Result<OwnedFd>
         name,
         interface: 0,
         expected_attach_type: if program.is_multi { TRACE_UPROBE_MULTI } else { 0 },
+        btf: functions.map_or(0, |all| all.types.as_raw_fd().cast_unsigned()),
+        function_size: u32::try_from(size).map_err(io::Error::other)?,
+        functions: if size > 0 { records.as_ptr() as u64 } else { 0 },
+        function_count: u32::try_from(records.len().checked_div(size).unwrap_or(0))
+            .map_err(io::Error::other)?,
+        line_size: 0,
     };
     bpf(PROG_LOAD, &mut attributes).map(owned)
 }

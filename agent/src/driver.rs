@@ -105,6 +105,7 @@ impl Driver {
         // what is counted while probes are being attached belongs to the first window
         let mut open = self.open_window();
         let mut probes = self.attach(shutdown, &mut sink);
+        crate::kernel::priority::raise();
         let token = shutdown.register(Phase::Intake, "probes");
         let detached = shutdown.register(Phase::Buffers, "probe detach");
         self.measure(&probes);

@@ -19,6 +19,7 @@ pub mod mounts;
 pub mod netlink;
 pub mod node;
 mod offsets;
+pub mod priority;
 pub mod table;
 pub mod uprobe;
 pub mod view;

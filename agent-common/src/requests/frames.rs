@@ -96,6 +96,25 @@ impl Verdict {
     }
 }
 
+/// Flags that frames usually have, a byte for each kind below 8: END_STREAM and PADDED of DATA, these and END_HEADERS and
+/// PRIORITY of HEADERS, ACK of SETTINGS and PING.
+const FLAGS: u64 = u64::from_le_bytes([0x09, 0x2d, 0xff, 0xff, 0x01, 0xff, 0x01, 0xff]);
+/// And of CONTINUATION: END_HEADERS.
+const END_HEADERS: u32 = 0x4;
+
+/// Whether a head that is a guess looks as they usually do: flags that are known, a request's stream and something behind
+/// it, whole settings.
+#[inline(always)]
+const fn is_usual(first: u64, last: u8) -> bool {
+    let (length, kind, flags) =
+        ((first >> 40) as u32, (first >> 32) as u32 & 0xff, (first >> 24) as u32 & 0xff);
+    let known = if kind < 8 { (FLAGS >> (kind << 3)) as u32 & 0xff } else { 0xff };
+    let known = if kind == CONTINUATION { END_HEADERS } else { known };
+    let is_empty = kind == HEADERS && (length == 0 || last & 1 == 0);
+    let is_odd = kind == 4 && !length.is_multiple_of(6);
+    kind <= CONTINUATION && flags & !known == 0 && !is_empty && !is_odd
+}
+
 /// Reads a head: its first 8 bytes as one number, most significant first, and the last one. Where a frame begins by a guess
 /// it has to look as they usually do.
 #[inline(always)]
@@ -109,7 +128,8 @@ pub const fn judge(first: u64, last: u8, is_sure: bool) -> Verdict {
     if stream >> 31 != 0 {
         return Verdict(0);
     }
-    if !is_sure && (kind > CONTINUATION || length > DEFAULT_MAX) {
+    // what is not known may not be long: it would hide much where a call was not seen
+    if length > DEFAULT_MAX && (!is_sure || kind > CONTINUATION) || !is_sure && !is_usual(first, last) {
         return Verdict(0);
     }
     // what is not known is passed over
@@ -163,6 +183,11 @@ mod tests {
         assert_eq!(read(*b"GET / HTT", false), None, "HTTP/1");
         assert_eq!(read([0, 0, 4, 99, 0, 0, 0, 0, 1], false), None, "an extension, guessed");
         assert_eq!(read([0, 0, 4, 99, 0, 0, 0, 0, 1], true), Some((4, false, false)), "an extension");
+        assert_eq!(read([1, 0, 0, 99, 0, 0, 0, 0, 1], true), None, "a large extension");
+        assert_eq!(read([0, 0, 0, 0, 5, 10, 3, b'f', b'o'], false), None, "a message of gRPC");
+        assert_eq!(read([0, 0, 0, 1, 4, 0, 0, 0, 1], false), None, "empty HEADERS");
+        assert_eq!(read([0, 0, 9, 1, 4, 0, 0, 0, 2], false), None, "HEADERS of the server's own stream");
+        assert_eq!(read([0, 0, 7, 4, 0, 0, 0, 0, 0], false), None, "half a setting");
         assert_eq!(read([1, 0, 0, 0, 0, 0, 0, 0, 1], false), None, "a large one, guessed");
         assert_eq!(read([1, 0, 0, 0, 0, 0, 0, 0, 1], true), Some((65_536, true, false)), "a large one");
     }

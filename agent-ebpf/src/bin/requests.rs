@@ -32,11 +32,13 @@ use call::Call;
 use step::{Looped, Steps, Unrolled};
 use stream::Then;
 
+use agent_common::lost;
 use agent_common::requests::{
     Conn, LAYOUT, OUT, ROLE_CLIENT, ROLE_SERVER, STARTS, Start, TAIL_COUNT, TAIL_DATAGRAM, TAIL_FRAMES,
     TAIL_LINE, TAIL_STREAM, TAIL_UNDERSTAND, TRANSPORT_TCP, TRANSPORT_UDP,
 };
 use agent_common::tls::PLAINTEXT;
+use agent_ebpf::lost::lose;
 use agent_ebpf::node::is_current_ours;
 use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
@@ -178,7 +180,11 @@ fn requests_frames_looped(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn walk_on<S: Steps>(context: &BtfTracePointContext) -> i32 {
     let Some(call) = call::kept() else { return 0 };
-    let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else { return 0 };
+    let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) else {
+        // the connection has ended meanwhile
+        lose(lost::NO_SOCKET, 1);
+        return 0;
+    };
     // SAFETY: a map's value, and this CPU's scratch.
     unsafe {
         if frames::seen::<S>(conn, record, &call) {

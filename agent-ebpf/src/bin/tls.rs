@@ -40,7 +40,9 @@ mod stream;
 #[path = "../requests/understand.rs"]
 mod understand;
 
+use agent_common::lost;
 use agent_common::requests::{Conn, OUT};
+use agent_ebpf::lost::lose;
 use call::Call;
 use step::{Looped, Steps, Unrolled};
 use stream::Then;
@@ -151,6 +153,7 @@ fn tls_plain(context: ProbeContext) -> u32 {
         let call = call::kept(slot, ids);
         let Some(conn) = conn::plaintext(call.socket) else { return 0 };
         if !guard::enter() {
+            frames::miss(conn, call.direction);
             return 0;
         }
         match stream::seen(conn, &call) {
@@ -166,20 +169,33 @@ fn tls_plain(context: ProbeContext) -> u32 {
 /// Its first bytes, of which it is not known what is spoken. The guard is that of the program before.
 #[uprobe]
 fn tls_understand(context: ProbeContext) -> u32 {
-    let ids = bpf_get_current_pid_tgid();
-    if let Some(slot) = inside::slot(ids as u32) {
-        // SAFETY: the thread's own slot, a map's value, and this CPU's scratch, which the guard keeps.
+    if let Some(call) = kept() {
+        // SAFETY: a map's value, and this CPU's scratch, which the guard keeps.
         unsafe {
-            let call = call::kept(slot, ids);
-            if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) {
-                if understand::seen(conn, record, &call) {
-                    walk(&context, conn, &call);
-                }
+            if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch())
+                && understand::seen(conn, record, &call)
+            {
+                walk(&context, conn, &call);
             }
         }
     }
     guard::leave();
     0
+}
+
+/// What the program before has kept of this thread, if another one has not taken its slot since.
+#[inline(always)]
+fn kept() -> Option<Call> {
+    let ids = bpf_get_current_pid_tgid();
+    let slot = inside::slot(ids as u32)?;
+    // SAFETY: an array's value; a slot with this thread's number is written by this thread alone.
+    unsafe {
+        if (*slot).tid == ids as u32 {
+            return Some(call::kept(slot, ids));
+        }
+    }
+    lose(lost::SLOT_COLLISION, 1);
+    None
 }
 
 /// The first frames of a call; comes back only where the program is not there.
@@ -205,16 +221,17 @@ fn tls_frames_looped(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn walk_on<S: Steps>(context: &ProbeContext) -> u32 {
-    let ids = bpf_get_current_pid_tgid();
-    if let Some(slot) = inside::slot(ids as u32) {
+    if let Some(call) = kept() {
         // SAFETY: as in `tls_understand`.
         unsafe {
-            let call = call::kept(slot, ids);
-            if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch())
-                && frames::seen::<S>(conn, record, &call)
-            {
-                next(context, TAIL_FRAMES);
-                frames::give_up(conn, &call);
+            if let (Some(conn), Some(record)) = (conn::find(call.socket), out::scratch()) {
+                if frames::seen::<S>(conn, record, &call) {
+                    next(context, TAIL_FRAMES);
+                    frames::give_up(conn, &call);
+                }
+            } else {
+                // its connection has ended meanwhile
+                lose(lost::NO_SOCKET, 1);
             }
         }
     }

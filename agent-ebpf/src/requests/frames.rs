@@ -53,6 +53,19 @@ pub unsafe fn seen<S: Steps>(conn: *mut Conn, record: *mut Record, call: &Call) 
     }
 }
 
+/// A call's bytes are not seen: where the next frame begins is not known.
+///
+/// # Safety
+/// `conn` is a value of the table.
+#[inline(always)]
+pub unsafe fn miss(conn: *mut Conn, direction: u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        let walk = (&raw mut (*conn).walks).cast::<Walk>().add(usize::from(direction != IN));
+        (*walk).step = LOST;
+    }
+}
+
 /// What the program was to be called for once more is not done: it is not there.
 ///
 /// # Safety
@@ -61,10 +74,7 @@ pub unsafe fn seen<S: Steps>(conn: *mut Conn, record: *mut Record, call: &Call) 
 pub unsafe fn give_up(conn: *mut Conn, call: &Call) {
     lose(lost::BUDGET, 1);
     // SAFETY: the caller's.
-    unsafe {
-        let walk = (&raw mut (*conn).walks).cast::<Walk>().add(usize::from(call.direction != IN));
-        (*walk).step = LOST;
-    }
+    unsafe { miss(conn, call.direction) };
 }
 
 #[inline(always)]

@@ -52,7 +52,7 @@ pub unsafe fn data(socket: u64, conn: *const Conn, record: *mut Record) {
     unsafe {
         describe(socket, conn, &raw mut (*record).header);
         (*record).header.event = EVENT_DATA;
-        if line::has_waited((*record).header.tid, (*conn).run_direction == IN) {
+        if line::has_waited((*record).header.tid, (*record).header.direction == IN) {
             (*record).header.flags |= FLAG_WAITED;
         }
         send(record, (*record).header.data_len);
@@ -79,7 +79,6 @@ unsafe fn describe(socket: u64, conn: *const Conn, header: *mut Header) {
         (*header).run_calls = (*conn).run_calls;
         (*header).protocol = (*conn).protocol;
         (*header).role = (*conn).role;
-        (*header).direction = (*conn).run_direction;
         (*header).transport = (*conn).transport;
         let own = if (*conn).is_polled != 0 { FLAG_POLLED } else { 0 };
         (*header).flags = (*header).flags & FLAGS_OF_DATA | own;
@@ -139,6 +138,7 @@ pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header, unread: u
             return;
         }
         describe(socket, conn, header);
+        (*header).direction = (*conn).run_direction;
         (*header).event = EVENT_END;
         (*header).flags &= !FLAGS_OF_DATA;
         (*header).sequence = (*conn).sequence.wrapping_add(1);

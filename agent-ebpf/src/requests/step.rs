@@ -14,8 +14,8 @@ use crate::out;
 
 /// Steps of one program: a frame that is told whole takes two, another one, and so does a buffer.
 const STEPS: u32 = 8;
-/// The same where the kernel makes the loop: more than fill a record.
-const LOOPED_STEPS: u32 = 4_096;
+/// The same where the kernel makes the loop: about as many as fill a record, since all of a call is gone over at once.
+const LOOPED_STEPS: u32 = 512;
 /// Bytes of a record that are used.
 pub const MOST: u32 = DATA_LEN as u32 - 1;
 

@@ -10,7 +10,7 @@ use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
 
 use crate::call::{Call, ELSEWHERE, MESSAGES, first, gather};
-use crate::{conn, line, out, times};
+use crate::{conn, frames, line, out, times};
 
 /// What is left to do of a call.
 #[derive(PartialEq, Eq)]
@@ -31,8 +31,12 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> Then {
     // SAFETY: the caller's, for all that follows.
     unsafe {
         conn::meet(call.socket, conn, (call.ids >> 32) as u32);
+        if is_closed_book((*conn).protocol) {
+            return Then::Nothing;
+        }
         // several messages in one call are for datagrams
-        if is_closed_book((*conn).protocol) || call.shape == MESSAGES {
+        if call.shape == MESSAGES {
+            frames::miss(conn, call.direction);
             return Then::Nothing;
         }
         let Some(record) = out::scratch() else { return Then::Nothing };
@@ -116,6 +120,8 @@ pub unsafe fn tell(conn: *mut Conn, record: *mut Record, call: &Call) {
         if is_closed_book((*conn).protocol) {
             return out::end(call.socket, conn, &raw mut (*record).header, 0);
         }
+        // another thread's call may have turned the run meanwhile
+        (*record).header.direction = call.direction;
         (*conn).head_len = 0;
         (*conn).run_told = (*conn).run_told.wrapping_add((*record).header.data_len);
         (*conn).sequence = (*conn).sequence.wrapping_add(1);

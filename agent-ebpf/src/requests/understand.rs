@@ -3,7 +3,7 @@
 use agent_common::flows::role_of_ports;
 use agent_common::requests::infer::{Guess, infer};
 use agent_common::requests::{
-    Conn, DATA_LEN, HEAD_LEN, HTTP2, ROLE_UNKNOWN, RUN_CALLS, Record, TRIES, UNKNOWN, role_of,
+    Conn, DATA_LEN, HEAD_LEN, HTTP2, ROLE_UNKNOWN, RUN_CALLS, Record, TLS, TRIES, UNKNOWN, role_of,
 };
 use agent_ebpf::memory::hide;
 use aya_ebpf::Global;
@@ -41,7 +41,8 @@ pub unsafe fn seen(conn: *mut Conn, record: *mut Record, call: &Call) -> bool {
             return false;
         }
         (*conn).protocol = guess.protocol();
-        if (*conn).role == ROLE_UNKNOWN {
+        // under TLS the plaintext says it
+        if (*conn).role == ROLE_UNKNOWN && guess.protocol() != TLS {
             (*conn).role = side(guess, call.direction, (*conn).ports);
         }
         // of a connection that has begun in another call, the first bytes are told first

@@ -200,6 +200,9 @@ impl Unpacked {
             let spans = encoded.len();
             encoded.reserve(payload.encoded_len());
             payload.encode_raw(&mut encoded);
+            // not kept twice; the losses are given back where the batch is dropped
+            let losses = std::mem::take(&mut payload.losses);
+            *payload = v1::Payload { losses, ..v1::Payload::default() };
             let level = if spans > encoded.len() / 2 { SPANS_LEVEL } else { ZSTD_LEVEL };
             (encoded.into(), level)
         });

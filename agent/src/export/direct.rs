@@ -100,6 +100,11 @@ impl Direct {
         Some((batch.ticket, batch.content))
     }
 
+    /// When the oldest one is overdue.
+    pub fn due_at(&self) -> Option<Duration> {
+        self.lock().batches.front().map(|first| first.since + PATIENCE)
+    }
+
     /// An overdue batch was spooled. Whether it was delivered meanwhile, and is to be acknowledged.
     pub fn spooled(&self, ticket: Ticket, id: BatchId) -> bool {
         match &mut self.lock().in_hand {

@@ -230,7 +230,12 @@ impl Spool {
     /// As `next`, for who wants the payload alone.
     pub fn next_payload(&mut self) -> Option<Next> {
         self.next_by(|spool, id| {
-            if let Some(payload) = spool.recent.take(id) {
+            let kept = spool.recent.take(id);
+            // it may have been delivered before it was on disk
+            if !spool.places.contains_key(&id) {
+                return Err(ReadError::Unknown);
+            }
+            if let Some(payload) = kept {
                 return Ok(Next { id, payload: Kept::Unpacked(payload) });
             }
             let Record { zstd_payload, unpacked_bytes, .. } = spool.read(id)?;
@@ -275,6 +280,7 @@ impl Spool {
 
     /// The batch is stored at the other side (or was dropped): it is not sent again. Answers whether it was known.
     pub fn acked(&mut self, id: BatchId) -> bool {
+        self.recent.take(id);
         let Some(place) = self.places.remove(&id) else { return false };
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.unacked = segment.unacked.saturating_sub(1);

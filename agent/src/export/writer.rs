@@ -168,7 +168,8 @@ impl<S: ChunkSource> Writer<S> {
 
     /// How long nothing is due.
     fn wait(&self, open: &Open) -> Duration {
-        let due = [open.rows.due_at(), open.logs.due_at(), Some(open.housekeeping_at)];
+        let overdue = self.spool.direct.due_at();
+        let due = [open.rows.due_at(), open.logs.due_at(), overdue, Some(open.housekeeping_at)];
         let next = due.into_iter().flatten().min().unwrap_or(open.housekeeping_at);
         next.saturating_sub(self.clock.monotonic()).max(Duration::from_millis(1))
     }
@@ -206,7 +207,8 @@ impl<S: ChunkSource> Writer<S> {
             }
         }
         while let Some((ticket, batch)) = self.spool.direct.overdue(now, all) {
-            if let Some(id) = self.spool_rows(open, Some(ticket), batch, now).await
+            // at the end there is nobody left to deliver it: rather told twice than never
+            if let Some(id) = self.spool_rows(open, (!all).then_some(ticket), batch, now).await
                 && self.spool.direct.spooled(ticket, id)
             {
                 self.spool.lock().acked(id);

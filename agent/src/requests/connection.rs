@@ -141,7 +141,9 @@ impl Connection {
         }
         let mut is_anybodys = false;
         // of several requests in one call it is not known which is whose
-        let is_alone = moves.iter().filter(|one| one.begins.is_some()).count() == 1;
+        // a call without bytes goes on with what another record has begun
+        let begun = moves.iter().filter(|one| one.begins.is_some()).count();
+        let is_alone = begun == 1 && header.total != 0;
         for one in moves {
             if let Some((start_ns, said)) = one.begins {
                 let (context, confidence) = if self.is_client {

@@ -70,6 +70,19 @@ fn what_was_just_spooled_is_given_as_it_was_once_and_then_from_its_file() {
     assert_eq!(payload, packed(1).zstd_payload);
 }
 
+/// An endpoint that takes a batch out of memory while it goes to disk.
+#[test]
+fn what_was_delivered_before_it_was_on_disk_is_not_given_again() {
+    let dir = scratch();
+    let mut spool = open(dir.path(), 5);
+    spool.keep_recent(8);
+    let id = spool.append(&packed(1)).unwrap();
+    spool.remember(id, Bytes::from_static(b"unpacked"));
+    assert!(spool.acked(id));
+    sync(&mut spool);
+    assert!(spool.next_payload().is_none());
+}
+
 #[test]
 fn fresh_batches_alternate_with_the_backlog() {
     let dir = scratch();

@@ -3,6 +3,7 @@
 mod asyncio;
 mod chain;
 pub(crate) mod fake;
+mod older;
 mod programs;
 
 use std::io::Write as _;

@@ -102,9 +102,9 @@ pub(super) fn head(bytes: &[u8], is_request: bool, unsure: bool) -> Head {
         GOAWAY => is_connection && len >= 8,
         WINDOW_UPDATE => len == 4,
         CONTINUATION => !is_connection && (!unsure || flags & !END_HEADERS == 0),
-        _ => !unsure,
+        _ => len <= DEFAULT_MAX,
     };
-    if reserved || !allowed || unsure && len > DEFAULT_MAX {
+    if reserved || !allowed || unsure && (len > DEFAULT_MAX || kind > CONTINUATION) {
         return Head::Wrong;
     }
     let want = match kind {

@@ -13,7 +13,7 @@ use crate::requests::grpc::{self, Place};
 use crate::requires::{Need, requires};
 
 /// Ends with the test: asked to, since it must end its own children.
-struct Ended(Child);
+pub(super) struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -49,7 +49,7 @@ fn free_port() -> u16 {
 }
 
 /// nginx in the cgroup, with the library beside it.
-fn nginx(place: &Place, cgroup: &Cgroup, port: u16, http2: &str) -> Ended {
+pub(super) fn nginx(place: &Place, cgroup: &Cgroup, port: u16, http2: &str) -> Ended {
     let conf = format!(
         "daemon off;\nworker_processes 2;\npid nginx.pid;\nerror_log error.log;\nuser root;\n\
          events {{ worker_connections 64; }}\n\

@@ -53,6 +53,11 @@ static ZERO: Array<Latency> = Array::with_max_entries(1, 0);
 
 #[btf_tracepoint(function = "sys_enter")]
 fn syscalls_enter(context: BtfTracePointContext) -> i32 {
+    let called = context.arg::<u64>(1) as u32;
+    if is_way_back(called) {
+        note(bpf_get_current_pid_tgid() as u32, WAY_BACK);
+        return 0;
+    }
     let Some(ticks) = TICKS.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own value.
     let tick = unsafe {
@@ -60,10 +65,13 @@ fn syscalls_enter(context: BtfTracePointContext) -> i32 {
         *ticks
     };
     if tick & SAMPLE_MASK.load() == 0 {
-        begin(context.arg(0), context.arg::<u64>(1) as u32);
+        begin(context.arg(0), called);
     }
     0
 }
+
+/// Instead of a time: the thread comes back from a probe.
+const WAY_BACK: u64 = 0;
 
 #[inline(always)]
 fn begin(registers: *const u8, number: u32) {
@@ -74,7 +82,12 @@ fn begin(registers: *const u8, number: u32) {
     {
         return;
     }
-    let tid = ids as u32;
+    // SAFETY: a helper without arguments.
+    note(ids as u32, unsafe { bpf_ktime_get_ns() });
+}
+
+#[inline(always)]
+fn note(tid: u32, at_ns: u64) {
     let Some(start) = STARTS_BY_TID.get_ptr_mut(tid & (STARTS - 1)) else { return };
     // SAFETY: an array's value; only this thread writes a start that carries its tid.
     unsafe {
@@ -83,7 +96,7 @@ fn begin(registers: *const u8, number: u32) {
             lose(lost::SLOT_COLLISION, 1);
         }
         write_volatile(&raw mut (*start).tid, 0);
-        write_volatile(&raw mut (*start).at_ns, bpf_ktime_get_ns());
+        write_volatile(&raw mut (*start).at_ns, at_ns);
         write_volatile(&raw mut (*start).tid, tid);
     }
 }
@@ -93,25 +106,34 @@ fn syscalls_exit(context: BtfTracePointContext) -> i32 {
     if !is_current_ours() {
         return 0;
     }
+    let began = began(bpf_get_current_pid_tgid() as u32);
+    if began == Some(WAY_BACK) {
+        return 0;
+    }
     let registers: *const u8 = context.arg(0);
     let number = marked(registers, number(registers));
     let workload = current_workload();
     let failed = failure(context.arg::<i64>(1));
     count(workload, number, failed);
-    let tid = bpf_get_current_pid_tgid() as u32;
-    let Some(start) = STARTS_BY_TID.get_ptr_mut(tid & (STARTS - 1)) else { return 0 };
-    // SAFETY: an array's value.
-    if unsafe { read_volatile(&raw const (*start).tid) } == tid {
-        // SAFETY: as above; the start is this thread's own.
-        let began = unsafe {
-            let began = read_volatile(&raw const (*start).at_ns);
-            write_volatile(&raw mut (*start).tid, 0);
-            began
-        };
+    if let Some(began) = began {
         // SAFETY: a helper without arguments.
         time(workload, number, unsafe { bpf_ktime_get_ns() }.wrapping_sub(began));
     }
     0
+}
+
+/// What was noted when the thread's call began, which ends now.
+#[inline(always)]
+fn began(tid: u32) -> Option<u64> {
+    let start = STARTS_BY_TID.get_ptr_mut(tid & (STARTS - 1))?;
+    // SAFETY: an array's value; a start that carries this thread's number is its own.
+    unsafe {
+        if read_volatile(&raw const (*start).tid) != tid {
+            return None;
+        }
+        write_volatile(&raw mut (*start).tid, 0);
+        Some(read_volatile(&raw const (*start).at_ns))
+    }
 }
 
 #[inline(always)]
@@ -235,6 +257,14 @@ fn number(registers: *const u8) -> u32 {
     const ORIG_AX: usize = 120;
     // SAFETY: a `pt_regs` by the verifier's own type; the layout is ptrace's ABI.
     unsafe { read_volatile(registers.add(ORIG_AX).cast::<u64>()) as u32 }
+}
+
+/// `uretprobe` (6.11) and `uprobe` (6.18): how the kernel itself has a thread come back from a probe, no call of the
+/// program's. At its end the number is gone, as that of `rt_sigreturn`.
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+fn is_way_back(number: u32) -> bool {
+    number.wrapping_sub(335) < 2
 }
 
 /// 32-bit code runs in a code segment of its own.

@@ -9,5 +9,7 @@ pub mod binary;
 pub mod code;
 pub mod elf;
 pub mod go;
+pub mod grpc;
+pub mod modules;
 pub mod processes;
 pub mod watch;

@@ -13,6 +13,11 @@ pub const EVENT_RING: u32 = 4;
 pub const EVENT_CONNECT: u32 = 5;
 /// A record of a goroutine that is about to ask over a connection; `position` is the goroutine, `inode` the socket.
 pub const EVENT_ASKS: u32 = 6;
+/// A record of a goroutine that begins to serve a stream of HTTP/2: `position` is the goroutine's number, `inode` the key of
+/// the connection in `CONNS`, `start_ns` when its entry was made, `total` the stream's number.
+pub const EVENT_SERVES: u32 = 7;
+/// The same of one that has opened a stream.
+pub const EVENT_OPENS: u32 = 8;
 /// Most bytes of a write that a record holds.
 pub const LINE_LEN: u32 = 512;
 /// Threads that are known to serve; a power of two.

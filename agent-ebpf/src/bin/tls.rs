@@ -2,7 +2,8 @@
 //! maps this object shares (`RECORDS`, `CONNS`, `INSIDE`, `SERVING_BY_TID`).
 //!
 //! Hooks: functions of OpenSSL where they begin and return, methods of Go's `tls.Conn` where they begin and at each of
-//! their return instructions, and where net/http's client hands a request to a connection. Kernel: 5.10 with BTF.
+//! their return instructions; where net/http's client hands a request to a connection, and grpc-go serves or opens a stream.
+//! Kernel: 5.10 with BTF.
 //! Programs here can be preempted: what does not fit on the stack is guarded, and every program that needs 64 bytes of stack
 //! or more goes on in another, so that no kernel gives it a stack of its CPU's own.
 #![no_std]
@@ -18,6 +19,8 @@ mod conn;
 mod frames;
 #[path = "../tls/go.rs"]
 mod go;
+#[path = "../tls/grpc.rs"]
+mod grpc;
 #[path = "../tls/guard.rs"]
 mod guard;
 #[path = "../tls/inside.rs"]
@@ -44,6 +47,7 @@ use agent_common::lost;
 use agent_common::requests::{Conn, OUT};
 use agent_ebpf::lost::lose;
 use call::Call;
+use grpc::{Layout, Number};
 use step::{Looped, Steps, Unrolled};
 use stream::Then;
 
@@ -141,6 +145,32 @@ fn tls_go_write(context: ProbeContext) -> u32 {
 fn tls_go_asks(context: ProbeContext) -> u32 {
     go::asks(&context, bpf_get_current_pid_tgid());
     0
+}
+
+/// A program for each way in which releases of grpc-go have their fields, by the first release that has them so.
+macro_rules! grpc_go {
+    ($($name:ident $function:ident $connection:literal $transport:literal $number:expr,)*) => { $(
+        #[uprobe]
+        fn $name(context: ProbeContext) -> u32 {
+            let layout = Layout { connection: $connection, transport: $transport, number: $number };
+            grpc::$function(&context, bpf_get_current_pid_tgid(), layout);
+            0
+        }
+    )* };
+}
+
+grpc_go! {
+    tls_grpc_serves_40 serves 32 0 Number::At(0),
+    tls_grpc_serves_60 serves 16 0 Number::At(0),
+    tls_grpc_serves_69 serves 16 0 Number::Behind,
+    tls_grpc_serves_77 serves 16 0 Number::At(108),
+    tls_grpc_opens_40 opens 64 24 Number::At(0),
+    tls_grpc_opens_52 opens 136 24 Number::At(0),
+    tls_grpc_opens_58 opens 128 24 Number::At(0),
+    tls_grpc_opens_66 opens 128 32 Number::At(0),
+    tls_grpc_opens_69 opens 128 8 Number::Behind,
+    tls_grpc_opens_77 opens 128 328 Number::At(108),
+    tls_grpc_opens_83 opens 128 360 Number::At(108),
 }
 
 /// Plaintext, as the slot of the thread says.

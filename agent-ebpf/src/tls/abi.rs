@@ -67,6 +67,11 @@ pub mod go {
     }
 
     #[inline(always)]
+    pub fn fourth(context: &ProbeContext) -> u64 {
+        register(context, place::RDI)
+    }
+
+    #[inline(always)]
     pub fn result(context: &ProbeContext) -> u64 {
         register(context, place::RAX)
     }

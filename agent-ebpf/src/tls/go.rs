@@ -22,9 +22,9 @@ use crate::{conn, guard, inside, out, socket};
 // Where fields are, the same in the DWARF of programs that Go 1.18 to 1.26 have made (docs/journal/2026-11-22-go-versions.md).
 
 /// Of `tls.Conn.conn`, an interface: where its data pointer is.
-const CONN_DATA: u64 = 8;
+pub const CONN_DATA: u64 = 8;
 /// Of `poll.FD.Sysfd`, which is at the begin of `net.netFD`.
-const SYSFD: u64 = 16;
+pub const SYSFD: u64 = 16;
 /// What is there once the connection is closed: -1.
 const CLOSED: u64 = u64::MAX;
 /// Of `http.persistConn.conn`, an interface: where its data pointer is; and of `tlsState`, which is nil where that is no
@@ -39,7 +39,7 @@ const STACK_END: u64 = 8;
 static GO_READS: LruHashMap<Session, GoRead> = LruHashMap::with_max_entries(READS, 0);
 
 #[inline(always)]
-fn word(place: u64) -> Option<u64> {
+pub fn word(place: u64) -> Option<u64> {
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_user(place as *const u64) }.ok()
 }

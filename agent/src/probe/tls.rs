@@ -1,7 +1,7 @@
 //! TLS: plaintext of connections, as TLS libraries read and write it, for the probe `requests`.
 //!
 //! Hooks: OpenSSL's `SSL_read`, `SSL_write`, their `_ex` forms and `SSL_do_handshake`; `Read` and `Write` of Go's `tls.Conn`,
-//! and where `net/http`'s client hands a request to a connection: which goroutine's it is.
+//! and where `net/http`'s client hands a request to a connection, and grpc-go serves or opens a stream: which goroutine's it is.
 //! Kernel: `uprobe_multi` links from 6.6 on, before that perf events with SYS_ADMIN; 5.10 with BTF.
 //! Maps: the ring, the connections and `INSIDE` of `requests`, which decodes what is found here.
 //! A thread of its own looks for libraries in processes; what was found and cannot be read is a `missing` of this probe.

@@ -17,7 +17,7 @@ use super::protocol::{
     Chunk, Decoder, Direction, Exchange, Move, NO_RESPONSE, Names, Protocol, TraceContext, decoder_among,
     infer,
 };
-use super::threads::Threads;
+use super::threads::{Goroutine, Threads};
 use crate::decode::requests::Piece;
 
 pub use places::{Ended, Placed};
@@ -25,6 +25,17 @@ use places::{Open, Places};
 
 /// Requests of a pipeline follow each other sooner.
 const PIPELINE_NS: u64 = 1_000_000;
+
+/// When it was told whose a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Before its request.
+    Early,
+    /// While it was open.
+    Now,
+    /// When it was over, or of what nobody asks here.
+    Late,
+}
 
 /// A connection that is decoded.
 #[derive(Debug)]
@@ -44,6 +55,8 @@ pub struct Connection {
     has_answered: bool,
     /// The programs walk its frames: what they do not tell, nobody reads.
     is_walked: bool,
+    /// The largest number of a stream that has begun.
+    last_stream: u32,
     /// When the last record came, on the boot clock.
     pub last_ns: u64,
 }
@@ -61,6 +74,7 @@ impl Connection {
             opener,
             has_answered: false,
             is_walked: false,
+            last_stream: 0,
             last_ns: 0,
         }
     }
@@ -146,16 +160,24 @@ impl Connection {
         let is_alone = begun == 1 && header.total != 0;
         for one in moves {
             if let Some((start_ns, said)) = one.begins {
-                let (context, confidence) = if self.is_client {
-                    self.asks(header, said, is_alone, threads, ids)
-                } else {
+                let number = one.number;
+                self.last_stream = self.last_stream.max(number);
+                let (context, confidence) = if !self.is_client {
                     let context = Context::of_server(said, ids);
                     threads.begin_stream(thread, context, header.at_ns);
                     (context, None)
+                } else if let Some((serving, sure)) = threads.opened((header.socket, header.born_ns, number))
+                {
+                    threads.wrote(thread);
+                    threads.opened_for(header.tgid, serving);
+                    let context = Context::of_client(said, Some(serving), ids);
+                    (context, context.parent.map(|_| sure))
+                } else {
+                    self.asks(header, said, is_alone, threads, ids)
                 };
-                let number = one.number;
                 // whoever reads streams hands them on
-                let open = Open { number, start_ns, thread, task: 0, context, confidence, is_used: false };
+                let open =
+                    Open { number, start_ns, thread, task: 0, said, context, confidence, is_used: false };
                 self.places.keep(open, header.at_ns, threads);
                 is_anybodys = true;
                 continue;
@@ -175,6 +197,34 @@ impl Connection {
         if self.is_client && !is_anybodys {
             threads.turn_over(thread);
         }
+    }
+
+    /// A goroutine begins to serve this stream.
+    pub fn served(&mut self, number: u32, by: Goroutine, at_ns: u64, threads: &mut Threads) {
+        if self.is_client {
+            return;
+        }
+        if let Some(open) = self.places.of_stream(number) {
+            open.task = by.1;
+            threads.serves_stream(by, open.context, at_ns);
+        }
+    }
+
+    /// A stream was opened for what is served here: whether its request is to come, or was told and is that one's child now.
+    pub fn opened(&mut self, number: u32, serving: Context, threads: &mut Threads, ids: &mut Ids) -> When {
+        if !self.is_client {
+            return When::Late;
+        }
+        let Some(open) = self.places.of_stream(number) else {
+            return if number > self.last_stream { When::Early } else { When::Late };
+        };
+        let context = Context::of_client(open.said, Some(serving), ids);
+        let sure = threads.opened_for(open.thread.0, serving);
+        // the span is who it was
+        let span_id = if open.said.is_some() { context.span_id } else { open.context.span_id };
+        open.context = Context { span_id, ..context };
+        open.confidence = context.parent.map(|_| sure);
+        When::Now
     }
 
     /// Whose turn it is on the thread, by what it reads; which thread answers.
@@ -346,7 +396,7 @@ impl Connection {
             (context, None)
         };
         let (start_ns, task) = (header.start_ns, header.task);
-        let open = Open { number: 0, start_ns, thread, task, context, confidence, is_used: false };
+        let open = Open { number: 0, start_ns, thread, task, said, context, confidence, is_used: false };
         self.places.keep(open, header.at_ns, threads);
     }
 

@@ -12,11 +12,14 @@ use super::context::Context;
 use super::hash::Table;
 
 mod process;
+mod streams;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 use process::{Open, Process};
+use streams::Streams;
+pub use streams::{Goroutine, Stream};
 pub use tasks::Task;
 use tasks::Tasks;
 
@@ -54,6 +57,7 @@ pub struct Threads {
     /// When spans ended that ended lately.
     ended: Table<[u8; 8], u64>,
     tasks: Tasks,
+    streams: Streams,
 }
 
 #[derive(Debug, Default)]
@@ -302,6 +306,7 @@ impl Threads {
         self.threads.retain(|_, serving| serving.last_ns >= before_ns);
         self.processes.retain(|_, process| process.last_ns >= before_ns);
         self.tasks.forget(before_ns);
+        self.streams.forget(before_ns);
     }
 
     fn is_open(&self, process: u32, span_id: [u8; 8]) -> bool {

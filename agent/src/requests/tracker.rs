@@ -9,6 +9,7 @@ mod streams;
 
 use std::net::SocketAddr;
 
+use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES};
 use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
 use agent_common::tls::PLAINTEXT;
 
@@ -84,6 +85,8 @@ struct Counts {
     too_large: u64,
     /// Questions by datagram that had to go for others.
     questions: u64,
+    /// Goroutines and streams of which was told whose they are, and that there was no room for.
+    joins: u64,
 }
 
 /// The connections, and what is shared by them.
@@ -124,8 +127,12 @@ impl Tracker {
 
     /// Takes what a thread did elsewhere than on its connections.
     pub fn elsewhere(&mut self, seen: &Elsewhere<'_>, boot_to_unix_ns: i64) {
-        let Shared { threads, doings, .. } = &mut self.shared;
-        doings.take(seen, threads, boot_to_unix_ns);
+        let Shared { threads, doings, ids, .. } = &mut self.shared;
+        match seen.line.event {
+            EVENT_SERVES => self.streams.served(&seen.line, threads),
+            EVENT_OPENS => self.streams.opened(&seen.line, threads, ids),
+            _ => doings.take(seen, threads, boot_to_unix_ns),
+        }
     }
 
     /// Now and then: asks the programs for answers whose rest they do not send (`run` says what a socket's run has carried),
@@ -155,6 +162,7 @@ impl Tracker {
         self.shared.doings.tidy(now_ns);
         self.shared.shed.renew();
         self.shared.red.close(out);
+        self.shared.counts.joins += self.shared.threads.beyond();
         self.shared.counts.take()
     }
 
@@ -176,7 +184,7 @@ impl Tracker {
 
 impl Counts {
     fn take(&mut self) -> Vec<Loss> {
-        let Self { over_share, over_budget, gaps, refused, evicted, too_large, questions } =
+        let Self { over_share, over_budget, gaps, refused, evicted, too_large, questions, joins } =
             std::mem::take(self);
         let counts = [
             ("window", "span_budget", over_share),
@@ -186,6 +194,7 @@ impl Counts {
             ("decode", "connections_evicted", evicted),
             ("decode", "decoder_memory", too_large),
             ("decode", "questions_full", questions),
+            ("decode", "joins_full", joins),
         ];
         let loss = |(stage, reason, count)| Loss { signal: "span", stage, reason, count };
         counts.into_iter().filter(|(.., count)| *count > 0).map(loss).collect()

@@ -2,7 +2,7 @@
 
 use super::code::{self, MOST_CODE};
 use super::elf::{Elf, ElfError, Function, Source};
-use super::go;
+use super::{go, grpc};
 use crate::kernel::uprobe::Place;
 
 /// What a file has.
@@ -12,13 +12,17 @@ pub struct Found {
     pub library: &'static str,
     /// Where programs go.
     pub places: Vec<Place>,
+    /// Where more of them go if there is room: those that tell which goroutine's a stream of gRPC is.
+    pub streams: Vec<Place>,
+    /// Why there are none of these in a program that has such streams.
+    pub gap: Option<Unfit>,
 }
 
 /// Why a file that has a TLS library is not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Unfit {
-    /// Of a few: `go_version`, `code`, `symbols`, `file`, `attach`, `limit`.
+    /// Of a few: `go_version`, `code`, `symbols`, `file`, `attach`, `limit`, `grpc_version`.
     pub code: &'static str,
     /// For people.
     pub detail: String,
@@ -30,7 +34,7 @@ impl From<ElfError> for Unfit {
     }
 }
 
-fn unfit(code: &'static str, detail: impl Into<String>) -> Unfit {
+pub(super) fn unfit(code: &'static str, detail: impl Into<String>) -> Unfit {
     Unfit { code, detail: detail.into() }
 }
 
@@ -93,7 +97,7 @@ pub fn examine<S: Source + ?Sized>(source: &S, path: &str) -> Result<Option<Foun
             places.push(Place { program, offsets, is_return: true });
         }
     }
-    Ok(Some(Found { library: "openssl", places }))
+    Ok(Some(Found { library: "openssl", places, streams: Vec::new(), gap: None }))
 }
 
 fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unfit> {
@@ -103,7 +107,7 @@ fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unf
     if !go::VERSIONS.contains(&minor) {
         return Err(unfit("go_version", format!("Go 1.{minor} is not known")));
     }
-    let wanted = [GO_READ, GO_WRITE, GO_ASKS];
+    let wanted = [GO_READ, GO_WRITE, GO_ASKS, grpc::SERVES, grpc::OPENS];
     let mut found = elf.functions(&wanted)?;
     if found.is_empty() {
         found = go::functions(elf, &wanted)?;
@@ -126,10 +130,17 @@ fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unf
     {
         places.push(place("tls_go_asks", vec![asks.offset + code.begin]));
     }
-    Ok(Some(Found { library: "go", places }))
+    let (streams, gap) = match grpc::places(elf, &found) {
+        Ok(streams) => (streams, None),
+        Err(gap) => (Vec::new(), Some(gap)),
+    };
+    Ok(Some(Found { library: "go", places, streams, gap }))
 }
 
-fn code_of<S: Source + ?Sized>(elf: &Elf<'_, S>, function: &Function) -> Result<code::GoCode, Unfit> {
+pub(super) fn code_of<S: Source + ?Sized>(
+    elf: &Elf<'_, S>,
+    function: &Function,
+) -> Result<code::GoCode, Unfit> {
     let size = usize::try_from(function.size).unwrap_or(usize::MAX);
     if size == 0 || size > MOST_CODE {
         return Err(unfit("code", format!("a function of {size} bytes")));

@@ -17,6 +17,7 @@ use daemon::log::Repeated;
 
 use super::binary::{Found, Unfit, examine};
 use super::elf::Until;
+use super::grpc;
 use super::processes::{FileKey, Mapped, Processes};
 use crate::kernel::uprobe::Place;
 
@@ -42,7 +43,7 @@ const MOST_NAMED: usize = 32;
 #[derive(Debug)]
 enum State<H> {
     /// Programs are there.
-    Hooked { library: &'static str, places: usize, _hook: H },
+    Hooked { library: &'static str, places: usize, gap: Option<Unfit>, _hook: H },
     /// It has nothing to read.
     Plain,
     /// It has, and cannot be read.
@@ -192,7 +193,12 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         for known in self.files.values() {
             let is_run = !known.users.is_empty();
             match &known.state {
-                State::Hooked { library, .. } => *told.hooked.entry(library).or_default() += 1,
+                State::Hooked { library, gap, .. } => {
+                    *told.hooked.entry(library).or_default() += 1;
+                    if let Some(gap) = gap.as_ref().filter(|_| is_run) {
+                        told.lines.push(format!("{}: {gap}", known.path));
+                    }
+                }
                 State::Unfit(unfit) if is_run => {
                     *told.unfit.entry(unfit.code).or_default() += 1;
                     told.lines.push(format!("{}: {unfit}", known.path));
@@ -340,22 +346,30 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
     }
 
     fn examine(&mut self, file: &File, path: &str) -> State<H> {
-        let Found { library, places } = match examine(&Until { file, stop: &self.stop }, path) {
-            Ok(Some(found)) => found,
-            Ok(None) => return State::Plain,
-            // it is nothing that is wrong with the file
-            Err(_) if self.stop.load(Ordering::Relaxed) => return State::Plain,
-            Err(unfit) => {
-                if let Some(held_back) = self.lines.unfit.permit() {
-                    tracing::info!(path, reason = %unfit, held_back, "TLS that is not read");
+        let Found { library, mut places, streams, mut gap } =
+            match examine(&Until { file, stop: &self.stop }, path) {
+                Ok(Some(found)) => found,
+                Ok(None) => return State::Plain,
+                // it is nothing that is wrong with the file
+                Err(_) if self.stop.load(Ordering::Relaxed) => return State::Plain,
+                Err(unfit) => {
+                    if let Some(held_back) = self.lines.unfit.permit() {
+                        tracing::info!(path, reason = %unfit, held_back, "TLS that is not read");
+                    }
+                    return State::Unfit(unfit);
                 }
-                return State::Unfit(unfit);
-            }
-        };
-        let count: usize = places.iter().map(|place| place.offsets.len()).sum();
+            };
+        let count_of = |places: &[Place]| places.iter().map(|place| place.offsets.len()).sum::<usize>();
+        let mut count = count_of(&places);
+        let limit = format!("{} places have programs already", self.places);
         if self.places + count > self.most_places {
-            let detail = format!("{} places have programs already", self.places);
-            return State::Unfit(Unfit { code: "limit", detail });
+            return State::Unfit(Unfit { code: "limit", detail: limit });
+        }
+        if self.places + count + count_of(&streams) <= self.most_places {
+            count += count_of(&streams);
+            places.extend(streams);
+        } else {
+            gap = Some(Unfit { code: "limit", detail: format!("{limit}: {}", grpc::BY_THREAD) });
         }
         match (self.attach)(file, &places) {
             Ok(hook) => {
@@ -363,7 +377,7 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
                 if let Some(held_back) = self.lines.hooked.permit() {
                     tracing::info!(path, library, places = count, held_back, "TLS is read");
                 }
-                State::Hooked { library, places: count, _hook: hook }
+                State::Hooked { library, places: count, gap, _hook: hook }
             }
             Err(error) => {
                 if let Some(held_back) = self.lines.failed.permit() {

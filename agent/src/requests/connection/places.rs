@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::requests::context::Context;
 use crate::requests::ids::Ids;
-use crate::requests::protocol::{Exchange, Protocol};
+use crate::requests::protocol::{Exchange, Protocol, TraceContext};
 use crate::requests::threads::{Thread, Threads};
 
 /// Most requests without an answer whose place is kept.
@@ -21,8 +21,10 @@ pub(super) struct Open {
     pub(super) start_ns: u64,
     /// Who has read or written it.
     pub(super) thread: Thread,
-    /// As `Header.task`, of who has read it last.
+    /// As `Header.task`, of who has read it last; of a stream the number of the goroutine that serves it.
     pub(super) task: u64,
+    /// What it says of its trace.
+    pub(super) said: Option<TraceContext>,
     /// Its place.
     pub(super) context: Context,
     /// How sure it is that the thread's server span is the parent.
@@ -34,7 +36,12 @@ pub(super) struct Open {
 impl Open {
     fn end(&self, threads: &mut Threads, at_ns: u64) {
         threads.end(self.thread, self.context.span_id, at_ns);
-        threads.serves_no_more((self.thread.0, self.task), self.context.span_id);
+        let by = (self.thread.0, self.task);
+        if self.number == 0 {
+            threads.serves_no_more(by, self.context.span_id);
+        } else {
+            threads.serves_stream_no_more(by, self.context.span_id);
+        }
     }
 }
 
@@ -89,8 +96,8 @@ impl Places {
     }
 
     /// That of a stream.
-    pub(super) fn of_stream(&self, number: u32) -> Option<&Open> {
-        self.open.iter().find(|open| open.number == number)
+    pub(super) fn of_stream(&mut self, number: u32) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.number == number)
     }
 
     /// Bytes that they take.

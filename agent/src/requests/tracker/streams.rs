@@ -1,8 +1,13 @@
 //! TCP connections, by socket.
 
+use agent_common::requests::line::Line;
+
 use super::{Known, Shared, begin, protocol};
 use crate::decode::requests::Piece;
+use crate::requests::connection::When;
 use crate::requests::hash::Table;
+use crate::requests::ids::Ids;
+use crate::requests::threads::Threads;
 use crate::window::sample::Sample;
 
 /// A connection that was quiet this long is forgotten; its next record begins it anew.
@@ -83,6 +88,27 @@ impl Streams {
         if self.memory > self.most_memory.saturating_add(self.most_memory / 4) {
             shared.counts.too_large += 1;
             self.forget(key, shared, boot_to_unix_ns, out);
+        }
+    }
+
+    /// A goroutine begins to serve a stream, whose request was told before that.
+    pub(super) fn served(&mut self, line: &Line, threads: &mut Threads) {
+        let Some(number) = number(line) else { return };
+        if let Some(known) = self.known.get_mut(&key(line)) {
+            known.connection.served(number, (line.tgid, line.position), line.at_ns, threads);
+        }
+    }
+
+    /// A goroutine has opened a stream, whose request may be told sooner or later.
+    pub(super) fn opened(&mut self, line: &Line, threads: &mut Threads, ids: &mut Ids) {
+        let Some(number) = number(line) else { return };
+        // of one that serves nobody, another one's child perhaps, threads are asked
+        let Some(serving) = threads.served_by((line.tgid, line.position)) else { return };
+        let key = key(line);
+        let known = self.known.get_mut(&key);
+        let when = known.map_or(When::Early, |known| known.connection.opened(number, serving, threads, ids));
+        if when == When::Early {
+            threads.opens_early((key.socket, key.born_ns, number), serving, line.at_ns);
         }
     }
 
@@ -200,6 +226,16 @@ impl Streams {
         self.memory -= known.memory;
         Some(known)
     }
+}
+
+/// The connection that a goroutine has to do with, and which of its streams.
+fn key(line: &Line) -> Key {
+    Key { socket: line.inode, born_ns: line.start_ns }
+}
+
+/// As clients have them: odd.
+fn number(line: &Line) -> Option<u32> {
+    u32::try_from(line.total).ok().filter(|number| number % 2 == 1)
 }
 
 /// Brings the sum in line with what this connection takes now.

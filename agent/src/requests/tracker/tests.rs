@@ -1,3 +1,5 @@
+mod goroutines;
+
 use agent_common::requests::{
     DNS, EVENT_DATA, EVENT_END, HEAD_LEN, HTTP1, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER, TLS,
     TRANSPORT_TCP, TRANSPORT_UDP,

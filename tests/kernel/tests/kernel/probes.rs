@@ -36,6 +36,11 @@ impl Attached {
         self.running.detail(on).unwrap();
     }
 
+    /// What the probe says that it does not see.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.running.missing()
+    }
+
     /// Empties rings, once.
     pub(crate) fn poll(&mut self) {
         self.running.poll(&mut self.sink);

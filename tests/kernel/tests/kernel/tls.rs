@@ -5,6 +5,7 @@ mod chain;
 pub(crate) mod fake;
 mod older;
 mod programs;
+mod streams;
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};

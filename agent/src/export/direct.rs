@@ -5,7 +5,7 @@
 //! With the process goes what came in the last moments, as do the rows of the window under way. Only for endpoints of OTLP,
 //! whose requests have no numbers: an aggregator is sent nothing that is not on disk, or it could not tell repeats.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,13 +83,16 @@ impl Direct {
         Some(next)
     }
 
-    /// The sender has done with a batch. Its number on disk if it was spooled meanwhile: to be acknowledged there.
-    pub fn done(&self, number: u64) -> Option<BatchId> {
+    /// The sender has done with a batch. Its number on disk if it was spooled meanwhile, to be acknowledged there; else the
+    /// rows that were never there.
+    pub fn done(&self, number: u64) -> Result<BTreeMap<&'static str, u64>, BatchId> {
         let mut waiting = self.lock();
+        let mut rows = BTreeMap::new();
         if let Some(batch) = waiting.batches.pop_front_if(|first| first.ticket.number == number) {
             waiting.bytes -= batch.length;
+            rows = batch.content.rows();
         }
-        waiting.in_hand.take()?.1
+        waiting.in_hand.take().and_then(|(_, spooled)| spooled).map_or(Ok(rows), Err)
     }
 
     /// The oldest batch if it was not delivered in time, or `all` are to be spooled.
@@ -149,7 +152,7 @@ mod tests {
         assert!(direct.offer(batch(1), NOW).is_ok() && direct.offer(batch(2), NOW).is_ok());
         assert_eq!(direct.offer(batch(3), NOW).unwrap_err().payload.losses[0].count, 3);
         let (number, _) = direct.next().unwrap();
-        assert!(direct.done(number).is_none() && direct.offer(batch(4), NOW).is_ok());
+        assert!(direct.done(number).is_ok() && direct.offer(batch(4), NOW).is_ok());
     }
 
     #[test]
@@ -161,7 +164,7 @@ mod tests {
         assert!(direct.overdue(NOW + PATIENCE - Duration::from_millis(1), false).is_none());
         let (first, payload) = direct.next().unwrap();
         assert_eq!(payload, batch(0).encoded());
-        assert!(direct.done(first).is_none());
+        assert!(direct.done(first).is_ok());
         let (ticket, content) = direct.overdue(NOW + PATIENCE, false).unwrap();
         assert_eq!((content.payload.losses[0].count, ticket.is_taken), (1, false));
         assert!(!direct.spooled(ticket, (1, 1)), "it is sent from the disk");
@@ -177,10 +180,10 @@ mod tests {
             let (ticket, _) = direct.overdue(NOW + PATIENCE, false).unwrap();
             assert!(ticket.is_taken && direct.is_empty());
             if is_done_first {
-                assert!(direct.done(number).is_none() && direct.spooled(ticket, (1, 2)));
+                assert!(direct.done(number).is_ok() && direct.spooled(ticket, (1, 2)));
             } else {
                 assert!(!direct.spooled(ticket, (1, 2)));
-                assert_eq!(direct.done(number), Some((1, 2)));
+                assert_eq!(direct.done(number), Err((1, 2)));
             }
         }
     }

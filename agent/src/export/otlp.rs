@@ -143,8 +143,8 @@ impl Sender {
                     });
                 }
             }
-            if next::done(&self.spool, batch) {
-                self.metrics.direct_batches.inc();
+            if let Some(rows) = next::done(&self.spool, batch) {
+                self.metrics.direct(&rows);
             }
             self.metrics.acked_batches.inc();
             self.spool.acked.notify_one();

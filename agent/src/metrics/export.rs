@@ -1,5 +1,7 @@
 //! Metrics of spool and client.
 
+use std::collections::BTreeMap;
+
 use daemon::metrics::Registry;
 use daemon::tls::certificate::Described;
 use prometheus_client::metrics::counter::Counter;
@@ -35,7 +37,8 @@ pub struct ExportMetrics {
     /// Batches acknowledged.
     pub acked_batches: Counter,
     /// Of these, such as were never on disk.
-    pub direct_batches: Counter,
+    direct_batches: Counter,
+    direct_rows: Family<SignalLabels, Counter>,
     /// Of these, such as were stored before.
     pub repeated_batches: Counter,
     /// Rows that the aggregator left out.
@@ -88,6 +91,11 @@ impl ExportMetrics {
                 "export_direct_batches",
                 "Batches taken by an OTLP endpoint before they were spooled",
             ),
+            direct_rows: root.register(
+                "export_direct_rows",
+                "Rows in batches taken by an OTLP endpoint before they were spooled, by signal",
+                Family::default(),
+            ),
             repeated_batches: counter(
                 "export_repeated_batches",
                 "Acknowledged batches that were stored before",
@@ -128,6 +136,15 @@ impl ExportMetrics {
     /// Rows of one signal.
     pub fn rows(&self, signal: &str) -> Counter {
         self.rows.get_or_create_owned(&SignalLabels { signal: signal.to_owned() })
+    }
+
+    /// A batch that was never on disk, by its rows of each signal.
+    pub fn direct(&self, rows: &BTreeMap<&'static str, u64>) {
+        self.direct_batches.inc();
+        for (signal, count) in rows {
+            let labels = SignalLabels { signal: (*signal).to_owned() };
+            self.direct_rows.get_or_create_owned(&labels).inc_by(*count);
+        }
     }
 
     /// Refusals with one code.

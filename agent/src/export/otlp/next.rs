@@ -1,5 +1,7 @@
 //! What is sent next: what waits and what is on disk take turns, so that after an outage neither holds up the other.
 
+use std::collections::BTreeMap;
+
 use crate::export::SharedSpool;
 use crate::export::spool::{self, BatchId, Kept};
 
@@ -34,14 +36,14 @@ pub(super) fn of(spool: &SharedSpool, was_direct: &mut bool) -> Option<Next> {
     next
 }
 
-/// It was delivered, or is lost. Whether it was never on disk.
-pub(super) fn done(spool: &SharedSpool, batch: Batch) -> bool {
-    let spooled = match batch {
+/// It was delivered, or is lost. Its rows, if it was never on disk.
+pub(super) fn done(spool: &SharedSpool, batch: Batch) -> Option<BTreeMap<&'static str, u64>> {
+    let rows = match batch {
         Batch::Direct(number) => spool.direct.done(number),
-        Batch::Spooled(id) => Some(id),
+        Batch::Spooled(id) => Err(id),
     };
-    if let Some(id) = spooled {
+    if let Err(id) = rows {
         spool.lock().acked(id);
     }
-    spooled.is_none()
+    rows.ok()
 }

@@ -46,6 +46,8 @@ use crate::window::current::Current;
 
 /// Rings are emptied at least this often, since programs submit without waking.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the memory of maps is measured.
+const MAPS_EVERY: Duration = Duration::from_secs(60);
 
 /// What the driver works with.
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl Driver {
         let token = shutdown.register(Phase::Intake, "probes");
         let detached = shutdown.register(Phase::Buffers, "probe detach");
         self.measure(&probes);
+        let mut maps_due = self.measure_maps();
         self.pass(&mut sink);
         while !token.is_stopped() {
             self.wait(&probes, open);
@@ -116,6 +119,9 @@ impl Driver {
             self.pass(&mut sink);
             if open.left(self.clock.now_unix_ns()).is_zero() {
                 open = self.close(&mut probes, &mut sink, open);
+                if self.clock.monotonic() >= maps_due {
+                    maps_due = self.measure_maps();
+                }
             }
         }
         self.poll(&mut probes, &mut sink);
@@ -176,6 +182,12 @@ impl Driver {
             self.states.without(probe.name, needed);
             false
         });
+    }
+
+    /// Answers when to do it again: their memory hardly changes, and reading it is most of what an idle agent would do.
+    fn measure_maps(&self) -> Duration {
+        self.metrics.measure_maps();
+        self.clock.monotonic() + MAPS_EVERY
     }
 
     fn measure(&self, probes: &[Attached]) {

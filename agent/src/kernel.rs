@@ -11,6 +11,7 @@ mod elf;
 pub mod features;
 pub(crate) mod fuzz;
 pub mod hosts;
+mod info;
 pub mod lent;
 pub mod load;
 pub mod losses;

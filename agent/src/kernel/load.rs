@@ -19,7 +19,6 @@ mod log;
 mod object;
 mod selfcheck;
 
-pub(super) use object::skipped_runs;
 pub use object::{Object, ProgramReport};
 pub(super) use selfcheck::self_check;
 

@@ -14,7 +14,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use aya::maps::{Map, MapData};
 
 use crate::kernel::KernelFeatures;
-use crate::kernel::load::{ProgramReport, skipped_runs};
+use crate::kernel::info::skipped_runs;
+use crate::kernel::load::ProgramReport;
 use crate::kernel::losses::Losses;
 use crate::probe::AttachError;
 

@@ -3,7 +3,7 @@
 use super::AgentMetrics;
 
 impl AgentMetrics {
-    /// Reads what the kernel says of this process: resident memory, and the memory of its BPF maps.
+    /// Reads how much memory is resident.
     pub fn measure_process(&self) {
         let resident = std::fs::read_to_string("/proc/self/status").ok().and_then(|text| {
             let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -12,6 +12,10 @@ impl AgentMetrics {
         if let Some(kibibytes) = resident {
             self.resident_bytes.set(kibibytes * 1024);
         }
+    }
+
+    /// Reads how much memory the BPF maps take: a file for each descriptor.
+    pub fn measure_maps(&self) {
         self.bpf_map_bytes.set(map_bytes());
     }
 }

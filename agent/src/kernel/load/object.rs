@@ -4,7 +4,7 @@ mod maps;
 mod tails;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,15 +17,9 @@ use aya::{Btf, Ebpf, Endianness};
 use super::error::{Needs, of_program};
 use super::log::ProgramLog;
 use super::open_cgroup;
+use crate::kernel::info::skipped_runs;
 use crate::probe::{AttachError, Sink};
 use crate::window::sample::Loss;
-
-/// What `/proc` says of a program's runs that were skipped; 0 where the kernel does not count them.
-pub(in crate::kernel) fn skipped_runs(fd: RawFd) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
-    let value = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-}
 
 /// What became of one program; a line of the table kernel × probe × program.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -143,8 +143,9 @@ pub struct Conn {
     pub ports: u32,
     /// Process that reads and writes.
     pub tgid: u32,
-    /// Records sent, or lost.
-    pub sequence: u32,
+    /// Records sent, or lost: of streams (`HTTP2`) what was read and what was written, which two threads may tell of at once
+    /// on two processors; of others all in the first.
+    pub sequences: [u32; 2],
     /// Calls of the run.
     pub run_calls: u32,
     /// Bytes of the run that were told.
@@ -167,6 +168,8 @@ pub struct Conn {
     pub message_calls: u8,
     /// Not 0: the run before was a long one.
     pub is_after_long: u8,
+    /// Zero
+    pub padding: u32,
     /// First bytes of the run, while it is not known what is spoken.
     pub head: [u8; HEAD_LEN],
     /// Of HTTP/2: where its frames are, of what is read and of what is written.
@@ -179,7 +182,7 @@ pub struct Conn {
 pub struct Header {
     /// `EVENT_*`
     pub event: u32,
-    /// Number of this record on its connection, from 1 on.
+    /// Number of this record in its lane of the connection, from 1 on; of the end, one more than all that were sent.
     pub sequence: u32,
     /// The socket.
     pub socket: u64,
@@ -254,11 +257,11 @@ pub struct Start {
     pub at_ns: u64,
 }
 
-plain!(Conn, 144, {
+plain!(Conn, 152, {
     born_ns: u64, workload: u64, run_total: u64, run_last_ns: u64, local: [u32; 4],
-    peer: [u32; 4], ports: u32, tgid: u32, sequence: u32, run_calls: u32, run_told: u32, protocol: u8, role: u8,
-    run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, message_calls: u8, is_after_long: u8, head: [u8; HEAD_LEN],
-    walks: [frames::Walk; 2],
+    peer: [u32; 4], ports: u32, tgid: u32, sequences: [u32; 2], run_calls: u32, run_told: u32, protocol: u8, role: u8,
+    run_direction: u8, tries: u8, head_len: u32, transport: u8, is_polled: u8, message_calls: u8, is_after_long: u8, padding: u32,
+    head: [u8; HEAD_LEN], walks: [frames::Walk; 2],
 });
 plain!(Header, 160, {
     event: u32, sequence: u32, socket: u64, born_ns: u64, workload: u64, start_ns: u64, at_ns: u64, total: u64,
@@ -308,6 +311,12 @@ pub const FIELDS: &[Field] = &[
     required("OFF_INODE_SUPER", &[("inode", "i_sb")], 8),
     required("OFF_SUPER_DEVICE", &[("super_block", "s_dev")], 4),
 ];
+
+/// Which row of numbers a record is in.
+#[inline(always)]
+pub const fn lane(protocol: u8, direction: u8) -> usize {
+    (protocol == HTTP2 && direction != IN) as usize
+}
 
 /// Whose side of the connection reads or writes what was seen.
 #[inline(always)]

@@ -47,7 +47,7 @@ fn put(socket: u64, role: u8) -> bool {
         peer: [0; 4],
         ports: 0,
         tgid: 0,
-        sequence: 0,
+        sequences: [0; 2],
         run_calls: 0,
         run_told: 0,
         protocol: 0,
@@ -59,6 +59,7 @@ fn put(socket: u64, role: u8) -> bool {
         is_polled: 0,
         message_calls: 0,
         is_after_long: 0,
+        padding: 0,
         head: [0; HEAD_LEN],
         walks: [Walk::NONE; 2],
     };
@@ -101,7 +102,7 @@ pub unsafe fn meet(socket: u64, conn: *mut Conn, tgid: u32) {
             (*conn).born_ns = bpf_ktime_get_boot_ns();
             (*conn).run_total = 0;
             (*conn).run_last_ns = 0;
-            (*conn).sequence = 0;
+            (*conn).sequences = [0; 2];
             (*conn).run_calls = 0;
             (*conn).run_told = 0;
             (*conn).message_calls = 0;

@@ -67,7 +67,6 @@ pub unsafe fn data(socket: u64, conn: *const Conn, record: *mut Record) {
 unsafe fn describe(socket: u64, conn: *const Conn, header: *mut Header) {
     // SAFETY: the caller's.
     unsafe {
-        (*header).sequence = (*conn).sequence;
         (*header).socket = socket;
         (*header).born_ns = (*conn).born_ns;
         (*header).workload = (*conn).workload;
@@ -134,14 +133,16 @@ pub unsafe fn event(line: *const Line) {
 pub unsafe fn end(socket: u64, conn: *const Conn, header: *mut Header, unread: u32) {
     // SAFETY: the caller's.
     unsafe {
-        if (*conn).sequence == 0 {
+        let [one, other] = (*conn).sequences;
+        let sent = one.wrapping_add(other);
+        if sent == 0 {
             return;
         }
         describe(socket, conn, header);
         (*header).direction = (*conn).run_direction;
         (*header).event = EVENT_END;
         (*header).flags &= !FLAGS_OF_DATA;
-        (*header).sequence = (*conn).sequence.wrapping_add(1);
+        (*header).sequence = sent.wrapping_add(1);
         (*header).start_ns = 0;
         (*header).at_ns = bpf_ktime_get_boot_ns();
         (*header).total = u64::from(unread);

@@ -5,6 +5,7 @@ use agent_common::requests::message::begins;
 use agent_common::requests::{
     Conn, DATA_LEN, HEAD_LEN, HTTP1, HTTP2, IN, LONG_RUN, OPAQUE, REDIS, REQUEST_LEN, RESPONSE_LEN,
     ROLE_SERVER, ROLE_UNKNOWN, RUN_CALLS, Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
+    lane,
 };
 use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
@@ -124,7 +125,10 @@ pub unsafe fn tell(conn: *mut Conn, record: *mut Record, call: &Call) {
         (*record).header.direction = call.direction;
         (*conn).head_len = 0;
         (*conn).run_told = (*conn).run_told.wrapping_add((*record).header.data_len);
-        (*conn).sequence = (*conn).sequence.wrapping_add(1);
+        let lane = (&raw mut (*conn).sequences).cast::<u32>().add(lane((*conn).protocol, call.direction));
+        let sequence = (*lane).wrapping_add(1);
+        *lane = sequence;
+        (*record).header.sequence = sequence;
         if (*conn).role == ROLE_SERVER && call.direction == IN {
             line::serve(call.ids as u32, (*record).header.at_ns);
         }

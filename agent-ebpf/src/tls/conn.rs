@@ -40,7 +40,7 @@ pub fn plaintext(key: u64) -> Option<*mut Conn> {
             peer: (*cipher).peer,
             ports: (*cipher).ports,
             tgid: (*cipher).tgid,
-            sequence: 0,
+            sequences: [0; 2],
             run_calls: 0,
             run_told: 0,
             protocol: 0,
@@ -52,6 +52,7 @@ pub fn plaintext(key: u64) -> Option<*mut Conn> {
             is_polled: (*cipher).is_polled,
             message_calls: 0,
             is_after_long: 0,
+            padding: 0,
             head: [0; HEAD_LEN],
             walks: [Walk::NONE; 2],
         };

@@ -7,7 +7,7 @@ mod places;
 
 use agent_common::requests::{
     FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN, OUT,
-    is_closed_book,
+    is_closed_book, lane,
 };
 use agent_common::tls::PLAINTEXT;
 
@@ -42,8 +42,8 @@ pub enum When {
 pub struct Connection {
     decoder: Box<dyn Decoder>,
     is_client: bool,
-    /// Number of the last record.
-    sequence: u32,
+    /// Numbers of the last records of each lane.
+    sequences: [u32; 2],
     /// Direction of the run under way.
     direction: u8,
     /// Bytes of the run that the decoder knows of; `None` after a gap.
@@ -67,7 +67,7 @@ impl Connection {
         Self {
             decoder: decoder_among(protocol, names),
             is_client,
-            sequence: 0,
+            sequences: [0; 2],
             direction: 0,
             told: None,
             places: Places::new(is_client),
@@ -84,11 +84,23 @@ impl Connection {
         self.places.is_waiting()
     }
 
+    /// Whether records before this one were lost: of what goes its way where that is a stream, else of all.
+    fn has_lost(&mut self, header: &Header, is_end: bool) -> bool {
+        if is_end {
+            let [one, other] = self.sequences;
+            return header.sequence > one.wrapping_add(other).wrapping_add(1);
+        }
+        let Some(last) = self.sequences.get_mut(lane(header.protocol, header.direction)) else {
+            return false;
+        };
+        let before = std::mem::replace(last, header.sequence.max(*last));
+        header.sequence > before.wrapping_add(1)
+    }
+
     /// Takes the next record. True: records before it were lost.
     pub fn take(&mut self, piece: &Piece<'_>, threads: &mut Threads, ids: &mut Ids, out: &mut Ended) -> bool {
         let header = &piece.header;
-        let is_lost = !piece.is_datagram() && header.sequence > self.sequence.wrapping_add(1);
-        self.sequence = self.sequence.max(header.sequence);
+        let is_lost = !piece.is_datagram() && self.has_lost(header, piece.is_end());
         let is_next = self.has_missed_answer(piece);
         self.last_ns = header.at_ns;
         if is_lost || is_next {

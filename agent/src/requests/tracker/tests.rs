@@ -1,8 +1,8 @@
 mod goroutines;
 
 use agent_common::requests::{
-    DNS, EVENT_DATA, EVENT_END, HEAD_LEN, HTTP1, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER, TLS,
-    TRANSPORT_TCP, TRANSPORT_UDP,
+    DNS, EVENT_DATA, EVENT_END, FLAG_FRAMES, HEAD_LEN, HTTP1, HTTP2, Header, IN, OUT, ROLE_CLIENT,
+    ROLE_SERVER, TLS, TRANSPORT_TCP, TRANSPORT_UDP,
 };
 use agent_common::tls::PLAINTEXT;
 use proto::v1::{RequestRow, SpanRow};
@@ -299,6 +299,24 @@ fn a_lost_record_leaves_no_state_of_either_side() {
     assert!(spans[0].attributes.contains_key("wake.truncated"));
     assert_eq!(spans[1].attributes["http.response.status_code"], "200");
     assert_eq!(lost(&told.tidy(0), "record_gap"), 1);
+}
+
+/// What is read and what is written of streams is told of by two threads, perhaps at once.
+#[test]
+fn records_of_streams_are_numbered_by_their_direction() {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let gaps = |last: u32, end: u32| {
+        let mut told = Told::new(LIMITS);
+        for (number, direction) in [(1, OUT), (1, IN), (2, IN), (last, OUT)] {
+            let header = header(1, number, direction, SETTINGS.len() as u64);
+            told.take(Header { protocol: HTTP2, flags: FLAG_FRAMES, ..header }, SETTINGS);
+        }
+        told.take(Header { protocol: HTTP2, event: EVENT_END, ..header(1, end, IN, 0) }, b"");
+        lost(&told.tidy(0), "record_gap")
+    };
+    assert_eq!(gaps(2, 5), 0, "all");
+    assert_eq!(gaps(3, 6), 1, "one in the middle");
+    assert_eq!(gaps(2, 6), 1, "the last one");
 }
 
 /// The status and the duration of both of two requests that nothing lay between, and one answer to the last.

@@ -26,6 +26,12 @@ use core::ptr::{read_volatile, write_volatile};
 /// One in `SAMPLE_MASK + 1` calls is timed.
 #[unsafe(no_mangle)]
 static SAMPLE_MASK: Global<u32> = Global::new(SAMPLE_EVERY - 1);
+/// How many calls this kernel has that bring a thread back from a probe, no calls of the program's: `uretprobe` (6.11) and
+/// `uprobe` (6.18) behind it. At its end the number is gone, as that of `rt_sigreturn`.
+#[unsafe(no_mangle)]
+static WAYS_BACK: Global<u32> = Global::new(0);
+#[cfg(bpf_target_arch = "x86_64")]
+const FIRST_WAY_BACK: u32 = 335;
 /// The agent itself: its calls are counted, not timed.
 #[unsafe(no_mangle)]
 static OWN_TGID: Global<u32> = Global::new(0);
@@ -54,7 +60,7 @@ static ZERO: Array<Latency> = Array::with_max_entries(1, 0);
 #[btf_tracepoint(function = "sys_enter")]
 fn syscalls_enter(context: BtfTracePointContext) -> i32 {
     let called = context.arg::<u64>(1) as u32;
-    if is_way_back(called) {
+    if called.wrapping_sub(FIRST_WAY_BACK) < WAYS_BACK.load() && !is_compat(context.arg(0)) {
         note(bpf_get_current_pid_tgid() as u32, WAY_BACK);
         return 0;
     }
@@ -257,14 +263,6 @@ fn number(registers: *const u8) -> u32 {
     const ORIG_AX: usize = 120;
     // SAFETY: a `pt_regs` by the verifier's own type; the layout is ptrace's ABI.
     unsafe { read_volatile(registers.add(ORIG_AX).cast::<u64>()) as u32 }
-}
-
-/// `uretprobe` (6.11) and `uprobe` (6.18): how the kernel itself has a thread come back from a probe, no call of the
-/// program's. At its end the number is gone, as that of `rt_sigreturn`.
-#[cfg(bpf_target_arch = "x86_64")]
-#[inline(always)]
-fn is_way_back(number: u32) -> bool {
-    number.wrapping_sub(335) < 2
 }
 
 /// 32-bit code runs in a code segment of its own.

@@ -45,6 +45,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
     let mut object = Loader::new("syscalls", crate::ebpf_object!("syscalls"), features, settings)?
         .layout(LAYOUT)?
         .workloads()?
+        .global_u32("WAYS_BACK", ways_back(features.version()))
         .global_u32("SAMPLE_MASK", sample_every - 1)
         .global_u32("OWN_TGID", std::process::id())
         .hashes(&["COUNTS", "ERRORS", "LATENCIES", "HOST_COMMS"])
@@ -67,6 +68,11 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         object,
     };
     attach_programs(probe)
+}
+
+/// Calls by which this kernel brings a thread back from a probe: `uretprobe` since 6.11, `uprobe` since 6.18.
+fn ways_back(version: (u32, u32)) -> u32 {
+    u32::from(version >= (6, 11)) + u32::from(version >= (6, 18))
 }
 
 fn attach_programs(mut probe: Syscalls) -> Result<Box<dyn Running>, AttachError> {

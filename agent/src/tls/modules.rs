@@ -12,6 +12,9 @@ const MARK: usize = 16;
 /// Most bytes that are read: large programs have some 50 KiB.
 const MOST: u64 = 256 * 1024;
 
+/// Bytes of a version: those of untagged revisions have some 35.
+const LONGEST: usize = 64;
+
 /// What is said of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Module {
@@ -67,11 +70,17 @@ fn of(text: &str, path: &str) -> Module {
         if lines.next().is_some_and(|next| next.starts_with("=>")) {
             return Module::Replaced;
         }
-        let version = words.next().unwrap_or_default().to_owned();
+        let version = version(words.next().unwrap_or_default());
         let is_summed = words.next().is_some_and(|sum| sum.starts_with("h1:"));
         return if is_summed { Module::Version(version) } else { Module::Unsummed(version) };
     }
     Module::Absent
+}
+
+/// As it is told; what cannot be a version, of a program that says what it likes, is told as that.
+fn version(said: &str) -> String {
+    let is_odd = said.len() > LONGEST || said.bytes().any(|byte| !byte.is_ascii_graphic());
+    if is_odd { "an odd version".to_owned() } else { said.to_owned() }
 }
 
 #[cfg(test)]
@@ -110,6 +119,10 @@ mod tests {
         assert_eq!(said(&LINES.replace("h1:bb=", "")), Module::Unsummed("v1.85.0".to_owned()));
         assert_eq!(said(&LINES.replace("bb=\n", "bb=\n=>\t../grpc\t(devel)\t\n")), Module::Replaced);
         assert_eq!(said(&LINES.replace("org/grpc\t", "org/grpc/x\t")), Module::Absent);
+        for odd in [&"v1.85.0".repeat(64), "v1\u{7}", "v1 2"] {
+            let said = said(&LINES.replace("v1.85.0", odd));
+            assert_eq!(said, Module::Version("an odd version".to_owned()), "{odd}");
+        }
         // a program of the module itself has the version of a directory
         assert_eq!(said(&LINES.replace("dep\tgoogle", "mod\tgoogle")), Module::Absent);
         assert_eq!(said("dep\tgoogle.golang.org/grpc"), Module::Unsummed(String::new()));

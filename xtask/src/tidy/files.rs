@@ -20,6 +20,9 @@ pub(super) fn check(files: &[PathBuf]) -> Result<Vec<Finding>> {
         if let Some(dir) = machine.iter().find(|dir| holds_path(&bytes, dir)) {
             findings.push(Finding::Fail(format!("{}: holds a path of this machine: {dir}", file.display())));
         }
+        if bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"<<<<<<< ")) {
+            findings.push(Finding::Fail(format!("{}: holds both sides of a merge", file.display())));
+        }
         if file.extension().is_some_and(|extension| extension == "rs") && !generated(file) {
             let text = String::from_utf8_lossy(&bytes);
             findings.extend(length(file, text.lines().count()));

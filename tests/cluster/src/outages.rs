@@ -17,7 +17,7 @@ pub(crate) fn nothing_is_missing(lab: &Lab, least: u64) {
          max(CAST(split_part(body, ' ', 3) AS BIGINT)) AS newest FROM log \
          WHERE namespace = '{SHOP}' AND workload = 'edge' AND body LIKE 'edge asks %' GROUP BY pod"
     );
-    wait("every line of every pod", 90, || {
+    wait("every line of every pod", 240, || {
         let rows = api.sql(&query)?;
         ensure(rows.len() >= lab.items(&["pods", "-n", SHOP, "-l", "app=edge"]).len(), || {
             format!("{rows:?}")

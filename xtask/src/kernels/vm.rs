@@ -49,6 +49,12 @@ impl Run {
         self.exit.is_none() && !self.timed_out
     }
 
+    /// Another boot passed every test that failed in this one.
+    pub(super) fn is_mended_by(&self, second: &Self) -> bool {
+        let passed = |name: &&str| second.tests.iter().any(|(test, passed)| test == name && *passed);
+        second.exit == Some(0) && self.failed().iter().all(passed)
+    }
+
     /// What makes the verb fail, one line each.
     pub(super) fn complaints(&self) -> Vec<String> {
         match self.exit {
@@ -186,6 +192,15 @@ mod tests {
         assert_eq!(run.rows, [["flows", "egress", "812"]]);
         assert_eq!(run.skipped, ["three\tno BTF"]);
         assert_eq!(run.complaints(), ["6.1: c::three failed"]);
+    }
+
+    #[test]
+    fn a_failure_is_mended_only_by_a_boot_that_passes_that_very_test() {
+        let first = parse("6.1", "test a::one ... FAILED\ntest a::two ... ok\nwake-exit: 101\n");
+        assert!(first.is_mended_by(&parse("6.1", "test a::one ... ok\nwake-exit: 0\n")));
+        assert!(!first.is_mended_by(&parse("6.1", "test a::two ... ok\nwake-exit: 0\n")));
+        assert!(!first.is_mended_by(&parse("6.1", "test a::one ... FAILED\nwake-exit: 101\n")));
+        assert!(!first.is_mended_by(&parse("6.1", "test a::one ... ok\n")));
     }
 
     #[test]

@@ -4,16 +4,11 @@ mod fixture;
 pub(crate) mod traffic;
 
 use crate::netns::Host;
-use crate::requires::kernel_skipped;
+use crate::requires::{emulated, kernel_skipped};
 use fixture::Fixture;
 
 /// Most packets of a connection and direction that no socket hook sees: those in TIME_WAIT.
 const UNSEEN_PACKETS: u64 = 2;
-
-/// In a machine without hardware's help, ten times slower.
-fn emulated() -> bool {
-    std::env::var_os("WAKE_EMULATED").is_some()
-}
 
 /// Bytes of a large transfer; more than 1 MiB.
 fn bulk() -> u32 {

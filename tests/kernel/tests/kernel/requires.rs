@@ -5,6 +5,11 @@
 use agent::kernel::KernelFeatures;
 use agent::window::sample::Loss;
 
+/// In a machine without hardware's help, ten times slower.
+pub(crate) fn emulated() -> bool {
+    std::env::var_os("WAKE_EMULATED").is_some()
+}
+
 /// A thing that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {

@@ -29,7 +29,7 @@ use proto::v1::UsageRow;
 
 use crate::cgroup::Cgroup;
 use crate::child;
-use crate::requires::{Need, requires};
+use crate::requires::{Need, emulated, requires};
 
 /// Cgroup events and process ends: what names and bills the short-lived.
 const PROBES: &[Probe] = &[cgroups::PROBE, process::PROBE];
@@ -131,7 +131,7 @@ fn a_cgroup_that_lived_a_moment_is_named_and_billed() {
     }
     // the last reading is the exit event, which comes before the kernel has torn the process down: 4 % of 10 ms of
     // work here, 60 ms of any work where a busy machine emulates this one
-    let burn = if std::env::var_os("WAKE_EMULATED").is_some() { "burn_ms 500" } else { "burn_ms 50" };
+    let burn = if emulated() { "burn_ms 500" } else { "burn_ms 50" };
     let mut truth = 0;
     let mut paths = Vec::new();
     let mut ids = Vec::new();

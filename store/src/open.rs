@@ -77,13 +77,15 @@ pub(crate) fn open(
     let reader = Arc::new(Reader::new(limits.cache_bytes));
     let shared = Shared::new(dir.to_owned(), disk, limits, reader, manifest, state);
     registry::load(&shared);
+    let known_lsn = shared.manifest().contents().next_lsn - 1;
     let mut recovered = replay(&shared, now_ns)?;
+    let next_lsn = shared.state().went_on_from(known_lsn);
+    shared.rows.send_replace(next_lsn - 1);
     recovered.torn_bytes += torn_bytes;
     Counts::add(&shared.counts.lost_records, catalog.damaged.len() as u64);
     recovered.damaged.splice(..0, catalog.damaged);
     recovered.rebuilt = catalog.rebuilt;
     recovered.unknown_tables = unknown_tables;
-    let next_lsn = shared.state().last_lsn + 1;
     Ok(Opened { shared, next_lsn, lock, recovered })
 }
 
@@ -122,7 +124,8 @@ fn state(dir: &Path, loaded: &Loaded) -> Result<(State, Vec<String>), OpenError>
         dedupe: Dedupe::from_entries(contents.dedupe.clone()),
         in_flight: HashMap::new(),
         own: None,
-        last_lsn: contents.next_lsn - 1,
+        // a seal while the WAL is read must not claim more than was read until then
+        last_lsn: -1,
         wal: Vec::new(),
         wal_writing: false,
         wal_given_up: -1,

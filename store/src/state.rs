@@ -330,6 +330,13 @@ impl State {
         BatchKey { node: Arc::from(OWN_NODE), epoch, seq }
     }
 
+    /// After the WAL was read: positions up to `known_lsn` are given away, though what had them may be sealed. Returns the
+    /// next one.
+    pub(crate) fn went_on_from(&mut self, known_lsn: i64) -> i64 {
+        self.last_lsn = self.last_lsn.max(known_lsn);
+        self.last_lsn + 1
+    }
+
     /// Notes what a WAL file holds.
     pub(crate) fn note_wal(&mut self, file: WalFile) {
         match self.wal.iter_mut().find(|known| known.first_lsn == file.first_lsn) {

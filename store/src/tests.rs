@@ -17,6 +17,7 @@ mod memory;
 mod model;
 mod newer;
 mod patterns;
+mod replay;
 mod resolved;
 mod says;
 mod scopes;

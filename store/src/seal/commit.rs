@@ -44,7 +44,9 @@ pub(super) fn sealed(
     {
         let mut state = shared.state();
         for table in tables {
-            state.sealed_through[table.index()] = through;
+            // while the WAL is read, a table may be sealed further than that has come
+            let known = &mut state.sealed_through[table.index()];
+            *known = (*known).max(through);
             state.head.table_mut(*table).thaw();
         }
         for segment in segments {

@@ -58,6 +58,8 @@ pub struct KernelFeatures {
     pub page_size: u64,
     /// Effective capabilities, bit by number.
     pub capabilities: u64,
+    /// Whether a program may have the kernel call a function of it again and again (`bpf_loop`, 5.17).
+    pub makes_loops: bool,
     /// Maps that probes lend to those that are attached after them.
     pub lent: lent::Lent,
 }
@@ -73,11 +75,6 @@ impl KernelFeatures {
         let mut numbers =
             self.release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-    }
-
-    /// Whether a program may have the kernel call a function of it again and again (`bpf_loop`, 5.17).
-    pub fn makes_loops(&self) -> bool {
-        self.version() >= (5, 17)
     }
 }
 

@@ -101,3 +101,13 @@ pub enum AttachError {
         detail: String,
     },
 }
+
+impl AttachError {
+    /// Its code, and the sentence.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Disabled(why) => ("disabled", why),
+            Self::Unsupported { code, detail } | Self::Failed { code, detail } => (code, detail),
+        }
+    }
+}

@@ -91,6 +91,14 @@ pub fn asks(context: &ProbeContext, ids: u64) {
     };
     // a connection of another kind: whose request it is, is asked of its thread, and nothing is missing
     let Some(socket) = socket_of(descriptor) else { return };
+    // SAFETY: reads a clock.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    say(ids, EVENT_ASKS, socket, go::goroutine(context), 0, now);
+}
+
+/// What a goroutine does with a connection, as a record of its own.
+#[inline(always)]
+pub fn say(ids: u64, event: u32, socket: u64, goroutine: u64, stream: u32, start_ns: u64) {
     if !guard::enter() {
         return;
     }
@@ -98,15 +106,14 @@ pub fn asks(context: &ProbeContext, ids: u64) {
         let line = record.cast::<Line>();
         // SAFETY: this CPU's scratch, which the guard keeps; a line lies inside a record.
         unsafe {
-            let now = bpf_ktime_get_boot_ns();
-            (*line).event = EVENT_ASKS;
+            (*line).event = event;
             (*line).mode = 0;
             (*line).inode = socket;
-            (*line).position = go::goroutine(context);
-            (*line).total = 0;
+            (*line).position = goroutine;
+            (*line).total = u64::from(stream);
             (*line).workload = 0;
-            (*line).start_ns = now;
-            (*line).at_ns = now;
+            (*line).start_ns = start_ns;
+            (*line).at_ns = bpf_ktime_get_boot_ns();
             (*line).device = 0;
             (*line).tgid = (ids >> 32) as u32;
             (*line).tid = ids as u32;

@@ -5,17 +5,16 @@
 //! connection of HTTP/2 of this process, or nothing is told.
 
 use agent_common::lost;
-use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES, Line};
+use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES};
 use agent_common::requests::{Conn, HTTP2, is_closed_book};
 use agent_common::tls::PLAINTEXT;
 use agent_ebpf::lost::lose;
 use aya_ebpf::helpers::bpf_probe_read_user;
-use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::programs::ProbeContext;
 
 use crate::abi::go;
-use crate::go::{CONN_DATA, SYSFD, word};
-use crate::{conn, guard, out, socket};
+use crate::go::{CONN_DATA, SYSFD, say, word};
+use crate::{conn, socket};
 
 /// Of `syscallConn.sysConn`, an interface: where its data pointer is. Under TLS that is what lies below.
 const BELOW_DATA: u64 = 24;
@@ -84,29 +83,7 @@ fn tell(context: &ProbeContext, ids: u64, event: u32, transport: Option<u64>, st
     };
     // a connection of another kind: whose calls these are is asked of threads, and nothing is missing
     let Some((key, born_ns)) = connection_of(connection) else { return };
-    if !guard::enter() {
-        return;
-    }
-    if let Some(record) = out::scratch() {
-        let line = record.cast::<Line>();
-        // SAFETY: this CPU's scratch, which the guard keeps; a line lies inside a record.
-        unsafe {
-            (*line).event = event;
-            (*line).mode = 0;
-            (*line).inode = key;
-            (*line).position = goroutine;
-            (*line).total = u64::from(number);
-            (*line).workload = 0;
-            (*line).start_ns = born_ns;
-            (*line).at_ns = bpf_ktime_get_boot_ns();
-            (*line).device = 0;
-            (*line).tgid = (ids >> 32) as u32;
-            (*line).tid = ids as u32;
-            (*line).data_len = 0;
-            out::event(line);
-        }
-    }
-    guard::leave();
+    say(ids, event, key, goroutine, number, born_ns);
 }
 
 /// The number of a goroutine, which no other one of its process ever has: its struct is another's as soon as it has ended.

@@ -56,8 +56,10 @@ impl KernelFeatures {
             possible_cpus: possible_cpus(),
             page_size: page_size(),
             capabilities: effective_capabilities(),
+            makes_loops: false,
             lent: Lent::default(),
         };
+        features.makes_loops = features.version() >= (5, 17);
         let mut seen = None;
         if features.has_btf {
             let checked = super::load::self_check(&features);

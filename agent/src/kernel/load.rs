@@ -10,7 +10,7 @@ use agent_common::fields::Field;
 use aya::EbpfLoader;
 
 use super::node::{self, Node};
-use super::uprobe::Uprobes;
+use super::uprobe::{Plan, Uprobes};
 use super::{KernelFeatures, Settings, elf, offsets};
 use crate::probe::AttachError;
 
@@ -182,16 +182,10 @@ impl<'a> Loader<'a> {
         self
     }
 
-    /// Loads an object whose programs go to places of files; `shared` are maps that other probes have lent, `tails` the
-    /// programs that stand in its map `TAILS`.
-    pub fn load_uprobes(
-        self,
-        shared: &[&'static str],
-        tails: &[(&str, u32)],
-        without: &str,
-    ) -> Result<Uprobes, AttachError> {
+    /// Loads an object whose programs go to places of files.
+    pub fn load_uprobes(self, plan: &Plan<'_>) -> Result<Uprobes, AttachError> {
         let features = self.features;
-        super::uprobe::load(self, features, shared, tails, without)
+        super::uprobe::load(self, features, plan)
     }
 
     pub(super) fn probe(&self) -> &'static str {

@@ -20,6 +20,7 @@ use crate::kernel::losses::Losses;
 use crate::probe::AttachError;
 
 pub use attach::{Hook, Place};
+pub use load::Plan;
 pub(super) use load::load;
 
 /// How programs get to their places.
@@ -42,6 +43,8 @@ pub struct Uprobes {
     probe: &'static str,
     way: Way,
     programs: BTreeMap<String, OwnedFd>,
+    /// Programs that the kernel did not take, and what is missing for that.
+    refused: BTreeMap<String, String>,
     /// `LOST`, until it is taken.
     lost: Option<Map>,
     /// The others: the kernel empties a program array when nobody has it open.
@@ -58,6 +61,32 @@ impl Uprobes {
     /// Each program.
     pub fn programs(&self) -> Vec<ProgramReport> {
         self.reports.clone()
+    }
+
+    /// What is missing because the kernel did not take a program, a line each.
+    pub fn missing(&self) -> Vec<String> {
+        self.refused.values().cloned().collect()
+    }
+
+    /// The kernel did not take a program, without which this is missing.
+    fn refuse(&mut self, program: &str, what: &str, error: &AttachError) {
+        tracing::warn!(program, %error, "the kernel did not take a program");
+        let error = error.to_string();
+        let first = error.lines().next().unwrap_or_default();
+        self.refused.insert(program.to_owned(), format!("{what}: {first}"));
+    }
+
+    /// What became of a program: how many instructions the verifier went through, or why it was refused.
+    fn report(&mut self, program: &str, loaded: Result<Option<u32>, &AttachError>) {
+        let hook = if self.way == Way::Multi { "uprobe_multi" } else { "uprobe" };
+        let (state, reason) = loaded.err().map_or(("running", ""), AttachError::parts);
+        self.reports.push(ProgramReport {
+            program: program.to_owned(),
+            hook: hook.to_owned(),
+            state: state.to_owned(),
+            verified_insns: loaded.ok().flatten(),
+            reason: reason.to_owned(),
+        });
     }
 
     /// What the kernel counts of runs that it skipped.

@@ -41,6 +41,9 @@ const MOST_RING_LOOKS: usize = 256;
 /// Most records of one `poll`.
 const MOST_RECORDS: usize = 65_536;
 
+/// What is missing where the kernel does not take the walk that loops.
+pub(super) const MANY_STREAMS: &str = "statuses of more than some 45 streams of one call";
+
 struct Requests {
     object: Object,
     ring: RingBuf<MapData>,
@@ -115,16 +118,21 @@ fn attach_programs(mut probe: Requests, features: &KernelFeatures) -> Result<Box
     object.raw_tracepoint("requests_gone", "sched_process_exit")?;
     let ended = object.btf_tracepoint("requests_state", "inet_sock_set_state");
     object.optional("sides and ends of connections", ended);
-    let frames = if features.makes_loops() { "requests_frames_looped" } else { "requests_frames" };
     // what stands behind the first program is there before it runs
     for (program, place) in [
         ("requests_stream", TAIL_STREAM),
         ("requests_understand", TAIL_UNDERSTAND),
         ("requests_datagram", TAIL_DATAGRAM),
         ("requests_line", TAIL_LINE),
-        (frames, TAIL_FRAMES),
     ] {
         object.btf_tail(program, "sys_exit", "TAILS", place)?;
+    }
+    let walk = |object: &mut Object, program| object.btf_tail(program, "sys_exit", "TAILS", TAIL_FRAMES);
+    let looped = features.makes_loops.then(|| walk(object, "requests_frames_looped"));
+    let has_looped = matches!(looped, Some(Ok(())));
+    object.optional(MANY_STREAMS, looped.unwrap_or(Ok(())));
+    if !has_looped {
+        walk(object, "requests_frames")?;
     }
     let rings = object.raw_tracepoint("requests_ring", "io_uring_create");
     object.optional("workloads that use io_uring", rings);

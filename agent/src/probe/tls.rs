@@ -20,7 +20,7 @@ use agent_common::tls::{LAYOUT, TAIL_FRAMES, TAIL_PLAIN, TAIL_UNDERSTAND};
 use super::{AttachError, Probe, Running, Sink};
 use crate::kernel::load::{Loader, ProgramReport};
 use crate::kernel::losses::Losses;
-use crate::kernel::uprobe::{Skipped, Uprobes, Way};
+use crate::kernel::uprobe::{Plan, Skipped, Uprobes, Way};
 use crate::kernel::{KernelFeatures, Settings, TlsMode, clock};
 use crate::tls::processes::Processes;
 use crate::tls::watch::Watch;
@@ -76,6 +76,8 @@ struct Tls {
     ended: Receiver<()>,
     /// What was found and cannot be read, a line each.
     lines: Arc<Mutex<Vec<String>>>,
+    /// For programs that the kernel did not take.
+    refused: Vec<String>,
     programs: Vec<ProgramReport>,
     losses: Losses,
     skipped: Skipped,
@@ -90,23 +92,29 @@ impl std::fmt::Debug for Tls {
 fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Running>, AttachError> {
     is_wanted(features, settings)?;
     let (low, high) = super::flows::ports::ephemeral();
-    let (frames, without) = match features.makes_loops() {
-        true => ("tls_frames_looped", "tls_frames"),
-        false => ("tls_frames", "tls_frames_looped"),
-    };
+    let looped = features.makes_loops;
+    let frames: &[&str] = if looped { &["tls_frames_looped", "tls_frames"] } else { &["tls_frames"] };
     let mut programs = Loader::new("tls", crate::ebpf_object!("tls"), features, settings)?
         .layout(LAYOUT)?
         .cgroup2()?
         .fields(FIELDS)?
         .global_u32("EPHEMERAL_LOW", u32::from(low))
         .global_u32("EPHEMERAL_HIGH", u32::from(high))
-        .load_uprobes(
-            &SHARED,
-            &[("tls_plain", TAIL_PLAIN), ("tls_understand", TAIL_UNDERSTAND), (frames, TAIL_FRAMES)],
-            without,
-        )?;
+        .load_uprobes(&Plan {
+            shared: &SHARED,
+            tails: &[
+                (&["tls_plain"], TAIL_PLAIN),
+                (&["tls_understand"], TAIL_UNDERSTAND),
+                (frames, TAIL_FRAMES),
+            ],
+            without: if looped { &[] } else { &["tls_frames_looped"] },
+            optional: &[
+                ("tls_frames_looped", super::requests::MANY_STREAMS),
+                ("tls_grpc_", "which request a goroutine of grpc-go serves"),
+            ],
+        })?;
     let losses = programs.losses(features, "span")?;
-    let (reports, skipped) = (programs.programs(), programs.skipped());
+    let (reports, refused, skipped) = (programs.programs(), programs.missing(), programs.skipped());
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (stop, stopped) = sync_channel(0);
     let is_over = Arc::new(AtomicBool::new(false));
@@ -129,6 +137,7 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
         watch: Some(watch),
         ended,
         lines,
+        refused,
         programs: reports,
         losses,
         skipped,
@@ -167,6 +176,7 @@ fn run(
 impl Running for Tls {
     fn missing(&self) -> Vec<String> {
         let mut missing = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        missing.extend(self.refused.iter().cloned());
         if self.watch.as_ref().is_none_or(JoinHandle::is_finished) {
             missing.push("everything: the watch for libraries has ended; the log has the reason".to_owned());
         }

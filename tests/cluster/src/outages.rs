@@ -17,7 +17,7 @@ pub(crate) fn nothing_is_missing(lab: &Lab, least: u64) {
          max(CAST(split_part(body, ' ', 3) AS BIGINT)) AS newest FROM log \
          WHERE namespace = '{SHOP}' AND workload = 'edge' AND body LIKE 'edge asks %' GROUP BY pod"
     );
-    wait("every line of every pod", 240, || {
+    wait("every line of every pod", 90, || {
         let rows = api.sql(&query)?;
         ensure(rows.len() >= lab.items(&["pods", "-n", SHOP, "-l", "app=edge"]).len(), || {
             format!("{rows:?}")
@@ -26,11 +26,30 @@ pub(crate) fn nothing_is_missing(lab: &Lab, least: u64) {
             let [lines, bodies, newest] =
                 ["lines", "bodies", "newest"].map(|key| row[key].as_u64().unwrap_or_default());
             ensure(lines == newest && bodies == newest && newest >= least, || {
-                format!("{row}, at least {least}")
+                format!("{row}, at least {least}; {}", holes(&api, text(row, "pod")))
             })?;
         }
         Ok(())
     });
+}
+
+/// Which numbers of a pod are not there, and between which times.
+fn holes(api: &Api, pod: &str) -> String {
+    let query = format!(
+        "SELECT CAST(split_part(body, ' ', 3) AS BIGINT) AS number, ts FROM log \
+         WHERE pod = '{pod}' AND body LIKE 'edge asks %' ORDER BY number"
+    );
+    let mut holes = Vec::new();
+    let (mut next, mut before) = (1, String::new());
+    for row in api.sql(&query).unwrap_or_default() {
+        let number = row["number"].as_u64().unwrap_or_default();
+        let at = text(&row, "ts");
+        if number > next {
+            holes.push(format!("{next} to {}, between {before} and {at}", number - 1));
+        }
+        (next, before) = (number + 1, at.to_owned());
+    }
+    format!("not there: {}", holes.join("; "))
 }
 
 /// The newest line that a pod of `edge` has written itself.

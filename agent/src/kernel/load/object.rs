@@ -242,19 +242,13 @@ impl Object {
             .program(program)
             .and_then(|loaded| loaded.info().ok())
             .and_then(|info| info.verified_instruction_count());
-        let (state, reason) = match &result {
-            Ok(()) => ("running", String::new()),
-            Err(AttachError::Disabled(why)) => ("disabled", why.clone()),
-            Err(AttachError::Unsupported { code, detail } | AttachError::Failed { code, detail }) => {
-                (*code, detail.clone())
-            }
-        };
+        let (state, reason) = result.as_ref().map_or_else(AttachError::parts, |()| ("running", ""));
         self.programs.push(ProgramReport {
             program: program.to_owned(),
             hook: format!("{kind}/{hook}"),
             state: state.to_owned(),
             verified_insns,
-            reason,
+            reason: reason.to_owned(),
         });
         result
     }

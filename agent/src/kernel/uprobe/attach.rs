@@ -33,13 +33,16 @@ impl Hook {
 }
 
 impl Uprobes {
-    /// Puts programs at places of an open file, all or none.
+    /// Puts programs at places of an open file, all or none; those that the kernel did not take are `missing`.
     pub fn attach(&self, file: &File, places: &[Place]) -> io::Result<Hook> {
         // by the descriptor: the very file that was looked at, whatever its name means by now
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         let mut descriptors = Vec::new();
         let mut count = 0;
         for Place { program, offsets, is_return } in places {
+            if self.refused.contains_key(*program) {
+                continue;
+            }
             let program = self.programs.get(*program).ok_or(io::ErrorKind::NotFound)?.as_fd();
             count += offsets.len();
             match self.way {

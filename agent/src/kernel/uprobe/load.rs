@@ -14,7 +14,7 @@ use crate::kernel::KernelFeatures;
 use crate::kernel::batch::update_bytes;
 use crate::kernel::features::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN};
 use crate::kernel::lent::Lent;
-use crate::kernel::load::{Loader, ProgramReport};
+use crate::kernel::load::Loader;
 use crate::probe::AttachError;
 
 /// Bytes of the verifier's log when a program was refused, and how many of them are kept.
@@ -25,14 +25,35 @@ fn failed(code: &'static str, detail: String) -> AttachError {
     AttachError::Failed { code, detail }
 }
 
-/// Makes maps and loads every program of the object but those `without`. `shared` are maps of another probe; `tails` says
-/// which programs stand in `TAILS`, and where.
+/// Which programs of an object are loaded, and what they need.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Maps of another probe.
+    pub shared: &'a [&'static str],
+    /// Places in `TAILS`: in each stands the first of these programs that the kernel takes.
+    pub tails: &'a [(&'a [&'a str], u32)],
+    /// Programs that this kernel cannot have.
+    pub without: &'a [&'a str],
+    /// Programs whose names begin so may be refused; then this is missing, and the rest works.
+    pub optional: &'a [(&'a str, &'a str)],
+}
+
+impl Plan<'_> {
+    /// What is missing without this program; `None`: everything.
+    fn missing_without(&self, program: &str) -> Option<&str> {
+        self.optional.iter().find(|(name, _)| program.starts_with(name)).map(|(_, what)| *what)
+    }
+
+    fn is_tail(&self, program: &str) -> bool {
+        self.tails.iter().any(|(names, _)| names.contains(&program))
+    }
+}
+
+/// Makes maps and loads the programs of the object.
 pub(in crate::kernel) fn load(
     loader: Loader<'_>,
     features: &KernelFeatures,
-    shared: &[&'static str],
-    tails: &[(&str, u32)],
-    without: &str,
+    plan: &Plan<'_>,
 ) -> Result<Uprobes, AttachError> {
     let probe = loader.probe();
     let broken = |what: &str, error: &dyn std::fmt::Display| {
@@ -48,8 +69,11 @@ pub(in crate::kernel) fn load(
             map.set_max_entries(*entries);
         }
     }
-    let types = types(&mut object, features).map_err(|error| broken("types", &error))?;
-    let mut maps = Maps::make(&mut object, shared, &features.lent, features)?;
+    let types = types(&mut object, features).unwrap_or_else(|error| {
+        tracing::warn!(probe, %error, "the kernel did not take the object's types: programs with loops will be refused");
+        None
+    });
+    let mut maps = Maps::make(&mut object, plan.shared, &features.lent, features)?;
     let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     object
         .relocate_maps(maps.places.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)), &text)
@@ -57,15 +81,22 @@ pub(in crate::kernel) fn load(
     object.relocate_calls(&text).map_err(|error| broken("calls", &error))?;
     object.sanitize_functions(aya::features());
     let way = way(&object, features)?;
-    let mut uprobes =
-        Uprobes { probe, way, programs: BTreeMap::new(), lost: None, _maps: Vec::new(), reports: Vec::new() };
-    object.programs.remove(without);
-    load_programs(&mut uprobes, &object, types.as_ref(), features)?;
-    for (name, index) in tails {
-        let program = uprobes.programs.get(*name).ok_or_else(|| broken("no program", name))?;
-        let table = maps.own.get("TAILS").ok_or_else(|| broken("no map", &"TAILS"))?;
-        update_bytes(table.fd().as_fd(), index, &program.as_raw_fd().to_ne_bytes())
-            .map_err(|error| failed("object", format!("place of {name}: {error}")))?;
+    let mut uprobes = Uprobes {
+        probe,
+        way,
+        programs: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        lost: None,
+        _maps: Vec::new(),
+        reports: Vec::new(),
+    };
+    let table = maps.own.get("TAILS").ok_or_else(|| broken("no map", &"TAILS"))?;
+    let programs = Programs { plan, object: &object, types: types.as_ref(), features };
+    programs.load(&mut uprobes)?;
+    for (names, index) in plan.tails {
+        let program = programs.first_of(&mut uprobes, names)?;
+        update_bytes(table.fd().as_fd(), index, &program.to_ne_bytes())
+            .map_err(|error| failed("object", format!("place of {names:?}: {error}")))?;
     }
     uprobes.lost = maps.own.remove("LOST").map(Map::PerCpuArray);
     uprobes._maps.extend(maps.own.into_values());
@@ -74,7 +105,7 @@ pub(in crate::kernel) fn load(
 
 /// The object's types, where a program has a callback; kernels that know none may not know such types either.
 fn types(object: &mut Object, features: &KernelFeatures) -> io::Result<Option<OwnedFd>> {
-    let Some(known) = aya::features().btf().filter(|_| features.makes_loops()) else { return Ok(None) };
+    let Some(known) = aya::features().btf().filter(|_| features.makes_loops) else { return Ok(None) };
     let types = object.fixup_and_sanitize_btf(known).map_err(io::Error::other)?;
     types.map(|types| sys::types(&types.to_bytes())).transpose()
 }
@@ -181,17 +212,50 @@ fn perf_way() -> Option<Way> {
     (return_bit < 64).then_some(Way::Perf { kind, return_bit })
 }
 
-fn load_programs(
-    uprobes: &mut Uprobes,
-    object: &Object,
-    types: Option<&OwnedFd>,
-    features: &KernelFeatures,
-) -> Result<(), AttachError> {
-    let mut names: Vec<&String> = object.programs.keys().collect();
-    names.sort();
-    for name in names {
-        let Some(program) = object.programs.get(name) else { continue };
-        let Some(function) = object.functions.get(&program.function_key()) else { continue };
+/// Programs on their way into the kernel.
+struct Programs<'a> {
+    plan: &'a Plan<'a>,
+    object: &'a Object,
+    types: Option<&'a OwnedFd>,
+    features: &'a KernelFeatures,
+}
+
+impl Programs<'_> {
+    /// Those that stand behind no other.
+    fn load(&self, uprobes: &mut Uprobes) -> Result<(), AttachError> {
+        let mut names: Vec<&String> = self.object.programs.keys().collect();
+        names.retain(|name| !self.plan.is_tail(name) && !self.plan.without.contains(&name.as_str()));
+        names.sort();
+        for name in names {
+            if let Err(error) = self.one(uprobes, name) {
+                let what = self.plan.missing_without(name).ok_or_else(|| error.clone())?;
+                uprobes.refuse(name, what, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first of these that the kernel takes.
+    fn first_of(&self, uprobes: &mut Uprobes, names: &[&str]) -> Result<RawFd, AttachError> {
+        for name in names {
+            match self.one(uprobes, name) {
+                Ok(program) => return Ok(program),
+                Err(error) => {
+                    let what = self.plan.missing_without(name).ok_or_else(|| error.clone())?;
+                    uprobes.refuse(name, what, &error);
+                }
+            }
+        }
+        Err(failed("object", format!("object {}: none of {names:?}", uprobes.probe)))
+    }
+
+    fn one(&self, uprobes: &mut Uprobes, name: &str) -> Result<RawFd, AttachError> {
+        let function = self
+            .object
+            .programs
+            .get(name)
+            .and_then(|program| self.object.functions.get(&program.function_key()))
+            .ok_or_else(|| failed("object", format!("object {}: no program {name}", uprobes.probe)))?;
         let mut instructions = Vec::with_capacity(function.instructions.len() * 8);
         for instruction in &function.instructions {
             instructions.push(instruction.code);
@@ -203,28 +267,21 @@ fn load_programs(
         let program = sys::Program {
             name,
             instructions: &instructions,
-            license: &object.license,
+            license: &self.object.license,
             is_multi: uprobes.way == Way::Multi,
-            functions: types.map(|types| sys::Functions {
+            functions: self.types.map(|types| sys::Functions {
                 types: types.as_fd(),
                 records: &records,
                 record_size: function.func_info_rec_size,
             }),
         };
-        let loaded = match sys::load(&program, &mut []) {
-            Ok(loaded) => loaded,
-            Err(error) => return Err(why(name, &program, &error, features)),
-        };
-        uprobes.reports.push(ProgramReport {
-            program: name.clone(),
-            hook: if uprobes.way == Way::Multi { "uprobe_multi" } else { "uprobe" }.to_owned(),
-            state: "running".to_owned(),
-            verified_insns: verified(&loaded),
-            reason: String::new(),
-        });
-        uprobes.programs.insert(name.clone(), loaded);
+        let loaded = sys::load(&program, &mut []).map_err(|error| why(name, &program, &error, self.features));
+        uprobes.report(name, loaded.as_ref().map(verified));
+        let loaded = loaded?;
+        let descriptor = loaded.as_raw_fd();
+        uprobes.programs.insert(name.to_owned(), loaded);
+        Ok(descriptor)
     }
-    Ok(())
 }
 
 /// Instructions that the verifier went through (kernel 5.16).

@@ -3,11 +3,11 @@
 //! `kernel-table\t<probe>\t<program>\t<state>\t<verified instructions>\t<reason>`; the probe's own line has no program.
 
 use agent::config::AgentConfig;
-use agent::kernel::{Settings, TlsMode};
+use agent::kernel::{KernelFeatures, Settings, TlsMode};
 use agent::probe::AttachError;
 
 use crate::cgroup::Cgroup;
-use crate::requires::{Need, requires};
+use crate::requires::{Need, requires, skip};
 
 #[test]
 fn every_probe_runs_or_says_why_not() {
@@ -121,4 +121,35 @@ pub(crate) fn map_bytes(disabled: &str) -> u64 {
     }
     drop(running);
     bytes
+}
+
+/// Where a kernel cannot do what its version promises, the programs that need it are left out and named, and the rest runs.
+#[test]
+fn a_program_that_the_kernel_refuses_has_one_in_its_place() {
+    let name = "a_program_that_the_kernel_refuses_has_one_in_its_place";
+    if !requires(name, &[Need::Root, Need::Btf, Need::Cgroup2]) {
+        return;
+    }
+    if crate::features().makes_loops {
+        skip(name, "this kernel takes every program");
+        return;
+    }
+    let features = KernelFeatures { makes_loops: true, ..crate::features().clone() };
+    let cgroup = Cgroup::new(&features, "refused").unwrap();
+    let settings =
+        Settings { attach_cgroup: Some(cgroup.directory().into()), tls: TlsMode::On, ..Settings::default() };
+    let mut running = Vec::new();
+    for probe in agent::PROBES.iter().filter(|probe| ["requests", "tls"].contains(&probe.name)) {
+        let probe =
+            (probe.attach)(&features, &settings).unwrap_or_else(|error| panic!("{}: {error}", probe.name));
+        let state = |program: &str| {
+            let programs = probe.programs();
+            programs.into_iter().find(|known| known.program.ends_with(program)).map(|known| known.state)
+        };
+        assert_eq!(state("_frames_looped").as_deref(), Some("verifier"));
+        assert_eq!(state("_frames").as_deref(), Some("running"));
+        assert!(probe.missing().iter().any(|line| line.contains("45 streams")), "{:?}", probe.missing());
+        running.push(probe);
+    }
+    assert_eq!(running.len(), 2);
 }

@@ -16,7 +16,7 @@ fn every_stream_of_one_call_has_its_status() {
     }
     let cgroup = Cgroup::new(crate::features(), "streams").unwrap();
     let mut probe = Attached::new(&PROBE, &Settings::default());
-    let (work, streams) = match crate::features().makes_loops() {
+    let (work, streams) = match crate::features().makes_loops {
         true => ("http all-frames 3", 400),
         false => ("http frames 3", 36),
     };

@@ -6,19 +6,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
 use proto::v1;
 
-use super::fixture::{self, NOW, batch, bodies, lines};
+use super::fixture::{self, NOW, batch, bodies, collect, lines};
 use crate::disk::Disk;
 use crate::disk::faulty::{FaultyDisk, Random};
-use crate::{Limits, LogRequest, Store};
+use crate::{Limits, LogRequest, ScanRequest, Store, Table};
 
 /// How many schedules run; each is another seed.
-const SCHEDULES: u64 = 1_000;
+const SCHEDULES: u64 = 400;
 /// A schedule mostly waits for its own threads.
 const THREADS: usize = 4;
 /// A schedule takes milliseconds; one that takes this long waits for an answer that never comes.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Flows are sealed when they take this much memory: sooner than lines.
+const FLOWS_BYTES: usize = 4_000;
+/// A head of so many bytes has room for few batches: the log is sealed while it is read again.
+const SMALL_HEAD: usize = 2_000;
 
 /// What the twin knows of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +40,45 @@ struct Twin {
     now: i64,
     next: u64,
     fates: BTreeMap<u64, Fate>,
+    seen: Seen,
+}
+
+/// What happened in schedules: without it they would show nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
     /// Batches refused because something failed, and stores that did not open.
     failures: u64,
     compactions: u64,
+    /// Seals while the log was read again.
+    seals_at_open: u64,
 }
 
-/// Two lines that name their batch.
+impl std::iter::Sum for Seen {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            failures: sum.failures + one.failures,
+            compactions: sum.compactions + one.compactions,
+            seals_at_open: sum.seals_at_open + one.seals_at_open,
+        })
+    }
+}
+
+/// Two lines that name their batch, and a flow that does.
 fn sent(seq: u64, now: i64) -> v1::Batch {
     let texts = [format!("batch {seq} first"), format!("batch {seq} second")];
     // every third batch reaches into the hour before
     let ts = if seq.is_multiple_of(3) { now - 3_600_000_000_000 } else { now };
-    batch("node", 1, seq, &lines(ts, &texts.each_ref().map(String::as_str)))
+    let mut payload = lines(ts, &texts.each_ref().map(String::as_str));
+    payload.flows.push(v1::FlowRow { ts: ts.cast_unsigned(), bytes_sent: seq, ..v1::FlowRow::default() });
+    batch("node", 1, seq, &payload)
 }
 
 fn limits() -> Limits {
-    // files so small that they turn over all the time
+    // files so small that they turn over all the time, and tables that are sealed at different times
     Limits {
         wal_file_bytes: 700,
         seal_log_rows: 40,
+        seal_table_bytes: FLOWS_BYTES,
         delete_after_s: 0,
         compact_segments: 2,
         ..fixture::limits()
@@ -65,11 +93,16 @@ impl Twin {
         if self.random.below(4) == 0 {
             disk.die_after(self.random.below(30));
         }
-        let Ok((store, _)) = Store::open_on(handle, dir, limits(), self.now) else {
-            self.failures += 1;
+        let mut limits = limits();
+        if self.random.below(3) == 0 {
+            limits.head_bytes = SMALL_HEAD;
+        }
+        let Ok((store, _)) = Store::open_on(handle, dir, limits, self.now) else {
+            self.seen.failures += 1;
             disk.crash();
             return;
         };
+        self.seen.seals_at_open += store.stats().counters.seals;
         self.check(&store, seed).await;
         match self.random.below(3) {
             0 => disk.die_after(self.random.below(120)),
@@ -92,9 +125,9 @@ impl Twin {
 
     async fn compact(&mut self, store: &Store) {
         match store.compact(self.now).await {
-            Ok(Some(_)) => self.compactions += 1,
+            Ok(Some(_)) => self.seen.compactions += 1,
             Ok(None) => {}
-            Err(_) => self.failures += 1,
+            Err(_) => self.seen.failures += 1,
         }
     }
 
@@ -120,7 +153,7 @@ impl Twin {
                 }
                 Err(refused) => {
                     assert!(refused.code.is_retryable(), "{refused}");
-                    self.failures += 1;
+                    self.seen.failures += 1;
                 }
             }
         }
@@ -132,13 +165,24 @@ impl Twin {
         for body in bodies(&store.snapshot(), LogRequest::default()).await {
             *found.entry(body).or_default() += 1;
         }
+        let mut flows: BTreeMap<u64, u64> = BTreeMap::new();
+        for batch in collect(store.snapshot().scan(Table::Flow, ScanRequest::default()).unwrap()).await {
+            let sent = batch.column_by_name("bytes_sent").unwrap();
+            for seq in sent.as_primitive::<Int64Type>().values() {
+                *flows.entry(seq.cast_unsigned()).or_default() += 1;
+            }
+        }
         for (seq, fate) in &self.fates {
+            let flow = flows.get(seq).copied().unwrap_or(0);
             let count = |part: &str| found.get(&format!("batch {seq} {part}")).copied().unwrap_or(0);
-            let counts = (count("first"), count("second"));
+            let counts = (count("first"), count("second"), flow);
             match fate {
-                Fate::Acknowledged => assert_eq!(counts, (1, 1), "batch {seq} of seed {seed}"),
+                Fate::Acknowledged => assert_eq!(counts, (1, 1, 1), "batch {seq} of seed {seed}"),
                 Fate::Open => {
-                    assert!(counts == (0, 0) || counts == (1, 1), "batch {seq}: {counts:?} of seed {seed}")
+                    assert!(
+                        counts == (0, 0, 0) || counts == (1, 1, 1),
+                        "batch {seq}: {counts:?} of seed {seed}"
+                    )
                 }
             }
         }
@@ -150,19 +194,29 @@ impl Twin {
     }
 }
 
-/// Runs one; returns how much failed, and how often segments were merged.
-async fn schedule(seed: u64) -> (u64, u64) {
+/// Runs one.
+async fn schedule(seed: u64) -> Seen {
     let dir = tempfile::tempdir().unwrap();
     let mut twin =
-        Twin { random: Random(seed), now: NOW, next: 1, fates: BTreeMap::new(), failures: 0, compactions: 0 };
+        Twin { random: Random(seed), now: NOW, next: 1, fates: BTreeMap::new(), seen: Seen::default() };
     for life in 0..3 {
         twin.live(dir.path(), seed * 16 + life).await;
     }
-    // a last life on a disk that works: all that was ever sent is sent again, as an agent would
-    let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new(seed));
-    let (store, recovered) = Store::open_on(disk, dir.path(), limits(), twin.now).unwrap();
-    assert!(recovered.damaged.is_empty(), "seed {seed}: {recovered:?}");
+    // last lives on a disk that works
+    let open = |limits: Limits, now: i64| {
+        let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new(seed));
+        let (store, recovered) = Store::open_on(disk, dir.path(), limits, now).unwrap();
+        assert!(recovered.damaged.is_empty(), "seed {seed}: {recovered:?}");
+        store
+    };
+    let store = open(Limits { head_bytes: SMALL_HEAD, ..limits() }, twin.now);
+    twin.seen.seals_at_open += store.stats().counters.seals;
     twin.check(&store, seed).await;
+    store.close().await;
+    drop(store);
+    let store = open(limits(), twin.now);
+    twin.check(&store, seed).await;
+    // all that was ever sent is sent again, as an agent would
     for (seq, fate) in &mut twin.fates {
         store.append(&sent(*seq, twin.now), twin.now).await.unwrap();
         *fate = Fate::Acknowledged;
@@ -171,11 +225,11 @@ async fn schedule(seed: u64) -> (u64, u64) {
     store.seal(twin.now).await.unwrap();
     twin.check(&store, seed).await;
     while store.compact(twin.now).await.unwrap().is_some() {
-        twin.compactions += 1;
+        twin.seen.compactions += 1;
     }
     twin.check(&store, seed).await;
     store.close().await;
-    (twin.failures, twin.compactions)
+    twin.seen
 }
 
 #[test]
@@ -187,15 +241,12 @@ fn what_is_acknowledged_is_stored_once_whatever_fails() {
             let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, schedule(seed)).await });
             answered.unwrap_or_else(|_| panic!("seed {seed} hangs"))
         };
-        (first..SCHEDULES).step_by(THREADS).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        (first..SCHEDULES).step_by(THREADS).map(run).sum::<Seen>()
     };
-    let (failures, compactions) = std::thread::scope(|scope| {
+    let seen: Seen = std::thread::scope(|scope| {
         let shares: Vec<_> = (0..THREADS as u64).map(|first| scope.spawn(move || share(first))).collect();
-        shares
-            .into_iter()
-            .map(|share| share.join().unwrap())
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        shares.into_iter().map(|share| share.join().unwrap()).sum()
     });
-    // a disk that never fails, or segments that are never merged, would show nothing
-    assert!(failures > SCHEDULES && compactions > SCHEDULES / 2, "{failures} {compactions}");
+    let Seen { failures, compactions, seals_at_open } = seen;
+    assert!(failures > SCHEDULES && compactions > SCHEDULES / 2 && seals_at_open > SCHEDULES / 2, "{seen:?}");
 }

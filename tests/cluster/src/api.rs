@@ -74,7 +74,7 @@ impl Api {
         Ok((status.parse().map_err(|_| format!("status {status}"))?, body.to_owned()))
     }
 
-    /// The rows of an SQL query, each with its columns' names; an answer that is not complete is an error.
+    /// The rows of an SQL query, each with its columns' names, as far as there are any: losses of a test before make an answer incomplete.
     pub(crate) fn sql(&self, query: &str) -> Result<Vec<Row>, String> {
         let (status, body) =
             self.call("POST", "/api/v1/sql", Some(&json!({ "query": query }).to_string()))?;

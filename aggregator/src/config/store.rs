@@ -23,7 +23,8 @@ pub struct StoreConfig {
     pub wal_soft_mib: u64,
     /// MiB of write-ahead log above which batches are refused (`wal_full`; agents spool); the profile's own when 0.
     pub wal_hard_mib: u64,
-    /// MiB that all files may take together, 0 for no limit. Above 85 % of it the oldest segments go.
+    /// MiB that all files may take together, 0 for no limit. Above 85 % of it the oldest segments go. The write-ahead log
+    /// has at most a quarter of it, unless `wal_hard_mib` says otherwise.
     pub max_disk_mib: u64,
     /// Percent of the file system in use from which the oldest segments go, all but the last GiB.
     #[schemars(range(min = 1, max = 100))]
@@ -92,6 +93,9 @@ impl StoreConfig {
         if limits.wal_soft_bytes > limits.wal_hard_bytes {
             found.push(ConfigError::new("store.wal_soft_mib", "is above store.wal_hard_mib"));
         }
+        if limits.wal_hard_bytes > limits.max_disk_bytes / 2 {
+            found.push(ConfigError::new("store.wal_hard_mib", "is above half of store.max_disk_mib"));
+        }
         for name in retention_mib.keys().filter(|name| Table::from_name(name).is_none()) {
             found.push(ConfigError::new(format!("store.retention_mib.{name}"), "there is no such table"));
         }
@@ -107,6 +111,12 @@ impl StoreConfig {
         limits.seal_age_s = self.seal_age_s;
         limits.disk_drop_percent = self.disk_drop_percent;
         limits.disk_refuse_percent = self.disk_refuse_percent;
+        if self.max_disk_mib > 0 {
+            limits.max_disk_bytes = self.max_disk_mib.saturating_mul(MIB);
+            // the log is no reason to drop segments
+            limits.wal_soft_bytes = limits.wal_soft_bytes.min(limits.max_disk_bytes / 8);
+            limits.wal_hard_bytes = limits.wal_hard_bytes.min(limits.max_disk_bytes / 4);
+        }
         if self.wal_soft_mib > 0 {
             limits.wal_soft_bytes = self.wal_soft_mib.saturating_mul(MIB);
         }
@@ -115,9 +125,6 @@ impl StoreConfig {
         }
         // Only whole files go, so several must fit below the limit.
         limits.wal_file_bytes = limits.wal_file_bytes.min(limits.wal_soft_bytes / 4);
-        if self.max_disk_mib > 0 {
-            limits.max_disk_bytes = self.max_disk_mib.saturating_mul(MIB);
-        }
         for (table, kept) in Table::ALL.into_iter().zip(&mut limits.retention) {
             let max_bytes =
                 self.retention_mib.get(table.name()).map_or(u64::MAX, |mib| mib.saturating_mul(MIB));

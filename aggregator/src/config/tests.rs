@@ -52,6 +52,15 @@ fn what_the_file_says_reaches_the_store() {
 }
 
 #[test]
+fn the_log_has_a_share_of_a_limited_disk() {
+    let limits = read("version: 1\nstore: {max_disk_mib: 1024}\n").unwrap().limits();
+    assert_eq!((limits.wal_soft_bytes, limits.wal_hard_bytes), (128 << 20, 256 << 20));
+    assert!(limits.wal_file_bytes <= 32 << 20);
+    let errors = read("version: 1\nstore: {max_disk_mib: 1024, wal_hard_mib: 600}\n").unwrap_err();
+    assert!(errors.to_string().contains("store.wal_hard_mib"), "{errors}");
+}
+
+#[test]
 fn an_open_door_is_a_mistake() {
     let paths = |text: &str| -> Vec<String> {
         read(text)

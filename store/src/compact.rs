@@ -44,7 +44,7 @@ pub struct Compacted {
 pub(crate) struct Unreadable(Mutex<HashSet<u64>>);
 
 impl Unreadable {
-    fn add(&self, number: u64) {
+    pub(crate) fn add(&self, number: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
     }
 

@@ -111,6 +111,11 @@ pub(crate) fn create_dirs(disk: &dyn Disk, root: &Path, path: &Path) -> io::Resu
     Ok(())
 }
 
+/// The disk, or our share of it, has no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Writes a small file so that it is there whole or not at all.
 pub(crate) fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let tmp = path.with_extension("tmp");

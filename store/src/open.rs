@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::batch;
 use crate::catalog::{self, Contents, Loaded, Manifest};
-use crate::dedupe::Dedupe;
-use crate::disk::{Disk, write_whole};
+use crate::dedupe::{BatchKey, Dedupe};
+use crate::disk::{Disk, is_full, write_whole};
 use crate::head::Head;
 use crate::maintain::reserve;
 use crate::registry;
@@ -205,15 +205,15 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
 fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
     let mut recovered = Recovered::default();
     let folder = shared.root.join("wal");
-    let mut seen = Dedupe::default();
+    let mut seen: HashSet<BatchKey> = HashSet::new();
+    let mut has_room = true;
     let covered = shared.manifest().contents().covered.clone();
     let mut files: Vec<WalFile> = Vec::new();
     let read = wal::read_files(&*shared.disk, &folder, |index, record| {
         // the same batch twice could only be there if a write that failed had reached the disk
-        if seen.contains(&record.key) {
+        if !seen.insert(record.key.clone()) {
             return Ok(());
         }
-        seen.insert(&record.key, record.now_ns);
         let (lsn, admitted_ns, key) = (record.lsn, record.now_ns, record.key.clone());
         let admitted = batch::admit(
             record.key,
@@ -256,8 +256,8 @@ fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
         file.tables.iter_mut().zip(tables).for_each(|(known, lsn)| *known = (*known).max(lsn));
         // in the same memory as when the rows came: what is too much is sealed on the way
         let full = shared.state().head.bytes() >= shared.limits.head_bytes / 2;
-        if full {
-            seal::seal(shared, &Table::ALL, now_ns).map_err(OpenError::Replay)?;
+        if full && has_room {
+            has_room = sealed(shared, now_ns)?;
         }
         Ok(())
     });
@@ -278,6 +278,19 @@ fn replay(shared: &Shared, now_ns: i64) -> Result<Recovered, OpenError> {
     let lost = u64::try_from(recovered.damaged.len()).unwrap_or(u64::MAX);
     Counts::add(&shared.counts.lost_records, lost);
     Ok(recovered)
+}
+
+/// Seals while the log is read again; false where the disk has no room. Then the rest is read all the same, as it was in
+/// memory before: only an open store can make room.
+fn sealed(shared: &Shared, now_ns: i64) -> Result<bool, OpenError> {
+    match seal::seal(shared, &Table::ALL, now_ns) {
+        Ok(_) => Ok(true),
+        Err(crate::SealError::Io { source, .. }) if is_full(&source) && shared.state().stopped.is_none() => {
+            tracing::warn!(error = %source, "no room to seal while the log is read again");
+            Ok(false)
+        }
+        Err(error) => Err(OpenError::Replay(error)),
+    }
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {

@@ -26,6 +26,8 @@ pub(crate) struct Manifest {
     bytes: u64,
     snapshot_bytes: u64,
     contents: Contents,
+    /// Nobody knows what is on disk: nothing is written behind it.
+    is_unknown: bool,
 }
 
 impl fmt::Debug for Manifest {
@@ -41,6 +43,8 @@ pub(crate) struct Loaded {
     number: u64,
     /// The manifest that was read, if there is one.
     pub(crate) path: Option<PathBuf>,
+    /// Newer ones of which nothing could be used.
+    pub(crate) passed_over: Vec<PathBuf>,
     /// Bytes of an edit at the end that is not whole.
     pub(crate) torn_bytes: u64,
     /// What could not be read before the end; each says where and why.
@@ -82,6 +86,7 @@ pub(crate) fn load(folder: &Path) -> Result<Loaded, OpenError> {
     }
     let newest = manifests.iter().max().copied().unwrap_or(0);
     let mut best: Option<Loaded> = None;
+    let mut passed_over = Vec::new();
     manifests.sort_unstable();
     for number in manifests.into_iter().rev() {
         let path = folder.join(file_name(number));
@@ -89,9 +94,22 @@ pub(crate) fn load(folder: &Path) -> Result<Loaded, OpenError> {
         let parsed = parse(&bytes, &path)?;
         let whole = parsed.has_snapshot;
         if whole || (is_named && best.is_none()) {
+            // what an older one says is older: what was damaged since must still be asked of the segments
+            if let Some(newer) = best.take() {
+                damage.extend(newer.damage);
+                passed_over.extend(newer.path);
+            }
             let Parsed { contents, torn_bytes, damage, dedupe_is_old, removed, .. } = parsed;
-            let path = Some(path);
-            best = Some(Loaded { contents, number, path, torn_bytes, damage, dedupe_is_old, removed });
+            best = Some(Loaded {
+                contents,
+                number,
+                path: Some(path),
+                passed_over: Vec::new(),
+                torn_bytes,
+                damage,
+                dedupe_is_old,
+                removed,
+            });
         }
         if whole {
             break;
@@ -99,7 +117,9 @@ pub(crate) fn load(folder: &Path) -> Result<Loaded, OpenError> {
     }
     let mut loaded = best.unwrap_or_default();
     loaded.number = newest;
+    loaded.dedupe_is_old |= !damage.is_empty();
     loaded.damage.splice(..0, damage);
+    loaded.passed_over = passed_over;
     Ok(loaded)
 }
 
@@ -221,7 +241,16 @@ impl Manifest {
     /// Begins a new manifest with what was loaded.
     pub(crate) fn start(disk: Arc<dyn Disk>, folder: PathBuf, loaded: Loaded) -> Result<Self, OpenError> {
         let Loaded { contents, number, .. } = loaded;
-        let mut manifest = Self { disk, folder, number, file: None, bytes: 0, snapshot_bytes: 0, contents };
+        let mut manifest = Self {
+            disk,
+            folder,
+            number,
+            file: None,
+            bytes: 0,
+            snapshot_bytes: 0,
+            contents,
+            is_unknown: false,
+        };
         let path = manifest.path(number + 1);
         match manifest.rotate() {
             Ok(()) => Ok(manifest),
@@ -235,15 +264,27 @@ impl Manifest {
         &self.contents
     }
 
-    /// Makes an edit durable, then applies it.
+    /// Makes an edit durable, then applies it. After an error that leaves the disk unknown no further one is made.
     pub(crate) fn commit(&mut self, edit: Edit) -> Result<(), CommitError> {
+        if self.is_unknown {
+            return Err(CommitError::Unknown(io::Error::other("an earlier write has failed")));
+        }
+        let committed = self.write(&edit);
+        match &committed {
+            Ok(()) => self.contents.apply(edit),
+            Err(error) => self.is_unknown = matches!(error, CommitError::Unknown(_)),
+        }
+        committed
+    }
+
+    fn write(&mut self, edit: &Edit) -> Result<(), CommitError> {
         if self.file.is_none() || self.bytes > self.snapshot_bytes * 2 + SLACK {
             self.rotate()?;
         }
         let Some(file) = self.file.as_mut() else {
             return Err(CommitError::Write(io::Error::other("no manifest is open")));
         };
-        let record = encode_edit(&edit).map_err(CommitError::Write)?;
+        let record = encode_edit(edit).map_err(CommitError::Write)?;
         if let Err(error) = file.write_all(&record) {
             // cut off what may be there, or the next edit would follow garbage
             return match file.truncate(self.bytes) {
@@ -253,7 +294,6 @@ impl Manifest {
         }
         file.sync().map_err(CommitError::Unknown)?;
         self.bytes += record.len() as u64;
-        self.contents.apply(edit);
         Ok(())
     }
 
@@ -272,16 +312,22 @@ impl Manifest {
         // whichever of the two is current after a failure here, both say the same
         write_whole(&*self.disk, &self.folder.join(CURRENT), name.as_bytes())
             .map_err(CommitError::Unknown)?;
-        if self.number > 0
-            && let Err(error) = self.disk.remove_file(&self.path(self.number))
-        {
-            tracing::debug!(%error, "old manifest stays");
-        }
         self.number = number;
+        self.remove_older();
         self.bytes = (MAGIC.len() + snapshot.len()) as u64;
         self.snapshot_bytes = self.bytes;
         self.file = Some(file);
         Ok(())
+    }
+
+    /// One that stays is removed at a later rotation: it says what was, and must not be taken for what is.
+    fn remove_older(&self) {
+        for number in list(&self.folder).unwrap_or_default().into_iter().filter(|other| *other < self.number)
+        {
+            if let Err(error) = self.disk.remove_file(&self.path(number)) {
+                tracing::debug!(%error, "old manifest stays");
+            }
+        }
     }
 
     fn path(&self, number: u64) -> PathBuf {

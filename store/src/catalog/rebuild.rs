@@ -21,7 +21,7 @@ pub(crate) struct Rebuilt {
     pub(crate) gone: Vec<String>,
     /// Segments that were taken in.
     pub(crate) taken: Vec<String>,
-    /// Folders in `seg` of which nobody knows what they hold.
+    /// Folders in `seg` of which nobody knows what they hold, or of which a part is lost.
     pub(crate) unknown: Vec<PathBuf>,
 }
 
@@ -53,8 +53,11 @@ pub(crate) fn rebuild(
     found.sort_by_key(|entry| std::cmp::Reverse((entry.level, entry.max_lsn)));
     for entry in found {
         let others = contents.segments.iter().filter(|other| !entry.replaces.contains(&other.path));
-        if others.into_iter().any(|other| has_in_common(other, &entry)) || !is_whole(root, &entry, first_lsn)
-        {
+        if others.into_iter().any(|other| has_in_common(other, &entry)) {
+            continue;
+        }
+        if !is_whole(root, &entry, first_lsn) {
+            rebuilt.unknown.extend(entry.folder(root));
             continue;
         }
         contents.segments.retain(|other| !entry.replaces.contains(&other.path));

@@ -45,7 +45,7 @@ pub(super) fn catalog(
         let detail = "which batches came before the log's first is not known any more: one that is sent again is stored again";
         mended.damaged.push(detail.to_owned());
     }
-    if let Some(path) = &loaded.path {
+    for path in loaded.passed_over.iter().chain(&loaded.path) {
         let aside = path.with_extension("corrupt");
         let bytes = std::fs::read(path).map_err(io("read", path))?;
         write_whole(disk, &aside, &bytes).map_err(io("set aside", &aside))?;

@@ -1,12 +1,12 @@
 //! Making a seal or a removal true: manifest first, then memory, then files that nobody needs any more.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::files::discard;
 use crate::catalog::{CommitError, Edit};
+use crate::disk::is_full;
 use crate::maintain::reserve;
 use crate::registry;
 use crate::segment::{Entry, Segment};
@@ -168,7 +168,7 @@ impl State {
 fn commit_removal(shared: &Shared, edit: &Edit) -> Result<(), SealError> {
     match commit(shared, edit.clone()) {
         Err(SealError::Io { source, .. })
-            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            if is_full(&source)
                 && shared.state().stopped.is_none()
                 && reserve::give_back(&*shared.disk, &shared.root) =>
         {

@@ -8,6 +8,7 @@ use proto::error::ErrorCode;
 
 use super::{RETRY_DISK_MS, Shared, WalFile};
 use crate::batch::Admitted;
+use crate::disk::is_full;
 use crate::stats::Counts;
 use crate::wal::Sink;
 use crate::{Refused, Table};
@@ -54,7 +55,7 @@ impl Sink for WalSink {
     }
 
     fn refused(&mut self, admitted: Admitted, error: &io::Error) {
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let full = is_full(error);
         let code = if full { ErrorCode::DiskFull } else { ErrorCode::Unavailable };
         let refused = Refused::later(code, format!("write the log: {error}"), RETRY_DISK_MS);
         self.0.complete(&admitted.key, Err(refused));

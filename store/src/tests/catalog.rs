@@ -161,3 +161,51 @@ async fn a_folder_that_nobody_knows_is_set_aside_and_not_removed() {
     assert_eq!(sorted(&store).await, [""; 0]);
     store.close().await;
 }
+
+#[tokio::test]
+async fn an_old_manifest_that_stayed_is_not_taken_for_what_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["line 1"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    let old = manifest(dir.path());
+    let stayed = fs::read(&old).unwrap();
+    store.append(&batch("n", 1, 2, &lines(NOW + SECOND, &["line 2"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    open(dir.path()).close().await;
+    // as if its removal had failed, and the first record of the current one were damaged
+    fs::write(&old, stayed).unwrap();
+    let current = manifest(dir.path());
+    assert_ne!(old, current);
+    let mut bytes = fs::read(&current).unwrap();
+    bytes[30] ^= 0xff;
+    fs::write(&current, bytes).unwrap();
+    let late = NOW + 3 * HOUR;
+    let (store, recovered) = Store::open(dir.path(), limits(), late).unwrap();
+    assert!(!recovered.rebuilt.is_empty(), "{recovered:?}");
+    assert!(recovered.damaged.iter().any(|line| line.contains("stored again")), "{recovered:?}");
+    assert_eq!(sorted(&store).await, ["line 1", "line 2"]);
+    assert!(current.with_extension("corrupt").try_exists().unwrap());
+    assert!(!old.try_exists().unwrap(), "it goes with the next one");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_segment_that_nobody_lists_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["line"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    let hour = dir.path().join("seg/default/log/2026-11-21/12");
+    let segment = fs::read_dir(&hour).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(segment.join("sketch.parquet")).unwrap();
+    fs::write(manifest(dir.path()), b"garbage").unwrap();
+    let (store, recovered) = Store::open(dir.path(), limits(), NOW + 3 * HOUR).unwrap();
+    assert!(recovered.damaged.iter().any(|line| line.contains("set aside")), "{recovered:?}");
+    assert_eq!(fs::read_dir(dir.path().join("corrupt")).unwrap().count(), 1);
+    store.close().await;
+}

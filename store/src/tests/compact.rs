@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::basics::everything;
-use super::fixture::{NOW, SECOND, batch, bodies, collect, limits, lines, newest, open, render};
-use crate::{HistogramBy, HistogramRequest, LogRequest, Order, ScanRequest, Snapshot, Store, Table};
+use super::fixture::{NOW, SECOND, batch, bodies, collect, limits, lines, newest, open, open_with, render};
+use crate::{HistogramBy, HistogramRequest, Limits, LogRequest, Order, ScanRequest, Snapshot, Store, Table};
 
 const HOUR: i64 = 3_600 * SECOND;
 
@@ -196,5 +196,36 @@ async fn merged_segments_go_when_no_snapshot_holds_them() {
         tokio::task::yield_now().await;
     }
     assert_eq!(folders(dir.path(), "log").len(), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_merged_are_neighbours_among_all_of_an_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { compact_segments: 2, ..limits() };
+    let (store, _) = open_with(dir.path(), limits).unwrap();
+    let seal = async |seq: u64| {
+        store.append(&batch("n", 1, seq, &lines(NOW, &[&format!("line {seq}")])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+    };
+    seal(1).await;
+    seal(2).await;
+    assert_eq!(store.compact(NOW).await.unwrap().unwrap().segments, 2);
+    // one that cannot be merged stands between two that can
+    seal(3).await;
+    seal(4).await;
+    let newest =
+        store.snapshot().segments[Table::Log.index()].iter().max_by_key(|s| s.last_lsn()).unwrap().number;
+    store.shared.unreadable.add(newest);
+    seal(5).await;
+    assert_eq!(store.compact(NOW).await.unwrap(), None);
+    seal(6).await;
+    assert_eq!(store.compact(NOW).await.unwrap().unwrap().segments, 2);
+    let mut ranges: Vec<(i64, i64)> = store.snapshot().segments[Table::Log.index()]
+        .iter()
+        .map(|segment| (segment.entry.min_lsn, segment.entry.max_lsn))
+        .collect();
+    ranges.sort_unstable();
+    assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
     store.close().await;
 }

@@ -76,3 +76,25 @@ async fn a_small_store_goes_last_when_others_fill_the_disk() {
         store.close().await;
     }
 }
+
+#[tokio::test]
+async fn a_store_whose_log_does_not_fit_its_memory_opens_though_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(7);
+    let store = open(dir.path(), &disk, limits());
+    for seq in 0..20 {
+        store.append(&batch("n", 1, seq, &everything(NOW)), NOW).await.unwrap();
+    }
+    let rows = |store: &Store| store.stats().tables.iter().map(|table| table.head_rows).sum::<usize>();
+    let before = rows(&store);
+    store.close().await;
+    drop(store);
+    // room for a new manifest, and for nothing of a segment
+    disk.leave_room(Some(2_000));
+    let store = open(dir.path(), &disk, Limits { head_bytes: 10_000, ..limits() });
+    assert_eq!(rows(&store), before);
+    disk.leave_room(None);
+    store.seal(NOW).await.unwrap();
+    assert_eq!(rows(&store), 0);
+    store.close().await;
+}

@@ -61,7 +61,9 @@ static ZERO: Array<Latency> = Array::with_max_entries(1, 0);
 fn syscalls_enter(context: BtfTracePointContext) -> i32 {
     let called = context.arg::<u64>(1) as u32;
     if called.wrapping_sub(FIRST_WAY_BACK) < WAYS_BACK.load() && !is_compat(context.arg(0)) {
-        note(bpf_get_current_pid_tgid() as u32, WAY_BACK);
+        if is_current_ours() {
+            note(bpf_get_current_pid_tgid() as u32, WAY_BACK);
+        }
         return 0;
     }
     let Some(ticks) = TICKS.get_ptr_mut(0) else { return 0 };
@@ -137,8 +139,10 @@ fn began(tid: u32) -> Option<u64> {
         if read_volatile(&raw const (*start).tid) != tid {
             return None;
         }
+        // before the place is anybody's again
+        let at_ns = read_volatile(&raw const (*start).at_ns);
         write_volatile(&raw mut (*start).tid, 0);
-        Some(read_volatile(&raw const (*start).at_ns))
+        Some(at_ns)
     }
 }
 

@@ -42,8 +42,8 @@ pub enum When {
 pub struct Connection {
     decoder: Box<dyn Decoder>,
     is_client: bool,
-    /// Numbers of the last records of each lane.
-    sequences: [u32; 2],
+    /// Numbers of the last records of each lane; not known of one where this was met in its middle.
+    sequences: [Option<u32>; 2],
     /// Direction of the run under way.
     direction: u8,
     /// Bytes of the run that the decoder knows of; `None` after a gap.
@@ -67,7 +67,7 @@ impl Connection {
         Self {
             decoder: decoder_among(protocol, names),
             is_client,
-            sequences: [0; 2],
+            sequences: [Some(0); 2],
             direction: 0,
             told: None,
             places: Places::new(is_client),
@@ -87,14 +87,19 @@ impl Connection {
     /// Whether records before this one were lost: of what goes its way where that is a stream, else of all.
     fn has_lost(&mut self, header: &Header, is_end: bool) -> bool {
         if is_end {
-            let [one, other] = self.sequences;
+            let [Some(one), Some(other)] = self.sequences else { return false };
             return header.sequence > one.wrapping_add(other).wrapping_add(1);
         }
-        let Some(last) = self.sequences.get_mut(lane(header.protocol, header.direction)) else {
-            return false;
-        };
-        let before = std::mem::replace(last, header.sequence.max(*last));
-        header.sequence > before.wrapping_add(1)
+        let lane = lane(header.protocol, header.direction);
+        let [one, other] = &mut self.sequences;
+        let (own, other) = if lane == 0 { (one, other) } else { (other, one) };
+        let before = own.replace(header.sequence.max(own.unwrap_or(0)));
+        let is_lost = before.is_some_and(|before| header.sequence > before.wrapping_add(1));
+        // one that was forgotten here and is met again: what goes the other way has its number already, and is not lost
+        if is_lost && before == Some(0) && header.protocol == HTTP2 && *other == Some(0) {
+            *other = None;
+        }
+        is_lost
     }
 
     /// Takes the next record. True: records before it were lost.
@@ -217,6 +222,10 @@ impl Connection {
             return;
         }
         if let Some(open) = self.places.of_stream(number) {
+            // of one stream one goroutine is kept, or a program could take the room of all
+            if open.task != 0 && open.task != by.1 {
+                threads.serves_stream_no_more((by.0, open.task), open.context.span_id);
+            }
             open.task = by.1;
             threads.serves_stream(by, open.context, at_ns);
         }

@@ -54,7 +54,7 @@ pub fn places<S: Source + ?Sized>(
 ) -> Result<Vec<Place>, Unfit> {
     let (Some(serves), Some(opens)) = (found.get(SERVES), found.get(OPENS)) else { return Ok(Vec::new()) };
     let because = |why: String| unfit("grpc_version", format!("{MODULE} {why}: {BY_THREAD}"));
-    let [serve, open] = match module(elf, MODULE)? {
+    let [serve, open] = match module(elf, MODULE).map_err(unread)? {
         Module::Version(version) => {
             programs(&version).ok_or_else(|| because(format!("{version} is not known")))?
         }
@@ -62,12 +62,19 @@ pub fn places<S: Source + ?Sized>(
         Module::Replaced => return Err(because("was replaced".to_owned())),
         Module::Absent => return Err(because("of no version".to_owned())),
     };
-    let (serves_code, opens_code) = (code_of(elf, serves)?, code_of(elf, opens)?);
+    let serves_code = code_of(elf, serves).map_err(unread)?;
+    let opens_code = code_of(elf, opens).map_err(unread)?;
     let place = |program, offsets| Place { program, offsets, is_return: false };
     Ok(vec![
         place(serve, vec![serves.offset + serves_code.begin]),
         place(open, opens_code.returns.iter().map(|at| opens.offset + at).collect()),
     ])
+}
+
+/// What is wrong with a file whose connections are read all the same.
+fn unread(why: impl Into<Unfit>) -> Unfit {
+    let Unfit { code, detail } = why.into();
+    Unfit { code, detail: format!("{detail}: {BY_THREAD}") }
 }
 
 /// The programs of a release: of where a stream is served, and of where one is opened.

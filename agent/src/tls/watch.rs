@@ -365,13 +365,25 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         if self.places + count > self.most_places {
             return State::Unfit(Unfit { code: "limit", detail: limit });
         }
-        if self.places + count + count_of(&streams) <= self.most_places {
-            count += count_of(&streams);
+        let by_thread = |code, why: &str| Some(Unfit { code, detail: format!("{why}: {}", grpc::BY_THREAD) });
+        let (alone, of_streams) = (places.len(), count_of(&streams));
+        if self.places + count + of_streams <= self.most_places {
+            count += of_streams;
             places.extend(streams);
         } else {
-            gap = Some(Unfit { code: "limit", detail: format!("{limit}: {}", grpc::BY_THREAD) });
+            gap = by_thread("limit", &limit);
         }
-        match (self.attach)(file, &places) {
+        let mut attached = (self.attach)(file, &places);
+        if let Err(error) = &attached
+            && places.len() > alone
+        {
+            // the connections are read without them
+            gap = by_thread("attach", &error.to_string());
+            count -= of_streams;
+            places.truncate(alone);
+            attached = (self.attach)(file, &places);
+        }
+        match attached {
             Ok(hook) => {
                 self.places += count;
                 if let Some(held_back) = self.lines.hooked.permit() {

@@ -305,18 +305,22 @@ fn a_lost_record_leaves_no_state_of_either_side() {
 #[test]
 fn records_of_streams_are_numbered_by_their_direction() {
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-    let gaps = |last: u32, end: u32| {
+    let gaps_of = |records: &[(u32, u8)], end: u32| {
         let mut told = Told::new(LIMITS);
-        for (number, direction) in [(1, OUT), (1, IN), (2, IN), (last, OUT)] {
+        for &(number, direction) in records {
             let header = header(1, number, direction, SETTINGS.len() as u64);
             told.take(Header { protocol: HTTP2, flags: FLAG_FRAMES, ..header }, SETTINGS);
         }
         told.take(Header { protocol: HTTP2, event: EVENT_END, ..header(1, end, IN, 0) }, b"");
         lost(&told.tidy(0), "record_gap")
     };
+    let gaps = |last: u32, end: u32| gaps_of(&[(1, OUT), (1, IN), (2, IN), (last, OUT)], end);
     assert_eq!(gaps(2, 5), 0, "all");
     assert_eq!(gaps(3, 6), 1, "one in the middle");
     assert_eq!(gaps(2, 6), 1, "the last one");
+    // one that was forgotten here, and that the kernel still counts, is met again: once
+    assert_eq!(gaps_of(&[(501, IN), (481, OUT), (502, IN), (482, OUT)], 985), 1, "met again");
+    assert_eq!(gaps_of(&[(501, IN), (481, OUT), (502, IN), (484, OUT)], 987), 2, "and one is lost then");
 }
 
 /// The status and the duration of both of two requests that nothing lay between, and one answer to the last.

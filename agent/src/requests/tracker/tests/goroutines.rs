@@ -5,7 +5,7 @@ use agent_common::requests::{HTTP2, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER};
 use agent_common::tls::PLAINTEXT;
 use proto::v1::SpanRow;
 
-use super::{LIMITS, Told, header, lost};
+use super::{LIMITS, Limits, Told, header, lost};
 use crate::decode::requests::Elsewhere;
 
 const SERVER: u64 = 10;
@@ -162,15 +162,34 @@ fn under_tls_the_plaintext_is_what_streams_are_on() {
     assert_eq!(all.calls()[1].1, "");
 }
 
+/// Streams that are served at once, more than there is room for.
+const MANY: u64 = 20_000;
+
 #[test]
-fn what_there_is_no_room_for_is_counted() {
+fn a_stream_that_many_goroutines_serve_takes_the_room_of_one() {
     let mut all = Goroutines::new();
     all.carries(SERVER, IN, &[1]);
-    for goroutine in 0..20_000 {
+    for goroutine in 0..MANY {
         all.serves(goroutine, 1);
     }
+    assert_eq!(lost(&all.told.tidy(0), "joins_full"), 0);
+}
+
+#[test]
+fn what_there_is_no_room_for_is_counted() {
+    let limits = Limits { memory: 64 << 20, ..LIMITS };
+    let mut all = Goroutines { told: Told::new(limits), ..Goroutines::new() };
+    for connection in 0..MANY / 500 {
+        let socket = 1_000 + connection;
+        let streams: Vec<u32> = (0..500).map(|number| number * 2 + 1).collect();
+        all.carries(socket, IN, &streams);
+        for stream in streams {
+            let stream = u64::from(stream);
+            all.goroutine(EVENT_SERVES, connection * 500 + stream / 2, socket, 1, stream);
+        }
+    }
     // a goroutine that was told before is no new one
-    all.serves(5, 1);
+    all.goroutine(EVENT_SERVES, 5, 1_000, 1, 11);
     assert_eq!(lost(&all.told.tidy(0), "joins_full"), 20_000 - 16_384);
     for stream in 0..20_000 {
         all.opens(5, stream * 2 + 1);

@@ -106,6 +106,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         bail!("no kernel could be downloaded: {}", absent.join(", "));
     }
     table::print(&runs);
+    for run in runs.iter().filter(|run| !run.unsteady.is_empty()) {
+        out::error(&format!("UNSTEADY on {}: passed only alone: {}", run.release, run.unsteady.join(", ")));
+    }
     if !absent.is_empty() {
         out::step(&format!("not run, for want of a download: {}", absent.join(", ")));
     }
@@ -131,14 +134,16 @@ fn run_on(
         run.complaints().iter().flat_map(|text| text.lines()).for_each(out::note);
         run = vm::boot(tools, kernel, image.path(), verbose)?;
     }
-    let failed = run.failed().join(" ");
-    if (1..=FEW).contains(&run.failed().len()) {
-        out::note(&format!("once more, alone: {failed}"));
-        let image = image::build(tools, kernel, &image::Contents { only: Some(&failed), ..*contents })?;
+    let failed: Vec<String> = run.failed().into_iter().map(str::to_owned).collect();
+    if (1..=FEW).contains(&failed.len()) {
+        let failed_names = failed.join(" ");
+        out::note(&format!("once more, alone: {failed_names}"));
+        vm::keep_words(kernel);
+        let contents = image::Contents { only: Some(&failed_names), ..*contents };
+        let image = image::build(tools, kernel, &contents)?;
         let second = vm::boot(tools, kernel, image.path(), verbose)?;
         if run.is_mended_by(&second) {
-            out::error(&format!("UNSTEADY on {}: passed only alone: {failed}", kernel.release));
-            run.exit = second.exit;
+            (run.exit, run.unsteady) = (second.exit, failed);
         }
     }
     Ok(run)

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(1_500);
 const STANDSTILL: Duration = Duration::from_secs(240);
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What the test binary exits with when tests have failed, and all have run.
+const FAILED: i32 = 101;
+
 /// What one kernel said.
 #[derive(Debug, Default)]
 pub(super) struct Run {
@@ -29,6 +32,8 @@ pub(super) struct Run {
     pub(super) rows: Vec<Vec<String>>,
     /// The test binary's exit code; none if the machine never came so far.
     pub(super) exit: Option<i32>,
+    /// Tests that passed only alone, in another boot.
+    pub(super) unsteady: Vec<String>,
     /// The machine was ended because it took too long.
     timed_out: bool,
     /// The end of what was printed.
@@ -49,10 +54,10 @@ impl Run {
         self.exit.is_none() && !self.timed_out
     }
 
-    /// Another boot passed every test that failed in this one.
+    /// All tests of this boot ran, and another passed those that failed.
     pub(super) fn is_mended_by(&self, second: &Self) -> bool {
         let passed = |name: &&str| second.tests.iter().any(|(test, passed)| test == name && *passed);
-        second.exit == Some(0) && self.failed().iter().all(passed)
+        self.exit == Some(FAILED) && second.exit == Some(0) && self.failed().iter().all(passed)
     }
 
     /// What makes the verb fail, one line each.
@@ -132,6 +137,15 @@ pub(super) fn boot(tools: &Tools, kernel: &Kernel, image: &Path, verbose: bool) 
     Ok(run)
 }
 
+/// Keeps what the last boot of this kernel said, beside what the next one will say.
+pub(super) fn keep_words(kernel: &Kernel) {
+    let dir = tree::target().join("kernels");
+    for kind in ["console", "tests"] {
+        let words = dir.join(format!("{}.{kind}", kernel.release));
+        fs::copy(&words, dir.join(format!("{}.first.{kind}", kernel.release))).ok();
+    }
+}
+
 /// Shows finished lines from byte `shown` on: all of them, or only each test's verdict.
 fn progress(result: &Path, shown: usize, verbose: bool) -> usize {
     let bytes = fs::read(result).unwrap_or_default();
@@ -201,6 +215,10 @@ mod tests {
         assert!(!first.is_mended_by(&parse("6.1", "test a::two ... ok\nwake-exit: 0\n")));
         assert!(!first.is_mended_by(&parse("6.1", "test a::one ... FAILED\nwake-exit: 101\n")));
         assert!(!first.is_mended_by(&parse("6.1", "test a::one ... ok\n")));
+        for end in ["", "wake-exit: 139\n"] {
+            let broken = parse("6.1", &format!("test a::one ... FAILED\ntest a::two ... {end}"));
+            assert!(!broken.is_mended_by(&parse("6.1", "test a::one ... ok\nwake-exit: 0\n")), "{end}");
+        }
     }
 
     #[test]

@@ -153,6 +153,7 @@ fn calls_of_grpc_go_find_the_stream_of_their_goroutine() {
                     span.attributes.get("wake.join.confidence").is_some_and(|sure| sure == "0.95")
                 })
             });
+            let mut whole = 0;
             for clients in [1, 4, 8, 32] {
                 relay.again();
                 // one after the other they take their time
@@ -167,10 +168,12 @@ fn calls_of_grpc_go_find_the_stream_of_their_goroutine() {
                 assert_eq!([own.sure[1], aside.sure[1]], [0, 0], "nobody else's: {line}");
                 // where a busy machine lost records less can be said
                 if losses.iter().all(|loss| loss.contains("io_uring")) {
+                    whole += 1;
                     assert_eq!([own.all, aside.all], [made * 2, made], "{line}");
                     assert!(own.sure[0] * 100 >= own.all * 99, "{line}");
                 }
             }
+            assert!(whole > 0, "{version} {tls:?}: each run has lost records");
         }
     }
 }
@@ -192,6 +195,6 @@ fn of_a_version_that_cannot_be_trusted_nothing_is_said_by_goroutine() {
     });
     relay.again();
     let [own, aside] = calls(&relay.asked(80, 8));
-    assert_eq!((own.all, aside.all), (160, 80));
+    assert!(own.all > 0 && own.all <= 160 && aside.all <= 80, "{own:?} {aside:?}");
     assert_eq!([own.sure, aside.sure], [[0, 0]; 2], "{own:?} {aside:?}");
 }

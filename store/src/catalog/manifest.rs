@@ -70,14 +70,18 @@ pub(crate) fn load(folder: &Path) -> Result<Loaded, OpenError> {
     let mut manifests = list(folder)?;
     let current = folder.join(CURRENT);
     let mut damage = Vec::new();
-    let mut is_named = true;
+    let (mut is_named, mut is_stale) = (true, false);
     match fs::read(&current) {
         Ok(name) => {
             let name = String::from_utf8_lossy(&name).into_owned();
             match number_of(name.trim()).filter(|number| manifests.contains(number)) {
                 // whatever came after it was never made current
                 Some(number) => manifests.retain(|other| *other <= number),
-                None => damage.push(format!("{} names {:?}", current.display(), name.trim())),
+                None => {
+                    // one that is gone: what there is may be older
+                    is_stale = number_of(name.trim()).is_some();
+                    damage.push(format!("{} names {:?}", current.display(), name.trim()));
+                }
             }
         }
         // before the first manifest is current there may be a part of it
@@ -117,7 +121,7 @@ pub(crate) fn load(folder: &Path) -> Result<Loaded, OpenError> {
     }
     let mut loaded = best.unwrap_or_default();
     loaded.number = newest;
-    loaded.dedupe_is_old |= !damage.is_empty();
+    loaded.dedupe_is_old |= is_stale || !passed_over.is_empty();
     loaded.damage.splice(..0, damage);
     loaded.passed_over = passed_over;
     Ok(loaded)

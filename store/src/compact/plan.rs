@@ -45,9 +45,7 @@ pub(super) fn next(shared: &Shared, now_ns: i64) -> Result<Option<Job>, SealErro
     }
     for table in Table::ALL {
         let segments = &state.segments[table.index()][..];
-        let is_readable = |segment: &Segment| !shared.unreadable.has(segment);
-        let job = hour(table, segments, is_readable, &shared.limits, now_ns)
-            .or_else(|| day(table, segments, is_readable, &shared.limits, now_ns));
+        let job = hour(shared, table, segments, now_ns).or_else(|| day(shared, table, segments, now_ns));
         let Some(job) = job else { continue };
         let bytes: u64 = job.inputs.iter().map(|segment| segment.file_bytes()).sum();
         // old and new lie beside each other for a while
@@ -61,13 +59,8 @@ pub(super) fn next(shared: &Shared, now_ns: i64) -> Result<Option<Job>, SealErro
 
 /// Sealed segments of one hour: several at any time, or any two once the hour's rows have come. Neighbours by lsn among all
 /// of the hour, so that no two segments of an hour ever have positions in common: a rebuild of the catalog relies on it.
-fn hour(
-    table: Table,
-    segments: &[Arc<Segment>],
-    is_readable: impl Fn(&Segment) -> bool,
-    limits: &Limits,
-    now_ns: i64,
-) -> Option<Job> {
+fn hour(shared: &Shared, table: Table, segments: &[Arc<Segment>], now_ns: i64) -> Option<Job> {
+    let limits = &shared.limits;
     let mut hours: BTreeMap<i64, Vec<&Arc<Segment>>> = BTreeMap::new();
     for segment in segments {
         hours.entry(segment.times().0.div_euclid(HOUR_NS)).or_default().push(segment);
@@ -76,7 +69,7 @@ fn hour(
         let settled = now_ns.saturating_sub((hour + 1).saturating_mul(HOUR_NS)) >= SETTLED_NS;
         let least = if settled { 2 } else { limits.compact_segments.max(2) };
         segments.sort_by_key(|segment| segment.entry.min_lsn);
-        for run in segments.split(|segment| segment.entry.level > 0 || !is_readable(segment)) {
+        for run in segments.split(|segment| segment.entry.level > 0 || shared.unreadable.has(segment)) {
             let mut rest = run;
             while rest.len() >= least {
                 let fitting = fitting(rest, limits);
@@ -103,13 +96,8 @@ fn fitting(segments: &[&Arc<Segment>], limits: &Limits) -> usize {
 }
 
 /// All segments of a day for which no row can come any more, if they are small.
-fn day(
-    table: Table,
-    segments: &[Arc<Segment>],
-    is_readable: impl Fn(&Segment) -> bool,
-    limits: &Limits,
-    now_ns: i64,
-) -> Option<Job> {
+fn day(shared: &Shared, table: Table, segments: &[Arc<Segment>], now_ns: i64) -> Option<Job> {
+    let limits = &shared.limits;
     let late = i64::try_from(limits.max_past_s).unwrap_or(i64::MAX).saturating_mul(NS);
     let age = i64::try_from(limits.seal_age_s).unwrap_or(i64::MAX).saturating_mul(NS);
     let wait = late.saturating_add(age).saturating_add(HOUR_NS);
@@ -121,7 +109,7 @@ fn day(
         let over = now_ns.saturating_sub((day + 1).saturating_mul(DAY_NS)) >= wait;
         let bytes: u64 = segments.iter().map(|segment| segment.file_bytes()).sum();
         let rows: u64 = segments.iter().map(|segment| segment.rows()).sum();
-        let fresh = segments.iter().all(|segment| segment.entry.level < 2 && is_readable(segment));
+        let fresh = segments.iter().all(|segment| segment.entry.level < 2 && !shared.unreadable.has(segment));
         let few = (2..=MOST_OF_A_DAY).contains(&segments.len());
         if over && fresh && few && bytes <= SMALL_DAY && rows <= MOST_ROWS {
             segments.sort_by_key(|segment| segment.entry.min_lsn);

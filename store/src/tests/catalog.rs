@@ -163,6 +163,21 @@ async fn a_folder_that_nobody_knows_is_set_aside_and_not_removed() {
 }
 
 #[tokio::test]
+async fn a_current_that_names_nothing_costs_no_list_of_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(&batch("n", 1, 1, &lines(NOW, &["line"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.close().await;
+    drop(store);
+    fs::write(dir.path().join("catalog/CURRENT"), "MANIFEST-").unwrap();
+    let (store, recovered) = open_and_say(dir.path());
+    assert_eq!((recovered.damaged.len(), recovered.rebuilt.len()), (0, 1), "{recovered:?}");
+    assert!(store.append(&batch("n", 1, 1, &lines(NOW, &["line"])), NOW).await.unwrap().repeated);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn an_old_manifest_that_stayed_is_not_taken_for_what_is() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -16,7 +16,7 @@ use crate::disk::faulty::{FaultyDisk, Random};
 use crate::{Limits, LogRequest, ScanRequest, Store, Table};
 
 /// How many schedules run; each is another seed.
-const SCHEDULES: u64 = 400;
+const SCHEDULES: u64 = 800;
 /// A schedule mostly waits for its own threads.
 const THREADS: usize = 4;
 /// A schedule takes milliseconds; one that takes this long waits for an answer that never comes.

@@ -74,7 +74,8 @@ impl Api {
         Ok((status.parse().map_err(|_| format!("status {status}"))?, body.to_owned()))
     }
 
-    /// The rows of an SQL query, each with its columns' names, as far as there are any: losses of a test before make an answer incomplete.
+    /// The rows of an SQL query, each with its columns' names. An answer may say that it is incomplete: earlier tests lose
+    /// lines on purpose.
     pub(crate) fn sql(&self, query: &str) -> Result<Vec<Row>, String> {
         let (status, body) =
             self.call("POST", "/api/v1/sql", Some(&json!({ "query": query }).to_string()))?;

@@ -2,8 +2,9 @@
 //! ends of each, requests of HTTP/1 and answers of 1 KiB, go through the stages as far as the bytes of OTLP requests.
 //!
 //! No kernel, no disk, no network, and the same records each time. Each stage is a function of its own, which is not inlined:
-//! `callgrind_annotate --inclusive=yes` names what it took. Prints how many spans there were, and a hash of all that was sent,
-//! by which two versions of the agent can be told to write the same.
+//! `callgrind_annotate --inclusive=yes` names what it took. With `others` behind the number of requests no head is the one before
+//! again. Prints how many spans there were, and a hash of all that was sent, by which two versions of the agent can be told to
+//! write the same.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -25,9 +26,9 @@ const CONNECTIONS: u64 = 8;
 /// Requests between two looks at the ring.
 const REQUESTS_OF_A_POLL: u64 = 32;
 const BOOT_TO_UNIX_NS: i64 = 1_795_262_400_000_000_000;
-const REQUEST: &[u8] =
-    b"GET /bench HTTP/1.1\r\nhost: localhost\r\nuser-agent: wake-bench\r\naccept: */*\r\n\r\n";
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx/1.26.3\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\
+const REQUEST: &str =
+    "GET /bench HTTP/1.1\r\nhost: localhost\r\nuser-agent: wake-bench\r\naccept: */*\r\n\r\n";
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nServer: nginx/1.26.3\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\
     Content-Type: application/octet-stream\r\nContent-Length: 1024\r\n\
     Last-Modified: Sun, 22 Nov 2026 11:00:00 GMT\r\nConnection: keep-alive\r\nETag: \"6921a2f0-400\"\r\n\
     Accept-Ranges: bytes\r\n\r\n";
@@ -96,16 +97,21 @@ impl End {
 }
 
 /// What is read from the ring at once.
-fn ring(ends: &mut [[End; 2]], first: u64) -> Vec<Vec<u8>> {
-    let answer: Vec<u8> = ANSWER.iter().copied().chain(std::iter::repeat_n(b'x', BODY as usize)).collect();
-    let (asked, answered) = (REQUEST.len() as u64, answer.len() as u64);
+fn ring(ends: &mut [[End; 2]], first: u64, are_others: bool) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     for number in first..first + REQUESTS_OF_A_POLL {
+        let (mut request, mut answer) = (REQUEST.to_owned(), ANSWER.to_owned() + &"x".repeat(BODY as usize));
+        if are_others {
+            request = request.replace("wake-bench", &format!("wake-{number:05}"));
+            answer = answer.replace("12:00:00", &format!("12:{:02}:{:02}", number / 60 % 60, number % 60));
+        }
+        let (request, answer) = (request.as_bytes(), answer.as_bytes());
+        let (asked, answered) = (request.len() as u64, answer.len() as u64);
         let at_ns = 1_000_000_000 + number * 100_000;
         let Some([client, server]) = ends.get_mut((number % CONNECTIONS) as usize) else { continue };
         records.extend([
-            client.record(OUT, at_ns, asked, REQUEST),
-            server.record(IN, at_ns + 20_000, asked, REQUEST),
+            client.record(OUT, at_ns, asked, request),
+            server.record(IN, at_ns + 20_000, asked, request),
             server.record(OUT, at_ns + 40_000, answered, &answer[..SEEN]),
             client.record(IN, at_ns + 60_000, answered, &answer[..SEEN]),
         ]);
@@ -146,6 +152,7 @@ fn stage_otlp(payload: &[u8]) -> Vec<bytes::Bytes> {
 
 fn main() -> std::io::Result<()> {
     let requests: u64 = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(10_000);
+    let are_others = std::env::args().nth(2).is_some_and(|word| word == "others");
     let limits = Limits { connections: 1_024, memory: 64 << 20, spans: u32::MAX };
     let mut tracker = Tracker::new(limits, Ids::seeded(1), Written::default());
     let node = NodeName { node: "node".to_owned(), ..NodeName::default() };
@@ -161,7 +168,7 @@ fn main() -> std::io::Result<()> {
         .collect();
     let (mut spans, mut unpacked, mut packed, mut sent, mut hash) = (0, 0, 0, 0, 0);
     for first in (0..requests).step_by(REQUESTS_OF_A_POLL as usize) {
-        let records = ring(&mut ends, first);
+        let records = ring(&mut ends, first, are_others);
         let mut samples = Vec::new();
         stage_decode(&mut tracker, &records, &mut samples);
         let rows = stage_name(&mut assembler, &mut identities, samples);

@@ -86,6 +86,10 @@ impl Batcher {
             Row::Log(row) => add(&mut payload.logs, v1::LogRow { identity: at, ..*row }, bytes),
             Row::Spans(some) => {
                 let before = spans.len();
+                if before > 0 && spans.capacity() < before + some.memory() {
+                    // it is not the only one: room for all that may come, or what is there is copied again and again
+                    spans.reserve(BATCH_BYTES);
+                }
                 some.append_to(spans, at, &identity.workload);
                 *bytes += spans.len() - before;
             }

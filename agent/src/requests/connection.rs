@@ -11,7 +11,7 @@ use agent_common::requests::{
 };
 use agent_common::tls::PLAINTEXT;
 
-use super::context::{Context, said};
+use super::context::Context;
 use super::ids::Ids;
 use super::protocol::{
     Chunk, Decoder, Direction, Exchange, Move, NO_RESPONSE, Names, Protocol, TraceContext, decoder_among,
@@ -401,7 +401,7 @@ impl Connection {
             return;
         }
         let thread = (header.tgid, header.tid);
-        let said = if header.protocol == HTTP1 { said(piece.data) } else { None };
+        let said = self.decoder.said(piece.data);
         let (context, confidence) = if self.is_client {
             if header.flags & FLAG_WAITED != 0 {
                 threads.turn_over(thread);

@@ -89,6 +89,11 @@ pub trait Decoder: Send {
         false
     }
 
+    /// The trace that a request says it belongs to, by its first bytes and before they were decoded (HTTP/1).
+    fn said(&self, _bytes: &[u8]) -> Option<TraceContext> {
+        None
+    }
+
     /// Adds what happened to requests since this was asked last, of protocols that have several under way at once and say
     /// which is which (HTTP/2). Others leave it at nothing.
     fn moves(&mut self, _into: &mut Vec<Move>) {}
@@ -142,6 +147,8 @@ pub struct Exchange {
     pub attributes: Attributes,
     /// Of HTTP: the status, which is an attribute too.
     pub http_status: Option<u16>,
+    /// Whether the request itself names its server, and the server's port: as attributes, in place of the connection's.
+    pub names_server: [bool; 2],
     /// The trace that the application itself said this belongs to.
     pub trace: Option<TraceContext>,
     /// A head was cut before all of the above could be read.
@@ -164,9 +171,22 @@ impl Exchange {
             error_type: None,
             attributes: Attributes::default(),
             http_status: None,
+            names_server: [false; 2],
             trace: None,
             truncated: false,
             at_least: false,
+        }
+    }
+
+    /// The request names its server.
+    fn server(&mut self, address: &str, port: Option<&str>) {
+        let said = [("server.address", Some(address)), ("server.port", port)];
+        for ((key, value), is_named) in said.into_iter().zip(&mut self.names_server) {
+            let Some(value) = value else { continue };
+            match std::mem::replace(is_named, true) {
+                false => self.attributes.push(key, value),
+                true => self.attributes.set(key, value),
+            }
         }
     }
 

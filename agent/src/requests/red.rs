@@ -34,8 +34,8 @@ struct Between {
     server_port: u16,
 }
 
-/// By whether they failed.
-type Rows = [Option<Box<Counts>>; 2];
+/// Where the counts are, by whether they failed.
+type Rows = [Option<usize>; 2];
 
 /// Requests of one row.
 #[derive(Clone, Debug)]
@@ -93,8 +93,10 @@ impl Drop for Counted<'_> {
 /// The counts of a window.
 #[derive(Debug, Default)]
 pub struct Red {
-    counts: Table<Between, Table<Box<str>, Rows>>,
-    rows: usize,
+    places: Table<Between, Table<Box<str>, Rows>>,
+    counts: Vec<Option<Box<Counts>>>,
+    /// Their places that are empty.
+    free: Vec<usize>,
 }
 
 impl Red {
@@ -102,72 +104,74 @@ impl Red {
     pub fn count(&mut self, ends: &Ends, exchange: &Exchange, failed: bool) -> Counted<'_> {
         let duration_ns = exchange.end_ns.saturating_sub(exchange.start_ns);
         let server = if ends.is_client { ends.peer } else { ends.local };
-        let mut between = Between {
+        let between = Between {
             owner: ends.owner,
             is_client: ends.is_client,
             protocol: exchange.protocol.as_str(),
             peer: Some(ends.peer.ip()),
             server_port: server.port(),
         };
-        let mut name = exchange.name.as_str();
-        let place = usize::from(failed);
-        let names = self.counts.get(&between);
-        let is_known = names
-            .and_then(|names| names.get(name))
-            .is_some_and(|rows| rows.get(place).is_some_and(Option::is_some));
-        if !is_known {
-            if names.is_some_and(|names| names.len() >= MOST_NAMES && !names.contains_key(name)) {
-                name = OTHER;
-            }
-            if self.rows >= MOST_ROWS {
-                // few: as many as workloads and protocols
-                name = OTHER;
-                (between.peer, between.server_port) = (None, 0);
-            }
-        }
-        let rows = &mut self.rows;
-        let counts = if is_known {
-            let names = self.counts.get_mut(&between);
-            names.and_then(|names| names.get_mut(name)?.get_mut(place)?.as_mut()).expect("was found above")
-        } else {
-            let names = self.counts.entry(between).or_default();
-            if !names.contains_key(name) {
-                names.insert(name.into(), Rows::default());
-            }
-            let slot = names.get_mut(name).and_then(|of_name| of_name.get_mut(place));
-            slot.expect("was put in above").get_or_insert_with(|| {
-                *rows += 1;
-                Box::new(Counts { by_span: [NOTHING, NOTHING], slow_ns: None })
-            })
-        };
+        let name = exchange.name.as_str();
+        let names = self.places.get(&between);
+        let known = names.and_then(|names| *names.get(name)?.get(usize::from(failed))?);
+        let place = known.unwrap_or_else(|| self.begin(between, name, failed));
         let is_unseen = !failed && exchange.is_unseen();
+        let counts = self.counts.get_mut(place).and_then(Option::as_mut).expect("who has a place has counts");
         Counted { counts, duration_ns, is_unseen, has_span: false }
+    }
+
+    /// The place of the counts of a kind that has none, or of those that it is counted with.
+    #[cold]
+    fn begin(&mut self, mut between: Between, mut name: &str, failed: bool) -> usize {
+        let names = self.places.get(&between);
+        if names.is_some_and(|names| names.len() >= MOST_NAMES && !names.contains_key(name)) {
+            name = OTHER;
+        }
+        if self.counts.len() - self.free.len() >= MOST_ROWS {
+            // few: as many as workloads and protocols
+            name = OTHER;
+            (between.peer, between.server_port) = (None, 0);
+        }
+        let names = self.places.entry(between).or_default();
+        if !names.contains_key(name) {
+            names.insert(name.into(), Rows::default());
+        }
+        let slot = names.get_mut(name).and_then(|rows| rows.get_mut(usize::from(failed)));
+        let (counts, free) = (&mut self.counts, &mut self.free);
+        *slot.expect("was put in above").get_or_insert_with(|| {
+            let place = free.pop().unwrap_or_else(|| {
+                counts.push(None);
+                counts.len() - 1
+            });
+            counts[place] = Some(Box::new(Counts { by_span: [NOTHING, NOTHING], slow_ns: None }));
+            place
+        })
     }
 
     /// The window has ended: what was counted goes out, and what was not is forgotten.
     pub fn close(&mut self, out: &mut Vec<Sample>) {
-        let mut left = 0;
-        self.counts.retain(|between, names| {
+        let Self { places, counts, free } = self;
+        places.retain(|between, names| {
             names.retain(|name, rows| {
-                for (place, slot) in rows.iter_mut().enumerate() {
-                    let Some(counts) = slot else { continue };
+                for (failed, slot) in [false, true].into_iter().zip(rows.iter_mut()) {
+                    let Some(here) = slot.and_then(|place| counts.get_mut(place)) else { continue };
+                    let Some(counts) = here.as_mut() else { continue };
                     if counts.by_span.iter().all(|tally| tally.count == 0) {
-                        *slot = None;
+                        *here = None;
+                        free.extend(slot.take());
                         continue;
                     }
                     for (has_span, tally) in [false, true].into_iter().zip(&counts.by_span) {
                         if tally.count > 0 {
-                            out.push(row(between, name, place == 1, has_span, tally));
+                            out.push(row(between, name, failed, has_span, tally));
                         }
                     }
                     counts.renew();
-                    left += 1;
                 }
                 rows.iter().any(Option::is_some)
             });
             !names.is_empty()
         });
-        self.rows = left;
     }
 }
 

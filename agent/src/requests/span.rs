@@ -102,8 +102,8 @@ pub fn write(
     span.text(field::STATUS, if exchange.failed || is_refused { "error" } else { "" });
     span.text(field::SOURCE, SOURCE);
     span.attributes(&common.all);
-    for (key, written) in [("server.address", &common.address), ("server.port", &common.port)] {
-        if !exchange.attributes.has(key) {
+    for (written, is_named) in [&common.address, &common.port].into_iter().zip(exchange.names_server) {
+        if !is_named {
             span.attributes(written);
         }
     }

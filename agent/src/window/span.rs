@@ -36,6 +36,11 @@ pub const SPANS: u32 = 11;
 
 /// What one owner's spans are gathered to.
 const MOST_BYTES: usize = 64 << 10;
+/// Room that they have from the begin. Where it is not enough there is room for all at once: what grows by halves is copied
+/// again and again.
+const USUAL_BYTES: usize = 8 << 10;
+/// Bytes that nearly every row has room in.
+const ROW_BYTES: usize = 2 << 10;
 /// Bytes of what stands before each row: its length.
 const LENGTH: usize = 4;
 
@@ -51,12 +56,17 @@ pub struct Spans {
 impl Spans {
     /// None so far.
     pub fn new() -> Self {
-        Self::default()
+        Self { bytes: Vec::with_capacity(USUAL_BYTES), count: 0 }
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Bytes that they take.
+    pub fn memory(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Whether more of them go into others.
@@ -67,6 +77,9 @@ impl Spans {
     /// Begins one more.
     pub fn begin(&mut self) -> Span<'_> {
         let from = self.bytes.len() + LENGTH;
+        if self.bytes.capacity() < from + ROW_BYTES {
+            self.bytes.reserve(MOST_BYTES);
+        }
         self.bytes.extend_from_slice(&[0; LENGTH]);
         self.count += 1;
         Span { bytes: &mut self.bytes, from }

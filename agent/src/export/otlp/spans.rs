@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key};
+use prost::encoding::{WireType, decode_varint, encode_key};
 use proto::v1;
 
 use super::attributes::{CONNECTION, Shared, attribute};
@@ -29,34 +29,24 @@ pub(super) fn split(payload: &[u8]) -> Option<(Vec<u8>, Vec<&[u8]>)> {
     Some((rest, spans))
 }
 
-/// Owners whose spans have room from the begin.
-const MANY_OWNERS: usize = 4;
-
 /// The spans of a payload; `None` without any.
 pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Request> {
-    let mut owners: BTreeMap<u64, Owner> = BTreeMap::new();
+    // about as long as the rows are
+    let mut body = Vec::with_capacity(spans.iter().map(|row| row.len()).sum());
     let mut scratch = Vec::new();
     let mut shared = Shared::default();
     let scope = scope().encode_to_vec();
-    // about as long as the rows are; of many owners nobody has as much
-    let all: usize = spans.iter().map(|row| row.len()).sum();
-    for row in spans {
-        scratch.clear();
-        let identity = span(row, &mut shared, &mut scratch);
-        let room = if owners.len() < MANY_OWNERS { all } else { 0 };
-        let owner = owners.entry(identity).or_insert_with(|| {
-            let whose = usize::try_from(identity).ok().and_then(|place| identities.get(place));
-            Owner::begin(whose, &scope, room)
-        });
-        message(&mut owner.bytes, otlp::SPANS, &scratch);
+    for (identity, rows) in by_owner(spans) {
+        let whose = usize::try_from(identity).ok().and_then(|place| identities.get(place));
+        let owner = Owner::begin(whose, &scope, &mut body);
+        for row in rows {
+            scratch.clear();
+            span(row, &mut shared, &mut scratch);
+            message(&mut body, otlp::SPANS, &scratch);
+        }
+        owner.end(&mut body);
     }
-    // the first one's bytes are the request's: with one owner, as nearly always, nothing is copied
-    let bodies = owners.into_values().map(Owner::end);
-    let body = bodies.reduce(|mut body, next| {
-        body.extend_from_slice(&next);
-        body
-    })?;
-    Some(Request {
+    (!spans.is_empty()).then(|| Request {
         path: TRACES,
         body: body.into(),
         rows: counted([("span", spans.len())]),
@@ -65,52 +55,72 @@ pub(super) fn traces(spans: &[&[u8]], identities: &[v1::Identity]) -> Option<Req
     })
 }
 
-/// The spans of one owner, with what stands before them.
+/// Rows by their owners' places in the table of identities; those of one mostly come one after the other.
+fn by_owner<'a>(spans: &[&'a [u8]]) -> BTreeMap<u64, Vec<&'a [u8]>> {
+    let mut owners: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+    let is_of = |row: &&[u8]| identity(row);
+    for rows in spans.chunk_by(|one, other| is_of(one) == is_of(other)) {
+        let Some(first) = rows.first() else { continue };
+        owners.entry(identity(first)).or_default().extend_from_slice(rows);
+    }
+    owners
+}
+
+/// Whose a row is: that is its first field, as the batch writes it, unless it is 0.
+fn identity(row: &[u8]) -> u64 {
+    match row {
+        [IDENTITY, identity @ ..0x80, ..] => u64::from(*identity),
+        [IDENTITY, rest @ ..] => decode_varint(&mut &*rest).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// What the place of the owner begins with.
+const IDENTITY: u8 = (field::IDENTITY << 3) as u8;
+
+/// Where the spans of one owner have their lengths, which are known when they are over.
 struct Owner {
-    bytes: Vec<u8>,
-    /// Where the length of the inner message is.
+    outer: usize,
     inner: usize,
 }
 
-/// Bytes of a length that is known later: a varint may have more of them than it needs.
+/// Bytes of such a length: a varint may have more of them than it needs.
 const LENGTH: usize = 4;
 
 impl Owner {
-    fn begin(whose: Option<&v1::Identity>, scope: &[u8], room: usize) -> Self {
-        let mut bytes = Vec::with_capacity(room);
-        encode_key(otlp::RESOURCE_SPANS, WireType::LengthDelimited, &mut bytes);
-        bytes.extend_from_slice(&[0; LENGTH]);
+    fn begin(whose: Option<&v1::Identity>, scope: &[u8], body: &mut Vec<u8>) -> Self {
+        let open = |field, body: &mut Vec<u8>| {
+            encode_key(field, WireType::LengthDelimited, body);
+            body.extend_from_slice(&[0; LENGTH]);
+            body.len() - LENGTH
+        };
+        let outer = open(otlp::RESOURCE_SPANS, body);
         if let Some(whose) = whose {
-            message(&mut bytes, otlp::RESOURCE, &resource(whose).encode_to_vec());
+            message(body, otlp::RESOURCE, &resource(whose).encode_to_vec());
         }
-        encode_key(otlp::SCOPE_SPANS, WireType::LengthDelimited, &mut bytes);
-        let inner = bytes.len();
-        bytes.extend_from_slice(&[0; LENGTH]);
-        message(&mut bytes, otlp::SCOPE, scope);
-        Self { bytes, inner }
+        let inner = open(otlp::SCOPE_SPANS, body);
+        message(body, otlp::SCOPE, scope);
+        Self { outer, inner }
     }
 
-    fn end(self) -> Vec<u8> {
-        let Self { mut bytes, inner } = self;
-        for at in [1, inner] {
-            let mut length = bytes.len() - at - LENGTH;
-            for (place, byte) in bytes.iter_mut().skip(at).take(LENGTH).enumerate() {
+    fn end(self, body: &mut [u8]) {
+        for at in [self.outer, self.inner] {
+            let mut length = body.len() - at - LENGTH;
+            for (place, byte) in body.iter_mut().skip(at).take(LENGTH).enumerate() {
                 let more = if place + 1 < LENGTH { 0x80 } else { 0 };
                 *byte = (length & 0x7f) as u8 | more;
                 length >>= 7;
             }
         }
-        bytes
     }
 }
 
-/// Writes a row as OTLP has it, and answers whose it is. What is damaged is left out.
-fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) -> u64 {
-    let (mut identity, mut ts, mut duration, mut code, mut why) = (0, 0, 0, 0, &[][..]);
+/// Writes a row as OTLP has it. What is damaged is left out.
+fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) {
+    let (mut ts, mut duration, mut code, mut why) = (0, 0, 0, &[][..]);
     let (mut left, mut is_server) = (fields(row), false);
     while let Some(Some(found)) = left.next() {
         match (found.number, found.value) {
-            (field::IDENTITY, Value::Number(number)) => identity = number,
             (field::TS, Value::Number(number)) => ts = number,
             (field::DURATION_NS, Value::Number(number)) => duration = number,
             (field::TRACE_ID, Value::Bytes(id)) => hex(out, otlp::TRACE_ID, id),
@@ -142,7 +152,6 @@ fn span<'a>(row: &'a [u8], shared: &mut Shared<'a>, out: &mut Vec<u8>) -> u64 {
         number(&mut status, otlp::STATUS_CODE, code);
         message(out, otlp::STATUS, &status);
     }
-    identity
 }
 
 #[cfg(test)]

@@ -57,10 +57,29 @@ impl<'a> Iterator for Fields<'a> {
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const DELIMITED: u64 = 2;
+const SHORT: u8 = DELIMITED as u8;
 const FIXED32: u64 = 5;
 
+/// A field; nearly all are texts of less than 128 bytes, whose numbers are small.
 #[inline]
 fn next<'a>(left: &mut &'a [u8]) -> Option<Field<'a>> {
+    let from = *left;
+    let (number, length, before) = match from {
+        [key @ 0x08..0x80, length @ ..0x80, ..] if key & 7 == SHORT => (u32::from(key >> 3), *length, 2),
+        // the numbers from 16 to 31
+        [key @ 0x80..=0xff, 0x01, length @ ..0x80, ..] if key & 7 == SHORT => {
+            (u32::from(key >> 3), *length, 3)
+        }
+        _ => return any(left),
+    };
+    let (whole, behind) = from.split_at_checked(before + usize::from(length))?;
+    *left = behind;
+    Some(Field { number, value: Value::Bytes(whole.get(before..)?), whole })
+}
+
+/// The same of what is in any form.
+#[inline(never)]
+fn any<'a>(left: &mut &'a [u8]) -> Option<Field<'a>> {
     let from = *left;
     let key = varint(left)?;
     let number = u32::try_from(key >> 3).ok().filter(|number| *number > 0)?;
@@ -97,7 +116,31 @@ fn take<'a>(left: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Field, Value, fields};
+    use super::{Field, Value, any, fields, next};
+
+    #[test]
+    fn a_short_form_is_read_as_any_other() {
+        let lengths = [0, 1, 126, 127, 128, 300];
+        for number in (1..=40_u32).chain([300, 5_000]) {
+            for length in lengths {
+                let mut bytes = Vec::new();
+                super::super::put::message(&mut bytes, number, &vec![b'a'; length]);
+                bytes.extend_from_slice(b"behind");
+                for end in 0..=bytes.len() {
+                    let (mut one, mut other) = (&bytes[..end], &bytes[..end]);
+                    let found = next(&mut one);
+                    assert_eq!(found, any(&mut other), "{number} {length} {end}");
+                    assert!(found.is_none() || one == other);
+                }
+                assert_eq!(next(&mut bytes.as_slice()).unwrap().number, number);
+            }
+        }
+        // no number
+        assert_eq!(
+            (next(&mut &[0x02, 0][..]), next(&mut &[0x80, 0x01, 0][..])),
+            (None, any(&mut &[0x80, 0x01, 0][..]))
+        );
+    }
 
     #[test]
     fn what_is_damaged_ends_the_fields() {

@@ -11,9 +11,18 @@ use crate::window::span::{attribute_of, attribute_to, attributes_of};
 const USUAL_BYTES: usize = 256;
 
 /// In the order in which they were put in; each key once.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Attributes {
     written: Vec<u8>,
+}
+
+impl Clone for Attributes {
+    /// With room for what an answer adds.
+    fn clone(&self) -> Self {
+        let mut written = Vec::with_capacity(USUAL_BYTES.max(self.written.len() + USUAL_BYTES / 4));
+        written.extend_from_slice(&self.written);
+        Self { written }
+    }
 }
 
 impl Attributes {
@@ -45,11 +54,6 @@ impl Attributes {
         for (name, value) in before.iter().filter(|(name, _)| !keys.contains(name)) {
             attribute_to(&mut self.written, name, value);
         }
-    }
-
-    /// Whether there is one with this key.
-    pub fn has(&self, key: &str) -> bool {
-        attribute_of(&self.written, key).is_some()
     }
 
     /// The value of one.

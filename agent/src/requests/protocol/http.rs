@@ -139,12 +139,9 @@ fn host(exchange: &mut Exchange, value: &[u8]) {
         return;
     }
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        exchange.attributes.set("server.address", &name.to_ascii_lowercase());
+        exchange.server(&name.to_ascii_lowercase(), port);
     } else {
-        exchange.attributes.set("server.address", name);
-    }
-    if let Some(port) = port {
-        exchange.attributes.set("server.port", port);
+        exchange.server(name, port);
     }
 }
 

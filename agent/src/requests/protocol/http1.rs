@@ -6,13 +6,16 @@
 
 mod head;
 mod plain;
+mod repeat;
 mod side;
 
 use super::http2::Http2;
 use super::pending::Pending;
-use super::{Chunk, Decoder, Direction, Exchange, Move, OPEN_BYTES, Protocol, http};
+use super::trace::said;
+use super::{Chunk, Decoder, Direction, Exchange, Move, OPEN_BYTES, Protocol, TraceContext, http};
 use head::{names, value};
 use plain::Headers;
+use repeat::Repeat;
 use side::{Body, Chunked, Found, Side};
 
 /// Requests without an answer on one connection.
@@ -21,6 +24,8 @@ const MAX_PENDING: usize = 64;
 pub(super) struct Http1 {
     request: Side,
     response: Side,
+    last_request: Repeat<(Open, Body)>,
+    last_answer: Repeat<Answer>,
     pending: Pending<Open>,
     /// Answers were missed, the last of them then: what is open ends with the next request.
     blind: Option<u64>,
@@ -31,12 +36,22 @@ pub(super) struct Http1 {
     then: Then,
 }
 
+#[derive(Clone)]
 struct Open {
     exchange: Exchange,
     is_head: bool,
     is_connect: bool,
     wants_h2c: bool,
     answered: bool,
+}
+
+/// What an answer's head says.
+#[derive(Clone, Copy)]
+struct Answer {
+    status: u16,
+    /// As it is to all but `HEAD`.
+    body: Body,
+    is_h2c: bool,
 }
 
 /// What the connection became.
@@ -52,6 +67,8 @@ impl Http1 {
         Self {
             request: Side::new(begins_request),
             response: Side::new(begins_response),
+            last_request: Repeat::default(),
+            last_answer: Repeat::default(),
             pending: Pending::new(MAX_PENDING),
             blind: None,
             is_interim: false,
@@ -63,7 +80,11 @@ impl Http1 {
     fn requests(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         let (mut bytes, mut behind) = unseen(chunk);
         self.request.begin(chunk);
-        while let Some(found) = self.request.next(&mut bytes, &mut behind) {
+        loop {
+            if self.ask_again(&mut bytes, out) {
+                continue;
+            }
+            let Some(found) = self.request.next(&mut bytes, &mut behind) else { return };
             self.lost |= matches!(found, Found::Broken);
             let (plain, kept, cut) = match found {
                 Found::Plain(plain) => (Some(plain), Vec::new(), false),
@@ -93,11 +114,29 @@ impl Http1 {
                 self.lost = true;
                 continue;
             };
-            self.request.expect(body);
-            if !self.pending.push(open) {
-                self.lost = true;
+            if let Some(plain) = plain {
+                self.last_request.keep(plain.head, || (open.clone(), body));
             }
+            self.request.expect(body);
+            self.lost |= !self.pending.push(open);
         }
+    }
+
+    /// Takes a request whose head is the last one's again.
+    fn ask_again(&mut self, bytes: &mut &[u8], out: &mut Vec<Exchange>) -> bool {
+        if !self.request.is_between() {
+            return false;
+        }
+        let Some(((open, body), length)) = self.last_request.find(bytes) else { return false };
+        let (mut open, body) = (open.clone(), *body);
+        self.last_request.found();
+        *bytes = bytes.get(length..).unwrap_or_default();
+        self.request.pass();
+        (open.exchange.start_ns, open.exchange.end_ns) = (self.request.since, self.request.since);
+        self.next_begins(out);
+        self.request.expect(body);
+        self.lost |= !self.pending.push(open);
+        true
     }
 
     /// With the next request ends what has no end of its own.
@@ -144,38 +183,65 @@ impl Http1 {
             open.exchange.first_byte_ns.get_or_insert(chunk.ts_ns);
             open.exchange.end_ns = chunk.ts_ns;
         }
-        while let Some(found) = self.response.next(&mut bytes, &mut behind) {
-            match found {
-                Found::End => self.finish(chunk.ts_ns, out),
-                Found::Broken | Found::Passed => self.lost = true,
-                Found::Plain(_) | Found::Head { .. } => {
-                    let kept = std::mem::take(&mut self.response.head);
-                    let head = match &found {
-                        Found::Plain(plain) => head::plain_response(plain),
-                        _ => head::response(&kept),
-                    };
-                    let left = self.answer(head, chunk.ts_ns, out);
-                    if let Then::Http2(http2) = &mut self.then {
-                        let (seen, total) = (bytes, bytes.len() as u64 + behind);
-                        http2.chunk(&Chunk { bytes: seen, total, gap: false, ..*chunk }, out);
+        loop {
+            let answer = match self.answered_again(&mut bytes) {
+                Some(answer) => Some(answer),
+                None => match self.response.next(&mut bytes, &mut behind) {
+                    None => return,
+                    Some(Found::End) => {
+                        self.finish(chunk.ts_ns, out);
+                        continue;
                     }
-                    if !left {
-                        return;
+                    Some(Found::Broken | Found::Passed) => {
+                        self.lost = true;
+                        continue;
                     }
-                }
+                    Some(Found::Plain(plain)) => {
+                        let answer = head::plain_response(&plain).map(|head| read_answer(&head));
+                        if let Some(answer) = answer {
+                            self.last_answer.keep(plain.head, || answer);
+                        }
+                        answer
+                    }
+                    Some(Found::Head { .. }) => {
+                        let kept = std::mem::take(&mut self.response.head);
+                        head::response(&kept).map(|head| read_answer(&head))
+                    }
+                },
+            };
+            let left = self.answer(answer, chunk.ts_ns, out);
+            if let Then::Http2(http2) = &mut self.then {
+                let (seen, total) = (bytes, bytes.len() as u64 + behind);
+                http2.chunk(&Chunk { bytes: seen, total, gap: false, ..*chunk }, out);
+            }
+            if !left {
+                return;
             }
         }
     }
 
+    /// An answer whose head is the last one's again.
+    fn answered_again(&mut self, bytes: &mut &[u8]) -> Option<Answer> {
+        if !self.response.is_between() {
+            return None;
+        }
+        let (answer, length) = self.last_answer.find(bytes)?;
+        let answer = *answer;
+        self.last_answer.found();
+        *bytes = bytes.get(length..).unwrap_or_default();
+        self.response.pass();
+        Some(answer)
+    }
+
     /// Takes an answer's head; false if the connection is no longer HTTP/1.
-    fn answer(&mut self, head: Option<head::ResponseHead<'_>>, ts_ns: u64, out: &mut Vec<Exchange>) -> bool {
+    fn answer(&mut self, head: Option<Answer>, ts_ns: u64, out: &mut Vec<Exchange>) -> bool {
         let Some(head) = head else {
             self.response.lose();
             self.lost = true;
             return true;
         };
         let Some(open) = self.pending.front() else {
-            self.response.expect(response_body(&head, false));
+            self.response.expect(head.body);
             // Its request was not seen or not kept.
             if !self.pending.is_empty() {
                 self.pending.pop();
@@ -183,7 +249,7 @@ impl Http1 {
             return true;
         };
         if head.status == 101 {
-            let h2c = open.wants_h2c && names(&head.headers, "upgrade", "h2c");
+            let h2c = open.wants_h2c && head.is_h2c;
             self.upgrade(h2c, ts_ns, out);
             return false;
         }
@@ -204,7 +270,7 @@ impl Http1 {
             self.finish(ts_ns, out);
             return false;
         }
-        let body = response_body(&head, open.is_head);
+        let body = if open.is_head { Body::None } else { head.body };
         self.response.expect(body);
         if body == Body::None && !self.response.is_open() {
             self.finish(ts_ns, out);
@@ -322,6 +388,13 @@ impl Decoder for Http1 {
         }
     }
 
+    fn said(&self, bytes: &[u8]) -> Option<TraceContext> {
+        match self.last_request.find(bytes) {
+            Some(((open, _), _)) => open.exchange.trace,
+            None => said(bytes),
+        }
+    }
+
     fn moves(&mut self, into: &mut Vec<Move>) {
         if let Then::Http2(http2) = &mut self.then {
             http2.moves(into);
@@ -333,7 +406,9 @@ impl Decoder for Http1 {
             Then::Http2(http2) => size_of::<Http2>() + http2.memory(),
             Then::Http1 | Then::Other => 0,
         };
-        self.pending.len() * OPEN_BYTES + self.request.head.capacity() + self.response.head.capacity() + then
+        let heads = self.request.head.capacity() + self.response.head.capacity();
+        let open = self.pending.len() + usize::from(self.last_request.is_some());
+        open * OPEN_BYTES + heads + self.last_request.memory() + self.last_answer.memory() + then
     }
 }
 
@@ -384,14 +459,15 @@ fn passed_by(ts_ns: u64) -> Open {
     Open { exchange, is_head: false, is_connect: false, wants_h2c: false, answered: false }
 }
 
-fn response_body(head: &head::ResponseHead<'_>, to_head: bool) -> Body {
-    if to_head || matches!(head.status, 100..=199 | 204 | 304) {
-        return Body::None;
-    }
-    if names(&head.headers, "transfer-encoding", "chunked") {
-        return Body::Chunked(Chunked::Size);
-    }
-    length(&head.headers).unwrap_or(Body::UntilClose)
+fn read_answer(head: &head::ResponseHead<'_>) -> Answer {
+    let body = if matches!(head.status, 100..=199 | 204 | 304) {
+        Body::None
+    } else if names(&head.headers, "transfer-encoding", "chunked") {
+        Body::Chunked(Chunked::Size)
+    } else {
+        length(&head.headers).unwrap_or(Body::UntilClose)
+    };
+    Answer { status: head.status, body, is_h2c: names(&head.headers, "upgrade", "h2c") }
 }
 
 /// A body of no bytes is none.

@@ -2,6 +2,17 @@
 
 use super::TraceContext;
 
+/// The `traceparent` in the head of an HTTP/1 request, before the whole head was decoded.
+pub(super) fn said(head: &[u8]) -> Option<TraceContext> {
+    const NAME: &[u8] = b"traceparent:";
+    // by its lines: every request is looked through
+    let behind = |end: usize| head.get(end + 1..).unwrap_or_default();
+    let is_named = |line: &&[u8]| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME));
+    let line = memchr::memchr_iter(b'\n', head).map(behind).find(is_named)?;
+    let value = line.get(NAME.len()..)?;
+    parent(value.split(|byte| *byte == b'\n').next()?)
+}
+
 /// Reads `00-<32 hex>-<16 hex>-<2 hex>`; later versions may have more behind it.
 pub(super) fn parent(value: &[u8]) -> Option<TraceContext> {
     let value = value.trim_ascii();
@@ -50,7 +61,17 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parent, request_id};
+    use super::{parent, request_id, said};
+
+    #[test]
+    fn a_header_names_trace_and_span() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nTraceParent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
+        let found = said(head).unwrap();
+        assert_eq!((found.trace_id[0], found.span_id[7], found.sampled), (0x4b, 0xb7, true));
+        assert!(said(&head[..80]).is_none(), "cut");
+        assert!(said(b"GET / HTTP/1.1\r\ntraceparent: 00-zz\r\n\r\n").is_none());
+        assert!(said(b"GET / HTTP/1.1\r\ntrace: 1\r\n\r\n").is_none());
+    }
 
     #[test]
     fn only_what_the_specification_allows_is_a_parent() {

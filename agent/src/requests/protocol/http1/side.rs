@@ -90,6 +90,16 @@ impl Side {
         }
     }
 
+    /// Whether what comes next is a head, from its first byte on.
+    pub(super) fn is_between(&self) -> bool {
+        self.body == Body::None && self.head.is_empty()
+    }
+
+    /// A head was read elsewhere.
+    pub(super) fn pass(&mut self) {
+        self.since = self.now;
+    }
+
     /// What follows the head that was just found.
     pub(super) fn expect(&mut self, body: Body) {
         self.head = Vec::new();

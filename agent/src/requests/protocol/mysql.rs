@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::frames::{Event, Frames};
 use super::pending::Pending;
+use super::sql::recent::Recent;
 use super::sql::statements::Statements;
 use super::sql::{self, Dialect, Statement};
 use super::{Chunk, Decoder, Direction, Exchange, OPEN_STATEMENT_BYTES, Protocol};
@@ -27,6 +28,7 @@ pub(super) struct Mysql {
     request: Frames,
     response: Frames,
     pending: Pending<Open>,
+    recent: Recent,
     statements: Statements<u32>,
     last: Option<Arc<Statement>>,
     database: Option<String>,
@@ -75,6 +77,7 @@ impl Mysql {
             request: Frames::default(),
             response: Frames::default(),
             pending: Pending::new(MAX_PENDING),
+            recent: Recent::new(Dialect::Mysql),
             statements: Statements::new(MAX_STATEMENTS),
             last: None,
             database: None,
@@ -122,7 +125,7 @@ impl Mysql {
             0x0e => ("PING", None, Command::Other),
             0x11 => ("CHANGE USER", None, Command::Login),
             0x16 => {
-                let statement = Arc::new(Statement::read(body, Dialect::Mysql, cut));
+                let statement = self.recent.read(body, cut);
                 ("PREPARE", Some(Arc::clone(&statement)), Command::Prepare(statement))
             }
             0x17 | 0xfa => ("EXECUTE", self.prepared(body), Command::Other),
@@ -151,9 +154,9 @@ impl Mysql {
         }
     }
 
-    fn statement(&self, body: &[u8], cut: bool) -> Option<Arc<Statement>> {
+    fn statement(&mut self, body: &[u8], cut: bool) -> Option<Arc<Statement>> {
         let sql = packet::query(body, self.attributes)?;
-        Some(Arc::new(Statement::read(sql, Dialect::Mysql, cut)))
+        Some(self.recent.read(sql, cut))
     }
 
     fn prepared(&self, body: &[u8]) -> Option<Arc<Statement>> {
@@ -291,6 +294,7 @@ impl Decoder for Mysql {
         self.pending.len() * OPEN_STATEMENT_BYTES
             + self.request.memory()
             + self.response.memory()
+            + self.recent.memory()
             + self.statements.memory()
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::frames::{Event, Frames, Head};
 use super::pending::Pending;
+use super::sql::recent::Recent;
 use super::sql::statements::Statements;
 use super::sql::{self, Dialect, Statement};
 use super::{Chunk, Decoder, Direction, Exchange, OPEN_STATEMENT_BYTES, Protocol};
@@ -29,6 +30,7 @@ pub(super) struct Postgres {
     request: Frames,
     response: Frames,
     pending: Pending<Open>,
+    recent: Recent,
     statements: Statements<Vec<u8>>,
     portals: Statements<Vec<u8>>,
     database: Option<String>,
@@ -75,6 +77,7 @@ impl Postgres {
             request: Frames::default(),
             response: Frames::default(),
             pending: Pending::new(MAX_PENDING),
+            recent: Recent::new(Dialect::Postgres),
             statements: Statements::new(MAX_STATEMENTS),
             portals: Statements::new(MAX_PORTALS),
             database: None,
@@ -97,7 +100,7 @@ impl Postgres {
         match bytes.first() {
             Some(0) => self.startup(bytes, began),
             Some(b'Q') => {
-                let statement = Statement::read(payload, Dialect::Postgres, !payload.contains(&0));
+                let statement = self.recent.read(payload, memchr::memchr(0, payload).is_none());
                 self.open(began, "QUERY", Some(&statement), Until::Ready { silent: false });
                 if let Some(open) = self.pending.back() {
                     open.exchange.trace = sql::trace(payload);
@@ -148,7 +151,7 @@ impl Postgres {
 
     fn parse(&mut self, payload: &[u8], began: u64) {
         let Some((name, rest)) = text(payload) else { return };
-        let statement = Arc::new(Statement::read(rest, Dialect::Postgres, !rest.contains(&0)));
+        let statement = self.recent.read(rest, memchr::memchr(0, rest).is_none());
         if name.len() <= MAX_NAME {
             self.statements.insert(name.to_vec(), Arc::clone(&statement));
         }
@@ -306,6 +309,7 @@ impl Decoder for Postgres {
         self.pending.len() * OPEN_STATEMENT_BYTES
             + self.request.memory()
             + self.response.memory()
+            + self.recent.memory()
             + self.statements.memory()
             + self.portals.memory()
     }

@@ -5,8 +5,13 @@
 //! of the statement is left out. Names of tables and columns stay.
 
 mod lexer;
+pub(super) mod recent;
 pub(super) mod statements;
 mod summary;
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::{Exchange, TraceContext, trace as context};
 use lexer::{Lexer, Token};
@@ -26,9 +31,10 @@ pub(super) enum Dialect {
 
 /// The trace that a statement's comment names, as sqlcommenter writes it: `traceparent='…'`.
 pub(super) fn trace(sql: &[u8]) -> Option<TraceContext> {
-    let key = b"traceparent='";
+    const KEY: &[u8] = b"traceparent='";
+    static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(KEY));
     let sql = &sql[..sql.len().min(MAX_SQL)];
-    let at = memchr::memmem::find(sql, key)? + key.len();
+    let at = FINDER.find(sql)? + KEY.len();
     context::parent(sql.get(at..at + 55)?)
 }
 
@@ -45,10 +51,10 @@ pub(super) struct Statement {
 impl Statement {
     /// Reads a statement.
     pub(super) fn read(sql: &[u8], dialect: Dialect, cut: bool) -> Self {
-        let end = sql.iter().position(|byte| *byte == 0).unwrap_or(sql.len());
+        let end = memchr::memchr(0, sql).unwrap_or(sql.len());
         let cut = cut || end > MAX_SQL;
         let sql = String::from_utf8_lossy(&sql[..end.min(MAX_SQL)]);
-        let mut text = Text::default();
+        let mut text = Text { out: String::with_capacity(sql.len().min(MAX_TEXT)), ..Text::default() };
         let mut summary = Summary::new();
         let mut tokens = Lexer::new(&sql, dialect).peekable();
         while let Some((token, blank)) = tokens.next() {

@@ -2,8 +2,11 @@
 
 use super::lexer::Token;
 
-/// Bytes of a summary.
+/// Bytes of a summary, and those that most have.
 const MAX: usize = 255;
+const USUAL: usize = 64;
+/// Bytes of the longest word that is looked for: `STRAIGHT_JOIN`.
+const MAX_KEYWORD: usize = 13;
 /// Parentheses that are followed.
 const MAX_DEPTH: usize = 32;
 
@@ -144,7 +147,7 @@ enum Before {
 
 impl Summary {
     pub(super) fn new() -> Self {
-        Self { frames: vec![true], begins: true, ..Self::default() }
+        Self { text: String::with_capacity(USUAL), frames: vec![true], begins: true, ..Self::default() }
     }
 
     pub(super) fn take(&mut self, token: Token<'_>) {
@@ -210,23 +213,26 @@ impl Summary {
             self.name(word);
             return Before::Other;
         }
-        let upper = word.to_ascii_uppercase();
-        if std::mem::take(&mut self.begins) && STATEMENTS.contains(&upper.as_str()) {
-            return self.begin(&upper);
+        let mut letters = [0; MAX_KEYWORD];
+        let upper = upper(word, &mut letters);
+        if std::mem::take(&mut self.begins) && STATEMENTS.contains(&upper) {
+            return self.begin(upper);
         }
         let starts = matches!(self.before, Before::Nothing | Before::Open | Before::Close | Before::Explain);
-        self.in_list &= !SEAMS.contains(&upper.as_str());
-        match upper.as_str() {
+        if self.in_list {
+            self.in_list = !SEAMS.contains(&upper);
+        }
+        match upper {
             "SELECT" => {
                 self.tables_here();
                 self.operation("SELECT");
             }
-            "INSERT" | "UPDATE" | "DELETE" | "MERGE" if starts => return self.begin(&upper),
+            "INSERT" | "UPDATE" | "DELETE" | "MERGE" if starts => return self.begin(upper),
             "FROM" if self.names_tables() => (self.expects, self.in_list) = (true, true),
             "JOIN" | "INTO" | "STRAIGHT_JOIN" => self.expects = true,
             "ANALYZE" | "VERBOSE" if self.before == Before::Explain => return Before::Explain,
-            _ if self.defines && OBJECTS.contains(&upper.as_str()) => {
-                self.push(&upper, ' ');
+            _ if self.defines && OBJECTS.contains(&upper) => {
+                self.push(upper, ' ');
                 (self.defines, self.expects) = (false, true);
             }
             "ONLY" | "LATERAL" | "IF" | "NOT" | "EXISTS" | "CONCURRENTLY" | "IGNORE" | "LOW_PRIORITY"
@@ -294,13 +300,25 @@ impl Summary {
     }
 
     fn push(&mut self, word: &str, seam: char) {
-        let word: String = word.chars().filter(|next| !next.is_whitespace()).collect();
-        if self.text.len() + 1 + word.len() > MAX {
+        let blanks = word.chars().filter(|next| next.is_whitespace()).map(char::len_utf8).sum::<usize>();
+        if self.text.len() + 1 + word.len() - blanks > MAX {
             return;
         }
         if !self.text.is_empty() {
             self.text.push(seam);
         }
-        self.text.push_str(&word);
+        if blanks == 0 {
+            self.text.push_str(word);
+        } else {
+            self.text.extend(word.chars().filter(|next| !next.is_whitespace()));
+        }
     }
+}
+
+/// A word in capitals; one that is too long for a keyword as it is.
+fn upper<'a>(word: &'a str, letters: &'a mut [u8; MAX_KEYWORD]) -> &'a str {
+    let Some(letters) = letters.get_mut(..word.len()) else { return word };
+    letters.copy_from_slice(word.as_bytes());
+    letters.make_ascii_uppercase();
+    str::from_utf8(letters).unwrap_or(word)
 }

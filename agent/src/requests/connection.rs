@@ -174,7 +174,7 @@ impl Connection {
         // of several requests in one call it is not known which is whose
         // a call without bytes goes on with what another record has begun
         let begun = moves.iter().filter(|one| one.begins.is_some()).count();
-        let is_alone = begun == 1 && header.total != 0;
+        let is_alone = begun == 1 && header.total != 0 && header.flags & FLAG_CUT == 0;
         for one in moves {
             if let Some((start_ns, said)) = one.begins {
                 let number = one.number;

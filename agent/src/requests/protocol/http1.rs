@@ -80,12 +80,17 @@ impl Http1 {
     fn requests(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Exchange>) {
         let (mut bytes, mut behind) = unseen(chunk);
         self.request.begin(chunk);
+        let mut is_first = true;
         loop {
             if self.ask_again(&mut bytes, out) {
+                is_first = false;
                 continue;
             }
             let Some(found) = self.request.next(&mut bytes, &mut behind) else { return };
-            self.lost |= matches!(found, Found::Broken);
+            // behind a head that was cut in a pipeline there may be others
+            let is_cut = !is_first && matches!(found, Found::Head { cut: true });
+            self.lost |= is_cut || matches!(found, Found::Broken);
+            is_first = false;
             let (plain, kept, cut) = match found {
                 Found::Plain(plain) => (Some(plain), Vec::new(), false),
                 Found::Head { cut } => (None, std::mem::take(&mut self.request.head), cut),

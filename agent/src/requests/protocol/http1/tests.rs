@@ -87,6 +87,21 @@ fn heads_that_were_cut() {
 }
 
 #[test]
+fn requests_behind_what_was_read_of_a_pipeline_are_missing() {
+    let one = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let all = one.repeat(20);
+    let answers = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    // read up to the middle of a head, and to its end
+    for most in [one.len() * 3 + 9, one.len() * 3] {
+        let found = exchanges(HTTP, &[(Request, &all), (Response, answers)], most);
+        assert!(found.len() == 4 && found[0].at_least, "{most}: {found:?}");
+    }
+    // a head of one request alone goes on where its bytes end
+    let found = exchanges(HTTP, &[(Request, one), (Response, answers)], one.len() - 5);
+    assert!(found.len() == 1 && found[0].truncated && !found[0].at_least, "{found:?}");
+}
+
+#[test]
 fn a_cut_body_is_passed_over_by_its_length() {
     let post = [b"POST /a HTTP/1.1\r\nContent-Length: 9000\r\n\r\n".as_slice(), &[b'x'; 9000]].concat();
     let answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n".as_slice(), &[b'x'; 30_000]].concat();

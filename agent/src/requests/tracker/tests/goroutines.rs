@@ -1,7 +1,7 @@
 //! Streams whose goroutines are told: one process, a connection of a server (socket 10) and one of its client (socket 20).
 
 use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES, Line};
-use agent_common::requests::{HTTP2, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER};
+use agent_common::requests::{FLAG_CUT, FLAG_FRAMES, HTTP2, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER};
 use agent_common::tls::PLAINTEXT;
 use proto::v1::SpanRow;
 
@@ -36,6 +36,10 @@ impl Goroutines {
     }
 
     fn carries(&mut self, socket: u64, direction: u8, streams: &[u32]) {
+        self.carries_with(0, socket, direction, streams);
+    }
+
+    fn carries_with(&mut self, flags: u32, socket: u64, direction: u8, streams: &[u32]) {
         self.sequence += 1;
         self.now += 1_000;
         let is_client = socket & !PLAINTEXT == CLIENT;
@@ -46,6 +50,7 @@ impl Goroutines {
             start_ns: self.now,
             at_ns: self.now,
             sequence: 0,
+            flags,
             ..header(socket, 1, direction, bytes.len() as u64)
         };
         self.told.take(record, &bytes);
@@ -146,6 +151,19 @@ fn what_is_told_of_others_or_too_late_joins_nothing() {
     all.carries(CLIENT, OUT, &[11, 13]);
     all.carries(CLIENT, IN, &[11, 13]);
     assert_eq!(all.calls()[5..], vec![(String::new(), String::new()); 2]);
+}
+
+#[test]
+fn a_stream_of_a_call_that_was_cut_is_not_alone_in_it() {
+    let of = |more: u32| {
+        let mut all = Goroutines::new();
+        all.carries(SERVER, IN, &[1]);
+        all.carries_with(FLAG_FRAMES | more, CLIENT, OUT, &[1]);
+        all.carries_with(FLAG_FRAMES, CLIENT, IN, &[1]);
+        all.calls().remove(0).1
+    };
+    assert_eq!(of(0), "0.7");
+    assert_eq!(of(FLAG_CUT), "0.6", "nobody's turn, but no other one is open");
 }
 
 #[test]

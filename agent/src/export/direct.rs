@@ -120,6 +120,30 @@ impl Direct {
         }
     }
 
+    /// An overdue batch found no room on disk. The sender has it in hand still: it waits on, so that it is not gone with the
+    /// process. `None` then; else its rows, delivered meanwhile, or the batch that nobody has taken.
+    ///
+    /// # Errors
+    /// That batch.
+    pub fn refused(
+        &self,
+        ticket: Ticket,
+        mut content: Box<Unpacked>,
+        now: Duration,
+    ) -> Result<Option<BTreeMap<&'static str, u64>>, Box<Unpacked>> {
+        if !ticket.is_taken {
+            return Err(content);
+        }
+        let mut waiting = self.lock();
+        if waiting.in_hand.is_none_or(|(number, _)| number != ticket.number) {
+            return Ok(Some(content.rows()));
+        }
+        let length = content.encoded().len();
+        waiting.bytes += length;
+        waiting.batches.push_front(Batch { ticket, content: *content, since: now, length });
+        Ok(None)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.lock().batches.is_empty()
@@ -169,6 +193,31 @@ mod tests {
         assert_eq!((content.payload.losses[0].count, ticket.is_taken), (1, false));
         assert!(!direct.spooled(ticket, (1, 1)), "it is sent from the disk");
         assert!(direct.overdue(NOW, true).is_some() && direct.is_empty() && direct.next().is_none());
+    }
+
+    #[test]
+    fn what_is_in_hand_and_finds_no_room_on_disk_waits_on() {
+        let late = NOW + PATIENCE;
+        for is_done_first in [false, true] {
+            let direct = Direct::of(1 << 20);
+            direct.offer(batch(0), NOW).unwrap();
+            direct.offer(batch(1), NOW).unwrap();
+            let (number, _) = direct.next().unwrap();
+            let (ticket, content) = direct.overdue(late, false).unwrap();
+            let (other, next) = direct.overdue(late, false).unwrap();
+            assert_eq!(direct.refused(other, next.into(), late).unwrap_err().payload.losses[0].count, 1);
+            if is_done_first {
+                assert!(direct.done(number).is_ok());
+                assert!(direct.refused(ticket, content.into(), late).unwrap().is_some() && direct.is_empty());
+                continue;
+            }
+            assert!(direct.refused(ticket, content.into(), late).unwrap().is_none());
+            assert!(direct.overdue(late, false).is_none(), "it has time again");
+            let (again, content) = direct.overdue(late, true).unwrap();
+            assert!(again.number == number && content.payload.losses[0].count == 0);
+            assert!(direct.refused(again, content.into(), late).unwrap().is_none());
+            assert!(direct.done(number).is_ok() && direct.is_empty(), "as one that was never taken out");
+        }
     }
 
     #[test]

@@ -112,17 +112,7 @@ struct Open {
 impl<S: ChunkSource> Writer<S> {
     /// Runs until the token's phase begins and the queue is closed; then everything that is left is spooled.
     pub async fn run(mut self, token: Token) {
-        let now = self.clock.monotonic();
-        let mut open = Open {
-            rows: Batcher::default(),
-            logs: Batcher::default(),
-            held: None,
-            has_logs: true,
-            refusals: Repeated::new(self.clock.clone(), Duration::from_secs(30)),
-            housekeeping_at: now + HOUSEKEEPING,
-            rotate_at: now + ROTATE,
-            losses_at: None,
-        };
+        let mut open = self.open();
         loop {
             let takes_logs = open.has_logs && open.held.is_none() && self.spool.lock().has_room_for_logs();
             let wait = self.wait(&open);
@@ -144,6 +134,20 @@ impl<S: ChunkSource> Writer<S> {
         self.finish(open).await;
     }
 
+    fn open(&self) -> Open {
+        let now = self.clock.monotonic();
+        Open {
+            rows: Batcher::default(),
+            logs: Batcher::default(),
+            held: None,
+            has_logs: true,
+            refusals: Repeated::new(self.clock.clone(), Duration::from_secs(30)),
+            housekeeping_at: now + HOUSEKEEPING,
+            rotate_at: now + ROTATE,
+            losses_at: None,
+        }
+    }
+
     /// The intake has stopped: takes what is queued, spools it, and leaves the checkpoints durable.
     async fn finish(mut self, mut open: Open) {
         self.logs.stop();
@@ -162,6 +166,7 @@ impl<S: ChunkSource> Writer<S> {
         self.flush(&mut open, true).await;
         self.book_losses();
         self.write_losses().await;
+        self.say_untold();
         self.persist(&open).await;
         self.flushed.send_replace(true);
     }
@@ -228,7 +233,7 @@ impl<S: ChunkSource> Writer<S> {
         }
     }
 
-    /// Spools a batch of rows, or books them as lost; what is sent all the same is not lost.
+    /// Spools a batch of rows, or books them as lost; what the sender has in hand is not lost yet.
     async fn spool_rows(
         &self,
         open: &mut Open,
@@ -241,8 +246,18 @@ impl<S: ChunkSource> Writer<S> {
                 open.losses_at = None;
                 id
             }
-            Err(_) if ticket.is_some_and(|ticket| ticket.is_taken) => None,
             Err((error, batch)) => {
+                let refused = match ticket {
+                    Some(ticket) => self.spool.direct.refused(ticket, batch, now),
+                    None => Err(batch),
+                };
+                let batch = match refused {
+                    Ok(delivered) => {
+                        self.metrics.direct_rows(&delivered.unwrap_or_default());
+                        return None;
+                    }
+                    Err(batch) => batch,
+                };
                 self.drop_rows(&error, batch.rows(), batch.payload.losses, open);
                 open.losses_at.get_or_insert(now);
                 None

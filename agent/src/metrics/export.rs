@@ -141,6 +141,11 @@ impl ExportMetrics {
     /// A batch that was never on disk, by its rows of each signal.
     pub fn direct(&self, rows: &BTreeMap<&'static str, u64>) {
         self.direct_batches.inc();
+        self.direct_rows(rows);
+    }
+
+    /// Rows of a batch that was counted when it was delivered, while somebody else held its rows.
+    pub fn direct_rows(&self, rows: &BTreeMap<&'static str, u64>) {
         for (signal, count) in rows {
             let labels = SignalLabels { signal: (*signal).to_owned() };
             self.direct_rows.get_or_create_owned(&labels).inc_by(*count);

@@ -159,7 +159,11 @@ fn run(
     lines: &Mutex<Vec<String>>,
 ) {
     let most = if programs.way() == Way::Multi { MOST_PLACES } else { MOST_PERF_PLACES };
-    let attach = |file: &std::fs::File, places: &[_]| programs.attach(file, places);
+    let attach = |file: &std::fs::File, places: &[_]| {
+        let hook = programs.attach(file, places)?;
+        let count = hook.places();
+        Ok((hook, count))
+    };
     let mut watch = Watch::new(processes, most, attach).until(is_over);
     loop {
         let has_more = watch.step(clock::monotonic_ns());

@@ -154,7 +154,11 @@ pub(super) fn code_of<S: Source + ?Sized>(
 
 #[cfg(test)]
 mod tests {
-    use super::{examine, is_library};
+    use super::super::elf::Elf;
+    use super::super::elf::tests::go_program;
+    use super::super::modules::tests::{LINES, section};
+    use super::super::modules::{Module, module};
+    use super::{GO_ASKS, GO_READ, GO_WRITE, examine, grpc, is_library};
 
     #[test]
     fn libraries_are_known_by_their_names() {
@@ -186,6 +190,35 @@ mod tests {
                 ("tls_go_asks", &[0x126]),
             ];
             assert_eq!(places, expected);
+        }
+    }
+
+    /// With `WAKE_WRITE_CORPUS` it is written anew.
+    #[test]
+    fn the_corpus_has_a_program_with_streams_of_a_known_version() {
+        let place = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/tls_binary/go-grpc");
+        let names = [GO_READ, GO_WRITE, GO_ASKS, grpc::SERVES, grpc::OPENS];
+        let made = go_program(&names, &section(LINES));
+        if std::env::var_os("WAKE_WRITE_CORPUS").is_some() {
+            std::fs::write(place, &made).unwrap();
+        }
+        let seed = std::fs::read(place).unwrap();
+        assert!(seed == made, "write it anew with WAKE_WRITE_CORPUS=1");
+        let elf = Elf::open(&seed[..]).unwrap();
+        assert_eq!(module(&elf, "google.golang.org/grpc").unwrap(), Module::Version("v1.85.0".to_owned()));
+        let found = examine(&seed[..], "").unwrap().unwrap();
+        let streams: Vec<(&str, &[u64])> =
+            found.streams.iter().map(|place| (place.program, place.offsets.as_slice())).collect();
+        let expected = [("tls_grpc_serves_77", &[0x1036][..]), ("tls_grpc_opens_83", &[0x104b, 0x104d])];
+        assert_eq!((streams.as_slice(), found.gap), (&expected[..], None));
+        // changed a little, as a fuzzer does: a version that is not known, and code that is none
+        let at = memchr::memmem::find(&seed, b"v1.85.0").unwrap();
+        for (place, byte, code) in [(at + 3, b'9', "grpc_version"), (0x1030, 0x06, "code")] {
+            let mut seed = seed.clone();
+            seed[place] = byte;
+            let found = examine(&seed[..], "").unwrap().unwrap();
+            assert_eq!((found.places.len(), found.streams.len()), (4, 0));
+            assert_eq!(found.gap.unwrap().code, code);
         }
     }
 

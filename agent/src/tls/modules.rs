@@ -84,11 +84,11 @@ fn version(said: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::tls) mod tests {
     use super::{MARK, Module, STRINGS, of, text};
 
     const PATH: &str = "google.golang.org/grpc";
-    const LINES: &str = "path\tpair\nmod\tpair\t(devel)\t\ndep\tgolang.org/x/net\tv0.60.0\th1:aa=\n\
+    pub(in crate::tls) const LINES: &str = "path\tpair\nmod\tpair\t(devel)\t\ndep\tgolang.org/x/net\tv0.60.0\th1:aa=\n\
                          dep\tgoogle.golang.org/grpc\tv1.85.0\th1:bb=\nbuild\t-compiler=gc\n";
 
     fn string(text: &[u8]) -> Vec<u8> {
@@ -103,7 +103,8 @@ mod tests {
         bytes
     }
 
-    fn section(lines: &str) -> Vec<u8> {
+    /// The section of a program with these lines.
+    pub(in crate::tls) fn section(lines: &str) -> Vec<u8> {
         let mut bytes = b"\xff Go buildinf:\x08\x02".to_vec();
         bytes.resize(STRINGS, 0);
         bytes.extend(string(b"go1.26.8"));

@@ -105,7 +105,7 @@ pub struct Told {
     pub lines: Vec<String>,
 }
 
-/// The watch; `attach` puts programs at places of a file.
+/// The watch; `attach` puts programs at places of a file, and says at how many: the kernel may have refused some programs.
 #[derive(Debug)]
 pub struct Watch<A, H> {
     processes: Processes,
@@ -137,7 +137,7 @@ impl Lines {
     }
 }
 
-impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
+impl<H, A: FnMut(&File, &[Place]) -> io::Result<(H, usize)>> Watch<A, H> {
     /// Nothing is known yet; at most so many places get a program.
     pub fn new(processes: Processes, most_places: usize, attach: A) -> Self {
         Self {
@@ -360,7 +360,7 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
                 }
             };
         let count_of = |places: &[Place]| places.iter().map(|place| place.offsets.len()).sum::<usize>();
-        let mut count = count_of(&places);
+        let count = count_of(&places);
         let limit = format!("{} places have programs already", self.places);
         if self.places + count > self.most_places {
             return State::Unfit(Unfit { code: "limit", detail: limit });
@@ -368,7 +368,6 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         let by_thread = |code, why: &str| Some(Unfit { code, detail: format!("{why}: {}", grpc::BY_THREAD) });
         let (alone, of_streams) = (places.len(), count_of(&streams));
         if self.places + count + of_streams <= self.most_places {
-            count += of_streams;
             places.extend(streams);
         } else {
             gap = by_thread("limit", &limit);
@@ -379,12 +378,11 @@ impl<H, A: FnMut(&File, &[Place]) -> io::Result<H>> Watch<A, H> {
         {
             // the connections are read without them
             gap = by_thread("attach", &error.to_string());
-            count -= of_streams;
             places.truncate(alone);
             attached = (self.attach)(file, &places);
         }
         match attached {
-            Ok(hook) => {
+            Ok((hook, count)) => {
                 self.places += count;
                 if let Some(held_back) = self.lines.hooked.permit() {
                     tracing::info!(path, library, places = count, held_back, "TLS is read");

@@ -34,6 +34,15 @@ impl<S: ChunkSource> Writer<S> {
         }
     }
 
+    /// At the end: what was lost and finds no room on disk is said here at last.
+    pub(super) fn say_untold(&self) {
+        let losses = self.ledger.take(Window::containing(self.clock.now_unix_ns(), LOSS_WINDOW_SECONDS));
+        for v1::LossRow { signal, stage, reason, count, .. } in &losses {
+            tracing::warn!(signal, stage, reason, count, "lost, and told nowhere else");
+        }
+        self.ledger.put_back(&losses);
+    }
+
     pub(super) fn drop_rows(
         &self,
         error: &SpoolError,

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{ChunkSource, Item, Writer};
 use crate::export::SharedSpool;
-use crate::export::batch::{Packed, unpack};
-use crate::export::direct::Direct;
+use crate::export::batch::{BATCH_AGE, Packed, unpack};
+use crate::export::direct::{Direct, PATIENCE};
 use crate::export::ledger::Ledger;
 use crate::export::spool::Spool;
 use crate::logs::checkpoint::{Checkpoints, Mark, Position};
@@ -53,6 +53,27 @@ fn rows(count: usize) -> Item {
     Item::Rows((0..count).map(|_| row()).collect())
 }
 
+fn writer(
+    spool: SharedSpool,
+    checkpoints: Checkpoints,
+    ledger: Ledger,
+    chunks: u64,
+    items: mpsc::Receiver<Item>,
+) -> Writer<Chunks> {
+    Writer {
+        items,
+        logs: Chunks((0..chunks).map(chunk).collect()),
+        name: Arc::new(|_| Arc::new(v1::Identity { workload: "w".into(), ..Default::default() })),
+        spool,
+        checkpoints: Some(checkpoints),
+        ledger,
+        metrics: ExportMetrics::register(&Registry::new()),
+        workloads: Workloads::new(10, 10, Duration::from_secs(60)),
+        flushed: watch::Sender::new(false),
+        clock: Clock::system(),
+    }
+}
+
 async fn run(
     spool: Spool,
     checkpoints: Checkpoints,
@@ -72,18 +93,7 @@ async fn run_beside(
 ) -> SharedSpool {
     let (queue, items_queue) = mpsc::channel(64);
     let shutdown = Shutdown::new(Duration::from_secs(5));
-    let writer = Writer {
-        items: items_queue,
-        logs: Chunks((0..chunks).map(chunk).collect()),
-        name: Arc::new(|_| Arc::new(v1::Identity { workload: "w".into(), ..Default::default() })),
-        spool: spool.clone(),
-        checkpoints: Some(checkpoints),
-        ledger,
-        metrics: ExportMetrics::register(&Registry::new()),
-        workloads: Workloads::new(10, 10, Duration::from_secs(60)),
-        flushed: watch::Sender::new(false),
-        clock: Clock::system(),
-    };
+    let writer = writer(spool.clone(), checkpoints, ledger, chunks, items_queue);
     let task = tokio::spawn(writer.run(shutdown.register(Phase::Buffers, "writer")));
     for item in items {
         queue.send(item).await.unwrap();
@@ -129,6 +139,34 @@ async fn what_nobody_takes_directly_is_spooled_before_the_end() {
         (lines, drops) = (lines + payload.logs.len(), drops + payload.drops.len());
     }
     assert_eq!((lines, drops), (5, 7));
+}
+
+/// A batch in hand of a sender that waits for its endpoint, while the disk takes nothing.
+#[tokio::test]
+async fn what_is_in_hand_at_the_end_and_finds_no_room_is_booked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&dir.path().join("spool"), 50, 1).unwrap();
+    let checkpoints = Checkpoints::open(&dir.path().join("checkpoints")).unwrap();
+    let spool = SharedSpool::beside(spool, Direct::of(1 << 20));
+    let ledger = Ledger::default();
+    let (queue, items) = mpsc::channel(64);
+    let mut writer = writer(spool.clone(), checkpoints, ledger.clone(), 0, items);
+    let clock = Clock::manual(1);
+    writer.clock = clock.clone();
+    let mut open = writer.open();
+    writer.take(&mut open, rows(7));
+    clock.advance(BATCH_AGE);
+    writer.flush(&mut open, false).await;
+    spool.direct.next().unwrap();
+    clock.advance(PATIENCE);
+    writer.flush(&mut open, false).await;
+    let booked = || ledger.take(Window { start_ns: 0, seconds: 10 });
+    assert!(!spool.direct.is_empty() && booked().is_empty(), "it may be delivered yet");
+    drop(queue);
+    writer.finish(open).await;
+    let booked = booked();
+    assert_eq!((booked.len(), booked[0].reason.as_str(), booked[0].count), (1, "spool_full", 7));
+    assert!(spool.direct.is_empty() && spool.lock().batches() == 0);
 }
 
 #[tokio::test]

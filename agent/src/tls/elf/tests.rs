@@ -12,7 +12,19 @@ fn put(bytes: &mut Vec<u8>, values: &[(usize, u64)]) {
 
 /// A library with these functions, 16 bytes of `push; ret` each, from 0x1000 on.
 pub(in crate::tls) fn library(names: &[&str]) -> Vec<u8> {
-    let code: Vec<u8> = [0x55, 0xc3, 0xcc, 0xcc].repeat(4).repeat(names.len());
+    file(names, &[0x55, 0xc3, 0xcc, 0xcc].repeat(4), &[])
+}
+
+/// A program of Go with these functions, of which each checks for room, makes its frame and has two returns, from 0x1000 on;
+/// `built` is its build information.
+pub(in crate::tls) fn go_program(names: &[&str], built: &[u8]) -> Vec<u8> {
+    // cmp rsp, [r14+16]; jbe; push rbp; mov rbp, rsp; pop rbp; ret; pop rbp; ret
+    file(names, b"\x49\x3b\x66\x10\x76\x06\x55\x48\x89\xe5\x5d\xc3\x5d\xc3\xcc\xcc", built)
+}
+
+/// A file with functions that are all the same, and with build information if there is some.
+fn file(names: &[&str], function: &[u8], built: &[u8]) -> Vec<u8> {
+    let code: Vec<u8> = function.repeat(names.len());
     let mut strings = vec![0];
     let mut symbols = vec![0; 24];
     for (index, name) in names.iter().enumerate() {
@@ -21,9 +33,16 @@ pub(in crate::tls) fn library(names: &[&str]) -> Vec<u8> {
         strings.extend_from_slice(name.as_bytes());
         strings.push(0);
     }
-    let titles = b"\0.text\0.dynsym\0.dynstr\0.shstrtab\0".to_vec();
-    let parts =
-        [(64 + 56, 0), (0x1000, code.len()), (0, symbols.len()), (0, strings.len()), (0, titles.len())];
+    let titles = b"\0.text\0.dynsym\0.dynstr\0.shstrtab\0.go.buildinfo\0".to_vec();
+    let parts = [
+        (64 + 56, 0),
+        (0x1000, code.len()),
+        (0, symbols.len()),
+        (0, strings.len()),
+        (0, titles.len()),
+        (0, built.len()),
+    ];
+    let sections = if built.is_empty() { 5 } else { 6 };
     let mut place = parts[1].0 + parts[1].1;
     let mut places = vec![parts[1].0];
     for (_, size) in &parts[2..] {
@@ -32,17 +51,17 @@ pub(in crate::tls) fn library(names: &[&str]) -> Vec<u8> {
     }
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     put(&mut file, &[(2, 3), (2, 62), (4, 1), (8, 0), (8, 64), (8, place as u64), (4, 0)]);
-    put(&mut file, &[(2, 64), (2, 56), (2, 1), (2, 64), (2, 5), (2, 4)]);
+    put(&mut file, &[(2, 64), (2, 56), (2, 1), (2, 64), (2, sections), (2, 4)]);
     put(
         &mut file,
         &[(4, 1), (4, 5), (8, 0x1000), (8, 0x2000), (8, 0), (8, code.len() as u64), (8, 0), (8, 0)],
     );
     file.resize(0x1000, 0);
-    file.extend(code.iter().chain(&symbols).chain(&strings).chain(&titles));
+    file.extend(code.iter().chain(&symbols).chain(&strings).chain(&titles).chain(built));
     file.resize(place + 64, 0);
-    let sizes = [code.len(), symbols.len(), strings.len(), titles.len()];
-    let (kinds, titles, links) = ([1, 11, 3, 3], [1, 7, 15, 23], [0, 3, 0, 0]);
-    for index in 0..4 {
+    let sizes = [code.len(), symbols.len(), strings.len(), titles.len(), built.len()];
+    let (kinds, titles, links) = ([1, 11, 3, 3, 1], [1, 7, 15, 23, 33], [0, 3, 0, 0, 0]);
+    for index in 0..sections as usize - 1 {
         put(
             &mut file,
             &[(4, titles[index]), (4, kinds[index]), (8, 0), (8, 0x2000), (8, places[index] as u64)],

@@ -8,6 +8,9 @@ use super::super::processes::Processes;
 use super::{LINGER_NS, Watch};
 use crate::kernel::uprobe::Place;
 
+/// A program of Go with grpc-go, whose connections have five places, and its streams three.
+const STREAMS: &[u8] = include_bytes!("../../../../fuzz/corpus/tls_binary/go-grpc");
+
 const SECOND: u64 = 1_000_000_000;
 
 /// A `/proc` of made processes that run a real library.
@@ -69,16 +72,81 @@ impl Drop for Hook {
     }
 }
 
+type Attached = std::io::Result<(Hook, usize)>;
+
 fn watch(
     proc: &Proc,
     alive: &Rc<Cell<usize>>,
     most: usize,
-) -> Watch<impl FnMut(&File, &[Place]) -> std::io::Result<Hook>, Hook> {
+) -> Watch<impl FnMut(&File, &[Place]) -> Attached, Hook> {
+    refusing(proc, alive, most, |places| Ok(places.to_vec()))
+}
+
+/// As `watch`, of a kernel that takes of some places those that `takes` says, or none.
+fn refusing(
+    proc: &Proc,
+    alive: &Rc<Cell<usize>>,
+    most: usize,
+    takes: impl Fn(&[Place]) -> std::io::Result<Vec<Place>>,
+) -> Watch<impl FnMut(&File, &[Place]) -> Attached, Hook> {
     let alive = Rc::clone(alive);
-    Watch::new(Processes::new(proc.root(), None), most, move |_: &File, _: &[Place]| {
+    Watch::new(Processes::new(proc.root(), None), most, move |_: &File, places: &[Place]| {
+        let count = takes(places)?.iter().map(|place| place.offsets.len()).sum();
         alive.set(alive.get() + 1);
-        Ok(Hook(Rc::clone(&alive)))
+        Ok((Hook(Rc::clone(&alive)), count))
     })
+}
+
+fn is_of_streams(place: &Place) -> bool {
+    place.program.starts_with("tls_grpc_")
+}
+
+#[test]
+fn connections_are_read_where_places_of_streams_are_refused() {
+    let (proc, alive) = (Proc::new(), Rc::default());
+    proc.process(10, 5, &proc.file("served", STREAMS), None);
+    let error = || std::io::Error::other("no such place");
+    let mut watch = refusing(&proc, &alive, 100, |places| {
+        if places.iter().any(is_of_streams) { Err(error()) } else { Ok(places.to_vec()) }
+    });
+    watch.step(SECOND);
+    let told = watch.told().unwrap();
+    assert_eq!((told.hooked.get("go"), told.places, alive.get()), (Some(&1), 5, 1));
+    assert!(told.unfit.is_empty());
+    let line = "served: attach: no such place: calls of its gRPC streams are joined by thread";
+    assert!(told.lines.len() == 1 && told.lines[0].ends_with(line), "{told:?}");
+    // where the connections are refused, too, there is nothing to read
+    let mut watch = refusing(&proc, &alive, 100, |_| Err(error()));
+    watch.step(SECOND);
+    let told = watch.told().unwrap();
+    assert_eq!((told.unfit.get("attach"), told.places, told.hooked.len()), (Some(&1), 0, 0));
+}
+
+#[test]
+fn places_of_streams_beyond_the_limit_leave_the_connections_read() {
+    let (proc, alive) = (Proc::new(), Rc::default());
+    proc.process(10, 5, &proc.file("served", STREAMS), None);
+    for (most, places, lines) in [(8, 8, 0), (7, 5, 1)] {
+        let mut watch = watch(&proc, &alive, most);
+        watch.step(SECOND);
+        let told = watch.told().unwrap();
+        assert_eq!((told.hooked.get("go"), told.places, told.lines.len()), (Some(&1), places, lines));
+    }
+}
+
+#[test]
+fn programs_that_the_kernel_did_not_take_have_no_places() {
+    let (proc, alive) = (Proc::new(), Rc::default());
+    proc.process(10, 5, &proc.file("served", STREAMS), None);
+    let mut watch = refusing(&proc, &alive, 100, |places| {
+        Ok(places.iter().filter(|place| !is_of_streams(place)).cloned().collect())
+    });
+    watch.step(SECOND);
+    assert_eq!(watch.told().unwrap().places, 5);
+    proc.end(10);
+    watch.step(3 * SECOND);
+    watch.step(4 * SECOND + LINGER_NS);
+    assert_eq!((watch.told().unwrap().places, alive.get()), (0, 0), "as many go as have come");
 }
 
 #[test]

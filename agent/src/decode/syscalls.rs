@@ -4,6 +4,7 @@ mod classes;
 mod names;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use agent_common::syscalls::{CLASS_NEVER, CLASS_NUMBERS, COMPAT, Count, CountKey, Latency, LatencyKey};
 use proto::v1;
@@ -39,10 +40,15 @@ pub fn class_name(class: u32) -> &'static str {
     CLASSES.get(class as usize).copied().unwrap_or("other")
 }
 
-/// The class of a call by its name.
+/// The class of a call by its name: each row of each window asks.
 fn class_of(name: &str) -> usize {
-    let member = |members: &&str| members.split(' ').any(|member| member == name);
-    MEMBERS.iter().position(member).unwrap_or(CLASSES.len() - 1)
+    static CLASS: LazyLock<HashMap<&str, usize>> = LazyLock::new(|| {
+        let members = |(class, members): (usize, &'static &'static str)| {
+            members.split(' ').map(move |name| (name, class))
+        };
+        MEMBERS.iter().enumerate().flat_map(members).collect()
+    });
+    CLASS.get(name).copied().unwrap_or(CLASSES.len() - 1)
 }
 
 /// For the map `CLASSES`: index and class of every number.

@@ -1,7 +1,7 @@
 //! What the programs could not keep, counted per CPU in the map `LOST`.
 
 /// Entries of `LOST`: one count per reason.
-pub const REASONS: u32 = 8;
+pub const REASONS: u32 = 9;
 
 /// A hash map took no new key.
 pub const MAP_FULL: u32 = 0;
@@ -19,6 +19,8 @@ pub const COARSER: u32 = 5;
 pub const NO_SOCKET: u32 = 6;
 /// A program was interrupted by itself on the same CPU, and what it held was in use.
 pub const NESTED: u32 = 7;
+/// Messages of a call that carries several, which are not looked at.
+pub const UNREAD: u32 = 8;
 
 /// The reason's name in the ledger.
 pub const fn name(reason: u32) -> &'static str {
@@ -31,6 +33,7 @@ pub const fn name(reason: u32) -> &'static str {
         COARSER => "detail",
         NO_SOCKET => "no_socket",
         NESTED => "nested",
+        UNREAD => "unread",
         _ => "other",
     }
 }

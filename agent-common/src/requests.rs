@@ -115,8 +115,10 @@ pub const FLAG_FRAMES: u32 = 16;
 pub const FLAG_BEGINS: u32 = 32;
 /// The same, and frames behind it were not told.
 pub const FLAG_CUT: u32 = 64;
+/// The same, and another record goes on with the same call.
+pub const FLAG_GOES_ON: u32 = 128;
 /// Those that are told of the data and not of the connection.
-pub const FLAGS_OF_DATA: u32 = FLAG_FRAMES | FLAG_BEGINS | FLAG_CUT;
+pub const FLAGS_OF_DATA: u32 = FLAG_FRAMES | FLAG_BEGINS | FLAG_CUT | FLAG_GOES_ON;
 
 /// TCP.
 pub const TRANSPORT_TCP: u8 = 6;

@@ -50,7 +50,8 @@ pub struct Call {
     pub shape: u8,
     /// Not 0: what was carried is not, or not all of it, where the caller wanted it (`MSG_TRUNC`).
     pub is_discarded: u8,
-    pub padding: u8,
+    /// Of `MESSAGES`, not 0: one of those that were looked at is of DNS.
+    pub is_dns: u8,
     /// Where the buffer, vector or message is.
     pub place: u64,
     /// How many buffers a vector has.
@@ -157,15 +158,17 @@ pub fn kept() -> Option<Call> {
     Some(unsafe { read_volatile(kept) })
 }
 
-/// One more of the call's messages was looked at; answers how many that makes.
+/// One more of the call's messages was looked at; answers how many that makes, and whether one of them is of DNS.
 #[inline(always)]
-pub fn take() -> u64 {
-    let Some(kept) = CALL.get_ptr_mut(0) else { return u64::MAX };
+pub fn take(is_dns: bool) -> (u64, bool) {
+    let Some(kept) = CALL.get_ptr_mut(0) else { return (u64::MAX, false) };
     // SAFETY: this CPU's own value.
     unsafe {
         let taken = read_volatile(&raw const (*kept).taken) + 1;
+        let any = read_volatile(&raw const (*kept).is_dns) | is_dns as u8;
         write_volatile(&raw mut (*kept).taken, taken);
-        taken
+        write_volatile(&raw mut (*kept).is_dns, any);
+        (taken, any != 0)
     }
 }
 
@@ -231,7 +234,7 @@ pub fn keep(registers: *const u8, returned: u64) -> Option<*mut Call> {
         total: returned,
         name: if has_name { register(registers, FIFTH) } else { 0 },
         is_discarded: (direction == IN && flags & MSG_TRUNC != 0) as u8,
-        padding: 0,
+        is_dns: 0,
         socket: 0,
         ids: 0,
         task: register(registers, TASK),

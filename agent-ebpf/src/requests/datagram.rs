@@ -1,8 +1,10 @@
 //! DNS over UDP: each datagram on its own, whatever the port; user space pairs questions and answers by their ids.
 
 use agent_common::flows::mapped;
+use agent_common::lost;
 use agent_common::requests::infer::dns;
 use agent_common::requests::{EVENT_DATA, HEAD_LEN, RESPONSE_LEN, Record, TRANSPORT_UDP, role_of};
+use agent_ebpf::lost::lose;
 use agent_ebpf::memory::hide;
 use agent_ebpf::workload::current_workload;
 use aya_ebpf::helpers::bpf_probe_read_user;
@@ -34,23 +36,31 @@ pub fn seen(call: &Call) -> bool {
             let place = call.place + call.taken * MESSAGES_STRIDE;
             // SAFETY: the helper checks the address.
             let length = unsafe { bpf_probe_read_user((place + MESSAGES_LENGTH) as *const u32) };
-            within(call, place, u64::from(length.unwrap_or(0)));
-            let taken = call::take();
-            taken < MOST_MESSAGES && taken < call.total
+            let is_dns = within(call, place, u64::from(length.unwrap_or(0)));
+            let (taken, is_dns) = call::take(is_dns);
+            if taken < call.total && taken < MOST_MESSAGES {
+                return true;
+            }
+            // what else goes in bulk (QUIC, media) is nothing that is missing
+            if taken < call.total && is_dns {
+                lose(lost::UNREAD, call.total - taken);
+            }
+            false
         }
         _ => false,
     }
 }
 
-/// The datagram of a `msghdr`. One of DNS is in one buffer.
+/// The datagram of a `msghdr`. One of DNS is in one buffer. Answers whether it is that.
 #[inline(always)]
-fn within(call: &Call, place: u64, total: u64) {
+fn within(call: &Call, place: u64, total: u64) -> bool {
     // SAFETY: the helpers check the addresses.
     if let Some(message) = message(place)
         && let Ok([base, length]) = unsafe { bpf_probe_read_user(message.vector as *const [u64; 2]) }
     {
-        one(call, Buffer { base, total: least(total, length), name: message.name });
+        return one(call, Buffer { base, total: least(total, length), name: message.name });
     }
+    false
 }
 
 #[inline(always)]
@@ -66,8 +76,8 @@ struct Buffer {
 }
 
 #[inline(always)]
-fn one(call: &Call, buffer: Buffer) {
-    let Some(record) = out::scratch() else { return };
+fn one(call: &Call, buffer: Buffer) -> bool {
+    let Some(record) = out::scratch() else { return false };
     // SAFETY: this CPU's scratch.
     unsafe {
         let data = (&raw mut (*record).data).cast::<u8>();
@@ -75,7 +85,7 @@ fn one(call: &Call, buffer: Buffer) {
         let head = read_volatile(data.cast::<[u8; HEAD_LEN]>());
         let guess = dns(&head, length, buffer.total, hide);
         if guess.protocol() == 0 {
-            return;
+            return false;
         }
         let header = &raw mut (*record).header;
         let (start_ns, at_ns) = times(call.direction, call.ids as u32);
@@ -91,6 +101,7 @@ fn one(call: &Call, buffer: Buffer) {
         describe(record, call.socket, buffer.name);
         out::send(record, length);
     }
+    true
 }
 
 /// Between whom; the other end of a socket that is not connected stands in the call.

@@ -6,7 +6,9 @@
 
 use agent_common::lost;
 use agent_common::requests::frames::{GUESSED, LOST, Walk};
-use agent_common::requests::{Conn, FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, Header, IN, ROLE_SERVER, Record};
+use agent_common::requests::{
+    Conn, FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, FLAG_GOES_ON, Header, IN, ROLE_SERVER, Record,
+};
 use agent_ebpf::lost::lose;
 use core::ptr::{read_volatile, write_volatile};
 
@@ -141,6 +143,9 @@ unsafe fn finish(
             *walk = Walk::NONE;
             flags |= FLAG_CUT;
         } else {
+            if end == FULL {
+                flags |= FLAG_GOES_ON;
+            }
             (*walk).left = read_volatile(&raw const (*way).frame_left);
             (*walk).is_told = read_volatile(&raw const (*way).is_told) as u8;
             (*walk).have = read_volatile(&raw const (*way).have) as u8;

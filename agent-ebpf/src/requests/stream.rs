@@ -1,5 +1,6 @@
 //! What a call on a TCP connection means for its runs, and whether its bytes are told.
 
+use agent_common::lost;
 use agent_common::requests::infer::is_tls;
 use agent_common::requests::message::begins;
 use agent_common::requests::{
@@ -7,6 +8,7 @@ use agent_common::requests::{
     ROLE_SERVER, ROLE_UNKNOWN, RUN_CALLS, Record, TLS, TRIES, UNKNOWN, is_closed_book, is_request, is_stream,
     lane,
 };
+use agent_ebpf::lost::lose;
 use agent_ebpf::memory::hide;
 use core::ptr::read_volatile;
 
@@ -37,7 +39,7 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> Then {
         }
         // several messages in one call are for datagrams
         if call.shape == MESSAGES {
-            frames::miss(conn, call.direction);
+            pass_over(conn, call);
             return Then::Nothing;
         }
         let Some(record) = out::scratch() else { return Then::Nothing };
@@ -87,6 +89,37 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> Then {
     }
 }
 
+/// The messages of a call are not looked at. Where it is known what is spoken that is as a record that was lost, so that
+/// what is open on the connection is not taken for whole.
+#[inline(always)]
+unsafe fn pass_over(conn: *mut Conn, call: &Call) {
+    lose(lost::UNREAD, call.total);
+    // SAFETY: the caller's.
+    unsafe {
+        frames::miss(conn, call.direction);
+        if (*conn).protocol == UNKNOWN {
+            return;
+        }
+        if (*conn).run_direction != call.direction {
+            turn(conn, call.direction);
+        }
+        (*conn).run_calls = (*conn).run_calls.wrapping_add(1);
+        number(conn, call.direction);
+    }
+}
+
+/// The number of the next record.
+#[inline(always)]
+unsafe fn number(conn: *mut Conn, direction: u8) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
+        let lane = (&raw mut (*conn).sequences).cast::<u32>().add(lane((*conn).protocol, direction));
+        let sequence = (*lane).wrapping_add(1);
+        *lane = sequence;
+        sequence
+    }
+}
+
 /// Another run begins. False: of a connection that is given up with it.
 #[inline(always)]
 unsafe fn turn(conn: *mut Conn, direction: u8) -> bool {
@@ -125,10 +158,7 @@ pub unsafe fn tell(conn: *mut Conn, record: *mut Record, call: &Call) {
         (*record).header.direction = call.direction;
         (*conn).head_len = 0;
         (*conn).run_told = (*conn).run_told.wrapping_add((*record).header.data_len);
-        let lane = (&raw mut (*conn).sequences).cast::<u32>().add(lane((*conn).protocol, call.direction));
-        let sequence = (*lane).wrapping_add(1);
-        *lane = sequence;
-        (*record).header.sequence = sequence;
+        (*record).header.sequence = number(conn, call.direction);
         if (*conn).role == ROLE_SERVER && call.direction == IN {
             line::serve(call.ids as u32, (*record).header.at_ns);
         }

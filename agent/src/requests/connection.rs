@@ -6,8 +6,8 @@
 mod places;
 
 use agent_common::requests::{
-    FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN, OUT,
-    is_closed_book, lane,
+    FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, FLAG_GOES_ON, FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN,
+    OUT, is_closed_book, lane,
 };
 use agent_common::tls::PLAINTEXT;
 
@@ -174,7 +174,7 @@ impl Connection {
         // of several requests in one call it is not known which is whose
         // a call without bytes goes on with what another record has begun
         let begun = moves.iter().filter(|one| one.begins.is_some()).count();
-        let is_alone = begun == 1 && header.total != 0 && header.flags & FLAG_CUT == 0;
+        let is_alone = begun == 1 && header.total != 0 && header.flags & (FLAG_GOES_ON | FLAG_CUT) == 0;
         for one in moves {
             if let Some((start_ns, said)) = one.begins {
                 let number = one.number;

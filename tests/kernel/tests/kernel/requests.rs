@@ -5,6 +5,7 @@ mod frames;
 pub(crate) mod grpc;
 mod kafka;
 mod logs;
+mod messages;
 pub(crate) mod traffic;
 
 use std::io::Write as _;

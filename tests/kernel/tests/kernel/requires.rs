@@ -10,6 +10,15 @@ pub(crate) fn emulated() -> bool {
     std::env::var_os("WAKE_EMULATED").is_some()
 }
 
+/// Whether nothing else goes on in this machine: what some tests make is counted for all of it, and would be found by others.
+/// In the emulated ones one test runs after the other.
+pub(crate) fn alone(test: &str) -> bool {
+    if !emulated() {
+        skip(test, "counts what all of the machine does; it runs in those of `cargo xtask kernels`");
+    }
+    emulated()
+}
+
 /// A thing that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {

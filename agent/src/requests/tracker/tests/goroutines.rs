@@ -1,7 +1,9 @@
 //! Streams whose goroutines are told: one process, a connection of a server (socket 10) and one of its client (socket 20).
 
 use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES, Line};
-use agent_common::requests::{FLAG_CUT, FLAG_FRAMES, HTTP2, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER};
+use agent_common::requests::{
+    FLAG_CUT, FLAG_FRAMES, FLAG_GOES_ON, HTTP2, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER,
+};
 use agent_common::tls::PLAINTEXT;
 use proto::v1::SpanRow;
 
@@ -154,7 +156,7 @@ fn what_is_told_of_others_or_too_late_joins_nothing() {
 }
 
 #[test]
-fn a_stream_of_a_call_that_was_cut_is_not_alone_in_it() {
+fn a_stream_of_a_call_that_goes_on_is_not_alone_in_it() {
     let of = |more: u32| {
         let mut all = Goroutines::new();
         all.carries(SERVER, IN, &[1]);
@@ -163,7 +165,9 @@ fn a_stream_of_a_call_that_was_cut_is_not_alone_in_it() {
         all.calls().remove(0).1
     };
     assert_eq!(of(0), "0.7");
-    assert_eq!(of(FLAG_CUT), "0.6", "nobody's turn, but no other one is open");
+    for more in [FLAG_GOES_ON, FLAG_CUT] {
+        assert_eq!(of(more), "0.6", "nobody's turn, but no other one is open");
+    }
 }
 
 #[test]

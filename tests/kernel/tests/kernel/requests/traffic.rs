@@ -2,6 +2,7 @@
 
 mod frames;
 pub(crate) mod grpc;
+mod messages;
 mod relay;
 mod tokio;
 
@@ -47,6 +48,8 @@ pub(crate) fn work(rest: &str) {
         "many" => many(number),
         "peeking" => peeking(number),
         "unread" => unread(number),
+        "messages" => messages::stream(number),
+        "datagrams" => messages::datagrams(number),
         "early" => early(number),
         "redis" => redis(number),
         other => panic!("unknown traffic {other}"),

@@ -17,6 +17,7 @@ mod child;
 mod conntrack;
 mod flows;
 mod netns;
+mod node;
 mod nodes;
 mod offsets;
 mod probes;

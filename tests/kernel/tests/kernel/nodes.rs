@@ -2,47 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use agent::kernel::{KernelFeatures, Settings};
-use agent::probe::{Probe, cgroups, flows, process, sched, syscalls};
+use agent::probe::{cgroups, flows, process, sched, syscalls};
 use agent::window::sample::{CgroupEvent, Owner, Row};
 
 use crate::cgroup::Cgroup;
 use crate::child;
 use crate::flows::traffic::Traffic;
 use crate::netns::{Host, Network};
+use crate::node::Node;
 use crate::probes::{Attached, eventually};
 use crate::requires::{Need, requires};
 
-/// A node: its root, a pod in it, and what its agent knows of the kernel. Dropped in this order.
-struct Node {
-    features: KernelFeatures,
-    pod: Cgroup,
-    root: Cgroup,
+/// Whose rows these may be: the node's cgroups, and the names of tasks in its root.
+#[track_caller]
+fn assert_own(node: &Node, attached: &Attached) {
+    let own = [node.root.id(), node.pod.id()];
+    for sample in &attached.sink.samples {
+        let is_own = matches!(&sample.owner, Owner::Workload(id) if own.contains(id));
+        assert!(is_own, "{:?} is none of {own:?}: {:?}", sample.owner, sample.row);
+    }
 }
 
-impl Node {
-    fn new(lab: &Cgroup, name: &str, host_owner: Option<bool>) -> Self {
-        let root = lab.child(name).unwrap();
-        let pod = root.child("pod").unwrap();
-        let features = KernelFeatures::of_node(Some(root.directory()), host_owner);
-        assert_eq!((features.node.unknown.as_deref(), features.node.level), (None, 2));
-        assert_eq!(features.root_cgroup_id, root.id());
-        Self { features, pod, root }
-    }
-
-    fn attach(&self, probe: &Probe) -> Attached {
-        Attached::of_node(&self.features, probe, &Settings::default())
-    }
-
-    /// Whose rows these may be: the node's cgroups, and the names of tasks in its root.
-    #[track_caller]
-    fn assert_own(&self, attached: &Attached) {
-        let own = [self.root.id(), self.pod.id()];
-        for sample in &attached.sink.samples {
-            let is_own = matches!(&sample.owner, Owner::Workload(id) if own.contains(id));
-            assert!(is_own, "{:?} is none of {own:?}: {:?}", sample.owner, sample.row);
-        }
-    }
+/// A node below another cgroup.
+fn part(lab: &Cgroup, name: &str, host_owner: Option<bool>) -> Node {
+    let node = Node::new(lab.child(name).unwrap(), host_owner);
+    assert_eq!(node.features.node.level, 2);
+    node
 }
 
 struct Two {
@@ -59,7 +44,7 @@ impl Two {
             return None;
         }
         let lab = Cgroup::new(crate::features(), "lab").unwrap();
-        Some(Self { one: Node::new(&lab, "node1", None), two: Node::new(&lab, "node2", None), _lab: lab })
+        Some(Self { one: part(&lab, "node1", None), two: part(&lab, "node2", None), _lab: lab })
     }
 }
 
@@ -81,7 +66,7 @@ fn syscalls_and_switches_are_told_by_their_own_node_alone() {
         first.drain();
         second.drain();
         for (node, attached, calls) in [(&one, &first, 4_000), (&two, &second, 8_000)] {
-            node.assert_own(attached);
+            assert_own(node, attached);
             let counted: u64 = attached
                 .rows(node.pod.id())
                 .map(|row| match row {
@@ -124,7 +109,7 @@ fn processes_are_told_by_their_own_node_alone() {
             }
             ["signal", "exit"].iter().all(|event| events.contains(&((*event).to_owned(), None, Some(9))))
         });
-        node.assert_own(attached);
+        assert_own(node, attached);
         assert!(events.contains(&("exit".to_owned(), Some(code), None)), "{pid}: {events:?}");
     }
 }
@@ -186,8 +171,8 @@ fn both_ends_of_a_connection_are_told_each_by_its_own_node() {
         sums.iter().all(|sum| sum.3 >= 3)
     });
     assert_eq!(sums, [(3, 0, 1, 3), (0, 3, 0, 3)]);
-    one.assert_own(&first);
-    two.assert_own(&second);
+    assert_own(&one, &first);
+    assert_own(&two, &second);
     drop((client, server, network));
 }
 
@@ -198,7 +183,7 @@ fn what_belongs_to_no_node_is_told_by_the_host_owner_alone() {
         return;
     }
     let lab = Cgroup::new(crate::features(), "lab").unwrap();
-    let (owner, other) = (Node::new(&lab, "owner", Some(true)), Node::new(&lab, "other", None));
+    let (owner, other) = (part(&lab, "owner", Some(true)), part(&lab, "other", None));
     let machine = crate::features().cgroup2.clone().unwrap();
     let beside = lab.child("beside").unwrap();
     let (mut first, mut second) = (owner.attach(&syscalls::PROBE), other.attach(&syscalls::PROBE));
@@ -217,5 +202,5 @@ fn what_belongs_to_no_node_is_told_by_the_host_owner_alone() {
     // other tests run in the machine's root as well
     assert!(calls(&first) >= 1_000, "{}", calls(&first));
     assert_eq!(first.rows(beside.id()).count(), 0);
-    other.assert_own(&second);
+    assert_own(&other, &second);
 }

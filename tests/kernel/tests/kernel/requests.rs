@@ -11,13 +11,14 @@ pub(crate) mod traffic;
 use std::io::Write as _;
 use std::process::{Child, Stdio};
 
-use agent::kernel::{KernelFeatures, Settings};
+use agent::kernel::Settings;
 use agent::probe::requests::PROBE;
 use agent::window::sample::Row;
 use proto::v1::SpanRow;
 
 use crate::cgroup::Cgroup;
 use crate::child;
+use crate::node::Node;
 use crate::probes::{Attached, eventually};
 use crate::requires::{Need, kernel_skipped, requires};
 
@@ -210,12 +211,10 @@ fn a_node_tells_only_of_its_own_requests() {
     if !requires(NAME, NEEDS) {
         return;
     }
-    let node = Cgroup::new(crate::features(), "node").unwrap();
-    let (inside, outside) =
-        (node.child("inside").unwrap(), Cgroup::new(crate::features(), "outside").unwrap());
-    let features = KernelFeatures::of_node(Some(node.directory()), Some(false));
-    let mut probe = Attached::of_node(&features, &PROBE, &Settings::default());
-    assert_eq!(run(&mut probe, &inside, "http plain 12").len(), 24);
+    let node = Node::new(Cgroup::new(crate::features(), "node").unwrap(), Some(false));
+    let outside = Cgroup::new(crate::features(), "outside").unwrap();
+    let mut probe = node.attach(&PROBE);
+    assert_eq!(run(&mut probe, &node.pod, "http plain 12").len(), 24);
     assert_eq!(run(&mut probe, &outside, "http plain 12").len(), 0);
 }
 

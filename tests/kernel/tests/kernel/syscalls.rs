@@ -1,6 +1,6 @@
 //! Syscalls: a program that makes a known number of calls is counted exactly.
 
-use agent::kernel::{KernelFeatures, Settings};
+use agent::kernel::Settings;
 use agent::probe::Sink;
 use agent::probe::syscalls::PROBE;
 use agent::window::sample::{CgroupEvent, Row};
@@ -8,6 +8,7 @@ use agent_common::workload::{COMM_LEN, host_key};
 
 use crate::cgroup::Cgroup;
 use crate::child;
+use crate::node::Node;
 use crate::probes::Attached;
 use crate::requires::{Need, requires, skip};
 
@@ -203,12 +204,11 @@ fn with_full_maps_each_call_is_counted_or_told_as_lost() {
     const CALLS: u64 = 2_000 * ROUNDS;
     const ROUNDS: u64 = 50;
     // a node of its own, so that nobody else's calls are in it
-    let node = Cgroup::new(crate::features(), "full").unwrap();
-    let cgroup = node.child("pod").unwrap();
-    let features = KernelFeatures::of_node(Some(node.directory()), None);
-    let mut whole = Attached::of_node(&features, &PROBE, &Settings::default());
+    let node = Node::alone("full");
+    let cgroup = &node.pod;
+    let mut whole = node.attach(&PROBE);
     let small = Settings { max_map_entries: Some(16), ..Settings::default() };
-    let mut full = Attached::of_node(&features, &PROBE, &small);
+    let mut full = Attached::of_node(&node.features, &PROBE, &small);
     let status = cgroup.enter(&mut child::command(&format!("numbers {ROUNDS}"))).status().unwrap();
     assert!(status.success());
     full.drain();

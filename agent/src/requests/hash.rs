@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
 
 /// A table by short keys.
 pub type Table<K, V> = HashMap<K, V, Seed>;
@@ -24,6 +25,14 @@ impl BuildHasher for Seed {
     fn build_hasher(&self) -> Folded {
         Folded { state: self.0, seed: self.0 | 1 }
     }
+}
+
+/// What is left of a text that must not be kept, to know it again: a hash with a seed of this process.
+pub fn print(bytes: &[u8]) -> u64 {
+    static SEED: LazyLock<Seed> = LazyLock::new(Seed::default);
+    let mut hasher = SEED.build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// Each word is multiplied in, and both halves of the product count.

@@ -413,7 +413,7 @@ impl Decoder for Http1 {
         };
         let heads = self.request.head.capacity() + self.response.head.capacity();
         let open = self.pending.len() + usize::from(self.last_request.is_some());
-        open * OPEN_BYTES + heads + self.last_request.memory() + self.last_answer.memory() + then
+        open * OPEN_BYTES + heads + then
     }
 }
 

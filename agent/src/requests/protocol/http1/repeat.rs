@@ -1,29 +1,33 @@
 //! Heads that come again: on a kept connection a client asks the same time after time, and is answered with the same head until
-//! the second ends. To compare one with the last takes a tenth of what it takes to read it.
+//! the second ends. To know one again takes a tenth of what it takes to read it.
 
-/// Bytes of a head that is kept.
+use crate::requests::hash::print;
+
+/// Bytes of a head that is looked for.
 const MOST_BYTES: usize = 1_024;
-/// A connection of which so many heads in a row were others repeats nothing: no more of its are kept.
+/// A connection of which so many heads in a row were others repeats nothing: no more of its are looked for.
 const MOST_OTHERS: u8 = 8;
 
-/// The last head of one direction, and what was read from it.
+/// The last head of one direction: its length and its print, since cookies and the like are not kept, and what was read from it.
 pub(super) struct Repeat<T> {
-    head: Vec<u8>,
+    length: usize,
+    print: u64,
     read: Option<T>,
     others: u8,
 }
 
 impl<T> Default for Repeat<T> {
     fn default() -> Self {
-        Self { head: Vec::new(), read: None, others: 0 }
+        Self { length: 0, print: 0, read: None, others: 0 }
     }
 }
 
 impl<T> Repeat<T> {
-    /// What these bytes begin with, if it is the same head, and how long that is.
+    /// What was read from the head that these bytes begin with, if it is the same, and how long that is.
     pub(super) fn find(&self, bytes: &[u8]) -> Option<(&T, usize)> {
         let read = self.read.as_ref()?;
-        bytes.starts_with(&self.head).then_some((read, self.head.len()))
+        let head = bytes.get(..self.length)?;
+        (print(head) == self.print).then_some((read, self.length))
     }
 
     /// It was the same.
@@ -31,26 +35,17 @@ impl<T> Repeat<T> {
         self.others = 0;
     }
 
-    /// Keeps a whole head in place of the last one.
+    /// Takes a whole head in place of the last one.
     pub(super) fn keep(&mut self, head: &[u8], read: impl FnOnce() -> T) {
+        self.read = None;
         if self.others >= MOST_OTHERS {
-            if self.read.is_some() {
-                *self = Self { others: self.others, ..Self::default() };
-            }
             return;
         }
         self.others += 1;
-        self.head.clear();
-        self.read = None;
         if head.len() <= MOST_BYTES {
-            self.head.extend_from_slice(head);
+            (self.length, self.print) = (head.len(), print(head));
             self.read = Some(read());
         }
-    }
-
-    /// Bytes that it takes, but for what was read.
-    pub(super) fn memory(&self) -> usize {
-        self.head.capacity()
     }
 
     /// Whether there is a head.
@@ -91,7 +86,7 @@ mod tests {
         }
         for head in heads(200).take(3) {
             repeat.keep(head.as_bytes(), || ());
-            assert!(!repeat.is_some() && repeat.memory() == 0);
+            assert!(!repeat.is_some());
         }
     }
 }

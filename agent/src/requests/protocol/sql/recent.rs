@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use super::{Dialect, Statement};
+use crate::requests::hash::print;
 
-/// Texts of one connection that are kept, and bytes of one.
+/// Statements of one connection that are kept, and bytes of one.
 const MOST: usize = 4;
 const MOST_BYTES: usize = 1_024;
 
-/// The last statements of a connection as they were sent, and what may be kept of them. What was sent does not leave.
+/// The last statements of a connection: what may be kept of them, and a print of what was sent.
 pub(in super::super) struct Recent {
     dialect: Dialect,
     kept: Vec<Kept>,
@@ -18,7 +19,8 @@ pub(in super::super) struct Recent {
 }
 
 struct Kept {
-    sql: Vec<u8>,
+    length: usize,
+    print: u64,
     cut: bool,
     statement: Arc<Statement>,
 }
@@ -32,25 +34,28 @@ impl Recent {
     pub(in super::super) fn read(&mut self, sql: &[u8], cut: bool) -> Arc<Statement> {
         let end = memchr::memchr(0, sql).unwrap_or(sql.len());
         let sql = &sql[..end];
-        if let Some(kept) = self.kept.iter().find(|kept| kept.sql == sql && kept.cut == cut) {
+        if sql.len() > MOST_BYTES {
+            return Arc::new(Statement::read(sql, self.dialect, cut));
+        }
+        let (length, print) = (sql.len(), print(sql));
+        let is_it = |kept: &&Kept| (kept.length, kept.print, kept.cut) == (length, print, cut);
+        if let Some(kept) = self.kept.iter().find(is_it) {
             return Arc::clone(&kept.statement);
         }
         let statement = Arc::new(Statement::read(sql, self.dialect, cut));
-        if sql.len() <= MOST_BYTES {
-            let kept = Kept { sql: sql.to_vec(), cut, statement: Arc::clone(&statement) };
-            match self.kept.get_mut(self.next) {
-                Some(oldest) => *oldest = kept,
-                None => self.kept.push(kept),
-            }
-            self.next = (self.next + 1) % MOST;
+        let kept = Kept { length, print, cut, statement: Arc::clone(&statement) };
+        match self.kept.get_mut(self.next) {
+            Some(oldest) => *oldest = kept,
+            None => self.kept.push(kept),
         }
+        self.next = (self.next + 1) % MOST;
         statement
     }
 
     /// Bytes that they take.
     pub(in super::super) fn memory(&self) -> usize {
         const EACH: usize = 256;
-        self.kept.iter().map(|kept| EACH + kept.sql.len() + kept.statement.text.len()).sum()
+        self.kept.iter().map(|kept| EACH + kept.statement.text.len()).sum()
     }
 }
 

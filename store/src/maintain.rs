@@ -1,15 +1,17 @@
 //! What keeps the store within its bounds: sealing what is large or old, retention, room on the disk.
 
+mod believed;
 pub(crate) mod reserve;
 
-use std::sync::Arc;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use crate::seal::{self, Sealed, release_log, remove_segments};
 use crate::segment::Segment;
 use crate::state::{Doomed, Shared};
 use crate::stats::Counts;
 use crate::{SealError, Store, Table};
+
+pub(crate) use believed::Believed;
 
 const NS: i64 = 1_000_000_000;
 
@@ -36,7 +38,7 @@ impl Store {
     }
 
     /// Seals what is large or old, drops what is past its time, makes room. Call it every second or so, and whenever
-    /// [`due`](Self::due) returns.
+    /// [`due`](Self::due) returns. A clock that jumps ahead by more than an hour makes rows old an hour later.
     ///
     /// # Errors
     /// If files cannot be written or removed; the next round tries again.
@@ -77,7 +79,8 @@ fn maintain(shared: &Shared, now_ns: i64) -> Result<Maintained, SealError> {
 }
 
 fn drop_and_seal(shared: &Shared, now_ns: i64, done: &mut Maintained) -> Result<(), SealError> {
-    let expired = expired(shared, now_ns);
+    let believed_ns = shared.believed.lock().unwrap_or_else(PoisonError::into_inner).at(now_ns);
+    let expired = expired(shared, believed_ns);
     done.expired_segments = expired.len() as u64;
     remove_segments(shared, &expired, now_ns)?;
     let crowded = crowded(shared)?;

@@ -18,6 +18,7 @@ use crate::compact::Unreadable;
 use crate::dedupe::{BatchKey, Dedupe};
 use crate::disk::Disk;
 use crate::head::Head;
+use crate::maintain::Believed;
 use crate::readers::Readers;
 use crate::registry::SharedRegistry;
 use crate::rows::{CHUNK_ROWS, Chunk, TableRows};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) due: Notify,
     /// Held by the thread that seals or removes.
     pub(crate) running: Mutex<()>,
+    /// What retention believes of the clock.
+    pub(crate) believed: Mutex<Believed>,
     /// Held by the thread that compacts.
     pub(crate) compacting: Mutex<()>,
     /// Segments that compaction leaves alone.
@@ -133,6 +136,8 @@ impl Shared {
         state: State,
     ) -> Self {
         let rows = watch::Sender::new(state.last_lsn);
+        let newest_ns =
+            state.segments.iter().flat_map(|list| list.iter()).map(|segment| segment.times().1).max();
         Self {
             root,
             disk,
@@ -147,6 +152,7 @@ impl Shared {
             rows,
             due: Notify::new(),
             running: Mutex::new(()),
+            believed: Mutex::new(Believed::new(newest_ns)),
             compacting: Mutex::new(()),
             unreadable: Unreadable::default(),
             encoder: BlockEncoder::default(),

@@ -270,9 +270,14 @@ impl Store {
         let _maintaining = self.maintaining.lock().await;
         let _compacting = self.compacting.lock().await;
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && let Ok(Err(_)) = tokio::task::spawn_blocking(move || thread.join()).await
-        {
+        let shared = Arc::clone(&self.shared);
+        let ended = tokio::task::spawn_blocking(move || {
+            // work whose caller gave up goes on without the two above
+            drop(shared.compacting.lock());
+            drop(shared.running.lock());
+            thread.is_none_or(|thread| thread.join().is_ok())
+        });
+        if !matches!(ended.await, Ok(true)) {
             tracing::error!("the log's thread ended early");
         }
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());

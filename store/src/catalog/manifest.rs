@@ -7,7 +7,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::record::{CommitError, Contents, Decoded, Edit, Record, decode, encode_contents, encode_edit};
+use super::record::{
+    CommitError, Contents, Decoded, Edit, Record, decode, encode_contents, encode_edit, was_whole,
+};
 use crate::OpenError;
 use crate::disk::{Disk, DiskFile, write_whole};
 
@@ -192,6 +194,10 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Parsed, OpenError> {
                 Some(next) => {
                     parsed.hole(path, at, &detail);
                     at = next;
+                }
+                None if was_whole(&bytes[at..]) => {
+                    parsed.hole(path, at, &detail);
+                    break;
                 }
                 None => {
                     parsed.torn_bytes = (bytes.len() - at) as u64;

@@ -19,6 +19,8 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 pub(crate) struct Rebuilt {
     /// Segments that are listed and not on disk: a lost edit took them out, or they are lost.
     pub(crate) gone: Vec<String>,
+    /// Segments that are listed beside what they were merged into: a lost edit took them out.
+    pub(crate) doubled: Vec<String>,
     /// Segments that were taken in.
     pub(crate) taken: Vec<String>,
     /// Folders in `seg` of which nobody knows what they hold, or of which a part is lost.
@@ -39,6 +41,9 @@ pub(crate) fn rebuild(
         rebuilt.gone.push(format!("{} is listed and not on disk: {}", entry.path, described(&entry)));
         // where a lost edit took it out, another segment has the rows: that is not known here
         contents.note_gone(&entry.table, entry.max_ts.saturating_add(1));
+    }
+    for entry in merged(contents) {
+        rebuilt.doubled.push(format!("{} is in what it was merged into: {}", entry.path, described(&entry)));
     }
     let listed: HashSet<PathBuf> = contents.segments.iter().filter_map(|entry| entry.folder(root)).collect();
     let mut found: Vec<Entry> = Vec::new();
@@ -65,6 +70,22 @@ pub(crate) fn rebuild(
         add(contents, entry);
     }
     rebuilt
+}
+
+/// Takes out the entries whose rows another listed one has too. A merge is of neighbours, so what has rows in common
+/// with it was merged into it.
+fn merged(contents: &mut Contents) -> Vec<Entry> {
+    contents.segments.sort_by_key(|entry| std::cmp::Reverse((entry.level, entry.max_lsn)));
+    let mut kept: Vec<Entry> = Vec::new();
+    let mut doubled = Vec::new();
+    for entry in contents.segments.drain(..) {
+        match kept.iter().any(|other| has_in_common(other, &entry)) {
+            true => doubled.push(entry),
+            false => kept.push(entry),
+        }
+    }
+    contents.segments = kept;
+    doubled
 }
 
 fn described(entry: &Entry) -> String {

@@ -158,3 +158,14 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
         Err(error) => Decoded::Bad(error.to_string()),
     }
 }
+
+/// Whether the bytes at the end that are no record were one once: then they were acknowledged and are damaged, where
+/// a write that a stop cut off never happened.
+pub(super) fn was_whole(bytes: &[u8]) -> bool {
+    let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else { return false };
+    let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    let goes_on = (1..payload.len()).contains(&len);
+    let ends = len == payload.len() && payload.last() == Some(&b'}');
+    // or the damage is in the header
+    goes_on || ends || serde_json::from_slice::<Edit>(payload).is_ok()
+}

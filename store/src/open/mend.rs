@@ -33,9 +33,11 @@ pub(super) fn catalog(
     let mut mended = Mended { damaged: rebuilt.gone, rebuilt: loaded.damage.clone() };
     mended.rebuilt.extend(is_missing.then(|| "the catalog is missing".to_owned()));
     let is_damaged = !mended.rebuilt.is_empty();
-    mended.rebuilt.extend(rebuilt.taken.iter().take(NAMED).cloned());
-    if let Some(more) = rebuilt.taken.len().checked_sub(NAMED + 1) {
-        mended.rebuilt.push(format!("and {} more", more + 1));
+    for found in [&rebuilt.doubled, &rebuilt.taken] {
+        mended.rebuilt.extend(found.iter().take(NAMED).cloned());
+        if let Some(more) = found.len().checked_sub(NAMED + 1) {
+            mended.rebuilt.push(format!("and {} more", more + 1));
+        }
     }
     if !is_damaged {
         // an edit at the end was not whole: it never happened, or its segments speak for it

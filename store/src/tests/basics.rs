@@ -1,10 +1,14 @@
+use std::sync::Arc;
+
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use proto::error::ErrorCode;
 use proto::v1;
 
-use super::fixture::{NOW, SECOND, batch, bodies, collect, identity, line, lines, newest, open, render};
-use crate::{HistogramBy, HistogramRequest, LogRequest, ScanRequest, Table};
+use super::fixture::{
+    NOW, SECOND, batch, bodies, collect, identity, limits, line, lines, newest, open, render,
+};
+use crate::{HistogramBy, HistogramRequest, LogRequest, OpenError, ScanRequest, Store, Table};
 
 #[tokio::test]
 async fn what_is_acknowledged_is_found() {
@@ -335,4 +339,26 @@ async fn a_seal_changes_no_answer() {
 async fn reopen(store: &std::sync::Arc<crate::Store>, dir: &std::path::Path) -> std::sync::Arc<crate::Store> {
     store.close().await;
     open(dir)
+}
+
+#[test]
+fn the_folder_is_held_until_work_whose_caller_gave_up_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let store = runtime.block_on(async { open(dir.path()) });
+    let shared = Arc::clone(&store.shared);
+    let running = shared.running.lock().unwrap();
+    let closing = runtime.spawn(async move { store.close().await });
+    // it comes as far as it can
+    while !shared.closing.load(std::sync::atomic::Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
+    for _ in 0..1_000 {
+        std::thread::yield_now();
+        let opened = Store::open(dir.path(), limits(), NOW);
+        assert!(matches!(opened, Err(OpenError::Locked { .. })), "open to another while it works");
+    }
+    drop(running);
+    runtime.block_on(closing).unwrap();
+    runtime.block_on(async { open(dir.path()).close().await });
 }

@@ -92,6 +92,28 @@ async fn retention_drops_what_is_old_and_keeps_what_a_snapshot_holds() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_wrong_for_a_while_costs_no_rows() {
+    const YEAR: i64 = 365 * 86_400 * SECOND;
+    let dir = tempfile::tempdir().unwrap();
+    let limits = limits();
+    let store = open_with(dir.path(), limits);
+    store.append(&batch("n", 1, 1, &lines(NOW, &["line"])), NOW).await.unwrap();
+    store.seal(NOW).await.unwrap();
+    store.maintain(NOW).await.unwrap();
+    assert_eq!(store.maintain(NOW + YEAR).await.unwrap().expired_segments, 0);
+    store.close().await;
+    drop(store);
+    // nor after a restart
+    let store = open_with(dir.path(), limits);
+    for minute in 1..=60 {
+        let wall = NOW + YEAR + minute * 60 * SECOND;
+        assert_eq!(store.maintain(wall).await.unwrap().expired_segments, 0, "{minute}");
+    }
+    assert_eq!(store.maintain(NOW + YEAR + 62 * 60 * SECOND).await.unwrap().expired_segments, 1, "it is so");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_table_keeps_to_its_share_of_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut limits = limits();

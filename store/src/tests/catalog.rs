@@ -224,3 +224,56 @@ async fn a_damaged_segment_that_nobody_lists_is_set_aside() {
     assert_eq!(fs::read_dir(dir.path().join("corrupt")).unwrap().count(), 1);
     store.close().await;
 }
+
+#[tokio::test]
+async fn what_was_merged_is_there_once_though_that_edit_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_and_say(dir.path());
+    for (seq, ts) in [(1, NOW), (2, NOW + SECOND), (3, NOW - HOUR)] {
+        store.append(&batch("n", 1, seq, &lines(ts, &[&format!("line {seq}")])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+    }
+    store.close().await;
+    // its manifest begins with all three
+    let (store, _) = open_and_say(dir.path());
+    let begin = fs::metadata(manifest(dir.path())).unwrap().len();
+    assert!(store.compact(NOW).await.unwrap().is_some(), "two of an hour");
+    let end = fs::metadata(manifest(dir.path())).unwrap().len();
+    assert!(store.compact(NOW + 90 * 24 * HOUR).await.unwrap().is_some(), "and the day");
+    store.close().await;
+    drop(store);
+    let path = manifest(dir.path());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[usize::try_from(begin + (end - begin) / 2).unwrap()] ^= 0xff;
+    fs::write(&path, bytes).unwrap();
+    let (store, recovered) = open_and_say(dir.path());
+    assert_eq!(sorted(&store).await, ["line 1", "line 2", "line 3"], "{recovered:?}");
+    let doubled = recovered.rebuilt.iter().filter(|line| line.contains("merged into")).count();
+    assert_eq!(doubled, 2, "{recovered:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn rot_in_the_last_edit_is_damage_and_half_an_edit_is_none() {
+    for (rotten, at) in [(true, 4), (true, 0), (true, 100), (false, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let begin = usize::try_from(fs::metadata(manifest(dir.path())).unwrap().len()).unwrap();
+        store.append(&batch("n", 1, 1, &lines(NOW, &["line"])), NOW).await.unwrap();
+        store.seal(NOW).await.unwrap();
+        store.close().await;
+        drop(store);
+        let path = manifest(dir.path());
+        let mut bytes = fs::read(&path).unwrap();
+        match rotten {
+            true => bytes[begin + at] ^= 0x01,
+            false => bytes.truncate(begin + 60),
+        }
+        fs::write(&path, bytes).unwrap();
+        let (store, recovered) = open_and_say(dir.path());
+        assert_eq!(sorted(&store).await, ["line"], "{recovered:?}");
+        let is_told = recovered.damaged.iter().any(|line| line.contains("stored again"));
+        assert_eq!((is_told, recovered.torn_bytes == 0), (rotten, rotten), "at {at}: {recovered:?}");
+        store.close().await;
+    }
+}

@@ -10,6 +10,7 @@ pub mod code;
 pub mod elf;
 pub mod go;
 pub mod grpc;
+pub mod h2;
 pub mod modules;
 pub mod processes;
 pub mod watch;

@@ -11,13 +11,16 @@ pub const EVENT_LINE: u32 = 3;
 pub const EVENT_RING: u32 = 4;
 /// A record of a thread that has read requests and connects; `inode` is the socket.
 pub const EVENT_CONNECT: u32 = 5;
-/// A record of a goroutine that is about to ask over a connection; `position` is the goroutine, `inode` the socket.
+/// A record of a goroutine that is about to ask over a connection; `workload` is where its struct is, `inode` the socket.
 pub const EVENT_ASKS: u32 = 6;
-/// A record of a goroutine that begins to serve a stream of HTTP/2: `position` is the goroutine's number, `inode` the key of
-/// the connection in `CONNS`, `start_ns` when its entry was made, `total` the stream's number.
+/// A record of a goroutine that begins to serve a stream of HTTP/2: `position` is the goroutine's number, `workload` where its
+/// struct is, `inode` the key of the connection in `CONNS`, `start_ns` when its entry was made, `total` the stream's number.
 pub const EVENT_SERVES: u32 = 7;
 /// The same of one that has opened a stream.
 pub const EVENT_OPENS: u32 = 8;
+/// A record of a goroutine whose handler of a stream is over, whatever of the answer is written by then: its struct may be
+/// another's at once. `position` and `workload` as above.
+pub const EVENT_SERVED: u32 = 9;
 /// Most bytes of a write that a record holds.
 pub const LINE_LEN: u32 = 512;
 /// Threads that are known to serve; a power of two.

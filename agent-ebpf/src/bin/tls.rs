@@ -23,6 +23,8 @@ mod go;
 mod grpc;
 #[path = "../tls/guard.rs"]
 mod guard;
+#[path = "../tls/h2.rs"]
+mod h2;
 #[path = "../tls/inside.rs"]
 #[expect(dead_code, reason = "the requests object uses the rest")]
 mod inside;
@@ -144,6 +146,38 @@ fn tls_go_write(context: ProbeContext) -> u32 {
 #[uprobe]
 fn tls_go_asks(context: ProbeContext) -> u32 {
     go::asks(&context, bpf_get_current_pid_tgid());
+    0
+}
+
+#[uprobe]
+fn tls_go_served(context: ProbeContext) -> u32 {
+    grpc::served(&context, bpf_get_current_pid_tgid());
+    0
+}
+
+#[uprobe]
+fn tls_h2_serves(context: ProbeContext) -> u32 {
+    h2::serves(&context, bpf_get_current_pid_tgid());
+    0
+}
+
+#[uprobe]
+fn tls_h2_asks(context: ProbeContext) -> u32 {
+    h2::asks(&context, (bpf_get_current_pid_tgid() >> 32) as u32);
+    0
+}
+
+/// Go 1.21 to 1.25; before that goroutines do not say who has made them.
+#[uprobe]
+fn tls_h2_opens_21(context: ProbeContext) -> u32 {
+    h2::opens(&context, bpf_get_current_pid_tgid(), 120);
+    0
+}
+
+/// Go 1.26.
+#[uprobe]
+fn tls_h2_opens_26(context: ProbeContext) -> u32 {
+    h2::opens(&context, bpf_get_current_pid_tgid(), 128);
     0
 }
 

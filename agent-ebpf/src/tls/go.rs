@@ -93,12 +93,19 @@ pub fn asks(context: &ProbeContext, ids: u64) {
     let Some(socket) = socket_of(descriptor) else { return };
     // SAFETY: reads a clock.
     let now = unsafe { bpf_ktime_get_boot_ns() };
-    say(ids, EVENT_ASKS, socket, go::goroutine(context), 0, now);
+    say(ids, EVENT_ASKS, socket, Goroutine { number: 0, place: go::goroutine(context) }, 0, now);
+}
+
+/// A goroutine: its number, which no later one of its process has, or 0, and where its struct is, which a later one may have.
+#[derive(Clone, Copy)]
+pub struct Goroutine {
+    pub number: u64,
+    pub place: u64,
 }
 
 /// What a goroutine does with a connection, as a record of its own.
 #[inline(always)]
-pub fn say(ids: u64, event: u32, socket: u64, goroutine: u64, stream: u32, start_ns: u64) {
+pub fn say(ids: u64, event: u32, socket: u64, goroutine: Goroutine, stream: u32, start_ns: u64) {
     if !guard::enter() {
         return;
     }
@@ -109,9 +116,9 @@ pub fn say(ids: u64, event: u32, socket: u64, goroutine: u64, stream: u32, start
             (*line).event = event;
             (*line).mode = 0;
             (*line).inode = socket;
-            (*line).position = goroutine;
+            (*line).position = goroutine.number;
             (*line).total = u64::from(stream);
-            (*line).workload = 0;
+            (*line).workload = goroutine.place;
             (*line).start_ns = start_ns;
             (*line).at_ns = bpf_ktime_get_boot_ns();
             (*line).device = 0;

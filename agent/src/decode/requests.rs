@@ -8,8 +8,8 @@ use agent_common::requests::{
 };
 
 use agent_common::requests::line::{
-    EVENT_ASKS, EVENT_CONNECT, EVENT_LINE, EVENT_OPENS, EVENT_RING, EVENT_SERVES, LINE_LEN, Line, MODE_FILE,
-    MODE_KIND, MODE_PIPE, MODE_SOCKET,
+    EVENT_ASKS, EVENT_CONNECT, EVENT_LINE, EVENT_OPENS, EVENT_RING, EVENT_SERVED, EVENT_SERVES, LINE_LEN,
+    Line, MODE_FILE, MODE_KIND, MODE_PIPE, MODE_SOCKET,
 };
 
 use crate::kernel::batch;
@@ -122,7 +122,8 @@ fn user_device(device: u32) -> u64 {
 /// A record of what a thread did elsewhere than on its connections; `None` for any other record.
 pub fn elsewhere(bytes: &[u8]) -> Option<Elsewhere<'_>> {
     let event = bytes.get(..4)?.try_into().map(u32::from_ne_bytes).ok()?;
-    if !matches!(event, EVENT_LINE | EVENT_RING | EVENT_CONNECT | EVENT_ASKS | EVENT_SERVES | EVENT_OPENS) {
+    let of_goroutines = matches!(event, EVENT_ASKS | EVENT_SERVES | EVENT_OPENS | EVENT_SERVED);
+    if !of_goroutines && !matches!(event, EVENT_LINE | EVENT_RING | EVENT_CONNECT) {
         return None;
     }
     let line: Line = batch::record(bytes)?;

@@ -83,7 +83,8 @@ fn elsewhere(event: u32, socket: u64, position: u64, at_ns: u64, data: &[u8]) ->
         inode: socket,
         position,
         total: data.len() as u64,
-        workload: 7,
+        // of goroutines the place of their struct
+        workload: if event == EVENT_ASKS { position } else { 7 },
         start_ns: at_ns,
         at_ns,
         device: 0,

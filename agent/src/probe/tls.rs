@@ -1,7 +1,8 @@
 //! TLS: plaintext of connections, as TLS libraries read and write it, for the probe `requests`.
 //!
 //! Hooks: OpenSSL's `SSL_read`, `SSL_write`, their `_ex` forms and `SSL_do_handshake`; `Read` and `Write` of Go's `tls.Conn`,
-//! and where `net/http`'s client hands a request to a connection, and grpc-go serves or opens a stream: which goroutine's it is.
+//! and where `net/http`'s client hands a request to a connection, and it or grpc-go serves or opens a stream: which goroutine's it
+//! is.
 //! Kernel: `uprobe_multi` links from 6.6 on, before that perf events with SYS_ADMIN; 5.10 with BTF.
 //! Maps: the ring, the connections and `INSIDE` of `requests`, which decodes what is found here.
 //! A thread of its own looks for libraries in processes; what was found and cannot be read is a `missing` of this probe.
@@ -111,6 +112,8 @@ fn attach(features: &KernelFeatures, settings: &Settings) -> Result<Box<dyn Runn
             optional: &[
                 ("tls_frames_looped", super::requests::MANY_STREAMS),
                 ("tls_grpc_", "which request a goroutine of grpc-go serves"),
+                ("tls_go_served", "what a goroutine of HTTP/2 writes itself"),
+                ("tls_h2_", "which request of HTTP/2 a goroutine of net/http serves"),
             ],
         })?;
     let losses = programs.losses(features, "span")?;

@@ -5,6 +5,7 @@
 
 mod places;
 
+use agent_common::requests::line::Line;
 use agent_common::requests::{
     FLAG_BEGINS, FLAG_CUT, FLAG_FRAMES, FLAG_GOES_ON, FLAG_POLLED, FLAG_WAITED, HTTP1, HTTP2, Header, IN,
     OUT, is_closed_book, lane,
@@ -17,7 +18,7 @@ use super::protocol::{
     Chunk, Decoder, Direction, Exchange, Move, NO_RESPONSE, Names, Protocol, TraceContext, decoder_among,
     infer,
 };
-use super::threads::{Goroutine, Threads};
+use super::threads::Threads;
 use crate::decode::requests::Piece;
 
 pub use places::{Ended, Placed};
@@ -25,6 +26,8 @@ use places::{Open, Places};
 
 /// Requests of a pipeline follow each other sooner.
 const PIPELINE_NS: u64 = 1_000_000;
+/// What Go's server waits with for the next request.
+const ONE_BYTE: u64 = 1;
 
 /// When it was told whose a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,8 +196,17 @@ impl Connection {
                     self.asks(header, said, is_alone, threads, ids)
                 };
                 // whoever reads streams hands them on
-                let open =
-                    Open { number, start_ns, thread, task: 0, said, context, confidence, is_used: false };
+                let open = Open {
+                    number,
+                    start_ns,
+                    thread,
+                    task: 0,
+                    goroutine: 0,
+                    said,
+                    context,
+                    confidence,
+                    is_used: false,
+                };
                 self.places.keep(open, header.at_ns, threads);
                 is_anybodys = true;
                 continue;
@@ -217,17 +229,23 @@ impl Connection {
     }
 
     /// A goroutine begins to serve this stream.
-    pub fn served(&mut self, number: u32, by: Goroutine, at_ns: u64, threads: &mut Threads) {
+    pub fn served(&mut self, number: u32, line: &Line, threads: &mut Threads) {
         if self.is_client {
             return;
         }
         if let Some(open) = self.places.of_stream(number) {
             // of one stream one goroutine is kept, or a program could take the room of all
-            if open.task != 0 && open.task != by.1 {
-                threads.serves_stream_no_more((by.0, open.task), open.context.span_id);
+            let by = (line.tgid, line.position);
+            if open.goroutine != 0 && open.goroutine != by.1 {
+                threads.serves_stream_no_more((by.0, open.goroutine), open.context.span_id);
+                threads.serves_no_more((by.0, open.task), open.context.span_id);
             }
-            open.task = by.1;
-            threads.serves_stream(by, open.context, at_ns);
+            (open.goroutine, open.task) = (by.1, line.workload);
+            threads.serves_stream(by, open.context, line.at_ns);
+            // what it writes itself, as to a database, is this one's too
+            if line.workload != 0 {
+                threads.serves((line.tgid, line.workload), open.context, line.at_ns);
+            }
         }
     }
 
@@ -266,9 +284,8 @@ impl Connection {
                 threads.read((header.tgid, header.tid), first.context.span_id, 1.0);
                 // Go's server waits for the next request with one byte in a goroutine of its own; who reads more of what
                 // another one has begun, as a body that is passed on, does not serve it
-                let is_begun_alone = header.run_calls > 1 && header.before_total <= 1;
-                if first.task != header.task && is_begun_alone {
-                    threads.serves_no_more((first.thread.0, first.task), first.context.span_id);
+                let is_begun_alone = header.run_calls > 1 && header.before_total <= ONE_BYTE;
+                if is_begun_alone {
                     first.task = header.task;
                     threads.serves((header.tgid, header.task), first.context, header.at_ns);
                 }
@@ -412,12 +429,25 @@ impl Connection {
             // of several requests in one call it is not known which one this is
             if !is_stream {
                 threads.begin(thread, context, header.at_ns, header.flags & FLAG_POLLED != 0);
-                threads.serves((header.tgid, header.task), context, header.at_ns);
+                // the goroutine that waits for one byte is over with it, and its struct may be another's at once
+                if header.total > ONE_BYTE {
+                    threads.serves((header.tgid, header.task), context, header.at_ns);
+                }
             }
             (context, None)
         };
         let (start_ns, task) = (header.start_ns, header.task);
-        let open = Open { number: 0, start_ns, thread, task, said, context, confidence, is_used: false };
+        let open = Open {
+            number: 0,
+            start_ns,
+            thread,
+            task,
+            goroutine: 0,
+            said,
+            context,
+            confidence,
+            is_used: false,
+        };
         self.places.keep(open, header.at_ns, threads);
     }
 

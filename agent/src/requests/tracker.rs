@@ -9,7 +9,7 @@ mod streams;
 
 use std::net::SocketAddr;
 
-use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES};
+use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVED, EVENT_SERVES};
 use agent_common::requests::{self as kernel, TRANSPORT_TCP, TRANSPORT_UDP};
 use agent_common::tls::PLAINTEXT;
 
@@ -130,6 +130,7 @@ impl Tracker {
         let Shared { threads, doings, ids, .. } = &mut self.shared;
         match seen.line.event {
             EVENT_SERVES => self.streams.served(&seen.line, threads),
+            EVENT_SERVED => threads.is_done((seen.line.tgid, seen.line.workload)),
             EVENT_OPENS => self.streams.opened(&seen.line, threads, ids),
             _ => doings.take(seen, threads, boot_to_unix_ns),
         }

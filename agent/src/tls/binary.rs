@@ -2,7 +2,7 @@
 
 use super::code::{self, MOST_CODE};
 use super::elf::{Elf, ElfError, Function, Source};
-use super::{go, grpc};
+use super::{go, grpc, h2};
 use crate::kernel::uprobe::Place;
 
 /// What a file has.
@@ -12,7 +12,7 @@ pub struct Found {
     pub library: &'static str,
     /// Where programs go.
     pub places: Vec<Place>,
-    /// Where more of them go if there is room: those that tell which goroutine's a stream of gRPC is.
+    /// Where more of them go if there is room: those that tell which goroutine's a stream of HTTP/2 is.
     pub streams: Vec<Place>,
     /// Why there are none of these in a program that has such streams.
     pub gap: Option<Unfit>,
@@ -107,7 +107,8 @@ fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unf
     if !go::VERSIONS.contains(&minor) {
         return Err(unfit("go_version", format!("Go 1.{minor} is not known")));
     }
-    let wanted = [GO_READ, GO_WRITE, GO_ASKS, grpc::SERVES, grpc::OPENS];
+    let mut wanted = vec![GO_READ, GO_WRITE, GO_ASKS, grpc::SERVES, grpc::OPENS];
+    wanted.extend(h2::FUNCTIONS);
     let mut found = elf.functions(&wanted)?;
     if found.is_empty() {
         found = go::functions(elf, &wanted)?;
@@ -130,9 +131,13 @@ fn go_program<S: Source + ?Sized>(elf: &Elf<'_, S>) -> Result<Option<Found>, Unf
     {
         places.push(place("tls_go_asks", vec![asks.offset + code.begin]));
     }
-    let (streams, gap) = match grpc::places(elf, &found) {
-        Ok(streams) => (streams, None),
-        Err(gap) => (Vec::new(), Some(gap)),
+    let mut streams = h2::places(elf, &found, minor);
+    let gap = match grpc::places(elf, &found) {
+        Ok(of_grpc) => {
+            streams.extend(of_grpc);
+            None
+        }
+        Err(gap) => Some(gap),
     };
     Ok(Some(Found { library: "go", places, streams, gap }))
 }
@@ -209,7 +214,11 @@ mod tests {
         let found = examine(&seed[..], "").unwrap().unwrap();
         let streams: Vec<(&str, &[u64])> =
             found.streams.iter().map(|place| (place.program, place.offsets.as_slice())).collect();
-        let expected = [("tls_grpc_serves_77", &[0x1036][..]), ("tls_grpc_opens_83", &[0x104b, 0x104d])];
+        let expected = [
+            ("tls_grpc_serves_77", &[0x1036][..]),
+            ("tls_go_served", &[0x103b, 0x103d]),
+            ("tls_grpc_opens_83", &[0x104b, 0x104d]),
+        ];
         assert_eq!((streams.as_slice(), found.gap), (&expected[..], None));
         // changed a little, as a fuzzer does: a version that is not known, and code that is none
         let at = memchr::memmem::find(&seed, b"v1.85.0").unwrap();

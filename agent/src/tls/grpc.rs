@@ -14,8 +14,10 @@ use crate::kernel::uprobe::Place;
 pub const SERVES: &str = "google.golang.org/grpc.(*Server).handleStream";
 /// What opens a stream, on the goroutine that asks.
 pub const OPENS: &str = "google.golang.org/grpc/internal/transport.(*http2Client).NewStream";
+/// The program where such a handler returns.
+pub const SERVED: &str = "tls_go_served";
 /// What becomes of calls otherwise.
-pub const BY_THREAD: &str = "calls of its gRPC streams are joined by thread";
+pub const BY_THREAD: &str = "calls of its streams are joined by thread";
 
 const MODULE: &str = "google.golang.org/grpc";
 
@@ -67,6 +69,7 @@ pub fn places<S: Source + ?Sized>(
     let place = |program, offsets| Place { program, offsets, is_return: false };
     Ok(vec![
         place(serve, vec![serves.offset + serves_code.begin]),
+        place(SERVED, serves_code.returns.iter().map(|at| serves.offset + at).collect()),
         place(open, opens_code.returns.iter().map(|at| opens.offset + at).collect()),
     ])
 }

@@ -21,8 +21,10 @@ pub(super) struct Open {
     pub(super) start_ns: u64,
     /// Who has read or written it.
     pub(super) thread: Thread,
-    /// As `Header.task`, of who has read it last; of a stream the number of the goroutine that serves it.
+    /// As `Header.task`, of who has read it last; of a stream of who serves it, if that is known.
     pub(super) task: u64,
+    /// The number of that one, of a stream; 0: not known.
+    pub(super) goroutine: u64,
     /// What it says of its trace.
     pub(super) said: Option<TraceContext>,
     /// Its place.
@@ -36,11 +38,9 @@ pub(super) struct Open {
 impl Open {
     fn end(&self, threads: &mut Threads, at_ns: u64) {
         threads.end(self.thread, self.context.span_id, at_ns);
-        let by = (self.thread.0, self.task);
-        if self.number == 0 {
-            threads.serves_no_more(by, self.context.span_id);
-        } else {
-            threads.serves_stream_no_more(by, self.context.span_id);
+        threads.serves_no_more((self.thread.0, self.task), self.context.span_id);
+        if self.goroutine != 0 {
+            threads.serves_stream_no_more((self.thread.0, self.goroutine), self.context.span_id);
         }
     }
 }

@@ -53,11 +53,27 @@ impl Threads {
         }
     }
 
-    /// A goroutine has handed a request to this connection: its process is one of Go's.
-    pub fn hands(&mut self, task: Task, socket: u64, at_ns: u64) {
-        if let Some(process) = self.processes.get_mut(&task.0) {
+    /// A goroutine is over with what it serves, answered or not: its struct may be another's at once.
+    pub fn is_done(&mut self, task: Task) {
+        self.tasks.serving.remove(&task);
+    }
+
+    /// A goroutine of this process was heard of.
+    pub fn is_of_go(&mut self, process: u32, at_ns: u64) {
+        if let Some(process) = self.processes.get_mut(&process) {
             process.has_tasks_ns = Some(at_ns);
         }
+    }
+
+    /// Whom a goroutine serves that asks for something now.
+    pub fn served_at(&self, task: Task, at_ns: u64) -> Option<Context> {
+        let context = self.tasks.serves(task, at_ns)?;
+        self.may_have_asked(context.span_id, at_ns).then_some(context)
+    }
+
+    /// A goroutine has handed a request to this connection: its process is one of Go's.
+    pub fn hands(&mut self, task: Task, socket: u64, at_ns: u64) {
+        self.is_of_go(task.0, at_ns);
         if self.tasks.handed.len() >= MOST_TASKS {
             self.tasks.handed.clear();
         }

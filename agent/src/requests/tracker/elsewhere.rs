@@ -48,7 +48,7 @@ impl Doings {
         let thread = (line.tgid, line.tid);
         match line.event {
             EVENT_LINE => self.line(seen, thread, threads, boot_to_unix_ns),
-            EVENT_ASKS => threads.hands((line.tgid, line.position), line.inode, line.at_ns),
+            EVENT_ASKS => threads.hands((line.tgid, line.workload), line.inode, line.at_ns),
             EVENT_CONNECT if self.openers.len() < MOST_OPENERS => {
                 if let Some((context, sure)) = threads.asks(thread, line.at_ns) {
                     self.openers.insert(line.inode, (context, sure, line.at_ns));

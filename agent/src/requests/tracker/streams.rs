@@ -95,15 +95,21 @@ impl Streams {
     pub(super) fn served(&mut self, line: &Line, threads: &mut Threads) {
         let Some(number) = number(line) else { return };
         if let Some(known) = self.known.get_mut(&key(line)) {
-            known.connection.served(number, (line.tgid, line.position), line.at_ns, threads);
+            threads.is_of_go(line.tgid, line.at_ns);
+            known.connection.served(number, line, threads);
         }
     }
 
     /// A goroutine has opened a stream, whose request may be told sooner or later.
     pub(super) fn opened(&mut self, line: &Line, threads: &mut Threads, ids: &mut Ids) {
         let Some(number) = number(line) else { return };
+        threads.is_of_go(line.tgid, line.at_ns);
+        let by_number = threads.served_by((line.tgid, line.position));
         // of one that serves nobody, another one's child perhaps, threads are asked
-        let Some(serving) = threads.served_by((line.tgid, line.position)) else { return };
+        let Some(serving) = by_number.or_else(|| threads.served_at((line.tgid, line.workload), line.at_ns))
+        else {
+            return;
+        };
         let key = key(line);
         let known = self.known.get_mut(&key);
         let when = known.map_or(When::Early, |known| known.connection.opened(number, serving, threads, ids));

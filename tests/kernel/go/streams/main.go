@@ -1,14 +1,18 @@
 // gRPC services over grpc-go, of a version that go.mod says (1.50 and later); with `tls` behind it they take and ask over TLS.
-// leaf: answers after 10 ms. relay and an address: asks that one twice before it answers, with the number of its own
-// request, and once from a goroutine that it does not wait for first. ask, an address, requests, clients: these, each with a
+// leaf: answers after 10 ms, and HTTP/1 on the next port. relay and an address: asks that one twice before it answers, and once
+// by what its handler itself writes to a connection, with the number of its own request, and once from a goroutine that it
+// does not wait for first. ask, an address, requests, clients: these, each with a
 // number, on four connections.
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -45,6 +49,47 @@ func call(ctx context.Context, connection *grpc.ClientConn, method, id string) e
 	return connection.Invoke(ctx, "/shop.Cart/"+method, wrapperspb.String("0"), new(text))
 }
 
+// Connections on which nobody waits for an answer.
+type pool struct {
+	address string
+	idle    chan net.Conn
+}
+
+func (pool *pool) call(id string) error {
+	var connection net.Conn
+	select {
+	case connection = <-pool.idle:
+	default:
+		made, err := net.Dial("tcp", pool.address)
+		if err != nil {
+			return err
+		}
+		connection = made
+	}
+	fmt.Fprintf(connection, "GET /Add HTTP/1.1\r\nhost: leaf\r\nx-request-id: %s\r\n\r\n", id)
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	pool.idle <- connection
+	return err
+}
+
+// Two listeners, on a port and on the next one.
+func listen() (net.Listener, net.Listener) {
+	for {
+		one, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		next := one.Addr().(*net.TCPAddr).Port + 1
+		if two, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(next)); err == nil {
+			return one, two
+		}
+	}
+}
+
 func serve(work func(ctx context.Context, id string) error) {
 	handler := func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		if err := decode(new(text)); err != nil {
@@ -60,10 +105,13 @@ func serve(work func(ctx context.Context, id string) error) {
 		side = credentials.NewTLS(&tls.Config{Certificates: made.TLS.Certificates})
 		made.Close()
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
+	listener, plain := listen()
+	go http.Serve(plain, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		if err := work(request.Context(), request.Header.Get("x-request-id")); err != nil {
+			panic(err)
+		}
+		fmt.Fprintln(answer, "done")
+	}))
 	server := grpc.NewServer(grpc.Creds(side))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "shop.Cart",
@@ -79,6 +127,11 @@ func serve(work func(ctx context.Context, id string) error) {
 
 func relay(address string) {
 	next := dial(address)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		panic(err)
+	}
+	raw := &pool{net.JoinHostPort(host, strconv.Itoa(number(port)+1)), make(chan net.Conn, 1024)}
 	serve(func(ctx context.Context, id string) error {
 		aside := make(chan error)
 		go func() { aside <- call(ctx, next, "Aside", id) }()
@@ -86,6 +139,9 @@ func relay(address string) {
 			if err := call(ctx, next, "Add", id); err != nil {
 				return err
 			}
+		}
+		if err := raw.call(id); err != nil {
+			return err
 		}
 		return <-aside
 	})

@@ -1,13 +1,13 @@
 //! Streams whose goroutines are told: one process, a connection of a server (socket 10) and one of its client (socket 20).
 
-use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVES, Line};
+use agent_common::requests::line::{EVENT_OPENS, EVENT_SERVED, EVENT_SERVES, Line};
 use agent_common::requests::{
     FLAG_CUT, FLAG_FRAMES, FLAG_GOES_ON, HTTP2, Header, IN, OUT, ROLE_CLIENT, ROLE_SERVER,
 };
 use agent_common::tls::PLAINTEXT;
 use proto::v1::SpanRow;
 
-use super::{LIMITS, Limits, Told, header, lost};
+use super::{GET, LIMITS, Limits, OK, Told, header, lost};
 use crate::decode::requests::Elsewhere;
 
 const SERVER: u64 = 10;
@@ -60,6 +60,19 @@ impl Goroutines {
 
     /// `goroutine` serves or opens a stream.
     fn goroutine(&mut self, event: u32, goroutine: u64, socket: u64, born_ns: u64, stream: u64) {
+        self.goroutine_at(0, event, goroutine, socket, born_ns, stream);
+    }
+
+    /// The same of one whose struct is at `place`.
+    fn goroutine_at(
+        &mut self,
+        place: u64,
+        event: u32,
+        goroutine: u64,
+        socket: u64,
+        born_ns: u64,
+        stream: u64,
+    ) {
         self.now += 1_000;
         let line = Line {
             event,
@@ -67,7 +80,7 @@ impl Goroutines {
             inode: socket,
             position: goroutine,
             total: stream,
-            workload: 0,
+            workload: place,
             start_ns: born_ns,
             at_ns: self.now,
             device: 0,
@@ -76,6 +89,22 @@ impl Goroutines {
             data_len: 0,
         };
         self.told.tracker.elsewhere(&Elsewhere { line, bytes: &[] }, 0);
+    }
+
+    /// The goroutine at `place` reads or writes on a connection of HTTP/1; of a server's socket below 20.
+    fn writes(&mut self, place: u64, socket: u64, direction: u8, before_total: u64, bytes: &[u8]) {
+        self.now += 1_000;
+        let record = Header {
+            role: if socket >= CLIENT { ROLE_CLIENT } else { ROLE_SERVER },
+            start_ns: self.now,
+            at_ns: self.now,
+            sequence: 0,
+            task: place,
+            before_total,
+            run_calls: 1 + u32::from(before_total > 0),
+            ..header(socket, 1, direction, bytes.len() as u64)
+        };
+        self.told.take(record, bytes);
     }
 
     fn serves(&mut self, goroutine: u64, stream: u64) {
@@ -182,6 +211,58 @@ fn under_tls_the_plaintext_is_what_streams_are_on() {
     let servers = all.servers();
     assert_eq!(all.calls()[0], (servers[1].span_id.clone(), "0.95".to_owned()));
     assert_eq!(all.calls()[1].1, "");
+}
+
+/// Where structs of goroutines are.
+const HANDLER: u64 = 0xc000_0100;
+const OTHER: u64 = 0xc000_0200;
+
+#[test]
+fn what_the_goroutine_of_a_stream_writes_itself_is_that_streams() {
+    let mut all = Goroutines::new();
+    all.carries(SERVER, IN, &[1, 3]);
+    all.goroutine_at(HANDLER, EVENT_SERVES, 70, SERVER, 1, 3);
+    all.writes(HANDLER, 30, OUT, 0, GET);
+    all.writes(HANDLER, 30, IN, 0, OK);
+    // another one
+    all.writes(OTHER, 31, OUT, 0, GET);
+    all.writes(OTHER, 31, IN, 0, OK);
+    // its handler is over, whoever has its struct now
+    all.goroutine_at(HANDLER, EVENT_SERVED, 70, 0, 0, 0);
+    all.writes(HANDLER, 32, OUT, 0, GET);
+    all.goroutine_at(HANDLER, EVENT_OPENS, 71, CLIENT, 1, 1);
+    all.carries(CLIENT, OUT, &[1]);
+    all.writes(HANDLER, 32, IN, 0, OK);
+    all.carries(CLIENT, IN, &[1]);
+    all.carries(SERVER, OUT, &[3]);
+    all.writes(HANDLER, 33, OUT, 0, GET);
+    all.writes(HANDLER, 33, IN, 0, OK);
+    all.carries(SERVER, OUT, &[1]);
+    let served = all.servers().remove(0).span_id;
+    let calls = all.calls();
+    assert_eq!(calls[0], (served, "0.95".to_owned()));
+    assert!(calls[1..].iter().all(|(_, sure)| sure != "0.95"), "guesses of the thread: {calls:?}");
+}
+
+#[test]
+fn a_stream_is_opened_for_what_the_goroutine_has_read() {
+    let mut all = Goroutines::new();
+    for round in 0..2 {
+        // another goroutine waits with one byte for the next request, and is over then
+        all.writes(OTHER, SERVER, IN, 0, &GET[..1]);
+        all.goroutine_at(OTHER, EVENT_OPENS, 71, CLIENT, 1, 4 * round + 1);
+        all.writes(HANDLER, SERVER, IN, 1, &GET[1..]);
+        all.goroutine_at(HANDLER, EVENT_OPENS, 70, CLIENT, 1, 4 * round + 3);
+        let streams = [4 * round + 1, 4 * round + 3].map(|stream| u32::try_from(stream).unwrap());
+        all.carries(CLIENT, OUT, &streams);
+        all.carries(CLIENT, IN, &streams);
+        all.writes(HANDLER, SERVER, OUT, 0, OK);
+    }
+    // that it is Go's is known from what it opened first
+    let served = all.servers().remove(1).span_id;
+    let calls = all.calls();
+    assert_eq!(calls[3], (served, "0.95".to_owned()));
+    assert_ne!(calls[2].1, "0.95", "{calls:?}");
 }
 
 /// Streams that are served at once, more than there is room for.

@@ -1,4 +1,5 @@
-//! Streams of grpc-go: a handler's calls are its own, by the goroutine, over several versions, in plaintext and under TLS.
+//! Streams of grpc-go and of net/http: a handler's calls are its own, by the goroutine, over several versions, in plaintext and
+//! under TLS.
 //!
 //! Each request carries its number as `x-request-id`, which no rule looks at: that is the truth.
 #![expect(clippy::disallowed_methods, reason = "programs are waited for in real time")]
@@ -169,7 +170,7 @@ fn calls_of_grpc_go_find_the_stream_of_their_goroutine() {
                 // where a busy machine lost records less can be said
                 if losses.iter().all(|loss| loss.contains("io_uring")) {
                     whole += 1;
-                    assert_eq!([own.all, aside.all], [made * 2, made], "{line}");
+                    assert_eq!([own.all, aside.all], [made * 3, made], "{line}");
                     assert!(own.sure[0] * 100 >= own.all * 99, "{line}");
                 }
             }
@@ -198,7 +199,51 @@ fn of_a_version_that_cannot_be_trusted_nothing_is_said_by_goroutine() {
     // where a busy machine lost records less can be said
     let losses = relay.pair.losses();
     if losses.iter().all(|loss| loss.contains("io_uring")) {
-        assert_eq!((own.all, aside.all), (160, 80));
+        assert_eq!((own.all, aside.all), (240, 80));
     }
     assert_eq!([own.sure, aside.sure], [[0, 0]; 2], "{own:?} {aside:?}");
+}
+
+#[test]
+fn calls_of_net_http_find_the_request_of_their_goroutine() {
+    const NAME: &str = "calls_of_net_http_find_the_request_of_their_goroutine";
+    if !requires(NAME, NEEDS) || !requires(NAME, &[Need::Tool("go")]) {
+        return;
+    }
+    let place = Place::new(NAME);
+    let program = place.0.join("h2");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("go/h2");
+    let built = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(sources).status();
+    assert!(built.unwrap().success());
+    let requests = number("WAKE_CHAIN_REQUESTS", 320);
+    for version in ["h2", "h1"] {
+        let mut relay = Relay::new("h2", &program, Some(version));
+        eventually(&format!("{version}: calls are joined by goroutine"), || {
+            relay.again();
+            let [own, _] = calls(&relay.asked(4, 1));
+            own.sure[0] >= 8
+        });
+        let mut whole = 0;
+        for clients in [1, 4, 8, 32] {
+            relay.again();
+            // a process that serves HTTP/1 is known as Go's by what it asks first
+            relay.asked(4, 1);
+            let asked = requests * clients.min(8) / 8;
+            let spans = relay.asked(asked, clients);
+            let [own, aside] = calls(&spans);
+            let made = asked / clients * clients;
+            let losses = relay.pair.losses();
+            let line =
+                format!("net/http {version} {made} by {clients}: {own:?}; aside {aside:?}; {losses:?}");
+            println!("{line}");
+            assert_eq!([own.sure[1], aside.sure[1]], [0, 0], "nobody else's: {line}");
+            // where a busy machine lost records less can be said
+            if losses.iter().all(|loss| loss.contains("io_uring")) {
+                whole += 1;
+                assert_eq!([own.all, aside.all], [made * 3, made], "{line}");
+                assert!(own.sure[0] * 100 >= own.all * 99, "{line}");
+            }
+        }
+        assert!(whole > 0, "{version}: each run has lost records");
+    }
 }

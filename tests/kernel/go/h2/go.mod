@@ -1,0 +1,3 @@
+module wake.test/h2
+
+go 1.21

@@ -38,7 +38,7 @@ impl Store {
     }
 
     /// Seals what is large or old, drops what is past its time, makes room. Call it every second or so, and whenever
-    /// [`due`](Self::due) returns. A clock that jumps ahead by more than an hour makes rows old an hour later.
+    /// [`due`](Self::due) returns. A clock that jumps ahead by hours makes rows old an hour later.
     ///
     /// # Errors
     /// If files cannot be written or removed; the next round tries again.
@@ -79,7 +79,7 @@ fn maintain(shared: &Shared, now_ns: i64) -> Result<Maintained, SealError> {
 }
 
 fn drop_and_seal(shared: &Shared, now_ns: i64, done: &mut Maintained) -> Result<(), SealError> {
-    let believed_ns = shared.believed.lock().unwrap_or_else(PoisonError::into_inner).at(now_ns);
+    let believed_ns = shared.believed().at(now_ns);
     let expired = expired(shared, believed_ns);
     done.expired_segments = expired.len() as u64;
     remove_segments(shared, &expired, now_ns)?;

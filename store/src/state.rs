@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     /// Held by the thread that seals or removes.
     pub(crate) running: Mutex<()>,
     /// What retention believes of the clock.
-    pub(crate) believed: Mutex<Believed>,
+    believed: Mutex<Believed>,
     /// Held by the thread that compacts.
     pub(crate) compacting: Mutex<()>,
     /// Segments that compaction leaves alone.
@@ -136,8 +136,8 @@ impl Shared {
         state: State,
     ) -> Self {
         let rows = watch::Sender::new(state.last_lsn);
-        let newest_ns =
-            state.segments.iter().flat_map(|list| list.iter()).map(|segment| segment.times().1).max();
+        let newest = state.segments.iter().flat_map(|list| list.iter()).map(|segment| segment.times().1);
+        let before_ns = manifest.contents().believed_ns.or_else(|| newest.max());
         Self {
             root,
             disk,
@@ -152,7 +152,7 @@ impl Shared {
             rows,
             due: Notify::new(),
             running: Mutex::new(()),
-            believed: Mutex::new(Believed::new(newest_ns)),
+            believed: Mutex::new(Believed::new(before_ns)),
             compacting: Mutex::new(()),
             unreadable: Unreadable::default(),
             encoder: BlockEncoder::default(),
@@ -165,6 +165,11 @@ impl Shared {
     /// The state. A thread that panicked while it held the lock left nothing half done: every change is one step.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is believed of the clock.
+    pub(crate) fn believed(&self) -> MutexGuard<'_, Believed> {
+        self.believed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn manifest(&self) -> MutexGuard<'_, Manifest> {

@@ -90,16 +90,16 @@ pub unsafe fn seen(conn: *mut Conn, call: &Call) -> Then {
 }
 
 /// The messages of a call are not looked at. Where it is known what is spoken that is as a record that was lost, so that
-/// what is open on the connection is not taken for whole.
+/// what is open on the connection is not taken for whole; else they may be of nothing that is missing.
 #[inline(always)]
 unsafe fn pass_over(conn: *mut Conn, call: &Call) {
-    lose(lost::UNREAD, call.total);
     // SAFETY: the caller's.
     unsafe {
         frames::miss(conn, call.direction);
         if (*conn).protocol == UNKNOWN {
             return;
         }
+        lose(lost::UNREAD, call.total);
         if (*conn).run_direction != call.direction {
             turn(conn, call.direction);
         }

@@ -16,6 +16,8 @@ use crate::export::spool::BatchId;
 
 /// How long a batch waits to be delivered.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+/// And one for which there was no room on disk for so long again.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The batches that wait, as writer and sender share them.
 #[derive(Clone, Debug, Default)]
@@ -140,7 +142,9 @@ impl Direct {
         }
         let length = content.encoded().len();
         waiting.bytes += length;
-        waiting.batches.push_front(Batch { ticket, content: *content, since: now, length });
+        // tried again soon: others wait behind it, and there may be room
+        let since = (now + PAUSE).saturating_sub(PATIENCE);
+        waiting.batches.push_front(Batch { ticket, content: *content, since, length });
         Ok(None)
     }
 

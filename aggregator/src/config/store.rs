@@ -33,7 +33,7 @@ pub struct StoreConfig {
     /// segments goes too, the oldest first.
     #[schemars(range(min = 1, max = 100))]
     pub disk_refuse_percent: u8,
-    /// Days that each table's rows are kept. A clock that jumps ahead by more than an hour makes rows older only after it
+    /// Days that each table's rows are kept. A clock that jumps ahead by more than two hours makes rows older only after it
     /// went on for an hour: one that is put right before costs none.
     pub retention_days: RetentionDays,
     /// MiB that a table may take; its oldest segments go above it. By table name; a table not named has no limit.

@@ -32,6 +32,9 @@ pub(crate) struct Contents {
     /// Table → rows of it from before this time may be gone: dropped by age or for room, or lost.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) gone_before: BTreeMap<String, i64>,
+    /// What retention believed of the clock, ns: a restart must not make it believe a clock that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) believed_ns: Option<i64>,
 }
 
 /// Every row of a table with a time and an lsn in these ranges is in a segment.
@@ -58,6 +61,9 @@ pub(crate) struct Edit {
     /// As in [`Contents`]; times only rise.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) gone_before: BTreeMap<String, i64>,
+    /// As in [`Contents`], if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) believed_ns: Option<i64>,
 }
 
 /// An edit that did not happen, or of which nobody knows.
@@ -71,7 +77,7 @@ pub(crate) enum CommitError {
 
 impl Contents {
     pub(crate) fn apply(&mut self, edit: Edit) {
-        let Edit { add, remove, sealed_through, next_lsn, dedupe, gone_before } = edit;
+        let Edit { add, remove, sealed_through, next_lsn, dedupe, gone_before, believed_ns } = edit;
         self.version += 1;
         self.segments
             .retain(|entry| !remove.iter().any(|(table, path)| *table == entry.table && *path == entry.path));
@@ -84,6 +90,7 @@ impl Contents {
         let sealed = &self.sealed_through;
         self.covered.retain(|covered| sealed.get(&covered.table).is_none_or(|lsn| *lsn < covered.max_lsn));
         self.next_lsn = self.next_lsn.max(next_lsn);
+        self.believed_ns = believed_ns.or(self.believed_ns);
         if let Some(dedupe) = dedupe {
             self.dedupe = dedupe;
         }

@@ -2,16 +2,18 @@
 //! must not cost the rows of years.
 
 const HOUR_NS: i64 = 3_600_000_000_000;
-/// Housekeeping comes every second or so: more than this between two rounds is a jump, or a long sleep.
-const JUMP_NS: i64 = HOUR_NS;
+/// Housekeeping comes every second or so: more than this between two rounds is a jump, or a long sleep. Not less than what
+/// lies between two edits of the catalog of a quiet store, which keep what is believed over a restart.
+const JUMP_NS: i64 = 2 * HOUR_NS;
 /// A clock that went on for so long after its jump is believed.
 const HELD_NS: i64 = HOUR_NS;
 
 /// What is known of the wall clock.
 #[derive(Debug)]
 pub(crate) struct Believed {
-    /// The clock at the last round, or the newest row where there was none yet, ns.
+    /// The clock at the last round; before the first one what was believed then, ns.
     last_ns: Option<i64>,
+    has_begun: bool,
     /// What it is ahead of what is believed, ns.
     ahead_ns: i64,
     /// Where it jumped to, ns.
@@ -19,9 +21,14 @@ pub(crate) struct Believed {
 }
 
 impl Believed {
-    /// For a store whose newest row has this time.
-    pub(crate) fn new(newest_ns: Option<i64>) -> Self {
-        Self { last_ns: newest_ns, ahead_ns: 0, jumped_to_ns: 0 }
+    /// Of a store where this was believed when it was open last.
+    pub(crate) fn new(before_ns: Option<i64>) -> Self {
+        Self { last_ns: before_ns, has_begun: false, ahead_ns: 0, jumped_to_ns: 0 }
+    }
+
+    /// What was believed at the last round.
+    pub(crate) fn last(&self) -> Option<i64> {
+        Some(self.last_ns?.saturating_sub(self.ahead_ns))
     }
 
     /// What is believed when the clock says so.
@@ -32,15 +39,21 @@ impl Believed {
             self.ahead_ns = self.ahead_ns.saturating_add(passed);
             self.jumped_to_ns = wall_ns;
             let hours = passed / HOUR_NS;
-            tracing::warn!(
-                hours,
-                "the clock jumped ahead: nothing grows old by that until it went on for an hour"
-            );
+            match self.has_begun {
+                true => {
+                    tracing::warn!(hours, "the clock jumped ahead: nothing grows old by that for an hour")
+                }
+                false => tracing::info!(
+                    hours,
+                    "the store was closed for long: nothing grows old by that for an hour"
+                ),
+            }
         } else if passed < 0 {
             // put right, or a part of it
             self.ahead_ns = self.ahead_ns.saturating_add(passed);
             self.jumped_to_ns = wall_ns;
         }
+        self.has_begun = true;
         if self.ahead_ns <= JUMP_NS || wall_ns.saturating_sub(self.jumped_to_ns) >= HELD_NS {
             self.ahead_ns = 0;
         }

@@ -27,7 +27,8 @@ pub(super) fn sealed(
     let segments: Vec<Arc<Segment>> = segments.collect();
     let (dedupe, through_all) = {
         let mut state = shared.state();
-        state.dedupe.expire(now_ns);
+        // what retention does not believe is no reason to forget either
+        state.dedupe.expire(shared.believed().last().map_or(now_ns, |believed| believed.min(now_ns)));
         (state.dedupe.entries(), state.last_lsn)
     };
     let edit = Edit {
@@ -178,7 +179,8 @@ fn commit_removal(shared: &Shared, edit: &Edit) -> Result<(), SealError> {
     }
 }
 
-fn commit(shared: &Shared, edit: Edit) -> Result<(), SealError> {
+fn commit(shared: &Shared, mut edit: Edit) -> Result<(), SealError> {
+    edit.believed_ns = shared.believed().last();
     let path = shared.root.join("catalog");
     match shared.manifest().commit(edit) {
         Ok(()) => Ok(()),

@@ -20,6 +20,8 @@ use side::{Body, Chunked, Found, Side};
 
 /// Requests without an answer on one connection.
 const MAX_PENDING: usize = 64;
+/// What a request takes that is kept to be known again: its name and attributes.
+const KEPT_BYTES: usize = 384;
 
 pub(super) struct Http1 {
     request: Side,
@@ -412,8 +414,8 @@ impl Decoder for Http1 {
             Then::Http1 | Then::Other => 0,
         };
         let heads = self.request.head.capacity() + self.response.head.capacity();
-        let open = self.pending.len() + usize::from(self.last_request.is_some());
-        open * OPEN_BYTES + heads + then
+        let kept = if self.last_request.is_some() { KEPT_BYTES } else { 0 };
+        self.pending.len() * OPEN_BYTES + kept + heads + then
     }
 }
 

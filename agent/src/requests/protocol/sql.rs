@@ -161,6 +161,10 @@ impl Text {
         while self.out.ends_with([';', ' ']) {
             self.out.pop();
         }
+        // of some statements little is left, and they are kept
+        if self.out.capacity() > 2 * self.out.len() {
+            self.out.shrink_to_fit();
+        }
         self.out
     }
 }

@@ -130,7 +130,7 @@ pub(crate) fn capture_goes_on_without_the_api_server(lab: &Lab) {
         thread::sleep(Duration::from_secs(5));
     }
     lab.daemon("start", 1, "kube-apiserver");
-    wait("nodes after the outage", 90, || {
+    wait("nodes after the outage", 180, || {
         let nodes = lab.try_kubectl(&["get", "nodes", "--no-headers"])?;
         ensure(!nodes.contains("NotReady"), || nodes.clone())
     });
